@@ -1,0 +1,45 @@
+"""The concepts that open-ended answers are scored as: gold/concepts.csv, one row a concept.
+
+Columns: `concept` (name), `code` (ICD-10-CM, may end in "-" for a category, blank where none), `accept` (further codes, ";"-separated),
+`kind`: `score`, `optional` (predicted: no false positive; missed: no false negative), `device` (an axis of its own,
+outside the headline), `note`.
+"""
+
+import csv
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from raddistill.errors import InputError
+
+
+class Concept(BaseModel):
+    """One row of gold/concepts.csv."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    concept: str
+    code: str
+    accept: str
+    kind: Literal["score", "optional", "device"]
+    note: str
+
+
+def load_concepts(path: Path) -> list[Concept]:
+    """The concepts in the file's order.
+
+    Raises:
+        InputError: missing file, other columns or kinds, a concept named twice.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            concepts = [Concept.model_validate(row) for row in csv.DictReader(lines)]
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; it is part of the repository: `git checkout {path}`") from None
+    except ValidationError as error:
+        raise InputError(f"{path}: a row breaks the form: {', '.join(str(e['loc'][0]) for e in error.errors())}") from None
+    names = [c.concept for c in concepts]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise InputError(f"{path} names twice: {', '.join(doubled)}")
+    return concepts

@@ -1,0 +1,68 @@
+"""Reads a section of params.yaml into the typed class that stands beside the code that uses it.
+
+YAML 1.2 through ruamel.yaml, as DVC does: `dvc exp run -S train.learning_rate=5e-5` writes `5e-05`, which PyYAML
+(YAML 1.1) would hand on as a string. Values live in params.yaml only; no class here or elsewhere holds a default.
+"""
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from raddistill.errors import ParamsError
+
+PARAMS = Path("params.yaml")
+
+
+class Section(BaseModel):
+    """A section of params.yaml: frozen, strictly typed, no unknown keys, no input echoed in errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+S = TypeVar("S", bound=Section)
+
+
+def load(section: str, into: type[S], path: Path = PARAMS) -> S:
+    """The section with the dotted name `section` (e.g. `predict.base_test`) as an `into`.
+
+    Raises:
+        ParamsError: no such file or section; a missing, unknown or wrongly typed key (named).
+    """
+    node = read(path)
+    for key in section.split("."):
+        if not isinstance(node, dict) or key not in node:
+            raise ParamsError(f"{path} has no section '{section}' (no key '{key}'); the shipped file shows it")
+        node = node[key]
+    try:
+        return into.model_validate(node)
+    except ValidationError as error:
+        told = "; ".join(
+            f"{'.'.join([section, *map(str, e['loc'])])}: {'unknown key' if e['type'] == 'extra_forbidden' else e['msg']}"
+            for e in error.errors(include_input=False, include_url=False)
+        )
+        raise ParamsError(f"{path}: {told}") from None
+
+
+def read(path: Path = PARAMS) -> dict:
+    """All of params.yaml as plain Python values."""
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} is missing; run from the root of the project") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        raise ParamsError(f"{path} is not YAML{f' (line {where.line + 1})' if where else ''}") from None
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} holds no sections")
+    return content
+
+
+class RuntimeParams(Section):
+    """Speed only; no stage of dvc.yaml lists these."""
+
+    threads: int  # 0: all cores
+    predict_tokens: int  # tokens a forward in prediction, padding included
+    progress: bool

@@ -1,0 +1,74 @@
+"""Where every file of the pipeline lies, relative to the root of the project.
+
+Exempt from the code dependencies in dvc.yaml: what a stage takes from here is listed there file by file.
+"""
+
+import os
+from pathlib import Path
+
+RAW = Path("data/raw")
+BASE = Path("models/base.json")
+REPORTS = Path("data/reports.parquet")
+GOLD = Path("data/gold.parquet")
+EXTRACT_QUARANTINE = Path("data/quarantine/extract.parquet")
+EXAMPLES = Path("data/examples.parquet")
+ADAPTER = Path("models/adapter")
+CALIBRATION = Path("models/calibration.json")
+
+EXTRACT_METRICS = Path("metrics/extract.json")
+MERGE_METRICS = Path("metrics/merge.json")
+TRAIN_METRICS = Path("metrics/train.json")
+VALIDATION_METRICS = Path("metrics/validation.json")
+FINAL_METRICS = Path("metrics/final.json")
+
+TRAINING_CURVE = Path("plots/training.csv")
+VALIDATION_CURVE = Path("plots/training_validation.csv")
+VALIDATION_PLOTS = Path("plots/validation")
+FINAL_PLOTS = Path("plots/final")
+
+CONCEPTS = Path("gold/concepts.csv")
+SCORER_LEXICON = Path("gold/scorer_lexicon.csv")
+PROMPTS = Path("prompts")
+
+
+def labels(task: str) -> Path:
+    return Path(f"data/labels/{task}.parquet")
+
+
+def evidence(task: str) -> Path:
+    return Path(f"data/evidence/{task}.parquet")
+
+
+def outcomes(task: str) -> Path:
+    return Path(f"data/outcomes/{task}.parquet")
+
+
+def synthesize_quarantine(task: str) -> Path:
+    return Path(f"data/quarantine/{task}.parquet")
+
+
+def synthesize_metrics(task: str) -> Path:
+    return Path(f"metrics/synthesize_{task}.json")
+
+
+def predictions(arm: str) -> Path:
+    return Path(f"data/predictions/{arm}.parquet")
+
+
+def probabilities(arm: str) -> Path:
+    return Path(f"data/probabilities/{arm}.parquet")
+
+
+def store() -> Path:
+    """Untracked: base weights. At DVC_ROOT, so that queued and temporary runs share it with the main checkout."""
+    return Path(os.environ.get("RADDISTILL_STORE") or Path(os.environ.get("DVC_ROOT") or ".") / ".store")
+
+
+def checkpoints() -> Path:
+    """Untracked: unfinished trainings, a folder each, named by the hash of params and data."""
+    return Path(os.environ.get("DVC_ROOT") or ".") / ".checkpoints"
+
+
+def weights(model: str) -> Path:
+    """What an arm's model is loaded from: the adapter (which names its base), or the base alone."""
+    return ADAPTER if model == "student" else BASE

@@ -1,0 +1,67 @@
+"""Reading and writing of the tables that rooms hand to each other: checked both ways, sorted by key, whole or not at all."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dataframely as dy
+import polars as pl
+from dataframely.exc import SchemaError, ValidationError
+
+from raddistill.errors import InputError, TableError
+
+T = TypeVar("T", bound=dy.Schema)
+
+
+def read(schema: type[T], path: Path) -> dy.DataFrame[T]:
+    """The table at `path`, checked against its schema.
+
+    Raises:
+        InputError: no such file, or not a Parquet file.
+        TableError: columns or rows break the schema (rules and counts, no values).
+    """
+    try:
+        frame = pl.read_parquet(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; `dvc repro` makes it, or `dvc pull` brings it") from None
+    except pl.exceptions.PolarsError:
+        raise InputError(f"{path} is not a readable Parquet file; `dvc checkout {path}` restores it") from None
+    return check(schema, frame, str(path))
+
+
+def write(schema: type[T], frame: pl.DataFrame, path: Path) -> None:
+    """Writes the table sorted by its key (same rows, same bytes), to a temporary name first, then renamed.
+
+    Raises:
+        TableError: columns or rows break the schema.
+    """
+    checked = check(schema, frame, str(path)).sort(schema.primary_key())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    checked.write_parquet(unfinished, compression="zstd", statistics=False)
+    os.replace(unfinished, path)
+
+
+def check(schema: type[T], frame: pl.DataFrame, name: str) -> dy.DataFrame[T]:
+    """`frame` as a table of `schema`, cast where that loses nothing."""
+    try:
+        return schema.validate(frame, cast=True)
+    except (SchemaError, ValidationError) as error:
+        raise TableError(f"{name} is no {schema.__name__} table: {error}") from None
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    """Writes a small JSON file whole, with stable layout. Not for report text."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8", newline="\n")
+    os.replace(unfinished, path)
+
+
+def write_csv(frame: pl.DataFrame, path: Path) -> None:
+    """Writes a small CSV for `dvc plots`, whole, with LF ends. Not for report text."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    frame.write_csv(unfinished, line_terminator="\n")
+    os.replace(unfinished, path)

@@ -1,0 +1,38 @@
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from raddistill.errors import InputError
+
+
+class LabelCalibration(BaseModel):
+    """How one label's logits become a decision: present where sigmoid((yes - no) / temperature) >= threshold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    threshold: float = Field(ge=0.0, le=1.0)
+    teacher_uncertain_is_present: bool  # the teacher's share of a gold budget; True where none was asked for
+
+
+class Calibration(BaseModel):
+    """models/calibration.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    temperature: float = Field(gt=0.0)
+    against: str  # "teacher" or "gold"
+    reports: int  # number of validation reports behind it
+    budget: list[str]  # ids of the gold reports used; they are left out of every validation score
+    labels: dict[str, LabelCalibration]
+
+
+def load(path: Path) -> Calibration:
+    """Reads models/calibration.json.
+
+    Raises:
+        InputError: missing, or of another form.
+    """
+    try:
+        return Calibration.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; `dvc repro calibrate` makes it") from None
+    except (ValidationError, UnicodeDecodeError):
+        raise InputError(f"{path} is not a calibration; `dvc repro --force calibrate` makes it anew") from None

