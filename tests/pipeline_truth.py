@@ -1,0 +1,154 @@
+"""What dvc.yaml says of a stage beside what the stage's code does; tests/test_pipeline.py compares the two.
+
+`declared` takes dvc.yaml as parsed YAML, so that a test can spoil it and see that the difference is found.
+"""
+
+import ast
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dvc.parsing import DataResolver
+from dvc.repo import Repo
+from pydantic import BaseModel
+from ruamel.yaml import YAML
+
+from raddistill import params
+
+ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src"
+UNTRACKED = {"store", "checkpoints"}  # paths.py: kept outside of DVC, read only through files that are tracked
+VERSIONED = {"train", "predict"}  # another torch may mean another adapter or other answers
+
+
+@dataclass
+class Stage:
+    """One stage: as declared in dvc.yaml, or as its code has it."""
+
+    cmd: str
+    code: set[str]
+    files: set[str]  # data read or written: deps, outs, metrics and plots
+    params: set[str]
+    outs: dict[str, dict[str, Any]] = field(default_factory=dict)  # declared only: path to cache, remote, ...
+
+
+def dvc_yaml() -> dict[str, Any]:
+    return YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+
+
+def declared(content: dict[str, Any]) -> dict[str, Stage]:
+    """Every stage of a parsed dvc.yaml, templates filled in from params.yaml by DVC itself."""
+    with Repo(str(ROOT)) as repo:
+        resolved = DataResolver(repo, ".", content).resolve()["stages"]
+    stages = {}
+    for name, stage in resolved.items():
+        outs = dict(entry(out) for kind in ("outs", "metrics", "plots") for out in stage.get(kind, []))
+        deps = set(stage.get("deps", []))
+        code = {dep for dep in deps if dep.endswith(".py")}
+        stages[name] = Stage(stage["cmd"], code, deps - code | set(outs), set(stage.get("params", [])), outs)
+    return stages
+
+
+def entry(out: str | dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    return (out, {}) if isinstance(out, str) else next(iter(out.items()))
+
+
+def actual(name: str) -> Stage:
+    """The stage as its code has it: import closure, paths named, fields of the sections loaded."""
+    file, _, key = name.partition("@")
+    source = ROOT / "stages" / f"{file}.py"
+    main = next(node for node in ast.parse(source.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef))
+    known = dict(vars(importlib.import_module(f"stages.{file}")))
+    known |= {argument.arg: key for argument in main.args.args}
+    sections = dict(_loaded(main, known))
+    files = {str(path) for path in _paths(main, known)} | set(_path_params(sections))
+    return Stage(
+        cmd=f"python -m stages.{file} {key}".strip(),
+        code=closure(source),
+        files=files | ({"constraints.txt"} if file in VERSIONED else set()),
+        params={leaf for section, into in sections.items() if section != "runtime" for leaf in leaves(section, into)},
+    )
+
+
+def closure(source: Path) -> set[str]:
+    """The first-party files that importing and running `source` reads, itself included; imports inside functions count."""
+    found: set[Path] = set()
+    left = [source]
+    while left:
+        file = left.pop()
+        if file not in found:
+            found.add(file)
+            left += imports(file)
+    return {
+        str(file.relative_to(ROOT)) for file in found if file != SRC / "raddistill/paths.py" and file.stat().st_size > 0
+    }
+
+
+def imports(file: Path) -> Iterator[Path]:
+    """The first-party files that `file` imports, packages' `__init__.py` included."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file.name}: relative import"
+            names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            for depth in range(1, len(parts) + 1):
+                for root in (ROOT, SRC):
+                    base = root.joinpath(*parts[:depth])
+                    yield from (f for f in (base.with_suffix(".py"), base / "__init__.py") if f.is_file())
+
+
+def leaves(section: str, into: type[BaseModel]) -> Iterator[str]:
+    """`train.epochs`, ...: every field of a section's class, nested ones too."""
+    for name, info in into.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from leaves(f"{section}.{name}", info.annotation)
+        else:
+            yield f"{section}.{name}"
+
+
+def _loaded(main: ast.FunctionDef, known: dict[str, Any]) -> Iterator[tuple[str, type[params.Section]]]:
+    for node in ast.walk(main):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "params.load":
+            yield _evaluate(node.args[0], known), _evaluate(node.args[1], known)
+    for node in main.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("params.load("):
+            assert isinstance(node.targets[0], ast.Name)
+            assert isinstance(node.value, ast.Call)
+            section, into = (_evaluate(argument, known) for argument in node.value.args)
+            known[node.targets[0].id] = params.load(section, into, ROOT / "params.yaml")
+
+
+def _paths(main: ast.FunctionDef, known: dict[str, Any]) -> Iterator[Path]:
+    called = {id(node.func) for node in ast.walk(main) if isinstance(node, ast.Call)}
+    for node in ast.walk(main):
+        attribute = node.func if isinstance(node, ast.Call) else node
+        if not isinstance(attribute, ast.Attribute) or ast.unparse(attribute.value) != "paths" or id(node) in called:
+            continue
+        if attribute.attr not in UNTRACKED:
+            found = _evaluate(node, known)
+            assert isinstance(found, Path), f"paths.{attribute.attr} is no path"
+            yield found
+
+
+def _path_params(sections: dict[str, type[params.Section]]) -> Iterator[str]:
+    """Values of loaded params that are files or folders of the repository."""
+    for section, into in sections.items():
+        for leaf in leaves(section, into):
+            value: Any = params.read(ROOT / "params.yaml")
+            for key in leaf.split("."):
+                value = value[key]
+            if isinstance(value, str) and value and (ROOT / value).exists():
+                yield value
+
+
+def _evaluate(node: ast.expr, known: dict[str, Any]) -> Any:
+    return eval(compile(ast.Expression(node), "stage", "eval"), known)  # noqa: S307 - an expression of our own stage files
+
+
