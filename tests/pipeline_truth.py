@@ -59,9 +59,7 @@ def actual(name: str) -> Stage:
     """The stage as its code has it: import closure, paths named, fields of the sections loaded."""
     file, _, key = name.partition("@")
     source = ROOT / "stages" / f"{file}.py"
-    main = next(node for node in ast.parse(source.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef))
-    known = dict(vars(importlib.import_module(f"stages.{file}")))
-    known |= {argument.arg: key for argument in main.args.args}
+    main, known = _main(name)
     sections = dict(_loaded(main, known))
     files = {str(path) for path in _paths(main, known)} | set(_path_params(sections))
     return Stage(
@@ -70,6 +68,11 @@ def actual(name: str) -> Stage:
         files=files | ({"constraints.txt"} if file in VERSIONED else set()),
         params={leaf for section, into in sections.items() if section != "runtime" for leaf in leaves(section, into)},
     )
+
+
+def sections_of(name: str) -> dict[str, type[params.Section]]:
+    """The sections of params.yaml that a stage loads, and the classes that it loads them into."""
+    return dict(_loaded(*_main(name)))
 
 
 def closure(source: Path) -> set[str]:
@@ -111,6 +114,14 @@ def leaves(section: str, into: type[BaseModel]) -> Iterator[str]:
             yield from leaves(f"{section}.{name}", info.annotation)
         else:
             yield f"{section}.{name}"
+
+
+def _main(name: str) -> tuple[ast.FunctionDef, dict[str, Any]]:
+    """A stage's `main` as a tree, and the names that are known inside: the module's, and its key for its one argument."""
+    file, _, key = name.partition("@")
+    tree = ast.parse((ROOT / "stages" / f"{file}.py").read_text(encoding="utf-8"))
+    main = next(node for node in tree.body if isinstance(node, ast.FunctionDef))
+    return main, vars(importlib.import_module(f"stages.{file}")) | {argument.arg: key for argument in main.args.args}
 
 
 def _loaded(main: ast.FunctionDef, known: dict[str, Any]) -> Iterator[tuple[str, type[params.Section]]]:

@@ -1,0 +1,112 @@
+"""Who may import whom: rooms see tables and words, never each other; no teacher sees gold; torch only where it is used."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pipeline_truth import ROOT, SRC, closure, imports
+
+PACKAGE = SRC / "raddistill"
+ROOMS = ["sources", "teachers", "student", "scoring"]
+WORDS = {"answers", "concepts", "errors", "labelsets", "params", "paths", "statuses"}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+TORCH = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "datasets")
+
+
+def name_of(file: Path) -> str:
+    return ".".join(file.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__")
+
+
+def room_of(file: Path) -> str:
+    """A room, `tables`, or the name of a module on the first level."""
+    return file.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def test_all_modules_were_walked() -> None:
+    assert len(MODULES) >= 40
+    assert {room_of(module) for module in MODULES} == {*ROOMS, *WORDS, "tables", "cli", "__init__"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_only_tables_and_words(room: str) -> None:
+    modules = [module for module in MODULES if room_of(module) == room]
+    seen = {(name_of(module), room_of(file)) for module in modules for file in imports(module) if PACKAGE in file.parents}
+    assert len(modules) >= 4
+    assert {pair for pair in seen if pair[1] not in {room, "tables", "__init__", *WORDS}} == set()
+
+
+def test_tables_and_words_import_no_room() -> None:
+    shared = [module for module in MODULES if room_of(module) in {"tables", *WORDS}]
+    seen = {(name_of(module), room_of(file)) for module in shared for file in imports(module) if PACKAGE in file.parents}
+    assert len(shared) >= 15
+    assert {pair for pair in seen if pair[1] in {*ROOMS, "cli"}} == set()
+
+
+def test_no_teacher_reads_gold_concepts_or_the_scorers_lexicon() -> None:
+    """Whoever labels must not know by what the labels are judged, nor with which words answers are read for it."""
+    teachers = [module for module in MODULES if room_of(module) == "teachers"]
+    reached = closure(ROOT / "stages/synthesize.py") | {str(file.relative_to(ROOT)) for file in teachers}
+    forbidden = {"src/raddistill/tables/gold.py", "src/raddistill/concepts.py"}
+    assert len(reached) >= 12
+    assert not reached & forbidden
+    assert not [name for name in reached if name.startswith(("src/raddistill/scoring/", "src/raddistill/sources/"))]
+    assert not [module.name for module in teachers if names_of(module) & {"GOLD", "CONCEPTS", "SCORER_LEXICON"}]
+    assert not [module.name for module in teachers for text in strings(module) if text.startswith("gold/") or "scorer" in text]
+
+
+def names_of(module: Path) -> set[str]:
+    return {node.attr for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))) if isinstance(node, ast.Attribute)}
+
+
+def strings(module: Path) -> list[str]:
+    """String constants that are no docstrings."""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    said = [node.body[0] for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body]
+    docs = {id(first.value) for first in said if isinstance(first, ast.Expr)}
+    return [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str) and id(n) not in docs]
+
+
+def test_files_are_named_in_paths_or_params_only() -> None:
+    """A path written elsewhere would be read behind dvc.yaml's back."""
+    folders = ("data/", "models/", "metrics/", "plots/", "gold/", "lexicon/", "prompts/")
+    modules = [module for module in MODULES if room_of(module) != "paths"]
+    assert [(name_of(m), text) for m in modules for text in strings(m) if text.startswith(folders) and " " not in text] == []
+    assert [name_of(m) for m in modules if "__file__" in m.read_text(encoding="utf-8")] == []
+
+
+def test_packages_are_empty_and_no_module_is_a_drawer() -> None:
+    packages = [module for module in MODULES if module.name == "__init__.py"]
+    assert len(packages) >= 6
+    assert [name_of(package) for package in packages if package.read_bytes()] == []
+    drawers = {"utils", "helpers", "common", "misc", "manager", "processor"}
+    assert [name_of(module) for module in MODULES if module.stem in drawers] == []
+
+
+def test_no_broad_except() -> None:
+    broad = {"Exception", "BaseException"}
+    handlers = [
+        (name_of(module), handler)
+        for module in MODULES
+        for handler in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+        if isinstance(handler, ast.ExceptHandler)
+    ]
+    assert len(handlers) >= 8
+    assert [name for name, handler in handlers if handler.type is None or ast.unparse(handler.type) in broad] == []
+
+
+def test_everything_imports_without_torch() -> None:
+    """Stages that need no model start in a second, and a machine without torch can label and score."""
+    code = (
+        "import sys, importlib\n"
+        "for blocked in {blocked}: sys.modules[blocked] = None\n"
+        "for module in {modules}: importlib.import_module(module)"
+    )
+    names = [name_of(module) for module in MODULES]
+    stages = [f"stages.{file.stem}" for file in (ROOT / "stages").glob("*.py")]
+    run = subprocess.run(
+        [sys.executable, "-c", code.format(blocked=TORCH, modules=names + stages)],
+        capture_output=True, text=True, cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr

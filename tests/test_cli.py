@@ -1,0 +1,139 @@
+"""The commands of `raddistill`, as a user types them."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipeline_truth import ROOT, sections_of
+from ruamel.yaml import YAML
+from test_pipeline import STAGES
+from typer.testing import CliRunner
+
+from raddistill import cli, params
+from raddistill.errors import InputError
+
+NAMES = sorted(file.stem for file in (ROOT / "presets").glob("*.yaml"))
+METRICS = {
+    task: {
+        "reports": 400,
+        "positives": 500,
+        **{method: {"micro_f1": f1, "micro_f1_low": f1 - 0.02, "micro_f1_high": f1 + 0.02} for method, f1 in arms.items()},
+        "gain": {"micro_f1": -0.03, "low": -0.05, "high": -0.0104},
+    }
+    for task, arms in {
+        "multiple_choice": {"base": 0.2, "linear": 0.7, "teacher": 0.86, "student": 0.83},
+        "open_ended": {"base": 0.1, "linear": 0.5, "teacher": 0.6, "student": 0.57},
+    }.items()
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def told(*words: str) -> str:
+    done = CliRunner().invoke(cli.app, list(words), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_all_presets_were_found() -> None:
+    assert set(NAMES) >= {"paper", "llama-3.1-8b", "quick", "all-reports"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_names_only_keys_that_exist_and_loads(name: str, project: Path) -> None:
+    content = params.read(Path("params.yaml"))
+    words = told("preset", name).split()
+    assert words[::2] == ["-S"] * len(words[::2])
+    for override in words[1::2]:
+        dotted, _, value = override.partition("=")
+        node: Any = content
+        *above, last = dotted.split(".")
+        for key in above:
+            node = node[key]
+        assert last in node, dotted
+        node[last] = YAML(typ="safe", pure=True).load(value)  # Hydra's grammar is YAML's for the values in use
+    with Path("params.yaml").open("w", encoding="utf-8") as file:
+        YAML().dump(content, file)
+    loaded = [params.load(section, into) for stage in STAGES for section, into in sections_of(stage).items()]
+    assert len(loaded) >= 20
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dvc_reads_the_overrides_as_they_are_printed(name: str, project: Path) -> None:
+    from dvc.utils.hydra import apply_overrides
+
+    words = told("preset", name).split()
+    apply_overrides(Path("params.yaml"), words[1::2])
+    want = params.read(ROOT / "presets" / f"{name}.yaml")["params"]
+    assert list(cli.overrides(want)) == list(cli.overrides(only(want, params.read(Path("params.yaml")))))
+
+
+def only(shape: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    """The part of `content` that has the keys of `shape`."""
+    return {key: only(node, content[key]) if isinstance(node, dict) else content[key] for key, node in shape.items()}
+
+
+def test_the_list_of_presets_says_what_each_is_for(project: Path) -> None:
+    lines = told("preset", "--list").splitlines()
+    assert [line.split()[0] for line in lines] == NAMES
+    assert all(len(line.split()) > 5 for line in lines)
+
+
+def test_an_unknown_preset_is_told_the_known_ones(project: Path) -> None:
+    with pytest.raises(InputError, match=r"no preset 'papper'.*all-reports, llama"):
+        cli.preset("papper")
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.0003, "a=0.0003"), (True, "a=true"), ("", "a=''"), ("x==1", "a='x==1'"), (["b", "c"], "a=[b,c]"), ("0e9", "a='0e9'")],
+)
+def test_an_override_is_in_hydras_grammar(value: object, written: str) -> None:
+    assert list(cli.overrides({"a": value})) == [written]
+
+
+def test_results_are_a_line_a_task(project: Path) -> None:
+    (project / "metrics").mkdir()
+    (project / "metrics/final.json").write_text(json.dumps(METRICS), encoding="utf-8")
+    lines = told("results").splitlines()
+    assert lines[0].split() == ["task", "reports", "base", "linear", "teacher", "student", "gain", "over", "teacher", "[95", "%]"]
+    assert lines[1].startswith("multiple choice  400      0.200  0.700   0.860    0.830 [0.810, 0.850]  -0.030 [-0.050, -0.010]")
+    assert lines[2].startswith("open ended ")
+    markdown = told("results", "--markdown").splitlines()
+    assert markdown[2] == (
+        "| multiple choice | 400 | 0.200 | 0.700 | 0.860 | 0.830 [0.810, 0.850] | -0.030 [-0.050, -0.010] |"
+    )
+
+
+def test_results_before_there_are_any(project: Path) -> None:
+    with pytest.raises(InputError, match=r"metrics/final\.json is missing; `make repro` makes it"):
+        cli.results()
+
+
+def test_stale_takes_what_changed_and_leaves_what_was_not_pulled() -> None:
+    status = {
+        "train": [
+            {"changed deps": {"params.yaml": {"train.seed": "modified"}, "src/a.py": "modified", "data/x.parquet": "deleted"}},
+            {"changed outs": {"models/adapter": "not in cache"}},
+            "changed command",
+        ],
+        "merge": [{"changed outs": {"data/examples.parquet": "deleted"}}],
+    }
+    changed = ["train: params.yaml: train.seed modified", "train: src/a.py modified", "train: changed command"]
+    assert list(cli.stale(status)) == changed
+    assert list(cli.stale({})) == []
+
+
+def test_errors_end_in_one_line_and_exit_code_1(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr("sys.argv", ["raddistill", "results"])
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    assert capsys.readouterr().err == "InputError: metrics/final.json is missing; `make repro` makes it\n"
