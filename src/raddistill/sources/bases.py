@@ -97,7 +97,7 @@ def _convert(gguf: Path, into: Path) -> None:
     Raises:
         InputError: no GGUF file, of an architecture that transformers cannot convert, or one that it would convert wrongly.
     """
-    os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported: nothing here needs the hub
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}  # before the imports: no look at the hub, no bars but ours
     import torch
     from gguf import GGUFReader
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig

@@ -1,0 +1,85 @@
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raddistill.sources import splitting
+
+words = st.text(string.ascii_letters + string.digits + "éß", min_size=1)
+sentences = st.lists(words, min_size=1).map(" ".join)
+
+
+@given(st.text(), st.text(), st.floats(0, 0.7), st.floats(0, 0.3))
+def test_same_group_same_split(group: str, salt: str, train: float, validation: float) -> None:
+    first = splitting.split(group, salt, train, validation)
+    assert first in {"train", "validation", "test"}
+    assert splitting.split(group, salt, train, validation) == first
+
+
+@given(st.text(), st.text())
+def test_shares_of_nothing_and_all(group: str, salt: str) -> None:
+    assert splitting.split(group, salt, 1.0, 0.0) == "train"
+    assert splitting.split(group, salt, 0.0, 1.0) == "validation"
+    assert splitting.split(group, salt, 0.0, 0.0) == "test"
+
+
+@given(st.text(), st.text(), st.floats(0, 0.5), st.floats(0, 0.5))
+def test_a_larger_training_share_takes_nobody_out_of_training(group: str, salt: str, less: float, more: float) -> None:
+    less, more = sorted((less, more))
+    if splitting.split(group, salt, less, 0.1) == "train":
+        assert splitting.split(group, salt, more, 0.1) == "train"
+
+
+def test_shares_are_met() -> None:
+    splits = [splitting.split(f"patient {n}", "salt", 0.7, 0.1) for n in range(20_000)]
+    # Four standard errors of a share of 0.7 among 20,000 are 0.013.
+    assert splits.count("train") / 20_000 == pytest.approx(0.7, abs=0.013)
+    assert splits.count("validation") / 20_000 == pytest.approx(0.1, abs=0.013)
+
+
+def test_salt_reshuffles() -> None:
+    assert len({splitting.split("patient 1", str(salt), 0.7, 0.1) for salt in range(100)}) == 3
+
+
+def test_pinned() -> None:
+    """Another hash would move every report of every user: not by accident."""
+    assert [splitting.split(str(n), "raddistill", 0.7, 0.1) for n in range(10)] == [
+        "validation",
+        "validation",
+        "train",
+        "train",
+        "train",
+        "test",
+        "test",
+        "train",
+        "train",
+        "train",
+    ]
+    assert splitting.text_group("No pneumothorax.") == "c54969eb37674a71"
+
+
+@given(sentences)
+def test_text_group_knows_no_case_no_punctuation_no_spacing(sentence: str) -> None:
+    dressed = "  " + sentence.upper().replace(" ", " ,\n- ") + "."
+    assert splitting.text_group(dressed) == splitting.text_group(sentence)
+
+
+@given(st.lists(words, min_size=2, max_size=6), st.integers(1, 5))
+def test_text_group_knows_no_sections(parts: list[str], cut: int) -> None:
+    cut = min(cut, len(parts) - 1)
+    apart = splitting.text_group(" ".join(parts[:cut]), " ".join(parts[cut:]))
+    assert apart == splitting.text_group(None, " ".join(parts)) == splitting.text_group(" ".join(parts), None)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("No effusion.", "Effusion."),
+        ("Nodule of 5 mm.", "Nodule of 6 mm."),
+        ("Rib fracture 1 2", "Rib fracture 12"),
+    ],
+    ids=["negation", "size", "word-borders"],
+)
+def test_different_words_different_groups(one: str, other: str) -> None:
+    assert splitting.text_group(one) != splitting.text_group(other)
