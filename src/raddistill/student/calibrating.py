@@ -1,0 +1,99 @@
+"""Temperature and per-label thresholds from the student's validation logits; seconds on a CPU.
+
+Against the teacher's labels by default. Against gold only if a run says so, and then for a stated number of validation
+reports, whose ids are written down so that no validation score uses them; the teacher gets the same reports for its one free
+choice, whether its `uncertain` counts as present.
+"""
+
+import hashlib
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from raddistill import statuses
+from raddistill.errors import InputError, ParamsError
+from raddistill.params import Section
+from raddistill.tables.calibration import Calibration, LabelCalibration
+
+MIN_POSITIVES = 5  # with fewer, a threshold would be fitted to noise: 0.5 is kept
+GRID = np.round(np.arange(0.1, 0.91, 0.05), 2)
+
+
+class CalibrateParams(Section):
+    """Against what the student's thresholds are chosen."""
+
+    against: Literal["teacher", "gold"]
+    gold_reports: int = Field(ge=0)
+
+
+def calibrate(p: CalibrateParams, probabilities: pl.DataFrame, labels: pl.DataFrame, gold: pl.DataFrame) -> Calibration:
+    """Calibration of the multiple-choice slots. Without slots (`list` answers) there is nothing to calibrate: no labels.
+
+    Raises:
+        ParamsError: gold is asked for without a number of reports, or the other way round.
+        InputError: the validation split holds too few annotated reports for the budget.
+    """
+    if (p.against == "gold") != (p.gold_reports > 0):
+        raise ParamsError("calibrate: `against: gold` and `gold_reports` above 0 go together")
+    if probabilities.is_empty():
+        return Calibration(temperature=1.0, against=p.against, reports=0, budget=[], labels={})
+    wide = probabilities.pivot(on="answer", index=["report_id", "label"], values="logit")
+    odds = wide.select("report_id", "label", odds=pl.col("yes") - pl.col("no"))
+    said = labels.filter(pl.col("task") == "multiple_choice").select("report_id", "label", teacher="status")
+    joined = odds.join(said, on=["report_id", "label"], how="inner", validate="1:1")
+    budget: list[str] = []
+    if p.against == "gold":
+        truth = gold.filter((pl.col("task") == "multiple_choice") & (pl.col("status") != statuses.EXCLUDED))
+        joined = joined.join(truth.select("report_id", "label", gold="status"), on=["report_id", "label"], validate="1:1")
+        budget = _budget(joined, p.gold_reports)
+        joined = joined.filter(pl.col("report_id").is_in(budget) & (pl.col("gold") != statuses.AMBIGUOUS))
+        joined = joined.with_columns(truth=pl.col("gold").is_in([statuses.PRESENT, statuses.UNCERTAIN]))
+    else:
+        joined = joined.with_columns(truth=pl.col("teacher").is_in([statuses.PRESENT, statuses.UNCERTAIN]))
+    temperature = fit_temperature(joined["odds"].to_numpy(), joined["truth"].to_numpy())
+    chosen = {}
+    for (label,), rows in joined.sort("label").group_by("label", maintain_order=True):
+        probability = 1 / (1 + np.exp(-rows["odds"].to_numpy() / temperature))
+        chosen[str(label)] = LabelCalibration(
+            threshold=best_threshold(probability, rows["truth"].to_numpy()),
+            teacher_uncertain_is_present=_uncertain_is_present(rows) if p.against == "gold" else True,
+        )
+    return Calibration(
+        temperature=round(temperature, 4), against=p.against, reports=joined["report_id"].n_unique(), budget=budget, labels=chosen
+    )
+
+
+def fit_temperature(odds: np.ndarray, truth: np.ndarray) -> float:
+    """The temperature in 0.25 ... 4 with the least log loss of sigmoid(odds / temperature) (Guo et al. 2017, arXiv 1706.04599)."""
+    grid = np.geomspace(0.25, 4.0, 161)
+    signed = np.where(truth, odds, -odds)
+    loss = [np.logaddexp(0, -signed / t).mean() for t in grid]
+    return float(grid[int(np.argmin(loss))])
+
+
+def best_threshold(probability: np.ndarray, truth: np.ndarray) -> float:
+    """The threshold of the grid with the best F1; of equals, the one nearest to 0.5. 0.5 with fewer than MIN_POSITIVES."""
+    if truth.sum() < MIN_POSITIVES:
+        return 0.5
+    scores = []
+    for threshold in GRID:
+        said = probability >= threshold
+        f1 = 2 * (said & truth).sum() / max(1, said.sum() + truth.sum())
+        scores.append((round(float(f1), 9), -abs(float(threshold) - 0.5), float(threshold)))
+    return max(scores)[2]
+
+
+def _budget(joined: pl.DataFrame, n: int) -> list[str]:
+    """The first n annotated reports by hash of their id."""
+    ids = sorted(joined["report_id"].unique(), key=lambda i: hashlib.sha256(i.encode()).hexdigest())
+    if len(ids) < n:
+        raise InputError(f"calibrate.gold_reports: {n} asked for, validation holds {len(ids)} annotated and predicted ones")
+    return sorted(ids[:n])
+
+
+def _uncertain_is_present(rows: pl.DataFrame) -> bool:
+    """Whether the teacher's F1 on the budget is at least as good with `uncertain` as present; True where it makes no difference."""
+    hedged = rows.filter(pl.col("teacher") == statuses.UNCERTAIN)["truth"]
+    return bool(hedged.is_empty() or hedged.mean() >= 0.5)  # type: ignore[operator]

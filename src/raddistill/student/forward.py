@@ -1,0 +1,58 @@
+"""One forward over a batch of examples, the tokens that all of them begin with computed once.
+
+The chat template and the instruction are the same for every report of a task: with 13 labels they are a third of the
+tokens. They go through the model as a batch of one; keys and values are repeated for the batch, gradients included.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from raddistill.student.prompts import Encoded
+
+MIN_SHARED = 8  # shorter prefixes do not pay for the second forward
+
+
+def shared_length(examples: Sequence[Encoded]) -> int:
+    """How many leading tokens all examples share, short of the last prompt token, whose output may be a loss position."""
+    if len(examples) < 2:
+        return 0
+    limit = min(e.prompt_length for e in examples) - 1
+    first, last = min(e.input_ids for e in examples), max(e.input_ids for e in examples)
+    for n, (a, b) in enumerate(zip(first, last, strict=False)):
+        if a != b or n == limit:
+            return n if n >= MIN_SHARED else 0
+    return 0
+
+
+def hidden_states(backbone: Any, examples: Sequence[Encoded]) -> tuple[Any, int]:
+    """Last hidden states of the tokens after the shared prefix, right-padded, and the prefix's length p.
+
+    Shape (len(examples), longest - p, hidden size). Row i, column t belongs to token p + t of example i.
+    Padding stands to the right, so causal attention alone keeps it out.
+    """
+    import torch
+    from transformers import DynamicCache
+
+    device = next(backbone.parameters()).device
+    shared = shared_length(examples)
+    longest = max(len(e.input_ids) for e in examples)
+    rows = [e.input_ids[shared:] + [0] * (longest - len(e.input_ids)) for e in examples]
+    suffix = torch.tensor(rows, device=device)
+    if not shared:
+        return backbone(input_ids=suffix, use_cache=False).last_hidden_state, 0
+    cache = DynamicCache()
+    prefix = torch.tensor([examples[0].input_ids[:shared]], device=device)
+    backbone(input_ids=prefix, past_key_values=cache, use_cache=True)
+    for layer in cache.layers:
+        layer.keys = layer.keys.expand(len(rows), -1, -1, -1)
+        layer.values = layer.values.expand(len(rows), -1, -1, -1)
+    return backbone(input_ids=suffix, past_key_values=cache, use_cache=True).last_hidden_state, shared
+
+
+def slot_logits(hidden: Any, shared: int, examples: Sequence[Encoded], head: Any, answers: tuple[int, int]) -> Any:
+    """Logits of " yes" and " no" at every slot: shape (len(examples), number of labels, 2), float32."""
+    import torch
+
+    positions = torch.tensor([e.slots for e in examples], device=hidden.device) - shared
+    at_slots = hidden.gather(1, positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
+    return (at_slots @ head.weight[list(answers)].to(at_slots.dtype).T).float()

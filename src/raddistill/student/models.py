@@ -1,0 +1,114 @@
+"""Base model and tokenizer, loaded from the store that `fetch` filled, after their hashes were checked."""
+
+import hashlib
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from raddistill import paths
+from raddistill.errors import InputError
+
+AGAIN = "`dvc repro --force --single-item fetch` fetches it again"
+
+
+def base_folder(record: Path) -> Path:
+    """The folder of the base model that models/base.json records, every file's sha256 checked.
+
+    Raises:
+        InputError: no record, no folder, a missing or changed file.
+    """
+    try:
+        base = json.loads(record.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{record} is missing; `dvc repro fetch` makes it, or `dvc pull` brings it") from None
+    folder = Path(base["folder"]) if base["source"] == "folder" else paths.store() / base["folder"]
+    for name, sha256 in base["files"].items():
+        file = folder / name
+        if not file.exists():
+            raise InputError(f"the base model lacks {name} (not in this machine's store); {AGAIN}")
+        with file.open("rb") as content:
+            if hashlib.file_digest(content, "sha256").hexdigest() != sha256:
+                raise InputError(f"{name} of the base model is not the one that {record} records; {AGAIN}")
+    if base["source"] != "hub":
+        os.environ["HF_HUB_OFFLINE"] = "1"  # everything is here: nobody needs to know that it is being read
+    return folder
+
+
+def load_tokenizer(record: Path) -> Any:
+    """The base model's tokenizer (needs no torch).
+
+    Raises:
+        InputError: see `base_folder`; or it has no chat template.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base_folder(record))
+    if tokenizer.chat_template is None:
+        raise InputError("the base model's tokenizer has no chat template; take an instruction-tuned model")
+    return tokenizer
+
+
+def compute_dtype() -> Any:
+    """bfloat16 on GPUs and on CPUs with bf16 arithmetic, else float32 (emulated bf16 is several times slower)."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.bfloat16
+    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
+    return torch.bfloat16 if "avx512_bf16" in flags or "amx_bf16" in flags or "bf16" in flags.split() else torch.float32
+
+
+def load_base(record: Path, quantization: str) -> Any:
+    """The base model as a `LlamaForCausalLM` (or whatever its config says), `nf4` or unquantised, on the GPU if there is one."""
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    # compute dtype named: bitsandbytes' default is float32, without a word (its PR #2077)
+    nf4 = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute_dtype(),
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        model = AutoModelForCausalLM.from_pretrained(
+            base_folder(record),
+            dtype=compute_dtype(),
+            quantization_config=nf4 if quantization == "nf4" else None,
+            device_map={"": 0} if torch.cuda.is_available() else None,
+        )
+    keep_gradients_after_evaluation(model)
+    return model
+
+
+def keep_gradients_after_evaluation(model: Any) -> None:
+    """Works round bitsandbytes 0.50 on CPUs with AVX512-BF16.
+
+    There one forward in eval mode repacks the weights of `Linear4bit` in place, and every later training forward takes
+    a kernel without autograd: gradients upstream lose the base path, silently. tests/test_training.py shows it.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+
+
+def load_student(adapter: Path) -> Any:
+    """Base plus adapter, quantised as it was trained.
+
+    Raises:
+        InputError: the adapter is missing; see also `base_folder`.
+    """
+    from peft import PeftModel
+
+    provenance = adapter / "provenance.json"
+    if not provenance.exists():
+        raise InputError(f"{adapter} holds no adapter; `dvc repro train` makes it, or `dvc pull` brings it")
+    quantization = json.loads(provenance.read_text(encoding="utf-8"))["params"]["quantization"]
+    return PeftModel.from_pretrained(load_base(adapter / "base.json", quantization), adapter)

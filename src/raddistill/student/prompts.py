@@ -1,0 +1,111 @@
+"""From a report to what the model reads: one template, one `encode`, used by training and prediction alike.
+
+An example is a prompt (chat template around prompts/*.jinja) and a completion. In `slots` the completion is the label
+names, one a line, without any answer: the answers are read as logits at the last token of each name, so nothing of one
+label's answer can reach another's (docs/log.md has the comparison with answers fed back).
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from raddistill.errors import InputError
+from raddistill.labelsets import Label
+
+IGNORED = -100  # PyTorch's cross entropy skips these positions
+TEMPLATES = {"slots": "multiple_choice_slots.jinja", "list": "multiple_choice_list.jinja", "lines": "open_ended.jinja"}
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of one example (length n), the labels of the same length, and where its slots are read.
+
+    `labels` is -100 but where the loss is taken on text; `slots` are positions in `input_ids`, one a label, empty for text answers.
+    `prompt_length` is the number of leading tokens that hold no answer.
+    """
+
+    input_ids: list[int]
+    labels: list[int]
+    slots: list[int]
+    prompt_length: int
+
+
+class Renderer:
+    """Renders reports into prompts with the templates of one folder and one tokenizer's chat template."""
+
+    def __init__(self, folder: Path, tokenizer: Any, labels: list[Label]) -> None:
+        self._tokenizer = tokenizer
+        self.labels = labels
+        self._folder = folder
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(folder), undefined=jinja2.StrictUndefined, keep_trailing_newline=False, autoescape=False
+        )  # autoescape off on purpose: this renders prompts, not HTML
+
+    def prompt(self, answers: str, report: str) -> str:
+        """The text up to where the assistant's answer begins.
+
+        Raises:
+            InputError: a template is missing or broken.
+        """
+        try:
+            user = self._environment.get_template(TEMPLATES[answers]).render(report=report, labels=self.labels)
+        except jinja2.TemplateError as error:
+            raise InputError(f"{self._folder / TEMPLATES[answers]}: {type(error).__name__}; see docs of jinja2") from None
+        messages = [{"role": "system", "content": self._system}, {"role": "user", "content": user.strip()}]
+        return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+    @cached_property
+    def _system(self) -> str:
+        path = self._folder / "system.txt"
+        if not path.exists():
+            raise InputError(f"{path} is missing; it is part of the repository: `git checkout {path}`")
+        return path.read_text(encoding="utf-8").strip()
+
+    def template_hash(self, answers: str) -> str:
+        """Changes whenever a prompt would: hash of the rendered prompt of an empty report."""
+        return hashlib.sha256(self.prompt(answers, "").encode()).hexdigest()[:16]
+
+
+def slot_lines(labels: list[Label]) -> str:
+    """The completion of a `slots` example."""
+    return "\n".join(label.name for label in labels)
+
+
+def encode(tokenizer: Any, prompt: str, completion: str | None, answers: str) -> Encoded:
+    """Ids, loss labels and slots of one example; without a completion, the prompt alone.
+
+    Slot lines are encoded piece by piece, so that the last token of a name is known whatever the tokenizer would merge.
+    """
+    prompt_ids = _ids(tokenizer, prompt)
+    if completion is None:
+        return Encoded(prompt_ids, [IGNORED] * len(prompt_ids), [], len(prompt_ids))
+    if answers != "slots":
+        answer_ids = [*_ids(tokenizer, completion), tokenizer.eos_token_id]
+        return Encoded(prompt_ids + answer_ids, [IGNORED] * len(prompt_ids) + answer_ids, [], len(prompt_ids))
+    ids, slots, newline = list(prompt_ids), [], _ids(tokenizer, "\n")
+    for name in completion.split("\n"):
+        ids += _ids(tokenizer, name)
+        slots.append(len(ids) - 1)
+        ids += newline
+    ids = ids[: slots[-1] + 1]
+    return Encoded(ids, [IGNORED] * len(ids), slots, len(prompt_ids))
+
+
+def answer_ids(tokenizer: Any) -> tuple[int, int]:
+    """Token ids of " yes" and " no".
+
+    Raises:
+        InputError: one of them is not a single token, so its logit could not be read.
+    """
+    ids = [_ids(tokenizer, word) for word in (" yes", " no")]
+    if any(len(i) != 1 for i in ids):
+        raise InputError('the tokenizer splits " yes" or " no"; use merge.answers: list with this base model')
+    return ids[0][0], ids[1][0]
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    return tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -1,0 +1,50 @@
+"""TRL's SFTTrainer with the student's losses. Imports torch: import it inside functions only."""
+
+from typing import Any
+
+import torch
+from transformers.trainer_utils import EvalLoopOutput
+from trl import SFTTrainer
+
+from raddistill.student.losses import example_losses
+from raddistill.student.prompts import Encoded
+
+
+class StudentTrainer(SFTTrainer):
+    """Takes the losses of both tasks on hidden states, with the shared prefix computed once.
+
+    TRL's own forward keeps no slots, and its collator would drop the targets. The collator here hands rows on as they are
+    (`list`): what must be padded is known only once the prefix is cut off.
+    """
+
+    def __init__(self, *args: Any, answers: tuple[int, int], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._answers = answers
+        self.model_accepts_loss_kwargs = False  # our losses are means per example: accumulated batches are averaged
+        self.tokens_seen = 0
+
+    def compute_loss(
+        self, model: Any, inputs: list[dict[str, Any]], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """Mean over the batch's examples."""
+        self.tokens_seen += sum(len(row["input_ids"]) for row in inputs)
+        return self._losses(model, inputs).mean()
+
+    def evaluation_loop(self, dataloader: Any, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
+        """Mean loss over all examples (Trainer's own loop would weigh a short last batch like a full one)."""
+        self.model.eval()
+        with torch.no_grad(), self.compute_loss_context_manager():
+            losses = torch.cat([self._losses(self.model, rows) for rows in dataloader])
+        metrics = {f"{metric_key_prefix}_loss": losses.mean().item()}
+        return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(losses))
+
+    def _losses(self, model: Any, rows: list[dict[str, Any]]) -> torch.Tensor:
+        causal = self.accelerator.unwrap_model(model).get_base_model()
+        examples = [Encoded(r["input_ids"], r["labels"], r["slots"], r["prompt_length"]) for r in rows]
+        return example_losses(causal.model, causal.lm_head, examples, [r["targets"] for r in rows], self._answers)
+
+    def _prepare_input(self, data: Any) -> Any:
+        return data  # rows are lists of ids; `hidden_states` puts them on the device
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """None in checkpoints; the adapter gets ours."""

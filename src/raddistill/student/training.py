@@ -1,0 +1,225 @@
+"""QLoRA on the examples: TRL's SFTTrainer with our losses, batches without wasted padding, and resume.
+
+Input: selected rows of the examples table. Output: the adapter folder (safetensors, provenance, model card), a few
+figures and the loss curves. Checkpoints lie outside the outputs, in a folder named by the hash of everything that shapes
+the training, and go when it is done: DVC deletes outputs before a run, and another experiment's checkpoint must never be
+taken up.
+"""
+
+import hashlib
+import json
+import random
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+from pydantic import Field
+
+from raddistill.errors import InputError
+from raddistill.params import RuntimeParams, Section
+from raddistill.student import adapters, allocation, models
+from raddistill.student.prompts import answer_ids, encode
+
+
+class TrainParams(Section):
+    """QLoRA (Dettmers et al. 2023, arXiv 2305.14314): NF4 with double quantisation, bf16 compute, fp32 adapters on all linears."""
+
+    seed: int
+    quantization: Literal["nf4", "none"]
+    lora_rank: int = Field(ge=1)
+    lora_alpha: int = Field(ge=1)
+    lora_dropout: float = Field(ge=0, lt=1)
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    scheduler: Literal["cosine", "linear", "constant"]
+    warmup: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    max_grad_norm: float = Field(gt=0)
+    batch_size: int = Field(ge=1)
+    gradient_accumulation: int = Field(ge=1)
+    evaluate_every: int = Field(ge=1)
+    patience: int = Field(ge=1)
+
+
+@dataclass(frozen=True)
+class Trained:
+    metrics: dict[str, Any]
+    curve: pl.DataFrame  # step, loss, learning_rate, grad_norm
+    validation_curve: pl.DataFrame  # step, loss
+
+
+def train(
+    p: TrainParams, examples: pl.DataFrame, base: Path, checkpoints: Path, runtime: RuntimeParams, adapter: Path
+) -> Trained:
+    """Trains on the selected training rows, stops early on the selected validation rows (teacher labels), writes `adapter`.
+
+    Raises:
+        InputError: nothing to train on or to validate on; the base model is missing or changed.
+    """
+    chosen = examples.filter(pl.col("selected") & pl.col("completion").is_not_null())
+    if chosen.filter(pl.col("split") == "train").is_empty() or chosen.filter(pl.col("split") == "validation").is_empty():
+        raise InputError("no examples to train or validate on; raise the numbers in params.yaml, section merge")
+    allocation.keep_freed_memory()
+    allocation.use_threads(runtime.threads)
+    folder = checkpoints / fingerprint(p, chosen, base)
+    trainer = build_trainer(p, chosen, base, folder, runtime)
+    last = _last_checkpoint(folder)
+    if last:
+        print(f"resuming after step {last.name.split('-')[1]} of an interrupted run with the same params and data")
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    trained = _summary(trainer, chosen)
+    adapters.save(trainer.model, adapter, p, base, chosen)
+    shutil.rmtree(folder)
+    return trained
+
+
+def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path, runtime: RuntimeParams) -> Any:
+    """The trainer over the selected rows, not yet started; `folder` takes its checkpoints."""
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
+    from trl import SFTConfig
+
+    from raddistill.student.progress import ConsoleProgress
+    from raddistill.student.trainer import StudentTrainer
+
+    tokenizer = models.load_tokenizer(base)
+    split = {name: chosen.filter(pl.col("split") == name).sort("task", "order", "report_id") for name in ("train", "validation")}
+    rows = {name: encode_rows(tokenizer, frame) for name, frame in split.items()}
+    order = batch_order([len(r["input_ids"]) for r in rows["train"]], split["train"]["task"].to_list(), p)
+    config = SFTConfig(
+        output_dir=str(folder),
+        seed=p.seed,
+        num_train_epochs=1,  # `batch_order` lays out every epoch, so that a resumed run sees the same batches
+        train_sampling_strategy="sequential",
+        per_device_train_batch_size=p.batch_size,
+        per_device_eval_batch_size=p.batch_size,
+        gradient_accumulation_steps=p.gradient_accumulation,
+        learning_rate=p.learning_rate,
+        lr_scheduler_type=p.scheduler,
+        warmup_steps=p.warmup,
+        weight_decay=p.weight_decay,
+        max_grad_norm=p.max_grad_norm,
+        optim="adamw_torch",
+        bf16=models.compute_dtype() == torch.bfloat16,
+        use_cpu=not torch.cuda.is_available(),
+        gradient_checkpointing=False,
+        eval_strategy="steps",
+        save_strategy="steps",
+        eval_steps=p.evaluate_every,
+        save_steps=p.evaluate_every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        logging_steps=5,
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+    lora = LoraConfig(
+        r=p.lora_rank,
+        lora_alpha=p.lora_alpha,
+        lora_dropout=p.lora_dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    progress = ConsoleProgress(runtime.progress)
+    trainer = StudentTrainer(
+        model=models.load_base(base, p.quantization),
+        args=config,
+        peft_config=lora,
+        processing_class=tokenizer,
+        train_dataset=Dataset.from_list([rows["train"][i] for i in order]),
+        eval_dataset=Dataset.from_list(sorted(rows["validation"], key=lambda row: len(row["input_ids"]))),
+        data_collator=list,
+        callbacks=[EarlyStoppingCallback(p.patience), progress],
+        answers=answer_ids(tokenizer) if any(row["slots"] for row in rows["train"]) else (0, 0),
+    )
+    progress.tokens_seen = lambda: trainer.tokens_seen
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    for parameter in trainer.model.parameters():
+        if parameter.requires_grad:  # TRL starts QLoRA adapters in bf16 and resumes them in fp32: then a resumed run differs
+            parameter.data = parameter.data.float()
+    return trainer
+
+
+def encode_rows(tokenizer: Any, frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """The rows of an examples frame as token ids, in its order, with their targets."""
+    rows = []
+    for prompt, completion, answers, targets in frame.select("prompt", "completion", "answers", "targets").iter_rows():
+        encoded = encode(tokenizer, prompt, completion, answers)
+        rows.append({**encoded.__dict__, "targets": targets})
+    return rows
+
+
+def batch_order(lengths: Sequence[int], tasks: Sequence[str], p: TrainParams) -> list[int]:
+    """Row numbers for all epochs in the order of training: every `batch_size` of them is a batch of like task and length.
+
+    Like lengths waste no padding; like tasks share the longest prefix. Within an epoch rows are shuffled, cut into runs of
+    eight batches, sorted by task and length inside a run, and the batches shuffled again. Every row comes once an epoch.
+    """
+    generator = random.Random(p.seed)  # noqa: S311 (order of training, nothing secret)
+    order: list[int] = []
+    for _ in range(p.epochs):
+        batches: list[list[int]] = []
+        left: list[int] = []
+        for task in sorted(set(tasks)):
+            rows = [i for i, t in enumerate(tasks) if t == task]
+            generator.shuffle(rows)
+            run = 8 * p.batch_size
+            ranked = [i for start in range(0, len(rows), run) for i in sorted(rows[start : start + run], key=lengths.__getitem__)]
+            full = len(ranked) - len(ranked) % p.batch_size
+            batches += [ranked[start : start + p.batch_size] for start in range(0, full, p.batch_size)]
+            left += ranked[full:]
+        generator.shuffle(batches)
+        # what fills no batch goes last; the mixed batches across epochs share a shorter prefix, no more
+        order += [i for batch in batches for i in batch] + left
+    return order
+
+
+def fingerprint(p: TrainParams, chosen: pl.DataFrame, base: Path) -> str:
+    """Hash of everything that shapes a training: params, examples, base model."""
+    content = hashlib.sha256(json.dumps(p.model_dump(), sort_keys=True).encode())
+    content.update(base.read_bytes())
+    content.update(chosen.sort("task", "report_id").write_json().encode())
+    return content.hexdigest()[:16]
+
+
+def _last_checkpoint(folder: Path) -> Path | None:
+    """The newest complete checkpoint; one cut short by a kill or a full disk lacks trainer_state.json, written last."""
+    found = [c for c in folder.glob("checkpoint-*") if (c / "trainer_state.json").exists()]
+    return max(found, key=lambda c: int(c.name.split("-")[1]), default=None)
+
+
+def _summary(trainer: Any, chosen: pl.DataFrame) -> Trained:
+    history = trainer.state.log_history
+    curve = [h for h in history if "loss" in h]
+    validation = [h for h in history if "eval_loss" in h]
+    counts = {
+        split: {task: chosen.filter((pl.col("split") == split) & (pl.col("task") == task)).height
+                for task in sorted(chosen["task"].unique())}
+        for split in ("train", "validation")
+    }  # fmt: skip
+    metrics = {
+        "examples": counts,
+        "steps": trainer.state.global_step,
+        "best_step": trainer.state.best_global_step or trainer.state.global_step,
+        "loss": round(curve[-1]["loss"], 4),
+        "validation_loss": round(min(h["eval_loss"] for h in validation), 4),
+        "trainable_parameters": sum(x.numel() for x in trainer.model.parameters() if x.requires_grad),
+    }
+    return Trained(
+        metrics,
+        pl.DataFrame([{k: round(float(h[k]), 6) for k in ("step", "loss", "learning_rate", "grad_norm")} for h in curve]).with_columns(
+            pl.col("step").cast(pl.Int64)
+        ),
+        pl.DataFrame([{"step": int(h["step"]), "loss": round(float(h["eval_loss"]), 6)} for h in validation]),
+    )
