@@ -1,0 +1,87 @@
+"""A predicted phrase to a concept, by the scorer's own lexicon (gold/scorer_lexicon.csv), which no teacher may import.
+
+The lexicon was written from knowledge of the domain and the names of the concepts, then frozen. Its rows are phrase and concept; a
+row without a concept names a word that is stripped (laterality, site, severity, size, change, hedges, redaction marks), as it says how or
+where, not what. Phrases are compared word by word, in lower case, singular, stripped. The longest phrase of the lexicon that stands in
+the predicted one wins, the first of equally long ones; failing that, the closest by rapidfuzz at 90 or more, flagged; else none.
+"""
+
+import csv
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from rapidfuzz import fuzz, process
+
+from raddistill.concepts import Concept
+from raddistill.errors import InputError
+
+FUZZY = 90.0  # design.md; rapidfuzz's ratio, 0 to 100
+_WORD = re.compile(r"[a-z0-9]+")
+
+
+@dataclass(frozen=True)
+class Match:
+    """The concept of a phrase, None where unmapped; `fuzzy` where only the closest phrase of the lexicon gave it."""
+
+    concept: str | None
+    fuzzy: bool
+
+
+class Lexicon:
+    """Phrases by their words, ready to look up."""
+
+    def __init__(self, phrases: dict[str, str], stripped: frozenset[str]) -> None:
+        self._stripped = stripped
+        self._concepts: dict[tuple[str, ...], str] = {}
+        for phrase, concept in phrases.items():
+            words = self.words(phrase)
+            if not words or self._concepts.setdefault(words, concept) != concept:
+                raise InputError(f"the scorer's lexicon: '{phrase}' is nothing once stripped, or stands for two concepts")
+        self._longest = max(map(len, self._concepts), default=0)
+        self._joined = {" ".join(words): concept for words, concept in self._concepts.items()}
+        self.match = cache(self._match)
+
+    def words(self, phrase: str) -> tuple[str, ...]:
+        """Lower case, singular, without the stripped words."""
+        found = _WORD.findall(phrase.casefold())
+        return tuple(_singular(word) for word in found if word not in self._stripped and not set(word) <= {"x"})
+
+    def _match(self, phrase: str) -> Match:
+        words = self.words(phrase)
+        for length in range(min(len(words), self._longest), 0, -1):
+            for start in range(len(words) - length + 1):
+                if concept := self._concepts.get(words[start : start + length]):
+                    return Match(concept, fuzzy=False)
+        closest = process.extractOne(" ".join(words), self._joined.keys(), scorer=fuzz.ratio, score_cutoff=FUZZY)
+        return Match(self._joined[closest[0]], fuzzy=True) if closest else Match(None, fuzzy=False)
+
+
+def load_lexicon(path: Path, concepts: list[Concept]) -> Lexicon:
+    """The frozen lexicon.
+
+    Raises:
+        InputError: missing file, other columns, a concept that gold/concepts.csv does not have, a phrase of two concepts.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            reader = csv.DictReader(lines)
+            rows = list(reader)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; it is part of the repository: `git checkout {path}`") from None
+    if reader.fieldnames != ["phrase", "concept"]:
+        raise InputError(f"{path} is not a CSV with the columns phrase, concept")
+    unknown = sorted({row["concept"] for row in rows} - {c.concept for c in concepts} - {""})
+    if unknown:
+        raise InputError(f"{path} names concepts that gold/concepts.csv does not have: {', '.join(unknown)}")
+    stripped = frozenset(word for row in rows if not row["concept"] for word in _WORD.findall(row["phrase"]))
+    return Lexicon({row["phrase"]: row["concept"] for row in rows if row["concept"]}, stripped)
+
+
+def _singular(word: str) -> str:
+    if word.endswith("ies"):
+        return word[:-3] + "y"
+    if word.endswith("sses"):
+        return word[:-2]
+    return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 3 else word
