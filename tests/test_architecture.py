@@ -63,7 +63,8 @@ def names_of(module: Path) -> set[str]:
 def strings(module: Path) -> list[str]:
     """String constants that are no docstrings."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
-    said = [node.body[0] for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body]
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)]
+    said = [body[0] for body in bodies if body]
     docs = {id(first.value) for first in said if isinstance(first, ast.Expr)}
     return [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str) and id(n) not in docs]
 

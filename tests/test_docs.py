@@ -1,0 +1,75 @@
+"""The README against what it describes: tree, picture, table, commands."""
+
+import itertools
+import re
+import subprocess
+
+import networkx
+import pytest
+from pipeline_truth import ROOT, declared, dvc_yaml
+from typer.testing import CliRunner
+
+from raddistill import cli, paths
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+NEVER_IN_GIT = {"models"}  # data/ holds its .gitignore
+
+
+def test_the_tree_shows_every_folder_once_with_a_comment() -> None:
+    block = next(block for block in re.findall(r"```\n(.*?)```", README, re.DOTALL) if block.startswith("stages/"))
+    lines = [re.fullmatch(r"( *)([\w/]+)/ +(\S.*)", line) for line in block.splitlines()]
+    assert all(lines)
+    shown = [("src/raddistill/" if line[1] else "") + line[2] for line in lines if line]
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    folders = {name.split("/")[0] for name in files if "/" in name and not name.startswith((".", "src/"))}
+    rooms = {"/".join(name.split("/")[:3]) for name in files if name.startswith("src/raddistill/") and name.count("/") > 2}
+    assert len(shown) == len(set(shown))
+    assert set(shown) == folders | rooms | {"src/raddistill"} | NEVER_IN_GIT
+
+
+def test_the_picture_is_the_pipeline() -> None:
+    """Its arrows are those of dvc.yaml, tasks and arms taken together, without what follows from the others."""
+    picture = re.search(r"```mermaid\nflowchart LR\n(.*?)```", README, re.DOTALL)
+    assert picture
+    drawn = {pair for line in picture[1].splitlines() for pair in chain(line.strip().split(" --> "))}
+    stages = declared(dvc_yaml())
+    makers = {path: name for name, stage in stages.items() for path in stage.outs}
+    whole = networkx.DiGraph(
+        (makers[path].partition("@")[0], name.partition("@")[0])
+        for name, stage in stages.items() for path in stage.files if path in makers and makers[path] != name
+    )  # fmt: skip
+    assert drawn == set(networkx.transitive_reduction(whole).edges)
+
+
+def chain(nodes: list[str]) -> list[tuple[str, str]]:
+    return list(itertools.pairwise(nodes))
+
+
+def test_the_table_is_that_of_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    shown = re.search(r"<!-- results: raddistill (.*?) -->\n(.*?)<!-- end of results -->", README, re.DOTALL)
+    assert shown
+    if paths.FINAL_METRICS.exists():
+        assert shown[2] == CliRunner().invoke(cli.app, shown[1].split(), catch_exceptions=False).output
+    else:
+        assert shown[2] == "The default run has not been committed yet.\n"
+
+
+def test_readme_is_short_and_what_it_names_exists() -> None:
+    assert len(README.splitlines()) <= 150
+    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert targets
+    made = {target for line in re.findall(r"make((?: [A-Z_]+=\S+)* [a-z]+)", README) for target in line.split()[-1:]}
+    assert made >= {"repro", "test"}
+    assert {word for word in made if f"make {word}" in README and word not in targets[1].split()} == set()
+    presets = set(re.findall(r"raddistill preset ([\w.-]+)", README)) - {"--list"}
+    assert presets
+    assert all((ROOT / "presets" / f"{name}.yaml").exists() for name in presets)
+
+
+def test_nothing_in_git_names_this_machine() -> None:
+    found = subprocess.run(
+        ["git", "grep", "-nIE", r"/(root|home|work|Users)/[a-z]|file:///", "--", ":!tests/test_docs.py", ":!LICENSE"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert found.stdout == ""

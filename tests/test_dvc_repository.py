@@ -1,0 +1,227 @@
+"""The pipeline as a DVC repository in a clone: what runs, what does not, what is shared with whom."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipeline_truth import ROOT, declared, dvc_yaml
+
+from raddistill.params import read
+
+STAGES = declared(dvc_yaml())
+CACHED = {path for stage in STAGES.values() for path, options in stage.outs.items() if options.get("cache", True)}
+SHARED = {path for path in CACHED if path.startswith("models/")}
+NOTHING = "Data and pipelines are up to date."
+
+
+@dataclass
+class Clone:
+    """A clone of the project with its own environment variables, to run commands in."""
+
+    folder: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *words: str, fails: bool = False) -> str:
+        """Standard output and error of a command; its exit code must be as expected."""
+        bin_folder = str(Path(sys.executable).parent)
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "RADDISTILL_", "AWS_"))}
+        env |= {"PATH": f"{bin_folder}{os.pathsep}{env['PATH']}", "PYTHONPATH": str(self.folder / "src"), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            words, cwd=self.folder, env=env | self.env, text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        assert (done.returncode != 0) == fails, done.stdout
+        return done.stdout
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "-c", "user.name=t", "-c", "user.email=t@t.invalid", "commit", "-q", "-m", message)
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.run(*words))
+
+
+def ran(output: str) -> list[str]:
+    """The stages that DVC says it ran, in order."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")]
+
+
+@pytest.fixture(scope="module")
+def remotes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("remotes")
+
+
+@pytest.fixture(scope="module")
+def project(
+    tmp_path_factory: pytest.TempPathFactory,
+    remotes: Path,
+    small_params: dict[str, Any],
+    write_params: Callable[[dict[str, Any], Path], None],
+) -> Clone:
+    """What git would commit of this working tree, as a repository of its own, run once and committed."""
+    clone = Clone(tmp_path_factory.mktemp("repository") / "project")
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    results = ("metrics/", "plots/", "dvc.lock")
+    for name in files:
+        if name and (ROOT / name).is_file() and not name.startswith(results):
+            (clone.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, clone.folder / name)
+    write_params(small_params, clone.folder / "params.yaml")
+    clone.run("git", "init", "-q", "-b", "main")
+    clone.run("git", "config", "user.name", "t")
+    clone.run("git", "config", "user.email", "t@t.invalid")
+    for remote in ("shared", "private"):
+        clone.run("dvc", "remote", "modify", remote, "url", str(remotes / remote))
+    clone.commit("the project, on a small collection")
+    assert set(ran(clone.run("dvc", "repro"))) == set(STAGES)
+    clone.commit("run")
+    return clone
+
+
+def another(project: Clone, folder: Path) -> Clone:
+    """A colleague's clone: what git holds, no data."""
+    project.run("git", "clone", "-q", ".", str(folder))
+    return Clone(folder, dict(project.env))
+
+
+def test_run_again_runs_nothing_and_leaves_git_clean(project: Clone) -> None:
+    output = project.run("dvc", "repro")
+    assert NOTHING in output
+    assert ran(output) == []
+    assert project.run("git", "status", "--porcelain") == ""
+    assert project.run("raddistill", "check").splitlines() == ["dvc.lock is up to date"]
+
+
+def test_git_holds_metrics_and_plots_and_no_data(project: Clone) -> None:
+    held = set(project.run("git", "ls-files").splitlines())
+    assert {path for stage in STAGES.values() for path in stage.outs if path.startswith("metrics/")} <= held
+    assert {name for name in held if name.startswith(("data/", "models/"))} == {"data/.gitignore"}
+
+
+def test_the_table_of_results_stands_at_the_end(project: Clone) -> None:
+    lines = project.run("raddistill", "results").splitlines()
+    assert [line.split("  ")[0] for line in lines[:3]] == ["task", "multiple choice", "open ended"]
+
+
+def test_an_experiment_runs_train_and_what_follows_up_to_validation(project: Clone, tmp_path: Path) -> None:
+    clone = another(project, tmp_path / "clone")
+    clone.run("dvc", "cache", "dir", "--local", str(project.folder / ".dvc/cache"))
+    clone.run("dvc", "checkout")
+    output = clone.run("dvc", "exp", "run", "-n", "slower", "-S", "train.learning_rate=5e-5", "evaluate")
+    assert ran(output) == ["train", "predict@student_validation", "calibrate", "evaluate"]
+    assert read(clone.folder / "params.yaml")["train"]["learning_rate"] == 5e-05
+    assert clone.json("dvc", "params", "diff", "--json") == {
+        "params.yaml": {"train.learning_rate": {"old": 0.001, "new": 5e-05, "diff": 5e-05 - 0.001}}
+    }
+    changed = clone.json("dvc", "metrics", "diff", "--json")
+    assert "metrics/train.json" in changed
+    assert "metrics/final.json" not in changed
+    shown = clone.run("dvc", "exp", "show", "--csv", "--no-pager")
+    assert "slower" in shown
+    assert "multiple_choice.student.micro_f1" in shown
+    page = clone.run("dvc", "plots", "diff", "HEAD", "-o", str(tmp_path / "plots"))
+    assert "index.html" in page
+    assert "training" in (tmp_path / "plots/index.html").read_text(encoding="utf-8")
+    left = clone.run("raddistill", "check", fails=True).splitlines()[:-1]  # the test split was not looked at
+    assert {line.split(":")[0] for line in left} == {"predict@student_test", "final"}
+
+
+def test_a_changed_param_is_named_by_check(project: Clone, tmp_path: Path) -> None:
+    clone = another(project, tmp_path / "clone")
+    text = (clone.folder / "params.yaml").read_text(encoding="utf-8")
+    (clone.folder / "params.yaml").write_text(text.replace("learning_rate: 0.001", "learning_rate: 0.002"), encoding="utf-8")
+    told = clone.run("raddistill", "check", fails=True)
+    assert told.splitlines() == [
+        "train: params.yaml: train.learning_rate modified",
+        "InputError: dvc.lock is out of date: `dvc repro`, then commit dvc.lock and metrics/",
+    ]
+
+
+def test_what_is_pushed_brings_a_clone_to_the_same_state(project: Clone, remotes: Path, tmp_path: Path) -> None:
+    project.run("dvc", "push")
+    same_in_a_clone(project, tmp_path)
+    assert objects(remotes / "shared") == hashes(project, SHARED)
+    assert objects(remotes / "private") == hashes(project, CACHED - SHARED)
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def test_the_same_through_s3(project: Clone, s3: str, tmp_path: Path) -> None:
+    import boto3
+
+    credentials = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_DEFAULT_REGION": "us-east-1"}
+    client = boto3.client(
+        "s3", endpoint_url=s3, aws_access_key_id="k", aws_secret_access_key="s", region_name="us-east-1"  # noqa: S106
+    )
+    clone = another(project, tmp_path / "first")
+    clone.env |= credentials
+    clone.run("dvc", "cache", "dir", "--local", str(project.folder / ".dvc/cache"))
+    for remote in ("shared", "private"):
+        client.create_bucket(Bucket=remote)
+        clone.run("dvc", "remote", "modify", remote, "url", f"s3://{remote}/cache")
+        clone.run("dvc", "remote", "modify", remote, "endpointurl", s3)
+    clone.commit("remotes on S3")
+    clone.run("dvc", "checkout")
+    clone.run("dvc", "push")
+    same_in_a_clone(clone, tmp_path / "second")
+    for remote, outs in (("shared", SHARED), ("private", CACHED - SHARED)):
+        keys = [item["Key"] for item in client.list_objects_v2(Bucket=remote)["Contents"]]
+        assert {"".join(key.split("/")[-2:]) for key in keys} == hashes(project, outs)
+
+
+def same_in_a_clone(project: Clone, folder: Path) -> None:
+    """Clones, pulls, and sees that nothing is left to run."""
+    clone = another(project, folder / "clone")
+    assert clone.run("raddistill", "check").splitlines() == ["dvc.lock is up to date"]
+    clone.run("dvc", "pull")
+    assert clone.json("dvc", "status", "--json") == {}
+    assert NOTHING in clone.run("dvc", "repro")
+    assert clone.run("git", "status", "--porcelain") == ""
+
+
+def hashes(project: Clone, outs: set[str]) -> set[str]:
+    """Hashes of the outputs in dvc.lock: of folders, and of the files in them, too."""
+    import hashlib
+
+    from ruamel.yaml import YAML
+
+    lock = YAML(typ="safe", pure=True).load((project.folder / "dvc.lock").read_text(encoding="utf-8"))
+    locked = {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage.get("outs", [])}
+    found = {locked[out] for out in outs}
+    inside = [file for out in outs for file in (project.folder / out).rglob("*") if file.is_file()]
+    return found | {hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest() for file in inside}
+
+
+def objects(remote: Path) -> set[str]:
+    return {file.parent.name + file.name for file in remote.rglob("*") if file.is_file()}
+
+
+def test_outputs_stay_ignored_after_a_later_stage_failed(project: Clone, tmp_path: Path) -> None:
+    """DVC rolls its own .gitignore entries back then (dvc #11091)."""
+    clone = another(project, tmp_path / "clone")
+    (clone.folder / "lexicon/label_sets/chest_13.yaml").write_text("- name: 3\n", encoding="utf-8")
+    clone.run("git", "rm", "-q", "--cached", "dvc.lock")
+    (clone.folder / "dvc.lock").unlink()
+    failed = clone.run("dvc", "repro", fails=True)
+    assert ran(failed) == ["fetch", "extract"]
+    assert "is not a YAML list of labels" in failed
+    assert (clone.folder / "data/raw").is_dir()
+    untracked = clone.run("git", "status", "--porcelain", "--untracked-files=all").splitlines()
+    assert [line for line in untracked if "data/" in line or "models/" in line] == []
+    assert set(clone.run("git", "check-ignore", *sorted(CACHED)).splitlines()) == CACHED

@@ -1,0 +1,123 @@
+"""All stages, one after the other, on reports written by us and a random two-layer Llama with real NF4."""
+
+import hashlib
+import importlib
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from conftest import N_REPORTS
+from pipeline_truth import ROOT, declared, dvc_yaml
+
+from raddistill import paths
+
+ORDER = list(declared(dvc_yaml()))  # dvc.yaml lists the stages in the order in which data walks through them
+TASKS = ["multiple_choice", "open_ended"]
+READ_ONLY = ["lexicon", "gold", "prompts"]
+
+
+@pytest.fixture(scope="module")
+def run_all(
+    tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, Any], write_params: Callable[[dict[str, Any], Path], None]
+) -> Callable[[], Path]:
+    """Runs every stage in a new folder; the folder."""
+
+    def run() -> Path:
+        folder = tmp_path_factory.mktemp("project")
+        for name in READ_ONLY:
+            shutil.copytree(ROOT / name, folder / name)
+        write_params(small_params, folder / "params.yaml")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.delenv("DVC_ROOT", raising=False)
+            for name in ORDER:
+                stage, _, key = name.partition("@")
+                importlib.import_module(f"stages.{stage}").main(*([key] if key else []))
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def project(run_all: Callable[[], Path]) -> Path:
+    return run_all()
+
+
+def written(folder: Path) -> dict[str, str]:
+    """Every file that is not an input, with its sha256."""
+    inputs = (*READ_ONLY, "params.yaml")
+    files = [file for file in folder.rglob("*") if file.is_file() and file.relative_to(folder).parts[0] not in inputs]
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def test_exactly_the_declared_files_are_written(project: Path) -> None:
+    outs = {path for stage in declared(dvc_yaml()).values() for path in stage.outs}
+    folders = {path for path in outs if (project / path).is_dir()}
+    found = {next((folder for folder in folders if name.startswith(f"{folder}/")), name) for name in written(project)}
+    assert folders >= {"data/raw", "models/adapter"}
+    assert found == outs
+
+
+def test_no_report_is_lost(project: Path) -> None:
+    def table(path: Path) -> pl.DataFrame:
+        return pl.read_parquet(project / path)
+
+    reports, quarantine = table(paths.REPORTS), table(paths.EXTRACT_QUARANTINE)
+    assert reports.height + quarantine.height == N_REPORTS
+    assert quarantine["report_id"].to_list() == ["CXR1"]
+    assert set(reports["split"]) == {"train", "validation", "test"}
+    for task in TASKS:
+        outcomes = table(paths.outcomes(task))
+        assert set(outcomes["report_id"]) == set(reports["report_id"])
+        examples = table(paths.EXAMPLES).filter(pl.col("task") == task)
+        held = {"validation", "test"}
+        assert set(examples.filter(pl.col("split").is_in(held))["report_id"]) == set(
+            reports.filter(pl.col("split").is_in(held))["report_id"]
+        )
+        gold = table(paths.GOLD).filter(pl.col("task") == task)
+        assert set(gold["report_id"]) == set(reports["report_id"])
+        assert set(gold.filter(pl.col("report_id") == "CXR2")["status"]) == {"excluded"}
+    test = reports.filter(pl.col("split") == "test").height
+    for arm in ("student_test", "base_test", "linear_test"):
+        predictions = table(paths.predictions(arm))
+        assert predictions.filter(pl.col("task") == "multiple_choice").height == test
+        assert predictions.filter(pl.col("task") == "open_ended").height == 6
+
+
+def test_the_teacher_was_learned_from_and_scored(project: Path) -> None:
+    final = json.loads((project / paths.FINAL_METRICS).read_text(encoding="utf-8"))
+    assert set(final) == set(TASKS)
+    assert final["multiple_choice"]["teacher"]["micro_f1"] > 0.6  # the sentences are plain; people and rules agree on most
+    assert all(math.isfinite(value) for task in final.values() for value in figures(task))
+
+
+def figures(node: Any) -> list[float]:
+    return [figure for child in node.values() for figure in figures(child)] if isinstance(node, dict) else [node]
+
+
+def test_no_sentence_of_a_report_leaves_data_and_models(project: Path) -> None:
+    shared = [file for folder in ("metrics", "plots") for file in (project / folder).rglob("*") if file.is_file()]
+    assert len(shared) >= 10
+    told = pl.read_parquet(project / paths.REPORTS)["findings"].drop_nulls().to_list()
+    sentences = {sentence.strip() for text in told for sentence in text.split(".") if len(sentence.strip()) > 20}
+    assert len(sentences) >= 10
+    for file in shared:
+        content = file.read_bytes().decode("utf-8", errors="ignore").lower()
+        assert not [sentence for sentence in sentences if sentence.lower() in content], file.name
+
+
+def test_a_second_run_writes_the_same_bytes(project: Path, run_all: Callable[[], Path]) -> None:
+    """Same params, same data, same machine: same hashes, so DVC sees no change downstream of a forced run."""
+    first, second = written(project), written(run_all())
+    assert [name for name in first if first[name] != second.get(name)] == []
+
+
+def test_text_outputs_end_lines_as_git_keeps_them(project: Path) -> None:
+    texts = [project / name for name in written(project) if name.endswith((".csv", ".json", ".svg", ".md"))]
+    assert len(texts) >= 10
+    assert [file.name for file in texts if b"\r" in file.read_bytes()] == []
