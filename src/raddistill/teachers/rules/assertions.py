@@ -1,0 +1,129 @@
+"""What a sentence says of its mentions: present, absent, uncertain, or nothing about the present. Computes only.
+
+Two sweeps over the words, one forward for cues that stand before a mention ("no", "possible"), one backward for cues that stand
+after it ("is not seen"), so the time is linear. A cue reaches until a terminator ("but"), the end of its parenthesis or of its
+clause. Where cues from both sides reach a mention the nearer one decides, the one before it if they are equally near.
+
+After NegEx (Chapman et al. 2001) and ConText (Harkema et al. 2009), but without their window of five or six words: lists such as
+"no focal consolidation, large pleural effusion or pneumothorax" are long, and clauses are what ends them.
+"""
+
+import itertools
+from typing import NamedTuple
+
+from raddistill.statuses import ABSENT, UNCERTAIN
+from raddistill.teachers.rules.lexicon import IGNORE
+from raddistill.teachers.rules.mentions import Matcher, Mention, resolve
+
+BEFORE = {"pre_negation": ABSENT, "pre_uncertainty": UNCERTAIN, "not_current": IGNORE}
+AFTER = {"post_negation": ABSENT, "post_uncertainty": UNCERTAIN}
+
+
+class Cue(NamedTuple):
+    says: str  # absent, uncertain or ignore
+    written: str
+    start: int  # index of its first word in the sentence; end exclusive
+    end: int
+
+
+class Assertions:
+    """Decides mentions of sentences by the cues of a lexicon."""
+
+    def __init__(self, matcher: Matcher) -> None:
+        self._matcher = matcher
+
+    def decide(self, words: list[str], mentions: list[Mention]) -> list[tuple[str, str | None]]:
+        """For each mention what is said of it (a status, or ignore) and the cue that decided, as written in the lexicon."""
+        found = self._matcher.find(words)
+        cues = {m.at[0]: m for m in resolve([m for m in found if m.phrase.label not in ("verbs", "seen")])}
+        verbs = {m.at[0] for m in found if m.phrase.label == "verbs"}
+        seen = {m.at[0] for m in found if m.phrase.label == "seen"}
+        opens, closes = clause_ends(words, verbs, seen)
+        before = _reach_forward(words, cues, opens)
+        after = _reach_backward(words, cues, closes)
+        return [_decide(mention, before, after) for mention in mentions]
+
+
+def _decide(mention: Mention, before: list[Cue | None], after: list[Cue | None]) -> tuple[str, str | None]:
+    if mention.phrase.says in (ABSENT, IGNORE):
+        return mention.phrase.says, None
+    last = mention.at[-1]  # a cue may stand in the gap: "silhouette is not enlarged"
+    pre, post = before[last], after[last]
+    if pre and post:
+        cue: Cue | None = pre if mention.at[0] - pre.end <= post.start - last - 1 else post
+    else:
+        cue = pre or post
+    if cue is None:
+        return mention.phrase.says, None
+    return cue.says, cue.written
+
+
+def _reach_forward(words: list[str], cues: dict[int, Mention], opens: set[int]) -> list[Cue | None]:
+    """For each word the cue before it that reaches it."""
+    reach: list[Cue | None] = [None] * len(words)
+    active: Cue | None = None
+    outside: Cue | None = None  # what reached the parenthesis that we are in
+    comma = False  # since the active cue
+    for i, word in enumerate(words):
+        outside = active if word == "(" else outside
+        active = outside if word == ")" else active
+        comma = comma or word == ","
+        if i in opens:
+            active = None
+        if i in cues:
+            kind, end = cues[i].phrase.label, cues[i].at[-1] + 1
+            if kind == "terminators":
+                active = None
+            elif kind in BEFORE and not (_is_denied(active) and BEFORE[kind] == UNCERTAIN and not comma):
+                active, comma = Cue(BEFORE[kind], cues[i].phrase.written, i, end), False
+        reach[i] = active
+    return reach
+
+
+def _is_denied(active: Cue | None) -> bool:
+    """Whether doubt that follows is part of what is denied ("no opacity suggesting pneumonia"), unless a comma parts them."""
+    return active is not None and active.says in (ABSENT, IGNORE)
+
+
+def _reach_backward(words: list[str], cues: dict[int, Mention], closes: set[int]) -> list[Cue | None]:
+    """For each word the cue after it that reaches it."""
+    reach: list[Cue | None] = [None] * len(words)
+    active: Cue | None = None
+    outside: Cue | None = None
+    for i in range(len(words) - 1, -1, -1):
+        outside = active if words[i] == ")" else outside
+        active = outside if words[i] == "(" else active
+        if i in closes:
+            active = None
+        if i in cues:
+            kind, end = cues[i].phrase.label, cues[i].at[-1] + 1
+            if kind == "terminators":
+                active = None
+            elif kind in AFTER:
+                active = Cue(AFTER[kind], cues[i].phrase.written, i, end)
+        reach[i] = active
+    return reach
+
+
+def clause_ends(words: list[str], verbs: set[int], seen: set[int]) -> tuple[set[int], set[int]]:
+    """Indexes of commas and "and"s that end a clause: for cues before them, and for cues after them.
+
+    A comma or "and" is a mere list mark unless a verb stands in the piece that begins there ("no effusion, the heart is
+    enlarged") or, looking back, in the piece that ends there ("the heart is enlarged, effusion is not seen").
+    Pieces with "or" or "nor" go on with the list ("no effusion, pneumothorax, or consolidation is noticed"), and so do those that
+    an "and" begins and one of `seen` ends ("no effusion and pneumothorax are seen"). `verbs` and `seen` are indexes of words.
+    """
+    marks = [i for i, word in enumerate(words) if word in (",", "and")]
+    opens: set[int] = set()
+    closes: set[int] = set()
+    bounds = [-1, *marks, len(words)]
+    has_verb = [any(i in verbs for i in range(a + 1, b)) for a, b in itertools.pairwise(bounds)]
+    for n, mark in enumerate(marks):
+        piece = range(mark + 1, bounds[n + 2])
+        goes_on = any(words[i] in ("or", "nor") for i in piece)
+        belongs = words[mark] == "and" and any(i in seen for i in piece)
+        if has_verb[n + 1] and not goes_on and not belongs:
+            opens.add(mark)
+        if has_verb[n]:
+            closes.add(mark)
+    return opens, closes

@@ -1,0 +1,151 @@
+"""Reads a lexicon folder: phrases of labels, phrases of conditions with codes, cues. lexicon/README.md describes the form.
+
+The files are edited by clinicians, so whatever is broken is refused with file, line and reason. Nothing is skipped.
+"""
+
+import itertools
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from raddistill.errors import InputError
+from raddistill.labelsets import Label
+from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN
+
+GAP = ".."
+IGNORE = "ignore"
+# A section of a label's file: what a phrase under it says before any cue is looked at.
+SECTIONS = {"mention": PRESENT, "uncertain": UNCERTAIN, "absent": ABSENT, "ignore": IGNORE}
+CUES = (
+    "pre_negation",
+    "post_negation",
+    "pre_uncertainty",
+    "post_uncertainty",
+    "pseudo",
+    "terminators",
+    "not_current",
+    "verbs",
+    "seen",
+)
+_WORD = re.compile(r"[a-z0-9']+\*?|[,:()]")
+_CODE = re.compile(r"[A-Z][0-9][0-9A-Z](\.[0-9A-Z]{1,4})?")
+
+
+class Phrase(NamedTuple):
+    """One phrase without alternatives. `words` are literal words, beginnings (`opaci*`) and gaps (`..`)."""
+
+    words: tuple[str, ...]
+    label: str  # name of the label; of a condition: the phrase as it stands in the file; of a cue: its kind
+    says: str  # present, uncertain, absent or ignore
+    code: str | None  # ICD-10-CM, conditions only
+
+    @property
+    def written(self) -> str:
+        return " ".join(self.words)
+
+
+def label_file(folder: Path, label: str) -> Path:
+    """The file of a label: its name in lower case, with underscores."""
+    return folder / "multiple_choice" / (re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_") + ".txt")
+
+
+def load_labels(folder: Path, label_set: list[Label]) -> list[Phrase]:
+    """The phrases of every label of the set.
+
+    Raises:
+        InputError: a label without a file, or a file that breaks the form (file, line, reason).
+    """
+    return [phrase for label in label_set for phrase in _label_phrases(label_file(folder, label.name), label.name)]
+
+
+def load_conditions(folder: Path) -> list[Phrase]:
+    """The phrases of open_ended/conditions.csv, each with its ICD-10-CM code, or `ignore` in its place."""
+    path = folder / "open_ended" / "conditions.csv"
+    phrases: list[Phrase] = []
+    lines = _lines(path)
+    if not lines or lines[0][1] != "phrase,code":
+        raise InputError(f"{path}: the first line that is no comment must be `phrase,code`")
+    for number, line in lines[1:]:
+        written, comma, code = (part.strip() for part in line.partition(","))
+        if not comma or not (code == IGNORE or _CODE.fullmatch(code)):
+            raise _broken(path, number, "expected `phrase,code`: an ICD-10-CM code such as J91.8, or `ignore`")
+        says, known = (IGNORE, None) if code == IGNORE else (PRESENT, code)
+        phrases += [Phrase(words, written, says, known) for words in _expand(path, number, written)]
+    return _distinct(path, phrases)
+
+
+def load_modifiers(folder: Path) -> frozenset[str]:
+    """The words that belong to a condition when they stand right before it (`mild`, `left`)."""
+    path = folder / "open_ended" / "modifiers.txt"
+    for number, line in _lines(path):
+        if not _WORD.fullmatch(line) or line.endswith("*"):
+            raise _broken(path, number, "expected one word without wildcard")
+    return frozenset(line for _, line in _lines(path))
+
+
+def load_cues(folder: Path) -> list[Phrase]:
+    """The cues of cues/<kind>.txt, for all kinds; `label` is the kind."""
+    phrases: list[Phrase] = []
+    for kind in CUES:
+        path = folder / "cues" / f"{kind}.txt"
+        phrases += [Phrase(words, kind, IGNORE, None) for number, line in _lines(path) for words in _expand(path, number, line)]
+    return _distinct(folder / "cues", phrases)
+
+
+def _label_phrases(path: Path, label: str) -> list[Phrase]:
+    phrases: list[Phrase] = []
+    says = None
+    for number, line in _lines(path):
+        if line.startswith("["):
+            if line.strip("[]") not in SECTIONS:
+                raise _broken(path, number, f"unknown section; known: {', '.join(f'[{name}]' for name in SECTIONS)}")
+            says = SECTIONS[line.strip("[]")]
+        elif says is None:
+            raise _broken(path, number, "a phrase before the first section; begin with [mention]")
+        else:
+            phrases += [Phrase(words, label, says, None) for words in _expand(path, number, line)]
+    if not any(phrase.says == PRESENT for phrase in phrases):
+        raise InputError(f"{path}: no phrase under [mention], so the label could never be present")
+    return _distinct(path, phrases)
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """The lines that are neither blank nor comment, with their numbers from 1."""
+    try:
+        content = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; every label of the label set and every kind of cue needs its file") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise _broken(path, line, "not UTF-8; save the file as UTF-8") from None
+    numbered = ((number, line.strip()) for number, line in enumerate(content.split("\n"), start=1))
+    return [(number, line) for number, line in numbered if line and not line.startswith("#")]
+
+
+def _expand(path: Path, number: int, line: str) -> list[tuple[str, ...]]:
+    """A line as word sequences: `a|b c` becomes `a c` and `b c`; a hyphen or slash is a space, as in the reports."""
+    slots = [slot.split("|") for slot in line.lower().replace("-", " ").replace("/", " ").split()]
+    gaps = [-1, *(i for i, slot in enumerate(slots) if slot == [GAP]), len(slots)]
+    if len(gaps) > 4 or 1 in {b - a for a, b in itertools.pairwise(gaps)}:
+        raise _broken(path, number, "`..` stands between two words, at most twice a phrase")
+    for word in itertools.chain.from_iterable(slots):
+        if word != GAP and not _WORD.fullmatch(word):
+            raise _broken(path, number, "only words, `word*`, `one|other` and `..` are allowed")
+        if word.endswith("*") and len(word) < 4:
+            raise _broken(path, number, "a beginning needs three letters before its `*`")
+    if any(GAP in slot and len(slot) > 1 for slot in slots):
+        raise _broken(path, number, "`..` cannot be one of several alternatives")
+    return list(itertools.product(*slots))
+
+
+def _distinct(path: Path, phrases: list[Phrase]) -> list[Phrase]:
+    seen: set[tuple[str, ...]] = set()
+    for phrase in phrases:
+        if phrase.words in seen:
+            raise InputError(f"{path}: the phrase '{phrase.written}' stands there twice; keep one")
+        seen.add(phrase.words)
+    return phrases
+
+
+def _broken(path: Path, line: int, reason: str) -> InputError:
+    return InputError(f"{path}, line {line}: {reason}")

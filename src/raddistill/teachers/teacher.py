@@ -1,0 +1,25 @@
+"""What every teacher is: a name, and one method that turns reports into the tables of the stage `synthesize`."""
+
+from typing import NamedTuple, Protocol
+
+import polars as pl
+
+from raddistill.labelsets import Label
+
+
+class Labelled(NamedTuple):
+    """What a teacher hands back: `Labels`, `Evidence`, `Outcomes` (a row a report), `Quarantine`; counts for the metrics."""
+
+    labels: pl.DataFrame
+    evidence: pl.DataFrame
+    outcomes: pl.DataFrame
+    quarantine: pl.DataFrame
+    counts: dict[str, int]
+
+
+class Teacher(Protocol):
+    """Labels reports for the one task that it was made for. `name` stands in the `teacher` column of every table."""
+
+    name: str
+
+    def label(self, reports: pl.DataFrame, label_set: list[Label]) -> Labelled: ...
