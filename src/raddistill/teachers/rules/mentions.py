@@ -5,13 +5,14 @@ linearly with the text: from each word at most `MAX_GAP` words per gap are looke
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
 from raddistill.teachers.rules.lexicon import GAP, Phrase
 
-MAX_GAP = 6  # words (commas count) that a `..` may span: "heart size and mediastinal contours are within normal limits"
+MAX_GAP = 8  # words (commas count) that a `..` may span: "heart size, mediastinal contour, and hila are normal"
 
 # A full stop ends a sentence before white space or a capital ("effusion.The"), never within a number; a semicolon always does.
 # A line ends one before a list mark or a blank line; other line ends are decided by `_starts_anew`, since reports are often
@@ -119,14 +120,22 @@ class Matcher:
 
 
 def resolve(found: list[Mention]) -> list[Mention]:
-    """Of mentions that share a word the tightest (fewest words in gaps), then the longest; in the order of the text.
+    """Of mentions that share a word one; in the order of the text.
 
-    Tightest before longest, because in "heart enlarged, lungs normal" `heart .. enlarged` must win against `heart .. normal`.
+    The longer if it holds all words of the other ("degenerative changes of the spine"), else the tighter (fewer words in gaps: in
+    "heart enlarged, lungs normal" `heart .. enlarged` must win against `heart .. normal`), else the longer.
     Called with mentions of one label, of all conditions, or of all cues.
     """
+    if len(found) < 2:
+        return found
+    covering: dict[int, list[tuple[int, ...]]] = defaultdict(list)
+    for mention in found:
+        for i in mention.at:
+            covering[i].append(mention.at)
+    whole = [m for m in found if not any(set(m.at) < set(other) for other in covering[m.at[0]])]
     taken: set[int] = set()
     kept: list[Mention] = []
-    for mention in sorted(found, key=lambda m: (m.gap, -len(m.at), m.at)):
+    for mention in sorted(whole, key=lambda m: (m.gap, -len(m.at), m.at)):
         if taken.isdisjoint(mention.at):
             taken.update(mention.at)
             kept.append(mention)
