@@ -1,9 +1,10 @@
 """A predicted phrase to a concept, by the scorer's own lexicon (gold/scorer_lexicon.csv), which no teacher may import.
 
-The lexicon was written from knowledge of the domain and the names of the concepts, then frozen. Its rows are phrase and concept; a
-row without a concept names a word that is stripped (laterality, site, severity, size, change, hedges, redaction marks), as it says how or
-where, not what. Phrases are compared word by word, in lower case, singular, stripped. The longest phrase of the lexicon that stands in
-the predicted one wins, the first of equally long ones; failing that, the closest by rapidfuzz at 90 or more, flagged; else none.
+The lexicon was written from knowledge of the domain and the concepts' names, then frozen. Its rows are phrase and concept; a row
+without a concept names a word that is stripped (laterality, site, severity, size, change, hedges), as it says how or where, not
+what; so are redaction marks (XXXX). Phrases are compared word by word, in lower case, singular, stripped. The longest phrase of
+the lexicon that stands in the predicted one wins, the first of equally long ones; else the closest by rapidfuzz at 90 or more,
+flagged; else none. One phrase is one concept: "emphysema and fibrosis" counts once.
 """
 
 import csv

@@ -1,0 +1,145 @@
+"""What people look at: a table in the terminal, and plots as CSV (for `dvc plots`) and SVG, the same bytes for the same scores."""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from raddistill.scoring.scores import Scored
+from raddistill.tables import base as tables
+
+COLOURS = {"student": "#1b6ca8", "teacher": "#d1495b", "linear": "#6a994e", "base": "#8d99ae"}
+TITLES = {"multiple_choice": "Multiple choice: labels", "open_ended": "Open-ended: concepts"}
+STYLE = {
+    "svg.hashsalt": "raddistill",  # else the ids within differ from run to run
+    "svg.fonttype": "none",
+    "font.size": 10.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "legend.frameon": False,
+}
+
+
+def draw(scored: Scored, folder: Path) -> None:
+    """Writes per_label, precision_recall and reliability, each as .csv and as .svg, into `folder`."""
+    import matplotlib as mpl  # noqa: PLC0415 - a second of import that `print_table` need not wait for
+
+    with mpl.rc_context(STYLE):
+        for name, picture in (
+            ("per_label", _per_label(scored)),
+            ("precision_recall", _precision_recall(scored.precision_recall)),
+            ("reliability", _reliability(scored.reliability)),
+        ):
+            tables.write_csv(getattr(scored, name), folder / f"{name}.csv")
+            _write_svg(picture, folder / f"{name}.svg")
+
+
+def print_table(scored: Scored, console: Console | None = None) -> None:
+    """Task by task: reports, micro F1 of each arm, the student's gain over its teacher with its interval, and where to look next."""
+    table = Table(title=f"Micro F1 on the {scored.split} split, against labels made by people", title_justify="left")
+    for column in ("task", "reports", "base", "linear", "teacher", "student", "gain over teacher"):
+        table.add_column(column, justify="left" if column == "task" else "right", no_wrap=True)
+    for task, metrics in scored.metrics.items():
+        arms = [_cell(metrics, arm) for arm in ("base", "linear", "teacher", "student")]
+        table.add_row(task, str(metrics["reports"]), *arms, _gain(metrics.get("gain", {})))
+    out = console or Console()
+    out.print(table)
+    file, folder = ("final", "plots/final") if scored.split == "test" else ("validation", "plots/validation")
+    out.print(f"Ambiguous cells are masked; [n] is another number of reports. All figures: metrics/{file}.json", markup=False)
+    out.print(
+        f"Per label: {folder}/per_label.svg. How it was decided: docs/analysis-plan.md. Compare: dvc metrics diff", markup=False
+    )
+
+
+def _cell(metrics: dict[str, Any], arm: str) -> str:
+    figures = metrics.get(arm, {})
+    if "micro_f1" not in figures:
+        return "-"
+    own = "" if figures["reports"] == metrics["reports"] else f" \\[{figures['reports']}]"
+    return f"{figures['micro_f1']:.3f}{own}"
+
+
+def _gain(gain: dict[str, float]) -> str:
+    if not {"micro_f1", "low", "high"} <= gain.keys():
+        return "-"
+    return f"{gain['micro_f1']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"
+
+
+def _per_label(scored: Scored) -> Any:
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    tasks = [task for task in TITLES if scored.per_label["task"].eq(task).any()]
+    rows = {task: scored.per_label.filter(pl.col("task") == task) for task in tasks}
+    heights = [max(frame["label"].n_unique(), 1) for frame in rows.values()] or [1]
+    figure = Figure(figsize=(7.5, 1.2 * len(heights) + 0.42 * sum(heights)), layout="constrained")
+    panels = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for panel, (task, frame) in zip(panels, rows.items(), strict=False):
+        student = frame.filter(pl.col("arm") == "student").sort("positives", "label")
+        labels = student["label"].to_list()
+        for arm, offset in (("teacher", -0.14), ("student", 0.14)):
+            of_arm = {row["label"]: row for row in frame.filter(pl.col("arm") == arm).iter_rows(named=True)}
+            shown = [(y, of_arm[label]) for y, label in enumerate(labels) if of_arm.get(label, {}).get("f1") is not None]
+            f1 = [row["f1"] for _, row in shown]
+            errors = [[max(row["f1"] - row["low"], 0) for _, row in shown], [max(row["high"] - row["f1"], 0) for _, row in shown]]
+            at = [y + offset for y, _ in shown]
+            panel.errorbar(f1, at, xerr=errors, fmt="o", color=COLOURS[arm], markersize=5, elinewidth=1.4, label=arm)
+        ticks = [f"{row['label']} ({row['positives']:.0f})" for row in student.iter_rows(named=True)]
+        panel.set_yticks(range(len(labels)), ticks)
+        panel.set(xlim=(-0.02, 1.02), ylim=(-0.6, len(labels) - 0.4), title=f"{TITLES[task]} ({scored.split})")
+        panel.grid(axis="x", color="#e5e5e5")
+        panel.set_axisbelow(True)
+    panels[-1].set_xlabel("F1 with 95 % interval (number of positives)")
+    if rows:
+        panels[0].legend(loc="upper left", bbox_to_anchor=(0, 1), ncols=1)
+    return figure
+
+
+def _precision_recall(points: pl.DataFrame) -> Any:
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(5, 4.6), layout="constrained")
+    panel = figure.subplots()
+    for arm, colour in COLOURS.items():
+        curve = points.filter((pl.col("arm") == arm) & (pl.col("kind") == "curve"))
+        if curve.height:
+            panel.plot(curve["recall"], curve["precision"], color=colour, linewidth=1.6, label=arm)
+        point = points.filter((pl.col("arm") == arm) & (pl.col("kind") == "point"))
+        if point.height:
+            panel.plot(point["recall"], point["precision"], "o", color=colour, markersize=7, label=f"{arm}, as scored")
+    panel.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="recall", ylabel="precision", title="Multiple choice, all labels pooled")
+    panel.grid(color="#e5e5e5")
+    if panel.lines:
+        panel.legend(loc="lower left")
+    return figure
+
+
+def _reliability(bins: pl.DataFrame) -> Any:
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(5, 4.6), layout="constrained")
+    panel = figure.subplots()
+    panel.plot([0, 1], [0, 1], color="#bbbbbb", linestyle="--", linewidth=1)
+    for arm, colour in COLOURS.items():
+        of_arm = bins.filter(pl.col("arm") == arm)
+        if of_arm.height:
+            panel.plot(of_arm["predicted"], of_arm["observed"], "o-", color=colour, markersize=5, linewidth=1.4, label=arm)
+    panel.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="predicted probability", ylabel="share that people call present")
+    panel.set_title("Multiple choice, reliability")
+    panel.grid(color="#e5e5e5")
+    if bins.height:
+        panel.legend(loc="upper left")
+    return figure
+
+
+def _write_svg(figure: Any, path: Path) -> None:
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg", metadata={"Date": None})
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(drawn.getvalue(), encoding="utf-8", newline="\n")
+    os.replace(unfinished, path)

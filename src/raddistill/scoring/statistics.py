@@ -1,0 +1,77 @@
+"""F1 from counts, bootstrap intervals over clusters, paired differences, McNemar's exact test.
+
+Reports that say the same (one `text_group`) are drawn together, as they are not independent: the top template stands 53 times in
+Open-i's 3,955 reports. Percentile intervals, 95 % (Efron and Tibshirani 1993). All is sums of counts per cluster, so that the
+draws are one product of matrices.
+"""
+
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+import numpy.typing as npt
+
+Counts = npt.NDArray[np.int64]  # (..., 3): true positives, false positives, false negatives
+Floats = npt.NDArray[np.float64]
+LEVEL = (2.5, 97.5)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def f1(counts: Counts) -> Floats:
+    """F1 along the last axis (tp, fp, fn), shape (...); nan where nothing was there to find and nothing was said."""
+    tp, fp, fn = (counts[..., i].astype(np.float64) for i in range(3))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(2 * tp / (2 * tp + fp + fn))
+
+
+def share(part: float, whole: float) -> float:
+    """part / whole; nan where the whole is nothing."""
+    return part / whole if whole else float("nan")
+
+
+class Bootstrap:
+    """Draws of clusters with replacement; the same draws for every arm, so that differences are paired."""
+
+    def __init__(self, groups: list[str], resamples: int, seed: int) -> None:
+        """`groups`: the cluster of each report, in the order of the counts that `interval` and `difference` get."""
+        names, self._group_of = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
+        draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / max(len(names), 1)), size=resamples)
+        self._draws = draws.astype(np.float64)
+
+    def interval(self, counts: Counts) -> Interval:
+        """Micro F1 of counts (reports, 3) with its interval."""
+        return _interval(float(f1(counts.sum(axis=0))), f1(self._resample(counts)))
+
+    def intervals(self, counts: Counts) -> list[Interval]:
+        """F1 of each name of counts (reports, names, 3)."""
+        return [self.interval(counts[:, name]) for name in range(counts.shape[1])]
+
+    def difference(self, ours: Counts, theirs: Counts) -> Interval:
+        """Micro F1 of `ours` less that of `theirs`, both (reports, 3), on the same draws."""
+        value = float(f1(ours.sum(axis=0)) - f1(theirs.sum(axis=0)))
+        return _interval(value, f1(self._resample(ours)) - f1(self._resample(theirs)))
+
+    def _resample(self, counts: Counts) -> Counts:
+        by_group = np.zeros((self._draws.shape[1], 3))
+        np.add.at(by_group, self._group_of, counts)
+        return np.rint(self._draws @ by_group).astype(np.int64)
+
+
+def mcnemar(only_ours: int, only_theirs: int) -> float:
+    """Exact two-sided p: cells that only one of two arms got right, under equal odds (McNemar 1947); 1 where there are none."""
+    n, fewer = only_ours + only_theirs, min(only_ours, only_theirs)
+    return min(1.0, 2 * sum(comb(n, k) for k in range(fewer + 1)) / 2**n)
+
+
+def _interval(value: float, drawn: Floats) -> Interval:
+    drawn = drawn[~np.isnan(drawn)]
+    low, high = np.percentile(drawn, LEVEL) if drawn.size else (float("nan"), float("nan"))
+    return Interval(value, float(low), float(high))
