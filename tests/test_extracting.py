@@ -3,7 +3,7 @@
 import gzip
 import io
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -106,11 +106,12 @@ FILE_OF_THE_MACHINE = '<?xml version="1.0"?><!DOCTYPE e [<!ENTITY a SYSTEM "file
         (xml(head='<?xml version="1.0" encoding="no-such"?>'), "malformed XML"),
         (xml(head=BILLION_LAUGHS), "document type or entity in XML"),
         (xml(head=FILE_OF_THE_MACHINE), "document type or entity in XML"),
+        (xml(head='<?xml version="1.0"?><!DOCTYPE eCitation>'), "document type or entity in XML"),
         (xml(report_id="  "), "no report id"),
         (b"<eCitation/>", "no report id"),
         (xml(findings="x" * LARGEST_FILE), "file too large"),
     ],
-    ids=["empty", "cut", "latin-1", "unknown-encoding", "entities", "outside-entity", "blank-id", "no-id", "large"],
+    ids=["empty", "cut", "latin-1", "unknown-encoding", "entities", "outside-entity", "type", "blank-id", "no-id", "large"],
 )
 def test_unreadable_file(content: bytes, reason: str, tmp_path: Path) -> None:
     made = extract(archive(tmp_path, xml("CXR1"), content))
@@ -227,6 +228,37 @@ def test_a_cut_before_packing_is_seen(data: st.DataObject, tmp_path: Path) -> No
     path.write_bytes(gzip.compress(unpacked[: data.draw(st.integers(0, last))]))
     with pytest.raises(InputError, match="truncated or damaged"):
         OpenI().read(whole)
+
+
+def _cut_between_members(unpacked: bytes) -> bytes:
+    return unpacked[: 2 * 1024]
+
+
+def _garbled_second_header(unpacked: bytes) -> bytes:
+    return unpacked[:1024] + b"?" * 512 + unpacked[1536:]
+
+
+@pytest.mark.parametrize("harm", [_cut_between_members, _garbled_second_header])
+def test_archive_that_tarfile_alone_would_take_for_a_shorter_one(harm: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    path = archive(tmp_path, *(xml(f"CXR{n}") for n in range(3))) / "NLMCXR_reports.tgz"  # 512 bytes of header, 512 of content each
+    harmed = harm(gzip.decompress(path.read_bytes()))
+    path.write_bytes(gzip.compress(harmed))
+    with tarfile.open(path) as silent:
+        assert 1 <= len(silent.getmembers()) < 3
+    with pytest.raises(InputError, match="truncated or damaged"):
+        OpenI().read(tmp_path)
+
+
+def test_links_and_folders_are_not_read(tmp_path: Path) -> None:
+    path = archive(tmp_path, xml(), names=["a.xml"]) / "NLMCXR_reports.tgz"
+    with tarfile.open(path, "w:gz") as packed:
+        for name, kind in (("a.xml", tarfile.REGTYPE), ("link.xml", tarfile.SYMTYPE), ("folder.xml", tarfile.DIRTYPE)):
+            member = tarfile.TarInfo(name)
+            member.type, member.size = kind, len(xml()) if kind == tarfile.REGTYPE else 0
+            member.linkname = "a.xml" if kind == tarfile.SYMTYPE else ""
+            packed.addfile(member, io.BytesIO(xml()))
+    documents, failures = OpenI().read(tmp_path)
+    assert (len(documents), failures) == (1, [])
 
 
 @given(st.binary(max_size=200) | st.text().map(str.encode))

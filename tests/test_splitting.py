@@ -36,6 +36,8 @@ def test_shares_are_met() -> None:
     # Four standard errors of a share of 0.7 among 20,000 are 0.013.
     assert splits.count("train") / 20_000 == pytest.approx(0.7, abs=0.013)
     assert splits.count("validation") / 20_000 == pytest.approx(0.1, abs=0.013)
+    few = [splitting.split(f"patient {n}", "salt", 0.0005, 0.0) for n in range(20_000)]
+    assert 0 < few.count("train") < 30  # 10 expected: a share is not rounded to a coarse step of the hash
 
 
 def test_salt_reshuffles() -> None:
