@@ -39,7 +39,6 @@ def score(
     judged = {arm: _judge(scope, truth, decided) for arm, decided in kept.items()}
     macro = truth.present.sum(axis=0) >= scope.p.macro_min_positives
     scores = scope.compare(TASK, judged, macro, named=np.ones(len(names), dtype=bool))
-    scores.metrics["gold_budget"] = len(calibration.budget)
     if reports:
         other = dict.fromkeys(names, scope.other_uncertain)
         as_other = _judge(scope, truth, decisions.from_labels(teacher, reports, names, other))

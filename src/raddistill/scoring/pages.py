@@ -1,4 +1,4 @@
-"""What people look at: a table in the terminal, and plots as CSV (for `dvc plots`) and SVG, the same bytes for the same scores."""
+"""What people look at: a table in the terminal, and plots as CSV (for `dvc plots`) and SVG, equal bytes for equal scores."""
 
 import io
 import os
@@ -14,9 +14,9 @@ from raddistill.tables import base as tables
 
 COLOURS = {"student": "#1b6ca8", "teacher": "#d1495b", "linear": "#6a994e", "base": "#8d99ae"}
 TITLES = {"multiple_choice": "Multiple choice: labels", "open_ended": "Open-ended: concepts"}
-STYLE = {
+STYLE: Any = {
     "svg.hashsalt": "raddistill",  # else the ids within differ from run to run
-    "svg.fonttype": "none",
+    "svg.fonttype": "path",
     "font.size": 10.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -28,7 +28,7 @@ STYLE = {
 
 def draw(scored: Scored, folder: Path) -> None:
     """Writes per_label, precision_recall and reliability, each as .csv and as .svg, into `folder`."""
-    import matplotlib as mpl  # noqa: PLC0415 - a second of import that `print_table` need not wait for
+    import matplotlib as mpl  # a second of import that `print_table` need not wait for
 
     with mpl.rc_context(STYLE):
         for name, picture in (
@@ -41,7 +41,7 @@ def draw(scored: Scored, folder: Path) -> None:
 
 
 def print_table(scored: Scored, console: Console | None = None) -> None:
-    """Task by task: reports, micro F1 of each arm, the student's gain over its teacher with its interval, and where to look next."""
+    """Task by task: reports, micro F1 of each arm, the gain over the teacher with its interval, and where to look next."""
     table = Table(title=f"Micro F1 on the {scored.split} split, against labels made by people", title_justify="left")
     for column in ("task", "reports", "base", "linear", "teacher", "student", "gain over teacher"):
         table.add_column(column, justify="left" if column == "task" else "right", no_wrap=True)
@@ -52,9 +52,7 @@ def print_table(scored: Scored, console: Console | None = None) -> None:
     out.print(table)
     file, folder = ("final", "plots/final") if scored.split == "test" else ("validation", "plots/validation")
     out.print(f"Ambiguous cells are masked; [n] is another number of reports. All figures: metrics/{file}.json", markup=False)
-    out.print(
-        f"Per label: {folder}/per_label.svg. How it was decided: docs/analysis-plan.md. Compare: dvc metrics diff", markup=False
-    )
+    out.print(f"Per label: {folder}/per_label.svg. What is compared: docs/analysis-plan.md", markup=False)
 
 
 def _cell(metrics: dict[str, Any], arm: str) -> str:
@@ -72,7 +70,7 @@ def _gain(gain: dict[str, float]) -> str:
 
 
 def _per_label(scored: Scored) -> Any:
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure
 
     tasks = [task for task in TITLES if scored.per_label["task"].eq(task).any()]
     rows = {task: scored.per_label.filter(pl.col("task") == task) for task in tasks}
@@ -96,12 +94,12 @@ def _per_label(scored: Scored) -> Any:
         panel.set_axisbelow(True)
     panels[-1].set_xlabel("F1 with 95 % interval (number of positives)")
     if rows:
-        panels[0].legend(loc="upper left", bbox_to_anchor=(0, 1), ncols=1)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     return figure
 
 
 def _precision_recall(points: pl.DataFrame) -> Any:
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 4.6), layout="constrained")
     panel = figure.subplots()
@@ -115,12 +113,12 @@ def _precision_recall(points: pl.DataFrame) -> Any:
     panel.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="recall", ylabel="precision", title="Multiple choice, all labels pooled")
     panel.grid(color="#e5e5e5")
     if panel.lines:
-        panel.legend(loc="lower left")
+        figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
 def _reliability(bins: pl.DataFrame) -> Any:
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 4.6), layout="constrained")
     panel = figure.subplots()
@@ -133,7 +131,7 @@ def _reliability(bins: pl.DataFrame) -> Any:
     panel.set_title("Multiple choice, reliability")
     panel.grid(color="#e5e5e5")
     if bins.height:
-        panel.legend(loc="upper left")
+        figure.legend(loc="outside lower center", ncols=4)
     return figure
 
 

@@ -70,7 +70,8 @@ class Scope:
         """The figures of each arm that was asked any of the scored reports, gains, and a row per arm and name of `named`."""
         student, teacher = judged["student"], judged["teacher"]
         reports = student.truth.reports
-        scores = TaskScores({"reports": len(reports), "positives": int(student.truth.present.sum())})
+        budget = len(self.left_out)
+        scores = TaskScores({"reports": len(reports), "positives": int(student.truth.present.sum()), "gold_budget": budget})
         if not reports:
             return scores
         draws = self.p.bootstrap, self.p.seed

@@ -1,10 +1,10 @@
 """Open-i's MeSH annotations (`Head/qualifier/qualifier`, coded by people) to gold for both tasks.
 
-The mapping is data, three files in a folder. heads.csv decides every head of the collection: `coded`, `normal` (nothing was found)
-or `excluded` (the report was not annotated: `No Indexing`). labels.csv and concepts.csv hold the rules for the coded ones: a rule
-fires when the head is its own, one of `any_of` is among the qualifiers (blank: always) and none of `none_of` is. All that fire
-count; present beats ambiguous; what no rule names is absent. Letter case and runs of spaces do not matter (three annotations of
-8,298 differ from their head by these alone).
+The mapping is data, three files in a folder. heads.csv decides every head of the collection: `coded`, `normal` (nothing was
+found) or `excluded` (the report was not annotated: `No Indexing`). labels.csv and concepts.csv hold the rules for the coded ones:
+a rule fires when the head is its own, one of `any_of` is among the qualifiers (blank: always) and none of `none_of` is. All that
+fire count; present beats ambiguous; what no rule names is absent. Letter case and runs of spaces do not matter (three annotations
+of 8,298 differ from their head by these alone).
 """
 
 import csv
@@ -61,7 +61,8 @@ def gold(majors: dict[str, list[str]], mapping: Path, label_set: list[Label], co
             annotated = all(heads[head_of(major)] != NOT_ANNOTATED for major in strings)
             found = set().union(*(fired[major] for major in strings))
             rows += [(report_id, task, ANNOTATOR, name, _status(name, found, annotated)) for name in of_task]
-    return pl.DataFrame(rows, schema=["report_id", "task", "annotator", "label", "status"], orient="row")
+    columns = ["report_id", "task", "annotator", "label", "status"]
+    return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
 
 
 def head_of(major: str) -> str:
