@@ -64,6 +64,7 @@ metastases                | Multiple pulmonary metastases.                      
 infiltrate                | Patchy infiltrate in the right base.                            | +opa
 ground-glass              | Ground-glass change in both bases.                              | +opa
 density-of-lung           | Vague density in the right lower lobe.                          | +opa
+density-projecting        | A density projecting over the left lung.                        | +opa
 increased-markings        | Increased interstitial markings.                                | +opa
 lung-scar                 | Linear scarring in the left base.                               | +opa
 empyema                   | Right empyema.                                                  | +eff
@@ -108,7 +109,7 @@ list-no-oxford            | No effusion, pneumothorax or consolidation.         
 list-and-seen             | No effusion and pneumothorax are seen.                          | -eff -ptx
 list-comma-and-seen       | No consolidation, effusion, and pneumothorax are identified.    | -con -eff -ptx
 list-is-seen              | No effusion, infiltrate, or pneumothorax is seen.               | -eff -opa -ptx
-list-long                 | No focal airspace opacity, large pleural effusion, visible pneumothorax, or acute displaced rib fracture. | -opa -eff -ptx -fra
+list-long                 | No focal opacity, large effusion, visible pneumothorax, or acute rib fracture.  | -opa -eff -ptx -fra
 list-of-evidence          | No evidence of edema, pneumonia, or pleural effusion.           | -ede -pne -eff
 post-not-seen             | Pneumothorax is not seen.                                       | -ptx
 post-not-identified       | A pleural effusion is not identified.                           | -eff
@@ -116,6 +117,7 @@ post-list                 | Effusion, pneumothorax, and consolidation are not se
 post-absent               | Pleural effusion is absent.                                     | -eff
 post-resolved             | The left effusion has resolved.                                 | -eff
 post-cleared              | The right base infiltrate has cleared.                          | -opa
+post-now-resolved         | Left effusion, now resolved.                                    | -eff
 post-since-resolved       | The pneumothorax has since resolved.                            | -ptx
 post-unlikely             | Pneumonia is unlikely.                                          | -pne
 post-ruled-out            | Pneumothorax has been ruled out.                                | -ptx
@@ -225,6 +227,7 @@ nearly-resolved           | The pneumothorax has nearly resolved.               
 near-resolution           | Near complete resolution of the effusion.                       | +eff
 not-well-seen             | The effusion is not well seen.                                  | +eff
 no-doubt                  | This is no doubt a fracture.                                    | +fra
+follow-to-resolution      | Follow up to ensure resolution of the pneumonia.                | +pne
 improved                  | Edema has improved.                                             | +ede
 decreased                 | Decreased left effusion.                                        | +eff
 resolving                 | Resolving pneumonia.                                            | +pne
@@ -254,6 +257,8 @@ thyroid-nodule            | Thyroid nodule.                                     
 vertebral-collapse        | Vertebral collapse at T8.                                       |
 word-inside-word          | Support for this reporter was massive.                          |
 midline                   | The trachea is midline.                                         |
+old-infection             | Calcified nodes from prior granulomatous infection.             |
+scar-of-infection         | Post-infectious scarring.                                       | +opa
 tumor-in-word             | Tumoral is no word of ours.                                     |
 """
 

@@ -1,0 +1,97 @@
+"""The stage synthesize: choice of the teacher, conservation of rows, metrics."""
+
+import dataframely as dy
+import polars as pl
+import pytest
+
+from raddistill import labelsets, params
+from raddistill.errors import InputError, ParamsError
+from raddistill.tables.reports import Reports
+from raddistill.teachers import synthesizing
+from raddistill.teachers.synthesizing import SynthesizeParams, synthesize
+
+LABELS = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")
+RULES = SynthesizeParams(
+    teacher="rules", source="lexicon/cold", sections=["findings", "impression"], first_section_only=False, max_quarantine=0.05
+)
+
+
+def as_reports(texts: list[str]) -> dy.DataFrame[Reports]:
+    rows = [
+        {"report_id": f"r{i}", "patient_id": None, "source": "test", "sensitivity": "public", "findings": text,
+         "impression": None, "indication": None, "comparison": None,
+         "text": f"FINDINGS: {text}", "split": "train", "text_group": str(i)}
+        for i, text in enumerate(texts)
+    ]  # fmt: skip
+    return Reports.validate(pl.DataFrame(rows, infer_schema_length=None), cast=True)
+
+
+REPORTS = as_reports(["Small effusion. Scoliosis.", "No effusion, possible edema.", "Normal chest.", "Effusion."])
+
+
+def test_multiple_choice_metrics():
+    made = synthesize("multiple_choice", RULES, REPORTS, LABELS)
+    labels = made.metrics.pop("labels")
+    assert made.metrics == {"reports": 4, "labelled": 4, "quarantined": {}}
+    assert labels["Pleural Effusion"] == {"present": 2, "uncertain": 0, "absent": 1}
+    assert labels["Edema"] == {"present": 0, "uncertain": 1, "absent": 0}
+    assert set(labels) == {label.name for label in LABELS}
+    assert made.labels.height == 4 * len(LABELS)
+
+
+def test_open_ended_metrics():
+    made = synthesize("open_ended", RULES, REPORTS, LABELS)
+    assert made.metrics == {
+        "reports": 4, "labelled": 4, "quarantined": {}, "distinct_phrases": 4, "reports_with_findings": 3,
+        "findings_per_report": 1.0, "present": 3, "uncertain": 1, "absent": 0,
+    }  # fmt: skip
+    assert made.outcomes["outcome"].to_list() == ["labelled"] * 4
+
+
+@pytest.mark.parametrize("task", synthesizing.TASKS)
+def test_the_order_of_the_reports_does_not_matter(task):
+    a = synthesize(task, RULES, REPORTS, LABELS)
+    b = synthesize(task, RULES, REPORTS.reverse(), LABELS)
+    for one, other in zip(a[:4], b[:4], strict=True):
+        assert one.sort(one.columns).equals(other.sort(one.columns))
+    assert a.metrics == b.metrics
+
+
+@pytest.mark.parametrize("task", synthesizing.TASKS)
+def test_no_reports_at_all(task):
+    made = synthesize(task, RULES, as_reports(["Edema."]).filter(pl.lit(value=False)), LABELS)
+    assert made.metrics["reports"] == made.labels.height == made.outcomes.height == 0
+
+
+def test_too_many_in_quarantine_fail_with_the_counts(tmp_path):
+    labels = tmp_path / "labels.csv"
+    header = ",".join(label.name for label in LABELS)
+    labels.write_text(f"report_id,{header}\n" + "".join(f"r{i}{',' * len(LABELS)}\n" for i in range(3)))
+    p = RULES.model_copy(update={"teacher": "imported", "source": str(labels)})
+    with pytest.raises(InputError, match=r"1 of 4 reports .* \(no label in file: 1\), more than .*max_quarantine = 0.05"):
+        synthesize("multiple_choice", p, REPORTS, LABELS)
+    made = synthesize("multiple_choice", p.model_copy(update={"max_quarantine": 0.25}), REPORTS, LABELS)
+    assert made.metrics["quarantined"] == {"no label in file": 1}
+    assert made.metrics["labelled"] == 3
+    assert made.outcomes.height == REPORTS.height
+
+
+def test_unknown_task_lists_the_known():
+    with pytest.raises(ParamsError, match="unknown task 'free'; known: multiple_choice, open_ended"):
+        synthesize("free", RULES, REPORTS, LABELS)
+
+
+def test_unknown_teacher_lists_the_known():
+    p = RULES.model_copy(update={"teacher": "oracle"})
+    with pytest.raises(ParamsError, match=r"synthesize\.open_ended\.teacher: unknown teacher 'oracle'; known: rules, imported"):
+        synthesize("open_ended", p, REPORTS, LABELS)
+
+
+def test_a_label_without_a_file_in_the_lexicon_is_named():
+    with pytest.raises(InputError, match=r"multiple_choice/hiatal_hernia\.txt is missing"):
+        synthesize("multiple_choice", RULES, REPORTS, [labelsets.Label(name="Hiatal Hernia", description="")])
+
+
+@pytest.mark.parametrize("task", synthesizing.TASKS)
+def test_the_shipped_params_fit(task):
+    assert params.load(f"synthesize.{task}", SynthesizeParams).teacher in synthesizing.TEACHERS
