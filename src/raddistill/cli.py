@@ -17,7 +17,7 @@ from raddistill import errors, params, paths
 from raddistill.errors import InputError
 
 PRESETS = Path("presets")
-METHODS = ["base", "linear", "teacher", "student"]
+ARMS = ["base", "linear", "teacher", "student"]
 
 app = typer.Typer(
     name="raddistill",
@@ -69,10 +69,16 @@ def results(
 
     `dvc exp apply NAME && raddistill results`
     """
-    print(table(_metrics(paths.FINAL_METRICS), markdown))
-    if not markdown:
-        print(f"\nMicro F1 against people's annotations. All figures: {paths.FINAL_METRICS}; per label: {paths.FINAL_PLOTS}/")
-        print("Pictures: dvc plots show. What a change brings: dvc metrics diff. Other settings: raddistill preset --list")
+    metrics = _metrics(paths.FINAL_METRICS)
+    if markdown:
+        print(table(metrics))
+        return
+    import polars as pl  # not before: `preset` answers at once
+
+    from raddistill.scoring import pages, scores
+
+    no_rows = pl.DataFrame()
+    pages.print_table(scores.Scored("test", metrics, per_label=no_rows, precision_recall=no_rows, reliability=no_rows))
 
 
 @app.command()
@@ -130,25 +136,23 @@ def stale(status: dict[str, Any]) -> Iterator[str]:
                         yield f"{stage}: {path} {how}"
 
 
-def table(metrics: dict[str, Any], markdown: bool = False) -> str:
-    """One line a task: reports scored, micro F1 of every arm, the gain over the teacher; 95 % intervals for the last two."""
-    head = ["task", "reports", *METHODS, "gain over teacher [95 %]"]
-    rows = [
-        [
-            task.replace("_", " "),
-            str(scores["student"].get("reports", scores["reports"])),
-            *(f"{scores[method]['micro_f1']:.3f}" for method in METHODS[:-1]),
-            "{micro_f1:.3f} [{micro_f1_low:.3f}, {micro_f1_high:.3f}]".format(**scores["student"]),
-            "{micro_f1:+.3f} [{low:+.3f}, {high:+.3f}]".format(**scores["gain"]),
-        ]
-        for task, scores in metrics.items()
-    ]
-    if markdown:
-        lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *rows]]
-    return "\n".join(line.rstrip() for line in lines)
+def table(metrics: dict[str, Any]) -> str:
+    """In Markdown, a line a task: reports, micro F1 of each arm, the gain over the teacher, both with 95 % intervals."""
+    head = ["task", "reports", *ARMS, "gain over teacher"]
+    lines = [head, ["---", *("---:" for _ in head[1:])]]
+    for task, figures in metrics.items():
+        arms = [_interval(figures, arm, "{micro_f1:.3f} ({micro_f1_low:.3f} to {micro_f1_high:.3f})") for arm in ARMS]
+        gain = _interval(figures, "gain", "{micro_f1:+.3f} ({low:+.3f} to {high:+.3f})")
+        lines.append([task, str(figures["reports"]), *arms, gain])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _interval(figures: dict[str, Any], part: str, form: str) -> str:
+    """A figure with its interval, its own number of reports where that is another, and "-" where it could not be computed."""
+    of_part = figures.get(part, {})
+    if "micro_f1" not in of_part:
+        return "-"
+    return form.format(**of_part) + (f" [{of_part['reports']}]" if of_part["reports"] != figures["reports"] else "")
 
 
 def _metrics(path: Path) -> dict[str, Any]:
