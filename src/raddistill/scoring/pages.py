@@ -9,10 +9,12 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
+from raddistill import paths
 from raddistill.scoring.scores import Scored
 from raddistill.tables import base as tables
 
 COLOURS = {"student": "#1b6ca8", "teacher": "#d1495b", "linear": "#6a994e", "base": "#8d99ae"}
+WIDTH = 100  # columns that the table needs
 TITLES = {"multiple_choice": "Multiple choice: labels", "open_ended": "Open-ended: concepts"}
 STYLE: Any = {
     "svg.hashsalt": "raddistill",  # else the ids within differ from run to run
@@ -48,10 +50,13 @@ def print_table(scored: Scored, console: Console | None = None) -> None:
     for task, metrics in scored.metrics.items():
         arms = [_cell(metrics, arm) for arm in ("base", "linear", "teacher", "student")]
         table.add_row(task, str(metrics["reports"]), *arms, _gain(metrics.get("gain", {})))
-    out = console or Console()
+    # Without a terminal, rich takes 80 columns and would cut figures off; a longer line does less harm.
+    out = console or Console(width=max(Console().width, WIDTH))
     out.print(table)
-    file, folder = ("final", "plots/final") if scored.split == "test" else ("validation", "plots/validation")
-    out.print(f"Ambiguous cells are masked; [n] is another number of reports. All figures: metrics/{file}.json", markup=False)
+    metrics_file, folder = (
+        (paths.FINAL_METRICS, paths.FINAL_PLOTS) if scored.split == "test" else (paths.VALIDATION_METRICS, paths.VALIDATION_PLOTS)
+    )
+    out.print(f"Ambiguous cells are masked; [n] is another number of reports. All figures: {metrics_file}", markup=False)
     out.print(f"Per label: {folder}/per_label.svg. What is compared: docs/analysis-plan.md", markup=False)
 
 
