@@ -1,0 +1,402 @@
+"""A world of six reports, two labels and four concepts, small enough that every figure of the metrics file is worked out by hand.
+
+Gold             Edema      Fracture | effusion   scar     catheter (device)
+  r1             present    -        | present    -        -
+  r2             ambiguous  present  | ambiguous  present  -
+  r3, r4         -          -        | -          -        -          (normal)
+  r5             present    present  | -          present  present
+  r6             not annotated
+"""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from raddistill.concepts import Concept
+from raddistill.errors import TableError
+from raddistill.labelsets import Label
+from raddistill.scoring import scores
+from raddistill.tables.calibration import Calibration, LabelCalibration
+from raddistill.tables.examples import Examples
+from raddistill.tables.gold import Gold
+from raddistill.tables.labels import Labels
+from raddistill.tables.predictions import Predictions, Probabilities
+from raddistill.tables.reports import Reports
+
+ROOT = Path(__file__).parents[1]
+P = scores.ScoreParams(
+    seed=13, bootstrap=200, uncertain="present", near_duplicate=0.8, macro_min_positives=2, concept_macro_min_positives=2
+)
+LABELS = [Label(name="Edema", description=""), Label(name="Fracture", description="")]
+CONCEPTS = [
+    Concept(concept="effusion", code="J90", accept="", kind="score", note=""),
+    Concept(concept="scar", code="J98.4", accept="J84.10", kind="score", note=""),
+    Concept(concept="hyperinflation", code="", accept="", kind="optional", note=""),
+    Concept(concept="catheter", code="Z97.8", accept="", kind="device", note=""),
+]
+LEXICON = """phrase,concept
+left,
+effusion,effusion
+pleural effusion,effusion
+scar,scar
+hyperinflation,hyperinflation
+catheter,catheter
+"""
+TEXTS = {
+    "r1": "FINDINGS: Left pleural effusion.",
+    "r2": "IMPRESSION: A scar, and perhaps an effusion.",
+    "r3": "FINDINGS: Clear lungs on both sides.",
+    "r4": "FINDINGS: The heart is of normal size.",
+    "r5": "IMPRESSION: There is a scar beneath the catheter.",
+    "r6": "FINDINGS: Nobody looked at this one.",
+    "t1": "FINDINGS: Pleural effusion, left!",
+}
+ASKED = ["r1", "r2", "r3", "r4", "r5", "r6"]
+MC, OE = "multiple_choice", "open_ended"
+
+
+def frame(schema, rows):
+    return schema.validate(
+        pl.DataFrame(rows, schema=list(schema.column_names()), orient="row", infer_schema_length=None), cast=True
+    )
+
+
+def gold():
+    said = {
+        MC: {"r1": {"Edema": "present"}, "r2": {"Edema": "ambiguous", "Fracture": "present"}},
+        OE: {
+            "r1": {"effusion": "present"},
+            "r2": {"effusion": "ambiguous", "scar": "present"},
+            "r5": {"scar": "present", "catheter": "present"},
+        },
+    }
+    said[MC]["r5"] = {"Edema": "present", "Fracture": "present"}
+    names = {MC: [label.name for label in LABELS], OE: [c.concept for c in CONCEPTS]}
+    return frame(
+        Gold,
+        [
+            (report, task, "by_hand", name, "excluded" if report == "r6" else said[task].get(report, {}).get(name, "absent"))
+            for task, of_task in names.items()
+            for report in [*ASKED, "t1"]
+            for name in of_task
+        ],
+    )
+
+
+def labels():
+    choice = {"r1": ("uncertain", "absent"), "r2": ("absent", "present"), "r3": ("absent",) * 2, "r4": ("unmentioned",) * 2}
+    phrases = [
+        ("r1", "left pleural effusion", "present", "J90"),
+        ("r2", "scar", "uncertain", "J98.4"),
+        ("r3", "effusion", "absent", "J90"),
+        ("r5", "catheter", "present", "Z97.8"),
+    ]
+    return {
+        MC: frame(
+            Labels,
+            [
+                (report, MC, "rules", label.name, status, None, None)
+                for report, of_report in choice.items()
+                for label, status in zip(LABELS, of_report, strict=True)
+            ],
+        ),
+        OE: frame(Labels, [(report, OE, "rules", phrase, status, None, code) for report, phrase, status, code in phrases]),
+    }
+
+
+STUDENT_LINES = {
+    "r1": "left pleural effusion | J90\nhyperinflation | J98.4",
+    "r2": "effusion | J90\nscar | J84.10",
+    "r3": "pleural efusion | J90",
+    "r4": "zebra sign | R00",
+    "r5": "I see nothing.",
+    "r6": "None",
+}
+BASE_LISTS = {"r1": "Edema", "r2": "Normal", "r3": "A cabbage", "r5": "Fracture, Edema"}
+# The difference of the logits of yes and no; the student's temperature is 2, its threshold 0.7 for Fracture (1.695 and more).
+STUDENT_LOGITS = {"r1": (1, 1), "r2": (3, 3), "r3": (-3, -3), "r4": (1, 1), "r5": (-1, 2), "r6": (5, 5)}
+LINEAR_LOGITS = {"r1": (2, -2), "r2": (-2, -2), "r3": (-2, -2), "r4": (-2, -2)}
+
+
+def predictions():
+    student = [(r, MC, "student", None) for r in ASKED] + [(r, OE, "student", STUDENT_LINES[r]) for r in ASKED]
+    return {
+        "student": frame(Predictions, student),
+        "base": frame(Predictions, [(r, MC, "base", answer) for r, answer in BASE_LISTS.items()]),
+        "linear": frame(Predictions, [(r, MC, "linear", None) for r in LINEAR_LOGITS]),
+    }
+
+
+def probabilities():
+    return {
+        arm: frame(
+            Probabilities,
+            [
+                (report, MC, arm, label.name, answer, 10.0 + (difference if answer == "yes" else 0))
+                for report, differences in logits.items()
+                for label, difference in zip(LABELS, differences, strict=True)
+                for answer in ("yes", "no")
+            ],
+        )
+        for arm, logits in {"student": STUDENT_LOGITS, "linear": LINEAR_LOGITS, "base": {}}.items()
+    }
+
+
+def calibration(**changes):
+    thresholds = {"Edema": 0.5, "Fracture": 0.7}
+    of_labels = {
+        name: LabelCalibration(threshold=threshold, teacher_uncertain_is_present=name != "Edema")
+        for name, threshold in thresholds.items()
+    }
+    return Calibration(**{"temperature": 2.0, "against": "teacher", "reports": 9, "budget": [], "labels": of_labels} | changes)
+
+
+def tables(**changes):
+    split = {report: "train" if report == "t1" else "test" for report in TEXTS}
+    reports = [(r, None, "own", "public", None, None, None, None, text, split[r], r) for r, text in TEXTS.items()]
+    examples = [
+        (r, task, split[r], "lines", "prompt", None if (r, task) == ("r4", OE) else "None", None, r == "t1", 0, "hash")
+        for r in TEXTS
+        for task in (MC, OE)
+    ]
+    given = {
+        "split": "test",
+        "reports": frame(Reports, reports),
+        "gold": gold(),
+        "labels": labels(),
+        "examples": frame(Examples, examples),
+        "predictions": predictions(),
+        "probabilities": probabilities(),
+        "calibration": calibration(),
+        "label_set": LABELS,
+        "concepts": CONCEPTS,
+    }
+    return given | changes
+
+
+@pytest.fixture
+def lexicon(tmp_path):
+    path = tmp_path / "lexicon.csv"
+    path.write_text(LEXICON)
+    return path
+
+
+@pytest.fixture
+def scored(lexicon):
+    return scores.score(P, lexicon=lexicon, **tables())
+
+
+def without_intervals(figures):
+    return {key: value for key, value in figures.items() if not key.endswith(("low", "high"))}
+
+
+MULTIPLE_CHOICE = {
+    "student": {  # tp r1 Edema, r2 Fracture, r5 Fracture; fp r4 Edema; fn r5 Edema; r2 Edema is ambiguous
+        "reports": 5,
+        "micro_f1": 0.75,
+        "macro_f1": 0.75,  # Edema 0.5, Fracture 1
+        "precision": 0.75,
+        "recall": 0.75,
+        "specificity_normal": 0.5,  # r3, not r4
+        "mask_absent_micro_f1": 0.6667,  # one more fp
+        "mask_present_micro_f1": 0.8,  # one more tp
+        "unparsed": 0,
+    },
+    "teacher": {  # tp r1 Edema (uncertain), r2 Fracture; fn both of r5, which it did not label
+        "reports": 5,
+        "micro_f1": 0.6667,
+        "macro_f1": 0.6667,
+        "precision": 1.0,
+        "recall": 0.5,
+        "specificity_normal": 1.0,
+        "mask_absent_micro_f1": 0.6667,
+        "mask_present_micro_f1": 0.5714,
+        "unparsed": 1,
+        "uncertain_absent_micro_f1": 0.4,
+    },
+    "linear": {  # asked four: tp r1 Edema, fn r2 Fracture
+        "reports": 4,
+        "micro_f1": 0.6667,
+        "macro_f1": 0.5,
+        "precision": 1.0,
+        "recall": 0.5,
+        "specificity_normal": 1.0,
+        "mask_absent_micro_f1": 0.6667,
+        "mask_present_micro_f1": 0.5,
+        "unparsed": 0,
+    },
+    "base": {  # lists, asked four: tp r1 Edema and both of r5, fn r2 Fracture; r3 does not parse
+        "reports": 4,
+        "micro_f1": 0.8571,
+        "macro_f1": 0.8333,
+        "precision": 1.0,
+        "recall": 0.75,
+        "specificity_normal": 1.0,
+        "mask_absent_micro_f1": 0.8571,
+        "mask_present_micro_f1": 0.75,
+        "unparsed": 1,
+    },
+    "gain": {"reports": 5, "micro_f1": 0.0833, "mask_absent_micro_f1": 0.0, "mask_present_micro_f1": 0.2286},
+    "gain_over_linear": {"reports": 4, "micro_f1": 0.1333, "mask_absent_micro_f1": 0.0, "mask_present_micro_f1": 0.3571},
+    "unseen": {"reports": 4, "student_micro_f1": 0.6667, "teacher_micro_f1": 0.5},  # t1 has the words of r1
+}
+OPEN_ENDED = {
+    "student": {  # tp r1 effusion, r2 scar; fp r3 (by likeness), r4 (no concept); fn r5 scar; r2 effusion is ambiguous
+        "reports": 5,
+        "micro_f1": 0.5714,
+        "macro_f1": 0.6667,  # scar alone has two positives
+        "precision": 0.5,
+        "recall": 0.6667,
+        "specificity_normal": 0.0,
+        "mask_absent_micro_f1": 0.5,
+        "mask_present_micro_f1": 0.6667,
+        "unparsed": 1,
+        "abnormal_micro_f1": 0.8,
+        "unmapped": 0.1667,  # one of six phrases
+        "fuzzy": 0.1667,
+        "ungrounded": 0.5,  # hyperinflation, efusion, zebra
+        "coverage": 0.8,
+        "category_micro_f1": 0.5714,  # J84 is accepted for scar; J90 in r2 neither right nor wrong
+        "device_micro_f1": 0.0,
+    },
+    "teacher": {  # tp r1 effusion, r2 scar (uncertain); fn r5 scar; r4 not labelled; an absent phrase is no finding
+        "reports": 5,
+        "micro_f1": 0.8,
+        "macro_f1": 0.6667,
+        "precision": 1.0,
+        "recall": 0.6667,
+        "specificity_normal": 1.0,
+        "mask_absent_micro_f1": 0.8,
+        "mask_present_micro_f1": 0.6667,
+        "unparsed": 1,
+        "uncertain_absent_micro_f1": 0.5,
+        "abnormal_micro_f1": 0.8,
+        "unmapped": 0.0,
+        "fuzzy": 0.0,
+        "ungrounded": 0.0,
+        "coverage": 0.8,
+        "category_micro_f1": 0.8,
+        "device_micro_f1": 1.0,
+    },
+    "gain": {"reports": 5, "micro_f1": -0.2286, "mask_absent_micro_f1": -0.3, "mask_present_micro_f1": 0.0},
+    "unseen": {"reports": 4, "student_micro_f1": 0.4, "teacher_micro_f1": 0.6667},
+}
+
+
+@pytest.mark.parametrize("part", MULTIPLE_CHOICE)
+def test_multiple_choice_by_hand(scored, part):
+    assert without_intervals(scored.metrics[MC][part]) == MULTIPLE_CHOICE[part]
+
+
+@pytest.mark.parametrize("part", OPEN_ENDED)
+def test_open_ended_by_hand(scored, part):
+    assert without_intervals(scored.metrics[OE][part]) == OPEN_ENDED[part]
+
+
+def test_the_file_has_these_parts_and_numbers_only(scored):
+    assert list(scored.metrics[MC]) == ["reports", "positives", "gold_budget", *MULTIPLE_CHOICE]
+    assert list(scored.metrics[OE]) == ["reports", "positives", "gold_budget", *OPEN_ENDED]
+    assert (scored.metrics[MC]["reports"], scored.metrics[MC]["positives"]) == (5, 4)
+    assert (scored.metrics[OE]["reports"], scored.metrics[OE]["positives"]) == (5, 3)
+    leaves = [
+        v
+        for task in scored.metrics.values()
+        for part in task.values()
+        for v in (part.values() if isinstance(part, dict) else [part])
+    ]
+    assert {type(leaf) for leaf in leaves} == {int, float}
+    json.dumps(scored.metrics, allow_nan=False)
+
+
+def test_intervals_hold_their_figure(scored):
+    for task in scored.metrics.values():
+        for arm in ("student", "teacher"):
+            assert task[arm]["micro_f1_low"] <= task[arm]["micro_f1"] <= task[arm]["micro_f1_high"]
+        assert task["gain"]["low"] <= task["gain"]["micro_f1"] <= task["gain"]["high"]
+
+
+def test_a_gold_budget_is_left_out_of_the_score_and_the_teacher_gets_its_share(lexicon):
+    spent = calibration(against="gold", budget=["r5"])
+    metrics = scores.score(P, lexicon=lexicon, **tables(calibration=spent)).metrics[MC]
+    assert (metrics["reports"], metrics["gold_budget"]) == (4, 1)
+    assert metrics["teacher"]["recall"] == 0.5  # r1 Edema is uncertain, and its share of the budget says absent
+
+
+def test_the_policy_for_uncertain_can_be_turned_round(lexicon):
+    turned = P.model_copy(update={"uncertain": "absent"})
+    metrics = scores.score(turned, lexicon=lexicon, **tables()).metrics
+    assert metrics[MC]["teacher"]["micro_f1"] == 0.4
+    assert metrics[MC]["teacher"]["uncertain_present_micro_f1"] == 0.6667
+    assert metrics[OE]["teacher"]["micro_f1"] == 0.5
+
+
+def test_the_student_alone_is_scored_on_validation(lexicon):
+    alone = {arm: {"student": tables()[arm]["student"]} for arm in ("predictions", "probabilities")}
+    metrics = scores.score(P, lexicon=lexicon, **tables(**alone)).metrics
+    assert list(metrics[MC]) == ["reports", "positives", "gold_budget", "student", "teacher", "gain", "unseen"]
+
+
+def test_a_task_that_nobody_was_asked_has_no_figures(lexicon):
+    asked = {arm: rows.filter(pl.col("task") == OE) for arm, rows in predictions().items()}
+    metrics = scores.score(P, lexicon=lexicon, **tables(predictions=asked)).metrics
+    assert metrics[MC] == {"reports": 0, "positives": 0, "gold_budget": 0}
+    assert metrics[OE]["student"]["micro_f1"] == 0.5714
+
+
+def test_what_cannot_be_computed_is_left_out(lexicon):
+    asked = {"student": predictions()["student"].filter(pl.col("report_id").is_in(["r3", "r4"]))}
+    student = scores.score(P, lexicon=lexicon, **tables(predictions=asked)).metrics[MC]["student"]
+    assert "recall" not in student  # nobody has a finding
+    assert student["precision"] == 0.0
+
+
+def test_scores_do_not_depend_on_the_order_of_rows(scored, lexicon):
+    turned = {
+        key: value.reverse() if isinstance(value, pl.DataFrame) else value
+        for key, value in tables(predictions={arm: rows.reverse() for arm, rows in predictions().items()}).items()
+    }
+    assert scores.score(P, lexicon=lexicon, **turned).metrics == scored.metrics
+
+
+def test_a_missing_logit_is_counted(lexicon):
+    torn = probabilities()
+    torn["student"] = torn["student"].filter(pl.col("report_id") != "r2")
+    with pytest.raises(TableError, match="1 of 6 asked reports lack a logit"):
+        scores.score(P, lexicon=lexicon, **tables(probabilities=torn))
+
+
+def test_a_label_without_threshold_is_named(lexicon):
+    less = calibration(labels={"Edema": LabelCalibration(threshold=0.5, teacher_uncertain_is_present=True)})
+    with pytest.raises(TableError, match="no threshold for Fracture"):
+        scores.score(P, lexicon=lexicon, **tables(calibration=less))
+
+
+def test_gold_with_holes_is_refused(lexicon):
+    holes = gold().filter(~((pl.col("report_id") == "r1") & (pl.col("label") == "Edema")))
+    with pytest.raises(TableError, match="lacks 1 of its cells"):
+        scores.score(P, lexicon=lexicon, **tables(gold=holes))
+
+
+def test_gold_of_two_annotators_is_refused(lexicon):
+    two = pl.concat([gold(), gold().with_columns(pl.lit("another").alias("annotator"))])
+    with pytest.raises(TableError, match="several annotators: another, by_hand"):
+        scores.score(P, lexicon=lexicon, **tables(gold=two))
+
+
+def test_reports_of_another_split_are_refused(lexicon):
+    with pytest.raises(TableError, match="6 predicted reports are not in the split"):
+        scores.score(P, lexicon=lexicon, **tables(split="validation"))
+
+
+def test_rows_for_the_plots(scored):
+    row = scored.per_label.row(by_predicate=(pl.col("arm") == "student") & (pl.col("label") == "Edema"), named=True)
+    assert (row["positives"], row["f1"], row["precision"], row["recall"], row["mcnemar_p"]) == (2, 0.5, 0.5, 0.5, 1.0)
+    points = scored.precision_recall.filter(pl.col("kind") == "point").select("arm", "precision", "recall").rows()
+    assert points == [("student", 0.75, 0.75), ("teacher", 1.0, 0.5)]
+    curve = scored.precision_recall.filter((pl.col("arm") == "student") & (pl.col("threshold") == 0.5))
+    assert curve.select("precision", "recall").row(0) == (0.5, 0.75)  # at 0.5 Fracture of r1 and r4 too: 3 of 6, 3 of 4
+    bins = scored.reliability.filter(pl.col("arm") == "student")
+    assert bins["cells"].sum() == 9  # five reports, two labels, one ambiguous cell
+    assert bins["predicted"].is_sorted()
