@@ -50,10 +50,6 @@ class Bootstrap:
         """Micro F1 of counts (reports, 3) with its interval."""
         return _interval(float(f1(counts.sum(axis=0))), f1(self._resample(counts)))
 
-    def intervals(self, counts: Counts) -> list[Interval]:
-        """F1 of each name of counts (reports, names, 3)."""
-        return [self.interval(counts[:, name]) for name in range(counts.shape[1])]
-
     def difference(self, ours: Counts, theirs: Counts) -> Interval:
         """Micro F1 of `ours` less that of `theirs`, both (reports, 3), on the same draws."""
         value = float(f1(ours.sum(axis=0)) - f1(theirs.sum(axis=0)))
