@@ -141,6 +141,12 @@ def test_the_cue_that_decided_is_named_as_written_in_the_lexicon():
     assert evidence.select("label", "cue").rows() == [("Edema", "no evidence of"), ("Cardiomegaly", None), ("Cardiomegaly", None)]
 
 
+def test_what_is_past_or_means_something_else_leaves_no_evidence():
+    made = TEACHERS["multiple_choice"].label(as_reports("History of pneumonia. Small pericardial effusion."), LABELS)
+    assert made.evidence.is_empty()
+    assert set(made.labels["status"]) == {UNMENTIONED}
+
+
 # --- open-ended
 
 OPEN_ENDED = {
@@ -202,7 +208,7 @@ def test_sections(sections, first_only, row, found):
         (e["section"], text[e["start"] : e["end"]].capitalize().removeprefix("Left ")) for e in evidence.iter_rows(named=True)
     }
     assert quotes == {(section, {FINDINGS: "Effusion", IMPRESSION: "Cardiomegaly"}[quote]) for section, quote in found}
-    assert evidence.select("section", "start").n_unique() == len(found)
+    assert evidence["start"].n_unique() == len(found)
 
 
 def test_a_report_without_the_section_or_with_foreign_text_is_quarantined():

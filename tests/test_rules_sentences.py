@@ -209,6 +209,9 @@ post-and-clause           | The heart is enlarged and pneumothorax is not seen. 
 pre-and-post              | There is no effusion and pneumonia cannot be excluded.          | -eff ?pne
 due-to                    | Heart is not well seen due to effusion.                         | +eff
 with-parenthesis          | Effusion (no pneumothorax) and atelectasis.                     | +eff -ptx +ate
+reach-over-parenthesis    | No effusion (large or small) or pneumothorax.                   | -eff -ptx
+post-over-parenthesis     | Pneumothorax (small) is not seen.                               | -ptx
+denial-stays-inside       | Pneumonia (edema is not seen) at the base.                      | +pne -ede
 although-first            | Although the heart is enlarged, no effusion is seen.            | +car -eff
 unchanged-and-no          | Unchanged cardiomegaly and no edema.                            | +car -ede
 """
@@ -264,6 +267,7 @@ tumor-in-word             | Tumoral is no word of ours.                         
 
 LAYOUT = r"""
 wrapped                   | There is no\npleural effusion.                                  | -eff
+wrapped-before-capital    | There is no\nCHF.                                               | -ede
 wrapped-list              | No consolidation,\neffusion or pneumothorax.                    | -con -eff -ptx
 new-line-new-sentence     | No effusion\nCardiomegaly                                       | -eff +car
 numbered-list             | 1. No effusion. 2. Cardiomegaly.                                | -eff +car
