@@ -127,9 +127,12 @@ def test_an_experiment_runs_train_and_what_follows_up_to_validation(project: Clo
     shown = clone.run("dvc", "exp", "show", "--csv", "--no-pager")
     assert "slower" in shown
     assert "multiple_choice.student.micro_f1" in shown
-    page = clone.run("dvc", "plots", "diff", "HEAD", "-o", str(tmp_path / "plots"))
-    assert "index.html" in page
-    assert "training" in (tmp_path / "plots/index.html").read_text(encoding="utf-8")
+    clone.run("dvc", "plots", "diff", "HEAD", "-o", str(tmp_path / "plots"))
+    page = (tmp_path / "plots/index.html").read_text(encoding="utf-8")
+    for title in ("Loss", "Learning rate", "F1 per label with 95 % interval", "Precision and recall", "Reliability"):
+        assert title in page
+    assert "DVC_METRIC" not in page  # no placeholder of our templates was left open
+    assert "per_label.svg" in page
     left = clone.run("raddistill", "check", fails=True).splitlines()[:-1]  # the test split was not looked at
     assert {line.split(":")[0] for line in left} == {"predict@student_test", "final"}
 
