@@ -107,7 +107,7 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
         optim="adamw_torch",
         bf16=models.compute_dtype() == torch.bfloat16,
         use_cpu=not torch.cuda.is_available(),
-        gradient_checkpointing=False,
+        activation_checkpointing=False,
         eval_strategy="steps",
         save_strategy="steps",
         eval_steps=p.evaluate_every,
