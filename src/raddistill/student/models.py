@@ -33,6 +33,7 @@ def base_folder(record: Path) -> Path:
                 raise InputError(f"{name} of the base model is not the one that {record} records; {AGAIN}")
     if base["source"] != "hub":
         os.environ["HF_HUB_OFFLINE"] = "1"  # everything is here: nobody needs to know that it is being read
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # else a thread reports library versions to the hub
     return folder
 
 

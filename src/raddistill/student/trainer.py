@@ -41,7 +41,10 @@ class StudentTrainer(SFTTrainer):
     def _losses(self, model: Any, rows: list[dict[str, Any]]) -> torch.Tensor:
         causal = self.accelerator.unwrap_model(model).get_base_model()
         examples = [Encoded(r["input_ids"], r["labels"], r["slots"], r["prompt_length"]) for r in rows]
-        return example_losses(causal.model, causal.lm_head, examples, [r["targets"] for r in rows], self._answers)
+        # accelerate's autocast wraps the outer model's forward, which the shared prefix goes past: without it, fp32 adapters
+        # pull half of the arithmetic into fp32 (490 against 680 tokens/s on 2 cores)
+        with self.accelerator.autocast():
+            return example_losses(causal.model, causal.lm_head, examples, [r["targets"] for r in rows], self._answers)
 
     def _prepare_input(self, data: Any) -> Any:
         return data  # rows are lists of ids; `hidden_states` puts them on the device
