@@ -84,9 +84,7 @@ def closure(source: Path) -> set[str]:
         if file not in found:
             found.add(file)
             left += imports(file)
-    return {
-        str(file.relative_to(ROOT)) for file in found if file != SRC / "raddistill/paths.py" and file.stat().st_size > 0
-    }
+    return {str(file.relative_to(ROOT)) for file in found if file != SRC / "raddistill/paths.py" and file.stat().st_size > 0}
 
 
 def imports(file: Path) -> Iterator[Path]:
@@ -161,5 +159,3 @@ def _path_params(sections: dict[str, type[params.Section]]) -> Iterator[str]:
 
 def _evaluate(node: ast.expr, known: dict[str, Any]) -> Any:
     return eval(compile(ast.Expression(node), "stage", "eval"), known)  # noqa: S307 - an expression of our own stage files
-
-

@@ -171,7 +171,11 @@ def test_the_same_through_s3(project: Clone, s3: str, tmp_path: Path) -> None:
 
     credentials = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_DEFAULT_REGION": "us-east-1"}
     client = boto3.client(
-        "s3", endpoint_url=s3, aws_access_key_id="k", aws_secret_access_key="s", region_name="us-east-1"  # noqa: S106
+        "s3",
+        endpoint_url=s3,
+        aws_access_key_id="k",
+        aws_secret_access_key="s",
+        region_name="us-east-1",  # noqa: S106
     )
     clone = another(project, tmp_path / "first")
     clone.env |= credentials
