@@ -174,8 +174,8 @@ def test_the_same_through_s3(project: Clone, s3: str, tmp_path: Path) -> None:
         "s3",
         endpoint_url=s3,
         aws_access_key_id="k",
-        aws_secret_access_key="s",
-        region_name="us-east-1",  # noqa: S106
+        aws_secret_access_key="s",  # noqa: S106
+        region_name="us-east-1",
     )
     clone = another(project, tmp_path / "first")
     clone.env |= credentials
