@@ -3,6 +3,8 @@
 import itertools
 import re
 import subprocess
+import tomllib
+from pathlib import Path
 
 import networkx
 import pytest
@@ -66,6 +68,34 @@ def test_readme_is_short_and_what_it_names_exists() -> None:
     presets = set(re.findall(r"raddistill preset ([\w.-]+)", README)) - {"--list"}
     assert presets
     assert all((ROOT / "presets" / f"{name}.yaml").exists() for name in presets)
+
+
+def test_make_says_what_it_can_do_and_refuses_an_old_python(tmp_path: Path) -> None:
+    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {line.split()[1] for line in told.splitlines()} == {"help", "repro", "test", "lint", "types", "env"}
+    old = tmp_path / "python3"
+    old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo Python 3.8.10 && exit\nexit 1\n', encoding="utf-8")
+    old.chmod(0o755)
+    command = ["make", "env", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}"]
+    refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert refused.returncode != 0
+    assert f"{old} is Python 3.8.10, Python 3.11 or newer is needed" in refused.stdout
+    assert not (tmp_path / "venv").exists()
+
+
+def test_every_direct_dependency_is_pinned_exactly() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [re.fullmatch(r"([\w.-]+)==[\w.]+", line) for line in lines if line and not line.startswith("#")]
+    assert all(pins)  # a local tag such as +cpu would bind everybody to one build
+    pinned = {canonical(pin[1]) for pin in pins if pin}
+    assert len(wanted) >= 25
+    assert {canonical(re.split(r"[\[<>=]", name)[0]) for name in wanted} <= pinned
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_nothing_in_git_names_this_machine() -> None:

@@ -148,6 +148,13 @@ def test_a_changed_param_is_named_by_check(project: Clone, tmp_path: Path) -> No
     ]
 
 
+def test_a_clone_that_cannot_pull_makes_the_same_anew(project: Clone, tmp_path: Path) -> None:
+    """As the CI does: the lock and the metrics are there, the data are not."""
+    clone = another(project, tmp_path / "clone")
+    assert ran(clone.run("dvc", "repro", "extract")) == ["fetch", "extract"]
+    assert clone.run("git", "status", "--porcelain") == ""
+
+
 def test_what_is_pushed_brings_a_clone_to_the_same_state(project: Clone, remotes: Path, tmp_path: Path) -> None:
     project.run("dvc", "push")
     same_in_a_clone(project, tmp_path)
