@@ -1,7 +1,7 @@
 """One arm answers: raw answers and logits only, no parsing, no thresholds."""
 
 from raddistill import errors, labelsets, params, paths
-from raddistill.student import predicting
+from raddistill.student import allocation, predicting
 from raddistill.tables import base as tables
 from raddistill.tables.examples import Examples
 from raddistill.tables.predictions import Predictions, Probabilities
@@ -11,12 +11,11 @@ def main(arm: str) -> None:
     p = params.load(f"predict.{arm}", predicting.PredictParams)
     runtime = params.load("runtime", params.RuntimeParams)
     label_set = labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path)
-    predicted = predicting.predict(
-        arm, p, tables.read(Examples, paths.EXAMPLES), label_set, paths.weights(p.model), runtime
-    )
+    predicted = predicting.predict(arm, p, tables.read(Examples, paths.EXAMPLES), label_set, paths.weights(p.model), runtime)
     tables.write(Predictions, predicted.predictions, paths.predictions(arm))
     tables.write(Probabilities, predicted.probabilities, paths.probabilities(arm))
 
 
 if __name__ == "__main__":
+    allocation.preload_tcmalloc()
     errors.run(main)

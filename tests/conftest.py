@@ -41,7 +41,7 @@ DENIALS = [
 
 def report(number: int) -> dict[str, Any]:
     """One report: a third is normal, the rest have one to three findings among things denied."""
-    draw = random.Random(number)  # noqa: S311
+    draw = random.Random(number)
     found = [] if number % 3 == 0 else draw.sample(FINDINGS, draw.randint(1, 3))
     said = [sentence for sentence, _ in found] + draw.sample(DENIALS, draw.randint(2, 4))
     draw.shuffle(said)

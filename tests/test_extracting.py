@@ -240,7 +240,9 @@ def _garbled_second_header(unpacked: bytes) -> bytes:
 
 @pytest.mark.parametrize("harm", [_cut_between_members, _garbled_second_header])
 def test_archive_that_tarfile_alone_would_take_for_a_shorter_one(harm: Callable[[bytes], bytes], tmp_path: Path) -> None:
-    path = archive(tmp_path, *(xml(f"CXR{n}") for n in range(3))) / "NLMCXR_reports.tgz"  # 512 bytes of header, 512 of content each
+    path = (
+        archive(tmp_path, *(xml(f"CXR{n}") for n in range(3))) / "NLMCXR_reports.tgz"
+    )  # 512 bytes of header, 512 of content each
     harmed = harm(gzip.decompress(path.read_bytes()))
     path.write_bytes(gzip.compress(harmed))
     with tarfile.open(path) as silent:

@@ -1,8 +1,8 @@
 """The concepts that open-ended answers are scored as: gold/concepts.csv, one row a concept.
 
-Columns: `concept` (name), `code` (ICD-10-CM, may end in "-" for a category, blank where none), `accept` (further codes, ";"-separated),
-`kind`: `score`, `optional` (predicted: no false positive; missed: no false negative), `device` (an axis of its own,
-outside the headline), `note`.
+Columns: `concept` (name), `code` (ICD-10-CM, may end in "-" for a category, blank where none), `accept` (further codes,
+";"-separated), `kind` and `note`. Kinds: `score`; `optional` (predicted: no false positive; missed: no false negative);
+`device` (an axis of its own, outside the headline).
 """
 
 import csv

@@ -30,7 +30,7 @@ repository that made it. Method: after Wei et al., arXiv 2409.16563.
 
 - Base model: `{location}` {revision}
 - Params, data hashes, library versions and git commit: `provenance.json`
-- Prompts must be rendered as in training: `raddistill predict` does so.
+- Prompts must be rendered as in training, with `prompts/` of that repository (`template_hashes` in `provenance.json`).
 
 For research. Not a medical device; not for decisions about patients. It may reproduce words of the reports that it was
 trained on: treat it as carefully as those.

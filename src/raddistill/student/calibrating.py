@@ -46,7 +46,8 @@ def calibrate(p: CalibrateParams, probabilities: pl.DataFrame, labels: pl.DataFr
     budget: list[str] = []
     if p.against == "gold":
         truth = gold.filter((pl.col("task") == "multiple_choice") & (pl.col("status") != statuses.EXCLUDED))
-        joined = joined.join(truth.select("report_id", "label", gold="status"), on=["report_id", "label"], validate="1:1")
+        annotated = truth.select("report_id", "label", gold="status")
+        joined = joined.join(annotated, on=["report_id", "label"], validate="1:1")
         budget = _budget(joined, p.gold_reports)
         joined = joined.filter(pl.col("report_id").is_in(budget) & (pl.col("gold") != statuses.AMBIGUOUS))
         joined = joined.with_columns(truth=pl.col("gold").is_in([statuses.PRESENT, statuses.UNCERTAIN]))
@@ -61,12 +62,16 @@ def calibrate(p: CalibrateParams, probabilities: pl.DataFrame, labels: pl.DataFr
             teacher_uncertain_is_present=_uncertain_is_present(rows) if p.against == "gold" else True,
         )
     return Calibration(
-        temperature=round(temperature, 4), against=p.against, reports=joined["report_id"].n_unique(), budget=budget, labels=chosen
+        temperature=round(temperature, 4),
+        against=p.against,
+        reports=joined["report_id"].n_unique(),
+        budget=budget,
+        labels=chosen,
     )
 
 
 def fit_temperature(odds: np.ndarray, truth: np.ndarray) -> float:
-    """The temperature in 0.25 ... 4 with the least log loss of sigmoid(odds / temperature) (Guo et al. 2017, arXiv 1706.04599)."""
+    """The temperature in 0.25 ... 4 with the least log loss of sigmoid(odds / temperature) (Guo et al., arXiv 1706.04599)."""
     grid = np.geomspace(0.25, 4.0, 161)
     signed = np.where(truth, odds, -odds)
     loss = [np.logaddexp(0, -signed / t).mean() for t in grid]
@@ -94,6 +99,6 @@ def _budget(joined: pl.DataFrame, n: int) -> list[str]:
 
 
 def _uncertain_is_present(rows: pl.DataFrame) -> bool:
-    """Whether the teacher's F1 on the budget is at least as good with `uncertain` as present; True where it makes no difference."""
+    """Whether at least half of what the teacher hedged is present in the budget; True where it hedged nothing."""
     hedged = rows.filter(pl.col("teacher") == statuses.UNCERTAIN)["truth"]
     return bool(hedged.is_empty() or hedged.mean() >= 0.5)  # type: ignore[operator]

@@ -11,6 +11,10 @@ from raddistill.student.prompts import Encoded
 
 MIN_SHARED = 8  # shorter prefixes do not pay for the second forward
 
+# On a CPU, plain matrix products beat the fused kernel while the scores are small: 900 and 937 against 718 and 764 tokens/s
+# of training (SmolLM2-135M, batch 8, 2 cores, docs/log.md 2026-11-23). Beyond, they cost gigabytes.
+EAGER_UP_TO = 256
+
 
 def shared_length(examples: Sequence[Encoded]) -> int:
     """How many leading tokens all examples share, short of the last prompt token, whose output may be a loss position."""
@@ -38,12 +42,14 @@ def hidden_states(backbone: Any, examples: Sequence[Encoded]) -> tuple[Any, int]
     longest = max(len(e.input_ids) for e in examples)
     rows = [e.input_ids[shared:] + [0] * (longest - len(e.input_ids)) for e in examples]
     suffix = torch.tensor(rows, device=device)
+    backbone.set_attn_implementation("eager" if device.type == "cpu" and longest <= EAGER_UP_TO else "sdpa")
     if not shared:
         return backbone(input_ids=suffix, use_cache=False).last_hidden_state, 0
     cache = DynamicCache()
     prefix = torch.tensor([examples[0].input_ids[:shared]], device=device)
     backbone(input_ids=prefix, past_key_values=cache, use_cache=True)
-    for layer in cache.layers:
+    layers: list[Any] = cache.layers
+    for layer in layers:
         layer.keys = layer.keys.expand(len(rows), -1, -1, -1)
         layer.values = layer.values.expand(len(rows), -1, -1, -1)
     return backbone(input_ids=suffix, past_key_values=cache, use_cache=True).last_hidden_state, shared

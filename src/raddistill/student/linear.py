@@ -6,7 +6,6 @@ line seen in at least `MIN_LINES` training reports; it answers with the lines th
 """
 
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -50,7 +49,7 @@ def predict(train: pl.DataFrame, asked: pl.DataFrame, label_set: list[Label]) ->
     return pl.concat(answered), pl.concat(logits)
 
 
-def log_odds(train: Sequence[str], asked: Sequence[str], truth: list[list[bool]]) -> list[list[float]]:
+def log_odds(train: pl.Series, asked: pl.Series, truth: list[list[bool]]) -> list[list[float]]:
     """Log-odds per asked text and column of `truth` (rows: train texts)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression

@@ -27,9 +27,7 @@ def example_losses(
         losses = losses.index_add(0, at, _two_way(logits, [targets[i] for i in slotted]))
     written = [i for i, e in enumerate(examples) if not e.slots]
     if written:
-        losses = losses.index_add(
-            0, torch.tensor(written, device=hidden.device), _text(hidden, shared, head, examples, written)
-        )
+        losses = losses.index_add(0, torch.tensor(written, device=hidden.device), _text(hidden, shared, head, examples, written))
     return losses
 
 

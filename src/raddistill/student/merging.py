@@ -55,7 +55,8 @@ def merge(
     renderer = Renderer(prompts, tokenizer, label_set)
     frames, metrics = [], {}
     for task in TASKS:
-        made, shortened = _examples(p, task, kept, _answers(p, task, kept, labels[task], outcomes[task], label_set), renderer, tokenizer)
+        said = _answers(p, task, kept, labels[task], outcomes[task], label_set)
+        made, shortened = _examples(p, task, kept, said, renderer, tokenizer)
         frames.append(made)
         metrics[task] = _counts(made, leaked.height, shortened)
     examples = pl.concat(frames)
@@ -92,9 +93,7 @@ def _answers(
             for report_id, found in said.items()
         }
     lines = slot_lines(label_set)
-    return {
-        report_id: _Answer(lines, [found[n][0] if n in found else None for n in names]) for report_id, found in said.items()
-    }
+    return {report_id: _Answer(lines, [found[n][0] if n in found else None for n in names]) for report_id, found in said.items()}
 
 
 def _in_reading_order(found: dict[str, tuple[float, str]], text: str) -> list[tuple[str, str]]:
@@ -134,8 +133,9 @@ def _examples(
     frame = pl.DataFrame(rows, schema_overrides={"targets": pl.List(pl.Float64), "completion": pl.String})
     wanted = p.multiple_choice_reports if task == "multiple_choice" else p.open_ended_reports
     rank = pl.col("key").rank("ordinal").over("split", pl.col("completion").is_not_null()) - 1
-    limit = pl.when(pl.col("split") == "train").then(reports.height if wanted == -1 else wanted)
-    limit = limit.when(pl.col("split") == "validation").then(p.validation_reports if wanted else 0).otherwise(0)
+    train, validation = pl.col("split") == "train", pl.col("split") == "validation"
+    at_most = pl.when(train).then(reports.height if wanted == -1 else wanted)
+    limit = at_most.when(validation).then(p.validation_reports if wanted else 0).otherwise(0)
     return frame.with_columns(
         selected=pl.col("completion").is_not_null() & (rank < limit),
         order=(pl.col("key").rank("ordinal").over("split") - 1).cast(pl.Int64),

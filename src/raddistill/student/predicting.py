@@ -50,7 +50,8 @@ def predict(
     if of_split.is_empty():
         raise InputError(f"predict.{arm}: the split '{p.split}' holds no report")
     asked = pl.concat(
-        of_split.filter(pl.col("task") == task).sort("order").head(of_split.height if n == -1 else n) for task, n in wanted.items()
+        of_split.filter(pl.col("task") == task).sort("order").head(of_split.height if n == -1 else n)
+        for task, n in wanted.items()
     )
     if p.model == "linear":
         answered, logits = linear.predict(examples.filter(pl.col("selected") & (pl.col("split") == "train")), asked, label_set)
@@ -80,7 +81,6 @@ class Answerer:
     @classmethod
     def load(cls, model: str, weights: Path, runtime: RuntimeParams) -> "Answerer":
         """The student from its adapter folder, or the base from models/base.json, unquantised as its makers ship it."""
-        allocation.keep_freed_memory()
         allocation.use_threads(runtime.threads)
         if model == "student":
             return cls(models.load_student(weights), models.load_tokenizer(weights / "base.json"), runtime)
@@ -137,9 +137,8 @@ class Answerer:
                 )
                 for i, ids in zip(batch, made[:, longest:], strict=True):
                     said[i] = self._tokenizer.decode(ids, skip_special_tokens=True)
-        return pl.DataFrame(
-            {"report_id": asked["report_id"], "task": asked["task"], "answer": [said[i] for i in range(len(said))]}, schema=ANSWERS
-        )
+        answers = [said[i] for i in range(asked.height)]
+        return pl.DataFrame({"report_id": asked["report_id"], "task": asked["task"], "answer": answers}, schema=ANSWERS)
 
     def _batches(self, encoded: list[Encoded], task: str) -> Iterator[list[int]]:
         """Row numbers by length, as many a batch as `runtime.predict_tokens` holds; a progress bar over them."""

@@ -15,6 +15,7 @@ class ConsoleProgress(TrainerCallback):
     def __init__(self, show: bool) -> None:
         self._console = Console(quiet=not show)
         self._bar: Progress | None = None
+        self._began, self._first = time.monotonic(), 0
         self.tokens_seen: Callable[[], int] = int  # of examples, padding not counted; the trainer's, once there is one
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

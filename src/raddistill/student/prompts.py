@@ -24,8 +24,8 @@ TEMPLATES = {"slots": "multiple_choice_slots.jinja", "list": "multiple_choice_li
 class Encoded:
     """Token ids of one example (length n), the labels of the same length, and where its slots are read.
 
-    `labels` is -100 but where the loss is taken on text; `slots` are positions in `input_ids`, one a label, empty for text answers.
-    `prompt_length` is the number of leading tokens that hold no answer.
+    `labels` is -100 but where the loss is taken on text; `slots` are positions in `input_ids`, one a label, empty for text
+    answers. `prompt_length` is the number of leading tokens that hold no answer.
     """
 
     input_ids: list[int]
@@ -41,9 +41,12 @@ class Renderer:
         self._tokenizer = tokenizer
         self.labels = labels
         self._folder = folder
+        # autoescape off on purpose: this renders prompts, not HTML
         self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(folder), undefined=jinja2.StrictUndefined, keep_trailing_newline=False, autoescape=False
-        )  # autoescape off on purpose: this renders prompts, not HTML
+            loader=jinja2.FileSystemLoader(folder),
+            undefined=jinja2.StrictUndefined,
+            autoescape=False,  # noqa: S701
+        )
 
     def prompt(self, answers: str, report: str) -> str:
         """The text up to where the assistant's answer begins.

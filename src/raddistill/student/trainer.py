@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from transformers.trainer_utils import EvalLoopOutput
 from trl import SFTTrainer
@@ -23,20 +24,19 @@ class StudentTrainer(SFTTrainer):
         self.model_accepts_loss_kwargs = False  # our losses are means per example: accumulated batches are averaged
         self.tokens_seen = 0
 
-    def compute_loss(
-        self, model: Any, inputs: list[dict[str, Any]], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> torch.Tensor:
-        """Mean over the batch's examples."""
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Mean over the batch's examples; `inputs` are rows of the dataset as the collator left them."""
         self.tokens_seen += sum(len(row["input_ids"]) for row in inputs)
         return self._losses(model, inputs).mean()
 
     def evaluation_loop(self, dataloader: Any, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
         """Mean loss over all examples (Trainer's own loop would weigh a short last batch like a full one)."""
-        self.model.eval()
+        model: Any = self.model
+        model.eval()
         with torch.no_grad(), self.compute_loss_context_manager():
-            losses = torch.cat([self._losses(self.model, rows) for rows in dataloader])
+            losses = torch.cat([self._losses(model, rows) for rows in dataloader])
         metrics = {f"{metric_key_prefix}_loss": losses.mean().item()}
-        return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(losses))
+        return EvalLoopOutput(predictions=np.empty(0), label_ids=None, metrics=metrics, num_samples=len(losses))
 
     def _losses(self, model: Any, rows: list[dict[str, Any]]) -> torch.Tensor:
         causal = self.accelerator.unwrap_model(model).get_base_model()

@@ -25,7 +25,7 @@ from raddistill.student.prompts import answer_ids, encode
 
 
 class TrainParams(Section):
-    """QLoRA (Dettmers et al. 2023, arXiv 2305.14314): NF4 with double quantisation, bf16 compute, fp32 adapters on all linears."""
+    """QLoRA (Dettmers et al. 2023, arXiv 2305.14314): NF4 with double quantisation, bf16 compute, fp32 adapters."""
 
     seed: int
     quantization: Literal["nf4", "none"]
@@ -62,7 +62,6 @@ def train(
     chosen = examples.filter(pl.col("selected") & pl.col("completion").is_not_null())
     if chosen.filter(pl.col("split") == "train").is_empty() or chosen.filter(pl.col("split") == "validation").is_empty():
         raise InputError("no examples to train or validate on; raise the numbers in params.yaml, section merge")
-    allocation.keep_freed_memory()
     allocation.use_threads(runtime.threads)
     folder = checkpoints / fingerprint(p, chosen, base)
     trainer = build_trainer(p, chosen, base, folder, runtime)
@@ -145,7 +144,8 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
     progress.tokens_seen = lambda: trainer.tokens_seen
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
-    for parameter in trainer.model.parameters():
+    model: Any = trainer.model
+    for parameter in model.parameters():
         if parameter.requires_grad:  # TRL starts QLoRA adapters in bf16 and resumes them in fp32: then a resumed run differs
             parameter.data = parameter.data.float()
     return trainer
@@ -216,10 +216,9 @@ def _summary(trainer: Any, chosen: pl.DataFrame) -> Trained:
         "validation_loss": round(min(h["eval_loss"] for h in validation), 4),
         "trainable_parameters": sum(x.numel() for x in trainer.model.parameters() if x.requires_grad),
     }
+    told = ("loss", "learning_rate", "grad_norm")
     return Trained(
         metrics,
-        pl.DataFrame([{k: round(float(h[k]), 6) for k in ("step", "loss", "learning_rate", "grad_norm")} for h in curve]).with_columns(
-            pl.col("step").cast(pl.Int64)
-        ),
-        pl.DataFrame([{"step": int(h["step"]), "loss": round(float(h["eval_loss"]), 6)} for h in validation]),
+        pl.DataFrame([{"step": h["step"]} | {k: round(float(h[k]), 6) for k in told} for h in curve]),
+        pl.DataFrame([{"step": h["step"], "loss": round(float(h["eval_loss"]), 6)} for h in validation]),
     )

@@ -6,9 +6,9 @@ from raddistill.tables.reports import SPLITS
 class Examples(dy.Schema):
     """Prompt and answer of every report and task, rendered once for training and prediction.
 
-    `list` answers and open-ended: `completion` is the teacher's answer, `targets` null. `slots`: `completion` is the lines of label names
-    without any answer, `targets` the probability of "yes" per label in the label set's order (null element: not trained on).
-    Both are null where the teacher gave no label: such a report is predicted, never trained on.
+    `list` answers and open-ended: `completion` is the teacher's answer, `targets` null. `slots`: `completion` is the lines of
+    label names without any answer, `targets` the probability of "yes" per label in the label set's order (null element: not
+    trained on). Both are null where the teacher gave no label: such a report is predicted, never trained on.
     """
 
     report_id = dy.String(primary_key=True)
