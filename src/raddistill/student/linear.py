@@ -11,19 +11,32 @@ from typing import Any
 import polars as pl
 
 from raddistill import answers
+from raddistill.errors import InputError
 from raddistill.labelsets import Label
 
 MIN_LINES = 5
+MIN_REPORTS = 2  # TF-IDF keeps words of two reports or more
+LOGITS = {"report_id": pl.String, "task": pl.String, "label": pl.String, "answer": pl.String, "logit": pl.Float64}
+ANSWERS = {"report_id": pl.String, "task": pl.String, "answer": pl.String}
 
 
 def predict(train: pl.DataFrame, asked: pl.DataFrame, label_set: list[Label]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(report_id, task, answer) and (report_id, task, label, answer, logit) as the student's `Answerer.answer` gives them.
 
     `yes` has the log-odds as its logit, `no` 0. A label that is never or always present in training keeps that constant.
+
+    Raises:
+        InputError: fewer than `MIN_REPORTS` reports to learn a task from.
     """
-    answered, logits = [], []
+    answered = [pl.DataFrame(schema=ANSWERS)]
+    logits = [pl.DataFrame(schema=LOGITS)]
     for task in asked["task"].unique(maintain_order=True):
         rows, known = asked.filter(pl.col("task") == task), train.filter(pl.col("task") == task)
+        if known.height < MIN_REPORTS:
+            raise InputError(
+                f"linear: {known.height} training reports of {task}; raise merge.{task}_reports, or set {task}_reports of the"
+                " linear arm to 0 in params.yaml, section predict"
+            )
         if task == "open_ended":
             lines = [answers.parse_lines(c).findings for c in known["completion"]]
             names = sorted({f for found in lines for f in found})
@@ -42,7 +55,7 @@ def predict(train: pl.DataFrame, asked: pl.DataFrame, label_set: list[Label]) ->
                         for label, o in zip(labels, of_row, strict=True)
                         for answer in ("yes", "no")
                     ],
-                    schema=["report_id", "task", "label", "answer", "logit"],
+                    schema=LOGITS,
                     orient="row",
                 )
             )
@@ -50,7 +63,7 @@ def predict(train: pl.DataFrame, asked: pl.DataFrame, label_set: list[Label]) ->
 
 
 def log_odds(train: pl.Series, asked: pl.Series, truth: list[list[bool]]) -> list[list[float]]:
-    """Log-odds per asked text and column of `truth` (rows: train texts)."""
+    """Log-odds, shape (asked texts, columns of `truth`); `truth` has a row per train text, and may have no column."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
@@ -66,7 +79,7 @@ def log_odds(train: pl.Series, asked: pl.Series, truth: list[list[bool]]) -> lis
             warnings.simplefilter("ignore", FutureWarning)
             # C by rule of thumb for sparse text, not tuned; liblinear: small, deterministic
             columns.append(LogisticRegression(C=10.0, solver="liblinear").fit(known, of_label).decision_function(new).tolist())
-    return [list(row) for row in zip(*columns, strict=True)]
+    return [[column[n] for column in columns] for n in range(len(asked))]
 
 
 def _truth(known: pl.DataFrame, label_set: list[Label]) -> list[list[bool]]:

@@ -18,6 +18,7 @@ from raddistill.labelsets import Label
 from raddistill.params import RuntimeParams, Section
 from raddistill.student import allocation, linear, models
 from raddistill.student.forward import hidden_states, slot_logits
+from raddistill.student.linear import ANSWERS, LOGITS
 from raddistill.student.prompts import Encoded, answer_ids, encode, slot_lines
 
 
@@ -63,10 +64,6 @@ def predict(
         predictions.with_columns(arm=pl.lit(arm)).select("report_id", "task", "arm", "answer"),
         logits.with_columns(arm=pl.lit(arm)).select("report_id", "task", "arm", "label", "answer", "logit"),
     )
-
-
-LOGITS = {"report_id": pl.String, "task": pl.String, "label": pl.String, "answer": pl.String, "logit": pl.Float64}
-ANSWERS = {"report_id": pl.String, "task": pl.String, "answer": pl.String}
 
 
 class Answerer:
