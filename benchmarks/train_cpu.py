@@ -10,7 +10,7 @@ the fair ratio; tokens per second counts each side's own tokens, padding left ou
 
 Every run is a process of its own; sides take turns, so that a machine that slows down slows all of them. The first optimizer
 step warms up and is not counted. Ratios are medians over the turns. Keep the machine idle: beside another busy process
-both cores' threads wait for each other, and every figure is worthless (a tenth of the speed was seen).
+its threads wait for each other, and every figure is worthless (a tenth of the speed was seen).
 """
 
 import json
@@ -134,7 +134,6 @@ def measure(side: str, n: int) -> dict[str, float]:
     p = params.load("train", training.TrainParams).model_copy(update={"epochs": 1, "evaluate_every": NEVER})
     runtime = params.load("runtime", params.RuntimeParams).model_copy(update={"progress": False})
     allocation.use_threads(runtime.threads)
-    chosen = chosen_examples(n)
     seen: list[int] = []  # length of each example, as it comes
     ends: list[tuple[float, int]] = []  # of each step: when, and how many examples had come
 
@@ -144,10 +143,10 @@ def measure(side: str, n: int) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory() as folder:
         if side == "trl":
-            trainer = plain_trl(p, chosen, folder)
+            trainer = plain_trl(p, chosen_examples(n), folder)
         else:
             take_away(side)
-            trainer = training.build_trainer(p, chosen, paths.BASE, Path(folder), runtime)
+            trainer = training.build_trainer(p, chosen_examples(n), paths.BASE, Path(folder), runtime)
         step = trainer.training_step
 
         def counted(model: Any, inputs: Any, *args: Any) -> Any:
@@ -168,18 +167,16 @@ def run_apart(side: str, n: int) -> dict[str, float]:
     environment = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"} | {"HF_HUB_OFFLINE": "1"}
     command = [sys.executable, __file__, "--side", side, "--examples", str(n)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(done.stderr[-2000:])
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else sys.exit(done.stderr[-2000:])
 
 
 def show(turns: list[dict[str, dict[str, float]]]) -> None:
     table = Table("training", "tokens/s", "examples/s", "ours: x tokens/s", "ours: x examples/s", "peak GiB")
     for side in turns[0]:
-        middle = {key: statistics.median(turn[side][key] for turn in turns) for key in ("tokens", "examples", "peak")}
+        middle = {key: statistics.median(turn[side][key] for turn in turns) for key in turns[0][side]}
         ratio = {key: statistics.median(t["ours"][key] / t[side][key] for t in turns) for key in ("tokens", "examples")}
-        speeds = f"{middle['tokens']:,.0f}", f"{middle['examples']:.2f}", f"{ratio['tokens']:.2f}", f"{ratio['examples']:.2f}"
-        table.add_row(ROWS[side], *speeds, f"{middle['peak']:.1f}")
+        figures = middle["tokens"], middle["examples"], ratio["tokens"], ratio["examples"], middle["peak"]
+        table.add_row(ROWS[side], *(f"{figure:,.2f}" for figure in figures))
     Console().print(table)
 
 
