@@ -169,11 +169,11 @@ def test_slots_do_not_depend_on_batches_or_order(examples: pl.DataFrame, answere
 def test_batches_hold_every_row_once_and_no_more_than_asked(examples: pl.DataFrame, answerer: Callable[..., Answerer]) -> None:
     reader = answerer()
     encoded = [encode(reader._tokenizer, prompt, None, "lines") for prompt in of(examples, "test", "open_ended")["prompt"]]
-    batches = list(reader._batches(encoded, "open_ended"))
+    batches = list(reader._batches(encoded, range(10), "open_ended"))
     assert sorted(i for batch in batches for i in batch) == list(range(10))
     assert max(len(batch) for batch in batches) > 2
     assert all(len(batch) * max(len(encoded[i].input_ids) for i in batch) <= 2000 for batch in batches)
-    assert [len(b) for b in answerer(ALONE)._batches(encoded, "open_ended")] == [1] * 10
+    assert [len(b) for b in answerer(ALONE)._batches(encoded, range(10), "open_ended")] == [1] * 10
 
 
 def greedy(model: Any, tokenizer: Any, prompt: str, end: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -68,6 +69,8 @@ def load_base(record: Path, quantization: str) -> Any:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
+    # on import it complains that a package for faster CPU kernels, fetched from the hub, is not installed
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.CRITICAL)
     # compute dtype named: bitsandbytes' default is float32, without a word (its PR #2077)
     nf4 = BitsAndBytesConfig(
         load_in_4bit=True,
@@ -112,4 +115,8 @@ def load_student(adapter: Path) -> Any:
     if not provenance.exists():
         raise InputError(f"{adapter} holds no adapter; `dvc repro train` makes it, or `dvc pull` brings it")
     quantization = json.loads(provenance.read_text(encoding="utf-8"))["params"]["quantization"]
-    return PeftModel.from_pretrained(load_base(adapter / "base.json", quantization), adapter)
+    base = load_base(adapter / "base.json", quantization)
+    if quantization == "nf4" and base.device.type == "cpu":
+        # the weights that NF4 stands for, unpacked once instead of at every token: the same numbers, no saving of memory
+        base = base.dequantize()
+    return PeftModel.from_pretrained(base, adapter)

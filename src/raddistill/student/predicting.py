@@ -4,7 +4,7 @@ Arms differ in what answers: `student` (base and adapter), `base` (untouched), `
 the same labels).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -66,6 +66,9 @@ def predict(
     )
 
 
+SHORT_ANSWER = 8  # tokens; "None" takes 3
+
+
 class Answerer:
     """A causal language model with its tokenizer, ready to answer examples."""
 
@@ -100,7 +103,7 @@ class Answerer:
         encoded = [encode(self._tokenizer, prompt, lines, "slots") for prompt in asked["prompt"]]
         rows: list[tuple[str, str, str, str, float]] = []
         with torch.inference_mode(), self._precision():
-            for batch in self._batches(encoded, asked["task"][0]):
+            for batch in self._batches(encoded, range(len(encoded)), asked["task"][0]):
                 examples = [encoded[i] for i in batch]
                 hidden, shared = hidden_states(self._causal.model, examples)
                 logits = slot_logits(hidden, shared, examples, self._causal.lm_head, answers).tolist()
@@ -121,33 +124,36 @@ class Answerer:
         device = next(self._causal.parameters()).device
         said: dict[int, str] = {}
         with torch.inference_mode(), self._precision():
-            for batch in self._batches(encoded, asked["task"][0]):
-                longest = max(len(encoded[i].input_ids) for i in batch)
-                rows = [[pad] * (longest - len(encoded[i].input_ids)) + encoded[i].input_ids for i in batch]
-                masks = [[0] * (longest - len(encoded[i].input_ids)) + [1] * len(encoded[i].input_ids) for i in batch]
-                made = self._model.generate(
-                    input_ids=torch.tensor(rows, device=device),
-                    attention_mask=torch.tensor(masks, device=device),
-                    max_new_tokens=max_new_tokens,
-                    do_sample=False,
-                    pad_token_id=pad,
-                )
-                for i, ids in zip(batch, made[:, longest:], strict=True):
-                    said[i] = self._tokenizer.decode(ids, skip_special_tokens=True)
+            # short answers first: a batch runs until its longest answer ends, and most reports have none or one to list
+            for limit in sorted({min(SHORT_ANSWER, max_new_tokens), max_new_tokens}):
+                left = [i for i in range(len(encoded)) if i not in said]
+                for batch in self._batches(encoded, left, f"{asked['task'][0]}, answers up to {limit} tokens"):
+                    longest = max(len(encoded[i].input_ids) for i in batch)
+                    rows = [[pad] * (longest - len(encoded[i].input_ids)) + encoded[i].input_ids for i in batch]
+                    masks = [[0] * (longest - len(encoded[i].input_ids)) + [1] * len(encoded[i].input_ids) for i in batch]
+                    made = self._model.generate(
+                        input_ids=torch.tensor(rows, device=device),
+                        attention_mask=torch.tensor(masks, device=device),
+                        max_new_tokens=limit,
+                        do_sample=False,
+                        pad_token_id=pad,
+                    )
+                    for i, ids in zip(batch, made[:, longest:].tolist(), strict=True):
+                        if limit == max_new_tokens or self._tokenizer.eos_token_id in ids:
+                            said[i] = self._tokenizer.decode(ids, skip_special_tokens=True)
         answers = [said[i] for i in range(asked.height)]
         return pl.DataFrame({"report_id": asked["report_id"], "task": asked["task"], "answer": answers}, schema=ANSWERS)
 
-    def _batches(self, encoded: list[Encoded], task: str) -> Iterator[list[int]]:
-        """Row numbers by length, as many a batch as `runtime.predict_tokens` holds; a progress bar over them."""
-        by_length = sorted(range(len(encoded)), key=lambda i: len(encoded[i].input_ids))
+    def _batches(self, encoded: list[Encoded], rows: Iterable[int], what: str) -> Iterator[list[int]]:
+        """Some of the row numbers by length, as many a batch as `runtime.predict_tokens` holds; a progress bar over them."""
         batches: list[list[int]] = []
-        for i in by_length:
+        for i in sorted(rows, key=lambda i: len(encoded[i].input_ids)):
             size = len(encoded[i].input_ids)
             if batches and size * (len(batches[-1]) + 1) <= self._runtime.predict_tokens:
                 batches[-1].append(i)
             else:
                 batches.append([i])
-        return iter(track(batches, description=f"predict {task}", disable=not self._runtime.progress))
+        return iter(track(batches, description=f"predict {what}", disable=not self._runtime.progress))
 
     def _precision(self) -> Any:
         import torch

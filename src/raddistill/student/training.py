@@ -10,6 +10,7 @@ import hashlib
 import json
 import random
 import shutil
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +131,7 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
         task_type="CAUSAL_LM",
     )
     progress = ConsoleProgress(runtime.progress)
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")  # peft on transformers
     trainer = StudentTrainer(
         model=models.load_base(base, p.quantization),
         args=config,
