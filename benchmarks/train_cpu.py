@@ -30,7 +30,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from raddistill import params, paths
+from raddistill import errors, params, paths
 from raddistill.student import allocation, models, training
 from raddistill.student.prompts import encode
 from raddistill.tables import base as tables
@@ -181,7 +181,7 @@ def show(turns: list[dict[str, dict[str, float]]]) -> None:
 
 
 def main(
-    examples: Annotated[int, typer.Option(min=32, help="training rows, of both tasks")] = 96,
+    examples: Annotated[int, typer.Option(min=32, help="training rows of both tasks; fewer than 96 turn signs")] = 96,
     repeats: Annotated[int, typer.Option(min=1, help="turns")] = 2,
     ablations: Annotated[bool, typer.Option(help="also ours without each of its parts")] = True,
     side: Annotated[str, typer.Option(hidden=True)] = "",
@@ -196,4 +196,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    errors.run(lambda *_: typer.run(main))
