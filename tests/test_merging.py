@@ -130,3 +130,15 @@ def test_samples_grow_and_test_is_never_selected(tiny_base: Path) -> None:
     assert set(one.select("report_id", "task").iter_rows()) < set(two.select("report_id", "task").iter_rows())
     assert "test" not in two["split"].to_list()
     assert merged(tiny_base, open_ended_reports=0).examples.filter("selected")["task"].unique().to_list() == ["multiple_choice"]
+
+
+def test_share_of_empty_answers(tiny_base: Path) -> None:
+    """Of the training answers in `list`, b alone is empty, a is not; e is of no training split, d of validation."""
+    chosen = merged(tiny_base, multiple_choice_reports=1, empty=0.0).examples.filter("selected")
+    train = chosen.filter((pl.col("split") == "train") & (pl.col("task") == "multiple_choice"))
+    assert train["report_id"].to_list() == ["a"]
+    chosen = merged(tiny_base, multiple_choice_reports=1, empty=0.99).examples.filter("selected")
+    train = chosen.filter((pl.col("split") == "train") & (pl.col("task") == "multiple_choice"))
+    assert train["report_id"].to_list() == ["b"]
+    every = merged(tiny_base, multiple_choice_reports=2, empty=0.0).examples.filter("selected")
+    assert every.filter(pl.col("split") == "train", task="multiple_choice").height == 2  # one kind runs out: the other fills

@@ -25,6 +25,7 @@ class MergeParams(Section):
     uncertain: float = Field(ge=0, le=1)  # probability of "yes" that `uncertain` is worth; >= 0.5 is listed as present
     multiple_choice_reports: int = Field(ge=-1)
     open_ended_reports: int = Field(ge=-1)
+    empty: float = Field(ge=-1, lt=1)  # share of the training examples in which the teacher found nothing; -1: as they come
     validation_reports: int = Field(ge=1)
     max_tokens: int = Field(ge=64)
 
@@ -96,6 +97,13 @@ def _answers(
     return {report_id: _Answer(lines, [found[n][0] if n in found else None for n in names]) for report_id, found in said.items()}
 
 
+def is_empty(answer: _Answer) -> bool:
+    """Whether the teacher found nothing at all."""
+    if answer.targets is not None:
+        return not any((target or 0.0) >= 0.5 for target in answer.targets)
+    return answer.completion in (answers.NORMAL, answers.NONE)
+
+
 def _in_reading_order(found: dict[str, tuple[float, str]], text: str) -> list[tuple[str, str]]:
     """Findings worth listing, as they come in the report: copying is easier to learn in the order of reading."""
     normalised = " ".join(text.lower().split())
@@ -126,20 +134,27 @@ def _examples(
                 "prompt": prompt,
                 "completion": answer.completion if answer else None,
                 "targets": answer.targets if answer else None,
+                "empty": answer is not None and is_empty(answer),
                 "key": hashlib.sha256(f"{p.seed}:{report_id}".encode()).hexdigest(),
                 "template_hash": template_hash,
             }
         )
     frame = pl.DataFrame(rows, schema_overrides={"targets": pl.List(pl.Float64), "completion": pl.String})
     wanted = p.multiple_choice_reports if task == "multiple_choice" else p.open_ended_reports
-    rank = pl.col("key").rank("ordinal").over("split", pl.col("completion").is_not_null()) - 1
     train, validation = pl.col("split") == "train", pl.col("split") == "validation"
+    labelled = pl.col("completion").is_not_null()
+    turn = pl.col("key").rank("ordinal").over("split", labelled).cast(pl.Float64)
+    if p.empty >= 0:  # an empty answer's turn comes at every 1 / empty-th place, until one kind runs out
+        apart = pl.col("key").rank("ordinal").over("split", labelled, "empty")
+        share = pl.when("empty").then(max(p.empty, 1e-9)).otherwise(1 - p.empty)
+        turn = pl.when(train).then(apart / share).otherwise(turn)
+    rank = pl.struct(turn.alias("turn"), "key").rank("ordinal").over("split", labelled) - 1
     at_most = pl.when(train).then(reports.height if wanted == -1 else wanted)
     limit = at_most.when(validation).then(p.validation_reports if wanted else 0).otherwise(0)
     return frame.with_columns(
-        selected=pl.col("completion").is_not_null() & (rank < limit),
+        selected=labelled & (rank < limit),
         order=(pl.col("key").rank("ordinal").over("split") - 1).cast(pl.Int64),
-    ).drop("key"), shortened
+    ).drop("key", "empty"), shortened
 
 
 def fit(
