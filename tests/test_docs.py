@@ -70,7 +70,9 @@ def test_readme_is_short_and_what_it_names_exists() -> None:
     assert all((ROOT / "presets" / f"{name}.yaml").exists() for name in presets)
 
 
-def test_make_says_what_it_can_do_and_refuses_an_old_python(tmp_path: Path) -> None:
+def test_make_says_what_it_can_do_and_refuses_an_old_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # of the `make test` that runs us
+        monkeypatch.delenv(name, raising=False)
     told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert {line.split()[1] for line in told.splitlines()} == {"help", "repro", "test", "lint", "types", "env"}
     old = tmp_path / "python3"
