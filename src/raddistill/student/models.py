@@ -62,6 +62,13 @@ def compute_dtype() -> Any:
     return torch.bfloat16 if "avx512_bf16" in flags or "amx_bf16" in flags or "bf16" in flags.split() else torch.float32
 
 
+def quiet_libraries() -> None:
+    """Call before peft or bitsandbytes is imported: what they complain of then is nothing that a user can mend."""
+    # bitsandbytes: that a package for faster CPU kernels, which fetches them from the hub, is not installed
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")  # peft on transformers
+
+
 def load_base(record: Path, quantization: str) -> Any:
     """The base model as a `LlamaForCausalLM` (or whatever its config says), `nf4` or unquantised, on the GPU if there is one."""
     import torch
@@ -69,8 +76,6 @@ def load_base(record: Path, quantization: str) -> Any:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
-    # on import it complains that a package for faster CPU kernels, fetched from the hub, is not installed
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.CRITICAL)
     # compute dtype named: bitsandbytes' default is float32, without a word (its PR #2077)
     nf4 = BitsAndBytesConfig(
         load_in_4bit=True,

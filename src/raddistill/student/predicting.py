@@ -82,6 +82,7 @@ class Answerer:
     def load(cls, model: str, weights: Path, runtime: RuntimeParams) -> "Answerer":
         """The student from its adapter folder, or the base from models/base.json, unquantised as its makers ship it."""
         allocation.use_threads(runtime.threads)
+        models.quiet_libraries()
         if model == "student":
             return cls(models.load_student(weights), models.load_tokenizer(weights / "base.json"), runtime)
         return cls(models.load_base(weights, "none"), models.load_tokenizer(weights), runtime)

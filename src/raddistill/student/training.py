@@ -10,7 +10,6 @@ import hashlib
 import json
 import random
 import shutil
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +63,7 @@ def train(
     if chosen.filter(pl.col("split") == "train").is_empty() or chosen.filter(pl.col("split") == "validation").is_empty():
         raise InputError("no examples to train or validate on; raise the numbers in params.yaml, section merge")
     allocation.use_threads(runtime.threads)
+    models.quiet_libraries()
     folder = checkpoints / fingerprint(p, chosen, base)
     trainer = build_trainer(p, chosen, base, folder, runtime)
     last = _last_checkpoint(folder)
@@ -131,7 +131,6 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
         task_type="CAUSAL_LM",
     )
     progress = ConsoleProgress(runtime.progress)
-    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")  # peft on transformers
     trainer = StudentTrainer(
         model=models.load_base(base, p.quantization),
         args=config,
