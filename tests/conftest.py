@@ -13,6 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from raddistill import params
+from raddistill.sources import fetching
 
 ROOT = Path(__file__).parents[1]
 
@@ -121,6 +122,15 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def base(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """models/base.json of the tiny Llama."""
+    folder = tmp_path_factory.mktemp("base")
+    p = params.load("fetch", fetching.FetchParams).base.model_copy(update={"source": "folder", "location": str(tiny_base)})
+    fetching.fetch_base(p, store=folder / "store", record=folder / "base.json")
+    return folder / "base.json"
 
 
 @pytest.fixture(scope="session")

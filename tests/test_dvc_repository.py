@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,14 +32,21 @@ class Clone:
 
     def run(self, *words: str, fails: bool = False) -> str:
         """Standard output and error of a command; its exit code must be as expected."""
+        done = subprocess.run(words, **self._place(), check=False)
+        assert (done.returncode != 0) == fails, done.stdout
+        return done.stdout
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """A command in a process group of its own, as a shell starts one, left running."""
+        return subprocess.Popen(words, **self._place(), start_new_session=True)
+
+    def _place(self) -> dict[str, Any]:
         bin_folder = str(Path(sys.executable).parent)
         env = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "RADDISTILL_", "AWS_"))}
         env |= {"PATH": f"{bin_folder}{os.pathsep}{env['PATH']}", "PYTHONPATH": str(self.folder / "src"), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            words, cwd=self.folder, env=env | self.env, text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        assert (done.returncode != 0) == fails, done.stdout
-        return done.stdout
+        return {
+            "cwd": self.folder, "env": env | self.env, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT,
+        }  # fmt: skip
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "-A")
@@ -135,6 +144,39 @@ def test_an_experiment_runs_train_and_what_follows_up_to_validation(project: Clo
     assert "per_label.svg" in page
     left = clone.run("raddistill", "check", fails=True).splitlines()[:-1]  # the test split was not looked at
     assert {line.split(":")[0] for line in left} == {"predict@student_test", "final"}
+
+
+@pytest.mark.parametrize(("signal_number", "seed"), [(signal.SIGINT, 1), (signal.SIGKILL, 2)], ids=["ctrl-c", "kill -9"])
+def test_interrupted_training_goes_on(
+    project: Clone,
+    tmp_path: Path,
+    write_params: Callable[[dict[str, Any], Path], None],
+    signal_number: signal.Signals,
+    seed: int,
+) -> None:
+    """The signal reaches DVC and the stage alike, as a terminal sends Ctrl-C; the next `dvc repro` needs no repair.
+
+    Each signal has its own seed: the clones share a cache, and DVC takes a training that is known to its run cache from there.
+    """
+    clone = another(project, tmp_path / "clone")
+    clone.run("dvc", "cache", "dir", "--local", str(project.folder / ".dvc/cache"))
+    clone.run("dvc", "checkout")
+    content = read(clone.folder / "params.yaml")
+    content["train"] |= {"epochs": 20, "seed": seed}
+    write_params(content, clone.folder / "params.yaml")
+    running = clone.start("dvc", "repro", "train")
+    until = time.monotonic() + 120
+    while not list(clone.folder.glob(".checkpoints/*/checkpoint-*/trainer_state.json")):
+        assert running.poll() is None, running.communicate()[0]
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    os.killpg(running.pid, signal_number)
+    running.communicate()
+    assert running.returncode != 0
+    output = clone.run("dvc", "repro", "train")
+    assert ran(output) == ["train"]
+    assert "resuming after step" in output
+    assert list((clone.folder / ".checkpoints").iterdir()) == []
 
 
 def test_a_changed_param_is_named_by_check(project: Clone, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import torch
 from raddistill import params
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
-from raddistill.sources import fetching
 from raddistill.student import adapters, models, predicting, training
 from raddistill.student.predicting import Answerer
 from raddistill.student.prompts import Renderer, answer_ids, encode, slot_lines
@@ -32,15 +31,6 @@ NEW_TOKENS = 12
 def _float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """bf16 rounds by the batch's shape; exactness is shown where numbers are exact."""
     monkeypatch.setattr(models, "compute_dtype", lambda: torch.float32)
-
-
-@pytest.fixture(scope="module")
-def base(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """models/base.json of the tiny Llama."""
-    folder = tmp_path_factory.mktemp("base")
-    p = params.load("fetch", fetching.FetchParams).base.model_copy(update={"source": "folder", "location": str(tiny_base)})
-    fetching.fetch_base(p, store=folder / "store", record=folder / "base.json")
-    return folder / "base.json"
 
 
 @pytest.fixture(scope="module")

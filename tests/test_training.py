@@ -15,7 +15,6 @@ from transformers import AutoTokenizer
 from raddistill import params
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
-from raddistill.sources import fetching
 from raddistill.student import forward, losses, models, training
 from raddistill.student.prompts import IGNORED, Renderer, answer_ids, encode, slot_lines
 
@@ -23,15 +22,6 @@ ROOT = Path(__file__).parents[1]
 LABELS = [Label(name=name, description="") for name in ("Edema", "Pleural Effusion", "Fracture")]
 WORDS = ["the", "heart", "is", "enlarged", "no", "effusion", "mild", "edema", "rib", "fracture", "clear", "lungs"]
 RUNTIME = params.RuntimeParams(threads=1, predict_tokens=512, progress=False)
-
-
-@pytest.fixture(scope="module")
-def base(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """models/base.json of the tiny Llama."""
-    folder = tmp_path_factory.mktemp("base")
-    p = params.load("fetch", fetching.FetchParams).base.model_copy(update={"source": "folder", "location": str(tiny_base)})
-    fetching.fetch_base(p, store=folder / "store", record=folder / "base.json")
-    return folder / "base.json"
 
 
 @pytest.fixture(scope="module")

@@ -140,6 +140,11 @@ def _examples(
             }
         )
     frame = pl.DataFrame(rows, schema_overrides={"targets": pl.List(pl.Float64), "completion": pl.String})
+    return _select(p, task, frame), shortened
+
+
+def _select(p: MergeParams, task: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """Adds `order`, a report's place in its split by hash, and `selected`: whether training or early stopping sees it."""
     wanted = p.multiple_choice_reports if task == "multiple_choice" else p.open_ended_reports
     train, validation = pl.col("split") == "train", pl.col("split") == "validation"
     labelled = pl.col("completion").is_not_null()
@@ -149,12 +154,12 @@ def _examples(
         share = pl.when("empty").then(max(p.empty, 1e-9)).otherwise(1 - p.empty)
         turn = pl.when(train).then(apart / share).otherwise(turn)
     rank = pl.struct(turn.alias("turn"), "key").rank("ordinal").over("split", labelled) - 1
-    at_most = pl.when(train).then(reports.height if wanted == -1 else wanted)
+    at_most = pl.when(train).then(frame.height if wanted == -1 else wanted)
     limit = at_most.when(validation).then(p.validation_reports if wanted else 0).otherwise(0)
     return frame.with_columns(
         selected=labelled & (rank < limit),
         order=(pl.col("key").rank("ordinal").over("split") - 1).cast(pl.Int64),
-    ).drop("key", "empty"), shortened
+    ).drop("key", "empty")
 
 
 def fit(

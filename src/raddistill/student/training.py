@@ -78,11 +78,8 @@ def train(
 
 def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path, runtime: RuntimeParams) -> Any:
     """The trainer over the selected rows, not yet started; `folder` takes its checkpoints."""
-    import torch
     from datasets import Dataset
-    from peft import LoraConfig
     from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
-    from trl import SFTConfig
 
     from raddistill.student.progress import ConsoleProgress
     from raddistill.student.trainer import StudentTrainer
@@ -91,7 +88,33 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
     split = {name: chosen.filter(pl.col("split") == name).sort("task", "order", "report_id") for name in ("train", "validation")}
     rows = {name: encode_rows(tokenizer, frame) for name, frame in split.items()}
     order = batch_order([len(r["input_ids"]) for r in rows["train"]], split["train"]["task"].to_list(), p)
-    config = SFTConfig(
+    progress = ConsoleProgress(runtime.progress)
+    trainer = StudentTrainer(
+        model=models.load_base(base, p.quantization),
+        args=_settings(p, folder),
+        peft_config=_lora(p),
+        processing_class=tokenizer,
+        train_dataset=Dataset.from_list([rows["train"][i] for i in order]),
+        eval_dataset=Dataset.from_list(sorted(rows["validation"], key=lambda row: len(row["input_ids"]))),
+        data_collator=list,
+        callbacks=[EarlyStoppingCallback(p.patience), progress],
+        answers=answer_ids(tokenizer) if any(row["slots"] for row in rows["train"]) else (0, 0),
+    )
+    progress.tokens_seen = lambda: trainer.tokens_seen
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    model: Any = trainer.model
+    for parameter in model.parameters():
+        if parameter.requires_grad:  # TRL starts QLoRA adapters in bf16 and resumes them in fp32: then a resumed run differs
+            parameter.data = parameter.data.float()
+    return trainer
+
+
+def _settings(p: TrainParams, folder: Path) -> Any:
+    import torch
+    from trl import SFTConfig
+
+    return SFTConfig(
         output_dir=str(folder),
         seed=p.seed,
         num_train_epochs=1,  # `batch_order` lays out every epoch, so that a resumed run sees the same batches
@@ -123,33 +146,18 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
         dataset_kwargs={"skip_prepare_dataset": True},
         dataloader_pin_memory=torch.cuda.is_available(),
     )
-    lora = LoraConfig(
+
+
+def _lora(p: TrainParams) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(
         r=p.lora_rank,
         lora_alpha=p.lora_alpha,
         lora_dropout=p.lora_dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    progress = ConsoleProgress(runtime.progress)
-    trainer = StudentTrainer(
-        model=models.load_base(base, p.quantization),
-        args=config,
-        peft_config=lora,
-        processing_class=tokenizer,
-        train_dataset=Dataset.from_list([rows["train"][i] for i in order]),
-        eval_dataset=Dataset.from_list(sorted(rows["validation"], key=lambda row: len(row["input_ids"]))),
-        data_collator=list,
-        callbacks=[EarlyStoppingCallback(p.patience), progress],
-        answers=answer_ids(tokenizer) if any(row["slots"] for row in rows["train"]) else (0, 0),
-    )
-    progress.tokens_seen = lambda: trainer.tokens_seen
-    trainer.remove_callback(PrinterCallback)
-    trainer.remove_callback(ProgressCallback)
-    model: Any = trainer.model
-    for parameter in model.parameters():
-        if parameter.requires_grad:  # TRL starts QLoRA adapters in bf16 and resumes them in fp32: then a resumed run differs
-            parameter.data = parameter.data.float()
-    return trainer
 
 
 def encode_rows(tokenizer: Any, frame: pl.DataFrame) -> list[dict[str, Any]]:
