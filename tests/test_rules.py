@@ -19,10 +19,7 @@ from raddistill.teachers.rules.mentions import Matcher, resolve, sentences
 
 COLD = Path("lexicon/cold")
 LABELS = load_labels("lexicon/label_sets/chest_13.yaml")
-TEACHERS = {
-    task: RulesTeacher(task, str(COLD), ["findings", "impression"], first_section_only=False)
-    for task in ("multiple_choice", "open_ended")
-}
+TEACHERS = {task: RulesTeacher(task, str(COLD), "findings_and_impression") for task in ("multiple_choice", "open_ended")}
 
 
 def as_reports(*rows: str | tuple[str | None, str | None]) -> pl.DataFrame:
@@ -190,19 +187,19 @@ FINDINGS, IMPRESSION = "Left effusion.", "Cardiomegaly."
 
 
 @pytest.mark.parametrize(
-    ("sections", "first_only", "row", "found"),
+    ("sections", "row", "found"),
     [
-        (["findings", "impression"], False, (FINDINGS, IMPRESSION), {("findings", FINDINGS), ("impression", IMPRESSION)}),
-        (["findings"], False, (FINDINGS, IMPRESSION), {("findings", FINDINGS)}),
-        (["impression", "findings"], True, (FINDINGS, IMPRESSION), {("impression", IMPRESSION)}),
-        (["impression", "findings"], True, (FINDINGS, None), {("findings", FINDINGS)}),
-        (["findings", "impression"], False, (FINDINGS, FINDINGS), {("findings", FINDINGS), ("impression", FINDINGS)}),
+        ("findings_and_impression", (FINDINGS, IMPRESSION), {("findings", FINDINGS), ("impression", IMPRESSION)}),
+        (["findings"], (FINDINGS, IMPRESSION), {("findings", FINDINGS)}),
+        ("impression_else_findings", (FINDINGS, IMPRESSION), {("impression", IMPRESSION)}),
+        ("impression_else_findings", (FINDINGS, None), {("findings", FINDINGS)}),
+        (["impression", "findings"], (FINDINGS, FINDINGS), {("findings", FINDINGS), ("impression", FINDINGS)}),
     ],
     ids=["both", "one", "first-of-two", "first-falls-back", "same-text-twice"],
 )
-def test_sections(sections, first_only, row, found):
+def test_sections(sections, row, found):
     reports = as_reports(row)
-    evidence = RulesTeacher("multiple_choice", str(COLD), sections, first_only).label(reports, LABELS).evidence
+    evidence = RulesTeacher("multiple_choice", str(COLD), sections).label(reports, LABELS).evidence
     text = reports["text"][0]
     quotes = {
         (e["section"], text[e["start"] : e["end"]].capitalize().removeprefix("Left ")) for e in evidence.iter_rows(named=True)
@@ -215,7 +212,7 @@ def test_a_report_without_the_section_or_with_foreign_text_is_quarantined():
     reports = as_reports(("Edema.", None), (None, "Edema.")).with_columns(
         impression=pl.when(report_id=pl.lit("0")).then(None).otherwise(pl.lit("Other."))
     )
-    made = RulesTeacher("multiple_choice", str(COLD), ["impression"], first_section_only=False).label(reports, LABELS)
+    made = RulesTeacher("multiple_choice", str(COLD), ["impression"]).label(reports, LABELS)
     assert made.quarantine["reason"].to_list() == ["no impression", "impression does not stand in the text"]
     assert made.outcomes["outcome"].to_list() == ["quarantined", "quarantined"]
     assert made.labels.is_empty()
@@ -223,7 +220,11 @@ def test_a_report_without_the_section_or_with_foreign_text_is_quarantined():
 
 def test_unknown_section_is_refused():
     with pytest.raises(InputError, match="unknown: summary"):
-        RulesTeacher("multiple_choice", str(COLD), ["findings", "summary"], first_section_only=False)
+        RulesTeacher("multiple_choice", str(COLD), ["findings", "summary"])
+    with pytest.raises(InputError, match="'impression_first' is none of findings_and_impression, impression_else_findings"):
+        RulesTeacher("multiple_choice", str(COLD), "impression_first")
+    with pytest.raises(InputError, match="unknown: none named"):
+        RulesTeacher("multiple_choice", str(COLD), [])
 
 
 def test_multiple_choice_labels_are_dense_and_named_after_the_lexicon():

@@ -294,7 +294,7 @@ def read():
     label_set = load_labels("lexicon/label_sets/chest_13.yaml")
     texts = [text.replace(r"\n", "\n").replace(r"\r", "\r") for _, text, _ in ROWS]
     reports = pl.DataFrame({"report_id": [row[0] for row in ROWS], "findings": texts, "impression": None, "text": texts})
-    teacher = RulesTeacher("multiple_choice", "lexicon/cold", ["findings", "impression"], first_section_only=False)
+    teacher = RulesTeacher("multiple_choice", "lexicon/cold", "findings_and_impression")
     labels = teacher.label(reports, label_set).labels.filter(pl.col("status") != statuses.UNMENTIONED)
     return {key: dict(group.select("label", "status").iter_rows()) for (key,), group in labels.group_by("report_id")}
 

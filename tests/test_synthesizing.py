@@ -12,7 +12,7 @@ from raddistill.teachers.synthesizing import SynthesizeParams, synthesize
 
 LABELS = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")
 RULES = SynthesizeParams(
-    teacher="rules", source="lexicon/cold", sections=["findings", "impression"], first_section_only=False, max_quarantine=0.05
+    teacher="rules", source="lexicon/cold", sections="findings_and_impression", max_quarantine=0.05
 )
 
 

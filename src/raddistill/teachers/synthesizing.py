@@ -28,13 +28,12 @@ class SynthesizeParams(Section):
 
     teacher: str
     source: str
-    sections: list[str]
-    first_section_only: bool
+    sections: str | list[str]  # rules: findings_and_impression | impression_else_findings | a list
     max_quarantine: float  # share of the reports, 0 to 1
 
 
 TEACHERS: dict[str, Callable[[str, SynthesizeParams], Teacher]] = {
-    "rules": lambda task, p: RulesTeacher(task, p.source, p.sections, p.first_section_only),
+    "rules": lambda task, p: RulesTeacher(task, p.source, p.sections),
     "imported": lambda task, p: ImportedTeacher(task, p.source),
 }
 
