@@ -17,6 +17,7 @@ from raddistill.teachers.rules.assertions import Assertions
 from raddistill.teachers.rules.mentions import Matcher, Mention, Token, resolve, sentences
 
 SECTIONS = ("findings", "impression")  # in the order in which they stand in `reports.text`
+WHOLE = "text"  # the section of what was found in a report that has none
 # Named choices of sections: in which order they are looked for, and whether only the first that a report has is read.
 # MIMIC-CXR's labels were made from the impression, or from the findings where there is none.
 CHOICES = {
@@ -55,6 +56,7 @@ class Reader:
         Raises:
             InputError: unknown sections; the folder lacks a file, or a file is broken (file, line, reason).
         """
+        self._made_of = (task, folder, label_set, sections)
         self._sections, self._first_only = choose_sections(sections)
         self._assertions = Assertions(Matcher(lexicon.load_cues(folder)))
         self._is_labels = task == "multiple_choice"
@@ -71,6 +73,15 @@ class Reader:
         """The spans of a report (`findings`, `impression`, `text`) in the order read; or a reason why it cannot be labelled."""
         passages, reason = find_passages(report, self._sections, self._first_only)
         return [span for passage in passages for span in self._spans(passage)], reason
+
+    def read_text(self, text: str) -> tuple[list[Span], str | None]:
+        """As `read`, for a report without sections: all of it is one passage, of the section `text`."""
+        if not text or text.isspace():
+            return [], "no text"
+        return self._spans(Passage(text, WHOLE, 0, len(text))), None
+
+    def __reduce__(self) -> tuple:
+        return type(self), self._made_of  # a worker process reads the folder for itself
 
     def summarize(self, found: list[Span]) -> list[tuple[str, str, str | None]]:
         """One row (label, status, code) for each label of the set, or for each condition found."""
