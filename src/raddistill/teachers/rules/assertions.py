@@ -17,6 +17,7 @@ from raddistill.teachers.rules.mentions import Matcher, Mention, resolve
 
 BEFORE = {"pre_negation": ABSENT, "pre_uncertainty": UNCERTAIN, "not_current": IGNORE}
 AFTER = {"post_negation": ABSENT, "post_uncertainty": UNCERTAIN}
+SETTLED = (ABSENT, IGNORE)  # what a phrase says of itself; no cue changes it
 
 
 class Cue(NamedTuple):
@@ -34,10 +35,14 @@ class Assertions:
 
     def decide(self, words: list[str], mentions: list[Mention]) -> list[tuple[str, str | None]]:
         """For each mention what is said of it (a status, or ignore) and the cue that decided, as written in the lexicon."""
+        if all(mention.phrase.says in SETTLED for mention in mentions):
+            return [(mention.phrase.says, None) for mention in mentions]
         found = self._matcher.find(words)
         cues = {m.at[0]: m for m in resolve([m for m in found if m.phrase.label not in ("verbs", "seen")])}
         verbs = {m.at[0] for m in found if m.phrase.label == "verbs"}
         seen = {m.at[0] for m in found if m.phrase.label == "seen"}
+        if not cues:
+            return [(mention.phrase.says, None) for mention in mentions]
         opens, closes = clause_ends(words, verbs, seen)
         before = _reach_forward(words, cues, opens)
         after = _reach_backward(words, cues, closes)
@@ -45,7 +50,7 @@ class Assertions:
 
 
 def _decide(mention: Mention, before: list[Cue | None], after: list[Cue | None]) -> tuple[str, str | None]:
-    if mention.phrase.says in (ABSENT, IGNORE):
+    if mention.phrase.says in SETTLED:
         return mention.phrase.says, None
     last = mention.at[-1]  # a cue may stand in the gap: "silhouette is not enlarged"
     pre, post = before[last], after[last]
@@ -113,9 +118,11 @@ def clause_ends(words: list[str], verbs: set[int], seen: set[int]) -> tuple[set[
     Pieces with "or" or "nor" go on with the list ("no effusion, pneumothorax, or consolidation is noticed"), and so do those that
     an "and" begins and one of `seen` ends ("no effusion and pneumothorax are seen"). `verbs` and `seen` are indexes of words.
     """
-    marks = [i for i, word in enumerate(words) if word in (",", "and")]
     opens: set[int] = set()
     closes: set[int] = set()
+    if "," not in words and "and" not in words:
+        return opens, closes
+    marks = [i for i, word in enumerate(words) if word in (",", "and")]
     bounds = [-1, *marks, len(words)]
     has_verb = [any(i in verbs for i in range(a + 1, b)) for a, b in itertools.pairwise(bounds)]
     for n, mark in enumerate(marks):
