@@ -16,7 +16,8 @@ from raddistill.teachers.rules.lexicon import IGNORE
 from raddistill.teachers.rules.mentions import Matcher, Mention, resolve
 
 BEFORE = {"pre_negation": ABSENT, "pre_uncertainty": UNCERTAIN, "not_current": IGNORE}
-AFTER = {"post_negation": ABSENT, "post_uncertainty": UNCERTAIN}
+AFTER = {"post_negation": ABSENT, "post_uncertainty": UNCERTAIN, "post_not_current": IGNORE}
+STRUCTURE = ("verbs", "seen", "adjectives")  # say nothing themselves: they tell where a clause ends
 SETTLED = (ABSENT, IGNORE)  # what a phrase says of itself; no cue changes it
 
 
@@ -38,12 +39,11 @@ class Assertions:
         if all(mention.phrase.says in SETTLED for mention in mentions):
             return [(mention.phrase.says, None) for mention in mentions]
         found = self._matcher.find(words)
-        cues = {m.at[0]: m for m in resolve([m for m in found if m.phrase.label not in ("verbs", "seen")])}
-        verbs = {m.at[0] for m in found if m.phrase.label == "verbs"}
-        seen = {m.at[0] for m in found if m.phrase.label == "seen"}
+        cues = {m.at[0]: m for m in resolve([m for m in found if m.phrase.label not in STRUCTURE])}
+        verbs, seen, adjectives = ({m.at[0] for m in found if m.phrase.label == kind} for kind in STRUCTURE)
         if not cues:
             return [(mention.phrase.says, None) for mention in mentions]
-        opens, closes = clause_ends(words, verbs, seen)
+        opens, closes = clause_ends(words, verbs, seen, adjectives)
         before = _reach_forward(words, cues, opens)
         after = _reach_backward(words, cues, closes)
         return [_decide(mention, before, after) for mention in mentions]
@@ -110,7 +110,9 @@ def _reach_backward(words: list[str], cues: dict[int, Mention], closes: set[int]
     return reach
 
 
-def clause_ends(words: list[str], verbs: set[int], seen: set[int]) -> tuple[set[int], set[int]]:
+def clause_ends(
+    words: list[str], verbs: set[int], seen: set[int], adjectives: set[int] | frozenset[int] = frozenset()
+) -> tuple[set[int], set[int]]:
     """Indexes of commas and "and"s that end a clause: for cues before them, and for cues after them.
 
     A comma or "and" is a mere list mark unless a verb stands in the piece that begins there ("no effusion, the heart is

@@ -27,6 +27,7 @@ CUES = (
     "verbs",
     "seen",
 )
+OPTIONAL_CUES = ("post_not_current", "adjectives")  # kinds whose file a folder may lack
 _WORD = re.compile(r"[a-z0-9']+\*?|[,:()]")
 _CODE = re.compile(r"[A-Z][0-9][0-9A-Z](\.[0-9A-Z]{1,4})?")
 
@@ -84,9 +85,10 @@ def load_modifiers(folder: Path) -> frozenset[str]:
 
 
 def load_cues(folder: Path) -> list[Phrase]:
-    """The cues of cues/<kind>.txt, for all kinds; `label` is the kind."""
+    """The cues of cues/<kind>.txt, for all kinds that the folder must have and those that it may have; `label` is the kind."""
     phrases: list[Phrase] = []
-    for kind in CUES:
+    optional = [kind for kind in OPTIONAL_CUES if (folder / "cues" / f"{kind}.txt").exists()]
+    for kind in (*CUES, *optional):
         path = folder / "cues" / f"{kind}.txt"
         phrases += [Phrase(words, kind, IGNORE, None) for number, line in _lines(path) for words in _expand(path, number, line)]
     return _distinct(folder / "cues", phrases)
