@@ -118,13 +118,14 @@ def clause_ends(
     A comma or "and" is a mere list mark unless a verb stands in the piece that begins there ("no effusion, the heart is
     enlarged") or, looking back, in the piece that ends there ("the heart is enlarged, effusion is not seen").
     Pieces with "or" or "nor" go on with the list ("no effusion, pneumothorax, or consolidation is noticed"), and so do those that
-    an "and" begins and one of `seen` ends ("no effusion and pneumothorax are seen"). `verbs` and `seen` are indexes of words.
+    an "and" begins and one of `seen` ends ("no effusion and pneumothorax are seen"). A comma after one of `adjectives` joins two of them
+    ("no acute, displaced fracture is seen"). `verbs`, `seen` and `adjectives` are indexes of words.
     """
     opens: set[int] = set()
     closes: set[int] = set()
     if "," not in words and "and" not in words:
         return opens, closes
-    marks = [i for i, word in enumerate(words) if word in (",", "and")]
+    marks = [i for i, word in enumerate(words) if word == "and" or (word == "," and i - 1 not in adjectives)]
     bounds = [-1, *marks, len(words)]
     has_verb = [any(i in verbs for i in range(a + 1, b)) for a, b in itertools.pairwise(bounds)]
     for n, mark in enumerate(marks):
