@@ -12,12 +12,14 @@ against uncertain: whoever states a finding once is not in doubt of it (chexpert
 latter the other way round without saying so).
 """
 
-from collections.abc import Iterable
+from collections.abc import Container
 
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
 
 
-def aggregate(said: Iterable[str]) -> str:
+def aggregate(said: Container[str]) -> str:
     """The status of a label (or phrase) by the table above."""
-    said = set(said)
-    return next((status for status in (PRESENT, UNCERTAIN, ABSENT) if status in said), UNMENTIONED)
+    for status in (PRESENT, UNCERTAIN, ABSENT):
+        if status in said:
+            return status
+    return UNMENTIONED

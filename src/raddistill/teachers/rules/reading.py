@@ -5,6 +5,7 @@ Sections -> sentences -> mentions -> assertions -> aggregate, the order of chexp
 
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from raddistill.statuses import PRESENT, UNCERTAIN
 from raddistill.teachers.rules import lexicon
 from raddistill.teachers.rules.aggregate import aggregate
 from raddistill.teachers.rules.assertions import Assertions
-from raddistill.teachers.rules.mentions import Matcher, Mention, Token, resolve, sentences
+from raddistill.teachers.rules.mentions import Matcher, Mention, find_places, find_words, resolve, sentences
 
 SECTIONS = ("findings", "impression")  # in the order in which they stand in `reports.text`
 WHOLE = "text"  # the section of what was found in a report that has none
@@ -24,6 +25,10 @@ CHOICES = {
     "findings_and_impression": (("findings", "impression"), False),
     "impression_else_findings": (("impression", "findings"), True),
 }
+# What a sentence says depends on its text alone and reports repeat their sentences, so the last ones read are remembered.
+REMEMBERED = 1 << 14  # sentences
+LONGEST_REMEMBERED = 300  # characters
+MOST_MODIFIERS = 12  # words before a condition that may belong to it
 
 
 class Passage(NamedTuple):
@@ -35,8 +40,19 @@ class Passage(NamedTuple):
     end: int
 
 
+class Finding(NamedTuple):
+    """Something found in a sentence and what is said of it; sentence[start:end] is the quote."""
+
+    label: str
+    says: str
+    start: int
+    end: int
+    cue: str | None
+    code: str | None
+
+
 class Span(NamedTuple):
-    """Something found and what is said of it; text[start:end] is the quote."""
+    """A finding in its report; text[start:end] is the quote."""
 
     label: str
     says: str
@@ -68,6 +84,7 @@ class Reader:
             self._matcher = Matcher(lexicon.load_conditions(folder))
             self._modifiers = lexicon.load_modifiers(folder)
             self._names = []
+        self._remembered = lru_cache(REMEMBERED)(self._findings)
 
     def read(self, report: Mapping[str, str | None]) -> tuple[list[Span], str | None]:
         """The spans of a report (`findings`, `impression`, `text`) in the order read; or a reason why it cannot be labelled."""
@@ -85,15 +102,26 @@ class Reader:
 
     def summarize(self, found: list[Span]) -> list[tuple[str, str, str | None]]:
         """One row (label, status, code) for each label of the set, or for each condition found."""
-        by_label: dict[str, list[Span]] = {name: [] for name in self._names}
+        said: dict[str, set[str]] = {name: set() for name in self._names}
+        codes: dict[str, str | None] = {}
         for span in found:
-            by_label.setdefault(span.label, []).append(span)
-        return [(label, aggregate(s.says for s in spans), spans[0].code if spans else None) for label, spans in by_label.items()]
+            said.setdefault(span.label, set()).add(span.says)
+            codes.setdefault(span.label, span.code)
+        return [(label, aggregate(says), codes.get(label)) for label, says in said.items()]
 
     def _spans(self, passage: Passage) -> list[Span]:
+        spans: list[Span] = []
+        for begins, ends in sentences(passage.text, passage.start, passage.end):
+            sentence = passage.text[begins:ends]
+            read = self._remembered if len(sentence) <= LONGEST_REMEMBERED else self._findings
+            for label, says, start, end, cue, code in read(sentence):
+                spans.append(Span(label, says, passage.section, begins + start, begins + end, cue, code))
+        return spans
+
+    def _findings(self, sentence: str) -> list[Finding]:
         if self._is_labels:
-            return read_labels(self._matcher, self._assertions, passage)
-        return read_conditions(self._matcher, self._assertions, self._modifiers, passage)
+            return read_labels(self._matcher, self._assertions, sentence)
+        return read_conditions(self._matcher, self._assertions, self._modifiers, sentence)
 
 
 def choose_sections(sections: str | list[str]) -> tuple[list[str], bool]:
@@ -131,52 +159,42 @@ def find_passages(report: Mapping[str, str | None], sections: list[str], first_o
     return (wanted[:1] if first_only else wanted), None if wanted else f"no {' or '.join(sections)}"
 
 
-def read_labels(matcher: Matcher, assertions: Assertions, passage: Passage) -> list[Span]:
-    """The mentions of labels in a passage."""
-    hits: list[Span] = []
-    for sentence in sentences(passage.text, passage.start, passage.end):
-        words = [token.word for token in sentence]
-        by_label: dict[str, list[Mention]] = defaultdict(list)
-        for mention in matcher.find(words):
-            by_label[mention.phrase.label].append(mention)
-        mentions = [mention for found in by_label.values() for mention in resolve(found)]
-        hits += _decided(assertions, mentions, sentence, passage.section)
-    return hits
+def read_labels(matcher: Matcher, assertions: Assertions, sentence: str) -> list[Finding]:
+    """The mentions of labels in a sentence, label by label."""
+    words = find_words(sentence)
+    by_label: dict[str, list[Mention]] = defaultdict(list)
+    for mention in matcher.find(words):
+        by_label[mention.phrase.label].append(mention)
+    mentions = [mention for found in by_label.values() for mention in resolve(found)]
+    return _decided(assertions, mentions, words, sentence) if mentions else []
 
 
-def read_conditions(matcher: Matcher, assertions: Assertions, modifiers: frozenset[str], passage: Passage) -> list[Span]:
-    """The conditions that a passage states or suspects; label is the phrase as it stands there, with its modifiers."""
-    hits: list[Span] = []
-    for sentence in sentences(passage.text, passage.start, passage.end):
-        mentions = resolve(matcher.find([token.word for token in sentence]))
-        for hit in _decided(assertions, mentions, sentence, passage.section, modifiers):
-            if hit.says in (PRESENT, UNCERTAIN):
-                hits.append(hit._replace(label=" ".join(passage.text[hit.start : hit.end].lower().split())))
-    return hits
+def read_conditions(matcher: Matcher, assertions: Assertions, modifiers: frozenset[str], sentence: str) -> list[Finding]:
+    """The conditions that a sentence states or suspects; label is the phrase as it stands there, with its modifiers."""
+    words = find_words(sentence)
+    mentions = resolve(matcher.find(words))
+    findings = _decided(assertions, mentions, words, sentence, modifiers) if mentions else []
+    stated = [finding for finding in findings if finding.says in (PRESENT, UNCERTAIN)]
+    return [f._replace(label=" ".join(sentence[f.start : f.end].lower().split())) for f in stated]
 
 
 def _decided(
-    assertions: Assertions,
-    mentions: list[Mention],
-    sentence: list[Token],
-    section: str,
-    modifiers: frozenset[str] = frozenset(),
-) -> list[Span]:
-    if not mentions:
-        return []
-    words = [token.word for token in sentence]
-    spans: list[Span] = []
+    assertions: Assertions, mentions: list[Mention], words: list[str], sentence: str, modifiers: frozenset[str] = frozenset()
+) -> list[Finding]:
+    findings: list[Finding] = []
+    places = find_places(sentence)
     for mention, (says, cue) in zip(mentions, assertions.decide(words, mentions), strict=True):
         if says != lexicon.IGNORE:
-            start = sentence[_extended(words, mention.at[0], modifiers)].start
-            end = sentence[mention.at[-1]].end
-            spans.append(Span(mention.phrase.label, says, section, start, end, cue, mention.phrase.code))
-    return spans
+            start = places[_extended(words, mention.at[0], modifiers)][0]
+            end = places[mention.at[-1]][1]
+            findings.append(Finding(mention.phrase.label, says, start, end, cue, mention.phrase.code))
+    return findings
 
 
 def _extended(words: list[str], first: int, modifiers: frozenset[str]) -> int:
     """The index of the first of the modifiers before `first`; "and" and "to" may join two ("mild to moderate")."""
-    while first > 0:
+    farthest = first - MOST_MODIFIERS
+    while first > max(farthest, 0):
         if words[first - 1] in modifiers:
             first -= 1
         elif words[first] in modifiers and words[first - 1] in ("and", "to") and first > 1 and words[first - 2] in modifiers:
