@@ -84,6 +84,15 @@ def load_modifiers(folder: Path) -> frozenset[str]:
     return frozenset(line for _, line in _lines(path))
 
 
+def load_possibilities(folder: Path) -> list[Phrase]:
+    """Words of cues of doubt under which a condition is no row: open_ended/possibilities.txt, which a folder may lack."""
+    path = folder / "open_ended" / "possibilities.txt"
+    if not path.exists():
+        return []
+    phrases = [Phrase(words, "possibilities", IGNORE, None) for n, line in _lines(path) for words in _expand(path, n, line)]
+    return _distinct(path, phrases)
+
+
 def load_cues(folder: Path) -> list[Phrase]:
     """The cues of cues/<kind>.txt, for all kinds that the folder must have and those that it may have; `label` is the kind."""
     phrases: list[Phrase] = []

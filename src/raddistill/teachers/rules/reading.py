@@ -74,15 +74,19 @@ class Reader:
         """
         self._made_of = (task, folder, label_set, sections)
         self._sections, self._first_only = choose_sections(sections)
-        self._assertions = Assertions(Matcher(lexicon.load_cues(folder)))
+        cues = lexicon.load_cues(folder)
+        self._assertions = Assertions(Matcher(cues))
         self._is_labels = task == "multiple_choice"
         if self._is_labels:
             self._matcher = Matcher(lexicon.load_labels(folder, label_set))
             self._modifiers: frozenset[str] = frozenset()
+            self._too_weak: frozenset[str] = frozenset()
             self._names = [label.name for label in label_set]
         else:
             self._matcher = Matcher(lexicon.load_conditions(folder))
             self._modifiers = lexicon.load_modifiers(folder)
+            weak = Matcher(lexicon.load_possibilities(folder))
+            self._too_weak = frozenset(cue.written for cue in cues if weak.find(list(cue.words)))
             self._names = []
         self._remembered = lru_cache(REMEMBERED)(self._findings)
 
@@ -121,7 +125,8 @@ class Reader:
     def _findings(self, sentence: str) -> list[Finding]:
         if self._is_labels:
             return read_labels(self._matcher, self._assertions, sentence)
-        return read_conditions(self._matcher, self._assertions, self._modifiers, sentence)
+        found = read_conditions(self._matcher, self._assertions, self._modifiers, sentence)
+        return [finding for finding in found if finding.says != UNCERTAIN or finding.cue not in self._too_weak]
 
 
 def choose_sections(sections: str | list[str]) -> tuple[list[str], bool]:
