@@ -1,0 +1,25 @@
+"""Ours: the reader of the rules teacher, by the lexicon that the job names."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from protocol import Said, run
+
+from raddistill.labelsets import load_labels
+from raddistill.teachers.rules.reading import Reader
+
+
+def prepare(job: dict[str, Any]) -> Callable[[Iterable[dict[str, Any]]], Iterator[Said]]:
+    reader = Reader("multiple_choice", Path(job["lexicon"]), load_labels(job["label_set"]), job["sections"])
+
+    def label(reports: Iterable[dict[str, Any]]) -> Iterator[Said]:
+        for report in reports:
+            found, _ = reader.read(report)
+            yield [(span.label, span.says) for span in found]
+
+    return label
+
+
+if __name__ == "__main__":
+    run(prepare)

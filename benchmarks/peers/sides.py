@@ -1,0 +1,180 @@
+"""Labelers as processes of their own, on the same reports and phrases: environments, phrases written out, turns."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from raddistill import params, paths, statuses
+from raddistill.errors import InputError
+from raddistill.labelsets import LabelSetParams, load_labels
+from raddistill.teachers.rules import lexicon
+from raddistill.teachers.rules.mentions import Matcher, Mention, find_places, find_words, resolve, sentences
+from raddistill.teachers.rules.reading import find_passages
+
+FOLDER = Path(__file__).parent
+NAMES = {"ours": "ours", "medspacy": "medspaCy", "negspacy": "negspaCy"}
+
+
+class Source(NamedTuple):
+    """Where phrases come from: a lexicon folder, all four lists of its label files or `[mention]` only."""
+
+    lexicon: Path
+    mention_only: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.lexicon.name + (", [mention] only" if self.mention_only else "")
+
+
+class Side(NamedTuple):
+    """A labeler with its phrases: a row of the tables."""
+
+    labeler: str  # one of NAMES: runs run_<labeler>.py
+    source: Source
+    splitter: str = "sentencizer"  # of medspaCy; or pyrush
+
+    @property
+    def name(self) -> str:
+        return NAMES[self.labeler] + (", PyRuSH" if self.splitter == "pyrush" else "")
+
+
+@dataclass
+class Measured:
+    """What came of a side: statuses by report and label, mentions, and of every turn the seconds and the peak MiB.
+
+    `expected`: how many mentions our matcher finds by the same phrases.
+    """
+
+    said: list[dict[str, str]]
+    mentions: int
+    expected: int
+    seconds: list[float] = field(default_factory=list)
+    peaks: list[float] = field(default_factory=list)
+
+    @property
+    def speed(self) -> float:
+        return len(self.said) / min(self.seconds)
+
+    @property
+    def peak(self) -> float:
+        return min(self.peaks)
+
+
+class Written(NamedTuple):
+    """A phrase without wildcard or gap, as it stands in some report."""
+
+    label: str
+    says: str  # present, uncertain, absent or ignore
+    phrase: str
+
+
+def list_sides(lexicons: list[Path], peers: bool) -> list[Side]:
+    """Ours and the peers by each lexicon; medspaCy with its own, slow splitter once, by the last."""
+    sides: list[Side] = []
+    for folder in lexicons:
+        whole, mentions = Source(folder), Source(folder, mention_only=True)
+        sides += [Side("ours", whole), Side("medspacy", whole), Side("negspacy", whole)]
+        sides += [Side("medspacy", mentions), Side("negspacy", mentions)]
+    sides.append(Side("medspacy", Source(lexicons[-1]), "pyrush"))
+    return [side for side in sides if peers or side.labeler == "ours"]
+
+
+def write_out(phrases: list[lexicon.Phrase], reports: list[dict[str, Any]], sections: list[str]) -> tuple[list[Written], int]:
+    """What the phrases find in the reports, distinct, in lower case, and how many mentions (those to ignore left out) that is.
+
+    Where the same words come of phrases that say different things (by what stands around), what they say most often.
+    """
+    matcher = Matcher(phrases)
+    found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for report in reports:
+        for passage in find_passages(report, sections, False)[0]:
+            for begins, ends in sentences(passage.text, passage.start, passage.end):
+                for phrase, quote in _quotes(matcher, passage.text[begins:ends]):
+                    found[phrase.label, " ".join(quote.lower().split())][phrase.says] += 1
+    written = [Written(label, of.most_common(1)[0][0], phrase) for (label, phrase), of in sorted(found.items())]
+    return written, sum(n for of in found.values() for says, n in of.items() if says != lexicon.IGNORE)
+
+
+def _quotes(matcher: Matcher, sentence: str) -> Iterator[tuple[lexicon.Phrase, str]]:
+    places = find_places(sentence)
+    by_label: dict[str, list[Mention]] = defaultdict(list)
+    for mention in matcher.find(find_words(sentence)):
+        by_label[mention.phrase.label].append(mention)
+    for mention in (kept for of_label in by_label.values() for kept in resolve(of_label)):
+        yield mention.phrase, sentence[places[mention.at[0]][0] : places[mention.at[-1]][1]]
+
+
+def environment(peer: str) -> Path | None:
+    """The Python of the peer's environment, made where it is not there yet; None where that fails."""
+    wanted = FOLDER / f"{peer}.txt"
+    folder = (paths.store() / "peers" / peer).absolute()
+    done = folder / f".installed-{hashlib.sha256(wanted.read_bytes()).hexdigest()[:16]}"
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    if not done.exists():
+        print(f"Installing {peer} into {folder}; once, a minute.", file=sys.stderr)
+        shutil.rmtree(folder, ignore_errors=True)
+        commands = [sys.executable, "-m", "venv", folder], [python, "-m", "pip", "install", "--quiet", "--requirement", wanted]
+        if any(subprocess.run(command, capture_output=True, check=False).returncode for command in commands):
+            return None
+        done.touch()
+    return python
+
+
+def run(python: Path | str, side: Side, folder: Path, job: dict[str, Any]) -> tuple[list[dict[str, str]], dict[str, float]]:
+    """A side's statuses by report, in the order of the job's reports, and its figures (mentions, seconds, peak_mib).
+
+    Raises:
+        InputError: the runner failed. What it wrote is not shown, as that may hold report text.
+    """
+    file, out = folder / "job.json", folder / "labels.jsonl"
+    file.write_text(json.dumps({**job, "splitter": side.splitter, "lexicon": str(side.source.lexicon), "out": str(out)}))
+    command = [python, FOLDER / f"run_{side.labeler}.py", file]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    if done.returncode:
+        kind = done.stderr.strip().rsplit("\n", 1)[-1].split(":")[0]
+        raise InputError(f"{side.name} with {side.source.name} failed ({kind}); remove {paths.store()}/peers to install anew")
+    said = [json.loads(line)["labels"] for line in out.read_text(encoding="utf-8").split("\n") if line]
+    return said, json.loads(done.stdout.splitlines()[-1])
+
+
+def run_all(sides: list[Side], reports: list[dict[str, Any]], sections: list[str], repeats: int) -> dict[Side, Measured]:
+    """All sides, `repeats` times in turns; a peer whose environment cannot be made is left out.
+
+    Raises:
+        InputError: a broken lexicon; a runner that failed.
+    """
+    measured: dict[Side, Measured] = {}
+    pythons = {name: sys.executable if name == "ours" else environment(name) for name in {side.labeler for side in sides}}
+    label_set = params.load("label_set", LabelSetParams).path
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        job = {"reports": str(folder / "reports.jsonl"), "sections": sections, "label_set": label_set}
+        _write(folder / "reports.jsonl", reports)
+        files: dict[Source, tuple[str, int]] = {}
+        for n, source in enumerate({side.source: None for side in sides}):
+            phrases = lexicon.load_labels(source.lexicon, load_labels(label_set))
+            kept = [phrase for phrase in phrases if phrase.says == statuses.PRESENT or not source.mention_only]
+            written, expected = write_out(kept, reports, sections)
+            files[source] = str(folder / f"phrases_{n}.jsonl"), expected
+            _write(Path(files[source][0]), [phrase._asdict() for phrase in written])
+        for side in sides * repeats:
+            if python := pythons[side.labeler]:
+                file, expected = files[side.source]
+                said, told = run(python, side, folder, {**job, "phrases": file})
+                of_side = measured.setdefault(side, Measured(said, int(told["mentions"]), expected))
+                of_side.seconds.append(told["seconds"])
+                of_side.peaks.append(told["peak_mib"])
+    return measured
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")

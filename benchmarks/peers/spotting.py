@@ -1,0 +1,45 @@
+"""The phrases in a spaCy document: for both peers the same, by spaCy's PhraseMatcher on lower case."""
+
+from typing import Any
+
+from spacy.matcher import PhraseMatcher
+from spacy.tokens import Doc, Span
+
+GROUP = "mentions"  # the span group that a Spotter fills
+SEPARATOR = "|"
+
+
+class Spotter:
+    """A component of a pipeline: fills doc.spans[GROUP] with the mentions, named `says|label`.
+
+    Of the overlapping phrases of a label the longest counts, and one that says `ignore` only holds its words, as in ours.
+    Mentions of different labels may overlap, so they are a span group and no entities. `last_word`: only that of each mention.
+    """
+
+    def __init__(self, nlp: Any, phrases: list[dict[str, str]], last_word: bool = False) -> None:
+        self._last_word = last_word
+        self._matcher = PhraseMatcher(nlp.vocab, attr="LOWER")
+        texts: dict[str, list[str]] = {}
+        for phrase in phrases:
+            texts.setdefault(phrase["says"] + SEPARATOR + phrase["label"], []).append(phrase["phrase"])
+        for name, of in texts.items():
+            self._matcher.add(name, list(nlp.tokenizer.pipe(of)))
+
+    def __call__(self, doc: Doc) -> Doc:
+        found = sorted(self._matcher(doc, as_spans=True), key=lambda span: (span.start - span.end, span.start))
+        taken: dict[str, set[int]] = {}
+        kept: list[Span] = []
+        for span in found:
+            says, label = span.label_.split(SEPARATOR)
+            words = taken.setdefault(label, set())
+            if words.isdisjoint(range(span.start, span.end)):
+                words.update(range(span.start, span.end))
+                if says != "ignore":
+                    kept.append(Span(doc, span.end - 1, span.end, span.label_) if self._last_word else span)
+        doc.spans[GROUP] = kept
+        return doc
+
+
+def says_and_label(span: Span) -> tuple[str, str]:
+    says, label = span.label_.split(SEPARATOR)
+    return says, label
