@@ -15,9 +15,11 @@ from raddistill.statuses import ABSENT, UNCERTAIN
 from raddistill.teachers.rules.lexicon import IGNORE
 from raddistill.teachers.rules.mentions import Matcher, Mention, resolve
 
-BEFORE = {"pre_negation": ABSENT, "pre_uncertainty": UNCERTAIN, "not_current": IGNORE}
+BEFORE = {"pre_negation": ABSENT, "pre_uncertainty": UNCERTAIN, "not_current": IGNORE, "alternatives": UNCERTAIN}
 AFTER = {"post_negation": ABSENT, "post_uncertainty": UNCERTAIN, "post_not_current": IGNORE}
 STRUCTURE = ("verbs", "seen", "adjectives")  # say nothing themselves: they tell where a clause ends
+NEAR = 5  # words before one of `alternatives` that it doubts: "left lower lobe atelectasis versus pneumonia"
+NEAR_ENDS = (",", "and", "with", ":", "(")
 SETTLED = (ABSENT, IGNORE)  # what a phrase says of itself; no cue changes it
 
 
@@ -46,6 +48,7 @@ class Assertions:
         opens, closes = clause_ends(words, verbs, seen, adjectives)
         before = _reach_forward(words, cues, opens)
         after = _reach_backward(words, cues, closes)
+        _reach_near(words, cues, before, after)
         return [_decide(mention, before, after) for mention in mentions]
 
 
@@ -108,6 +111,18 @@ def _reach_backward(words: list[str], cues: dict[int, Mention], closes: set[int]
                 active = Cue(AFTER[kind], cues[i].phrase.written, i, end)
         reach[i] = active
     return reach
+
+
+def _reach_near(words: list[str], cues: dict[int, Mention], before: list[Cue | None], after: list[Cue | None]) -> None:
+    """Lets each of `alternatives` ("A versus B") doubt the words just before it as well, unless they are denied."""
+    for i, cue in cues.items():
+        doubt = before[i]
+        if cue.phrase.label == "alternatives" and doubt is not None and doubt.start == i:
+            for j in range(i - 1, max(i - 1 - NEAR, -1), -1):
+                if words[j] in NEAR_ENDS:
+                    break
+                if not _is_denied(before[j]):
+                    after[j] = doubt
 
 
 def clause_ends(

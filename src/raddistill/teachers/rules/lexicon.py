@@ -27,7 +27,7 @@ CUES = (
     "verbs",
     "seen",
 )
-OPTIONAL_CUES = ("post_not_current", "adjectives")  # kinds whose file a folder may lack
+OPTIONAL_CUES = ("post_not_current", "alternatives", "adjectives")  # kinds whose file a folder may lack
 _WORD = re.compile(r"[a-z0-9']+\*?|[,:()]")
 _CODE = re.compile(r"[A-Z][0-9][0-9A-Z](\.[0-9A-Z]{1,4})?")
 
