@@ -42,12 +42,17 @@ class Assertions:
             return [(mention.phrase.says, None) for mention in mentions]
         found = self._matcher.find(words)
         cues = {m.at[0]: m for m in resolve([m for m in found if m.phrase.label not in STRUCTURE])}
-        verbs, seen, adjectives = ({m.at[0] for m in found if m.phrase.label == kind} for kind in STRUCTURE)
         if not cues:
             return [(mention.phrase.says, None) for mention in mentions]
+        verbs, seen, adjectives = ({m.at[0] for m in found if m.phrase.label == kind} for kind in STRUCTURE)
         opens, closes = clause_ends(words, verbs, seen, adjectives)
-        before = _reach_forward(words, cues, opens)
-        after = _reach_backward(words, cues, closes)
+        kinds = {cue.phrase.label for cue in cues.values()}
+        before: list[Cue | None] = [None] * len(words)
+        after: list[Cue | None] = [None] * len(words)
+        if not kinds.isdisjoint(BEFORE):
+            before = _reach_forward(words, cues, opens)
+        if not kinds.isdisjoint(AFTER):
+            after = _reach_backward(words, cues, closes)
         _reach_near(words, cues, before, after)
         return [_decide(mention, before, after) for mention in mentions]
 
@@ -133,8 +138,8 @@ def clause_ends(
     A comma or "and" is a mere list mark unless a verb stands in the piece that begins there ("no effusion, the heart is
     enlarged") or, looking back, in the piece that ends there ("the heart is enlarged, effusion is not seen").
     Pieces with "or" or "nor" go on with the list ("no effusion, pneumothorax, or consolidation is noticed"), and so do those that
-    an "and" begins and one of `seen` ends ("no effusion and pneumothorax are seen"). A comma after one of `adjectives` joins two of them
-    ("no acute, displaced fracture is seen"). `verbs`, `seen` and `adjectives` are indexes of words.
+    an "and" begins and one of `seen` ends ("no effusion and pneumothorax are seen"). A comma after one of `adjectives` joins two
+    of them ("no acute, displaced fracture is seen"). `verbs`, `seen` and `adjectives` are indexes of words.
     """
     opens: set[int] = set()
     closes: set[int] = set()

@@ -13,6 +13,7 @@ from raddistill.teachers.rules.lexicon import GAP, Phrase
 
 MAX_GAP = 8  # words (commas count) that a `..` may span: "heart size, mediastinal contour, and hila are normal"
 
+LONGEST_SENTENCE = 10_000  # characters; the longest of Open-i has 261
 LONGEST_WORD = 40  # characters; what longer ones fit is not remembered
 _REMEMBERED_WORDS = 1 << 15
 
@@ -44,7 +45,21 @@ class Mention(NamedTuple):
 
 
 def sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Start and end of the sentences of text[start:end], in code points from the beginning of `text`."""
+    """Start and end of the sentences of text[start:end], in code points from the beginning of `text`.
+
+    What goes on without a stop for longer than any sentence is cut between words, so that time and memory stay bounded.
+    """
+    for begins, ends in _stopped(text, start, end):
+        start = begins
+        while ends - start > LONGEST_SENTENCE:
+            space = text.rfind(" ", start + 1, start + LONGEST_SENTENCE)
+            cut = space if space > 0 else start + LONGEST_SENTENCE
+            yield start, cut
+            start = cut
+        yield start, ends
+
+
+def _stopped(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     for found in _BREAK.finditer(text, start, end):
         at, after = found.span()
         if text[at] == "\n":
@@ -145,8 +160,7 @@ class Matcher:
     def find(self, words: list[str]) -> list[Mention]:
         """All mentions in a sentence, overlapping ones too, in the order of their first words."""
         found: list[Mention] = []
-        fits = self._fits
-        keys = [fits[word] for word in words]
+        keys = [*map(self._fits.__getitem__, words), ()]  # the last one: where the sentence ends nothing follows
         for i, fitting in enumerate(keys):
             for key in fitting:
                 if key in self._first:
@@ -157,13 +171,13 @@ class Matcher:
         for phrase in node.ends:
             found.append(Mention(phrase, at))
         following = at[-1] + 1
-        if node.following and following < len(keys):
+        if node.following:
             for key in keys[following]:
                 if key in node.following:
                     self._walk(node.following[key], keys, (*at, following), found)
         if node.after_gap:
-            for i in range(following, min(following + MAX_GAP + 1, len(keys))):
-                for key in keys[i]:
+            for i, fitting in enumerate(keys[following : following + MAX_GAP + 1], start=following):
+                for key in fitting:
                     if key in node.after_gap:
                         self._walk(node.after_gap[key], keys, (*at, i), found)
 
