@@ -87,14 +87,22 @@ def _reach_forward(words: list[str], cues: dict[int, Mention], opens: set[int]) 
             kind, end = cues[i].phrase.label, cues[i].at[-1] + 1
             if kind == "terminators":
                 active = None
-            elif kind in BEFORE and not (_is_denied(active) and BEFORE[kind] == UNCERTAIN and not comma):
+            elif kind in BEFORE and not _goes_on(active, kind, comma):
                 active, comma = Cue(BEFORE[kind], cues[i].phrase.written, i, end), False
         reach[i] = active
     return reach
 
 
+def _goes_on(active: Cue | None, kind: str, comma: bool) -> bool:
+    """Whether the active cue outlives one of `kind`: doubt that follows is part of what is denied ("no opacity suggesting
+    pneumonia"), unless a comma parts them, and alternatives are part of what is doubted ("may be atelectasis versus pneumonia").
+    """
+    if kind == "alternatives" and active is not None and active.says == UNCERTAIN:
+        return True
+    return _is_denied(active) and BEFORE[kind] == UNCERTAIN and not comma
+
+
 def _is_denied(active: Cue | None) -> bool:
-    """Whether doubt that follows is part of what is denied ("no opacity suggesting pneumonia"), unless a comma parts them."""
     return active is not None and active.says in (ABSENT, IGNORE)
 
 

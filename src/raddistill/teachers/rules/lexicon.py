@@ -85,7 +85,7 @@ def load_modifiers(folder: Path) -> frozenset[str]:
 
 
 def load_possibilities(folder: Path) -> list[Phrase]:
-    """Words of cues of doubt under which a condition is no row: open_ended/possibilities.txt, which a folder may lack."""
+    """Beginnings of the cues of doubt under which a condition is no row: open_ended/possibilities.txt, if there is one."""
     path = folder / "open_ended" / "possibilities.txt"
     if not path.exists():
         return []

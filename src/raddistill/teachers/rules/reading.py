@@ -86,7 +86,7 @@ class Reader:
             self._matcher = Matcher(lexicon.load_conditions(folder))
             self._modifiers = lexicon.load_modifiers(folder)
             weak = Matcher(lexicon.load_possibilities(folder))
-            self._too_weak = frozenset(cue.written for cue in cues if weak.find(list(cue.words)))
+            self._too_weak = frozenset(cue.written for cue in cues if any(m.at[0] == 0 for m in weak.find(list(cue.words))))
             self._names = []
         self._remembered = lru_cache(REMEMBERED)(self._findings)
 
