@@ -3,6 +3,7 @@
 Exempt from the code dependencies in dvc.yaml: what a stage takes from here is listed there file by file.
 """
 
+import importlib.resources
 import os
 from pathlib import Path
 
@@ -72,3 +73,14 @@ def checkpoints() -> Path:
 def weights(model: str) -> Path:
     """What an arm's model is loaded from: the adapter (which names its base), or the base alone."""
     return ADAPTER if model == "student" else BASE
+
+
+def package() -> Path:
+    """Where this package is installed."""
+    return Path(str(importlib.resources.files("raddistill")))
+
+
+def shipped_lexicons() -> Path:
+    """lexicon/: within the package where it was installed from a wheel (setup.py puts it there), else in the repository."""
+    inside = package() / "lexicon"
+    return inside if inside.is_dir() else package().parents[1] / "lexicon"

@@ -1,0 +1,70 @@
+"""A report with what was found in it, for people: in colours, and with marks that say the same where there are none."""
+
+import re
+from collections import defaultdict
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
+from raddistill.teachers.rules.reading import Span
+from raddistill.teachers.rules.sheets import Summary
+
+MARKS = {PRESENT: "+", ABSENT: "-", UNCERTAIN: "?"}
+STYLES = {PRESENT: "bold red", ABSENT: "green", UNCERTAIN: "bold yellow", UNMENTIONED: "dim"}
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # would steer the terminal; a carriage return among them
+
+
+def page(report_id: str, sections: dict[str, list[tuple[int, str]]], spans: list[Span], summary: Summary) -> RenderableType:
+    """The report, section by section, its evidence numbered in the order of `spans`, and below what follows from it."""
+    parts: list[RenderableType] = [Text(report_id, style="bold")]
+    for section, pieces in sections.items():
+        parts.append(Text(f"\n{section.upper()}", style="bold underline"))
+        parts += [
+            marked(start, words, [(n, s) for n, s in enumerate(spans, 1) if s.section == section]) for start, words in pieces
+        ]
+    legend = Text("\n")
+    for status, mark in MARKS.items():
+        legend.append(f"[{mark}n {status}]", style=STYLES[status]).append("  ")
+    return Group(*parts, legend, _table(spans, summary))
+
+
+def marked(start: int, words: str, spans: list[tuple[int, Span]]) -> Text:
+    """The words, which begin at `start`, with `[+1 ...]` around each span; a span may stand within another or overlap it."""
+    opens: dict[int, list[tuple[int, Span]]] = defaultdict(list)
+    closes: dict[int, list[Span]] = defaultdict(list)
+    for n, span in sorted(spans, key=lambda each: -each[1].end):  # the longer opens first
+        if start <= span.start < start + len(words):
+            opens[span.start - start].append((n, span))
+            closes[span.end - start].append(span)
+    bounds = sorted({0, len(words), *opens, *closes})
+    text, inside = Text(), list[Span]()
+    for at, end in zip(bounds, [*bounds[1:], len(words)], strict=True):
+        for span in closes[at]:
+            text.append("]", style=STYLES[span.says])
+            inside.remove(span)
+        for n, span in opens[at]:
+            text.append(f"[{MARKS[span.says]}{n} ", style=STYLES[span.says])
+            inside.append(span)
+        text.append(_CONTROL.sub("", words[at:end]), style=STYLES[inside[-1].says] if inside else "")
+    return text
+
+
+def _table(spans: list[Span], summary: Summary) -> RenderableType:
+    """Label, status, and number and cue of each piece of evidence; labels that nothing was found for stand in a line below."""
+    numbered: dict[str, list[tuple[int, Span]]] = defaultdict(list)
+    for n, span in enumerate(spans, 1):
+        numbered[span.label].append((n, span))
+    with_codes = any(code for _, _, code in summary)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for column in ("label", *(["code"] if with_codes else []), "status", "evidence (cue)"):
+        table.add_column(column, overflow="fold")
+    for label, status, code in summary:
+        if label in numbered:
+            said = [f"{MARKS[s.says]}{n} {s.section}" + (f" ({s.cue})" if s.cue else "") for n, s in numbered[label]]
+            cells = [Text(label), *([Text(code or "")] if with_codes else []), Text(status, style=STYLES[status])]
+            table.add_row(*cells, Text(", ".join(said)))
+    silent = [label for label, _, _ in summary if label not in numbered]
+    below = [Text(f"\n{UNMENTIONED}: {', '.join(silent)}", style=STYLES[UNMENTIONED])] if silent else []
+    return Group(*([table] if numbered else [Text("\nnothing found")]), *below)
