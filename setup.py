@@ -1,6 +1,6 @@
 """Puts lexicon/ into the package when a wheel is built; everything else is in pyproject.toml.
 
-Not as package data of a folder mapped in pyproject.toml: that would turn an editable install from a plain path into an import hook.
+Not as package data of a folder mapped in pyproject.toml: that would turn an editable install from a path into an import hook.
 """
 
 import shutil
