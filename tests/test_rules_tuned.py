@@ -190,7 +190,7 @@ denial-colon                 | Lungs: no consolidation. Heart: enlarged. | -con 
 no-a-b-or-c                  | No effusion, pneumothorax or consolidation. | -eff -ptx -con
 no-a-b-or-c-oxford           | No effusion, pneumothorax, or consolidation is seen. | -eff -ptx -con
 no-a-or-b                    | No fracture or pneumothorax. | -fra -ptx
-long-list                    | There is no focal consolidation, pleural effusion, pneumothorax, or pulmonary edema. | -con -eff -ptx -ede
+long-list                    | No focal consolidation, pleural effusion, pneumothorax, or pulmonary edema. | -con -eff -ptx -ede
 no-a-and-b                   | No effusion and pneumothorax are seen. | -eff -ptx
 adjectives-in-list           | No large effusion, focal consolidation or acute fracture. | -eff -con -fra
 slash                        | No effusion/pneumothorax. | -eff -ptx
@@ -410,6 +410,7 @@ occluder                     | Atrial septal occluder. | +dev
 no-tubes                     | No tubes or lines. | -dev
 wires-are-no-device          | Sternotomy wires are intact. |
 clips-are-no-device          | Surgical clips in the right upper quadrant. |
+redacted-port                | Right chest XXXX in place. | +dev
 redacted-with-tip            | A left XXXX whose tip lies in the SVC. | +dev
 tip-in-atrium                | The tip projects over the right atrium. | +dev
 spinal-stimulator            | A spinal stimulator is noted. | +dev
@@ -514,7 +515,7 @@ def test_every_file_begins_with_a_comment():
 
 
 SPINE = {
-    "Disc Herniation": "[mention]\ndisc|disk herniation|protrusion|extrusion\nherniated disc|disk\n[uncertain]\ndisc|disk bulge\n",
+    "Disc Herniation": "[mention]\ndisc|disk herniation|protrusion|extrusion\n[uncertain]\ndisc|disk bulge\n",
     "Spinal Stenosis": "[mention]\nstenosis\nnarrowing of .. canal\n[ignore]\nforaminal stenosis\n",
     "Nerve Root Compression": "[mention]\ncompress* .. nerve root\n[absent]\nnerve roots .. unremarkable\n",
 }
