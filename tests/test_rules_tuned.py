@@ -127,11 +127,13 @@ previously-not-visualized    | Previously described right pneumothorax is not vi
 isnt-seen                    | A nodule isn't seen. | -les
 is-not-seen-on-lateral       | An effusion is not seen on the lateral view. | -eff
 not-evident                  | Consolidation is not evident. | -con
+no-longer-an                 | There is no longer an effusion. | -eff
 post-negation-stays          | The heart is enlarged, effusion is not seen. | +car -eff
 not-definitely-seen          | A fracture is not definitely seen. | -fra
 
 # pseudo-negation
 no-change-in                 | No change in the left effusion. | +eff
+no-change-in-size-of          | There is no change in the size of the right effusion. | +eff
 no-significant-change-in     | No significant change in right basilar atelectasis. | +ate
 no-interval-change           | There is no interval change in the cardiomegaly. | +car
 not-changed                  | The effusion has not significantly changed. | +eff
@@ -179,12 +181,15 @@ denial-then-due-to           | No heart failure. Edema is absent. | -ede
 sentence-ends-scope          | No effusion. Pneumothorax. | -eff +ptx
 increased-after-comma        | No pneumothorax, increased right effusion. | -ptx +eff
 despite                      | No pneumothorax despite rib fracture. | -ptx +fra
-stable-and-stable            | No effusion and unchanged cardiomegaly is noted. | -eff -car
+and-unchanged                | No effusion and unchanged cardiomegaly is noted. | -eff +car
 heart-normal-lungs-opaque    | The heart is normal and there is a basilar opacity. | -car +opa
 present-then-denied          | Cardiomegaly without edema. | +car -ede
 present-then-denied-list     | Bibasilar atelectasis without effusion, edema, or pneumothorax. | +ate -eff -ede -ptx
 now-with                     | No prior effusion, now with pneumothorax. | -eff +ptx
 denial-colon                 | Lungs: no consolidation. Heart: enlarged. | -con +car
+resolution-and-decrease      | Resolution of the right effusion and decrease in the left effusion. | +eff
+no-new-or-increase           | No new nodule or interval increase in the effusion. | -les +eff
+list-then-stable             | No effusion, pneumothorax, or edema and stable cardiomegaly. | -eff -ptx -ede +car
 
 # lists
 no-a-b-or-c                  | No effusion, pneumothorax or consolidation. | -eff -ptx -con
@@ -261,6 +266,7 @@ is-not-well-seen             | The right nodule is not well seen on today's stud
 may-be-present               | A small effusion may be present. | ?eff
 is-equivocal                 | A left pneumothorax is equivocal. | ?ptx
 should-be-considered         | Pneumonia should be considered. | ?pne
+should-be-excluded           | Pneumonia should be excluded clinically. | ?pne
 
 # versus
 a-versus-b                   | Atelectasis versus pneumonia. | ?ate ?pne
@@ -277,6 +283,8 @@ mass-versus-adenopathy       | Right hilar mass versus adenopathy. | ?les
 # conditionals and requests
 if-there-is-concern          | Should fracture be of concern, films of ribs would help. |
 if-concern                   | If concern for pneumothorax persists, repeat the film. |
+if-suspected                 | If a pneumothorax is suspected, repeat the film. |
+would-be-concerning          | An opacity there would be concerning for pneumonia. | +opa
 if-clinical-concern          | If clinical concern for pneumonia, CT is advised. |
 should-there-be              | Should there be suspicion for fracture, obtain views. |
 evaluate-for                 | Evaluate for pneumonia. |
@@ -312,6 +320,7 @@ resection-of                 | Status post resection of a mass. |
 status-post-pacemaker        | Status post pacemaker placement. | +dev
 status-post-removal          | Status post removal of the chest tube. | -dev
 status-post-valve            | Status post aortic valve replacement. | +dev
+lobectomy-for                | Status post lobectomy for lung cancer. |
 was-on-the-prior             | There was an effusion on the prior study. |
 treated-for                  | Treated for pneumonia. |
 status-post-with             | Status post thoracentesis with small residual effusion. | +eff
@@ -357,6 +366,10 @@ upper-limits                 | Heart size is at the upper limits of normal. | -c
 upper-normal                 | Heart size upper normal. | -car
 top-normal                   | The heart is top normal in size. | -car
 upper-limits-or-enlarged     | The heart is upper limits normal or mildly enlarged. | +car
+top-normal-or-enlarged       | Heart size is top normal to mildly enlarged. | +car
+long-list-normal             | Heart size, mediastinal contour, and pulmonary vascularity are within normal limits. | -car -med -ede
+nonenlarged                  | Nonenlarged cardiac silhouette. | -car
+non-enlarged                 | Non-enlarged heart. | -car
 normal-or-enlarged           | Heart size is normal to mildly enlarged. | +car
 no-enlarged-heart            | No enlarged heart. | -car
 lungs-clear                  | The lungs are clear. | -opa -con
@@ -425,6 +438,12 @@ effusons                     | Small bilateral effusons. | +eff
 pleural-fusion               | Loculated right pleural fusion. | +eff
 consoldiation                | No focal consoldiation. | -con
 pnuemonia                    | Right pnuemonia. | +pne
+transposed-edema             | Pulmonary edmea. | +ede
+transposed-fracture          | No fractrue. | -fra
+transposed-cardiomegaly      | Mild cardiomeagly. | +car
+swapped-effusion             | No pleural efusion. | -eff
+transposed-nodule            | Right noduel. | +les
+transposed-opacity           | Left basilar opactiy. | +opa
 portacatheter                | A portacatheter is noted. | +dev
 no-space-after-stop          | No effusion.The heart is enlarged. | -eff +car
 doubled-word                 | There is is no no effusion. | -eff
