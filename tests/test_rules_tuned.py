@@ -367,7 +367,7 @@ upper-normal                 | Heart size upper normal. | -car
 top-normal                   | The heart is top normal in size. | -car
 upper-limits-or-enlarged     | The heart is upper limits normal or mildly enlarged. | +car
 top-normal-or-enlarged       | Heart size is top normal to mildly enlarged. | +car
-long-list-normal             | Heart size, mediastinal contour, and pulmonary vascularity are within normal limits. | -car -med -ede
+long-list-normal             | Heart size, mediastinal contour, and pulmonary vascularity are all normal. | -car -med -ede
 nonenlarged                  | Nonenlarged cardiac silhouette. | -car
 non-enlarged                 | Non-enlarged heart. | -car
 normal-or-enlarged           | Heart size is normal to mildly enlarged. | +car
