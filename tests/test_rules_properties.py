@@ -1,0 +1,305 @@
+"""The rule engine on any text: laws of what it says, work that grows with the length alone, memory within bounds."""
+
+import itertools
+import pickle
+import sys
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raddistill.labelsets import load_labels
+from raddistill.statuses import ABSENT, PRESENT, UNMENTIONED
+from raddistill.teachers.rules import lexicon, mentions, reading
+from raddistill.teachers.rules.aggregate import aggregate
+from raddistill.teachers.rules.mentions import Fits, Matcher, Mention, find_places, find_words, resolve, sentences
+from raddistill.teachers.rules.reading import Reader, Span
+
+LABELS = load_labels("lexicon/label_sets/chest_13.yaml")
+TASKS = ("multiple_choice", "open_ended")
+FOLDERS = {name: Path("lexicon") / name for name in ("cold", "tuned")}
+READERS = {key: Reader(key[1], FOLDERS[key[0]], LABELS, "findings_and_impression") for key in itertools.product(FOLDERS, TASKS)}
+EITHER = st.sampled_from(list(READERS))
+
+FINDINGS = st.sampled_from(["pleural effusion", "pneumothorax", "consolidation", "rib fracture", "atelectasis", "cardiomegaly"])
+STATEMENTS = st.builds("{} {}".format, st.sampled_from(["There is", "No", "Possible", "New", "Without"]), FINDINGS)
+WORDS = st.sampled_from(["no", "effusion", "effusions", "possible", ",", "and", "the", "heart", "is", "enlarged", "normal", "but",
+                         "mild", "not", "seen", "exclude", "mass", "lungs", "clear", "(", ")", ".", ";", "\n", "or", "The",
+                         "pneumothorax", "1.", "-", "dr.", "left", "to", "moderate", "atelectasis", "\n\n", "3.5"])  # fmt: skip
+TEXTS = st.lists(WORDS, min_size=1, max_size=30).map(" ".join)
+ANY = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(" .\n'’İßΣ,(1"), max_size=20)
+JUNK = st.lists(ANY | WORDS, max_size=20).map("".join)
+
+
+def label(reader: Reader, text: str) -> dict[str, str]:
+    return {name: status for name, status, _ in reader.summarize(reader.read_text(text)[0])}
+
+
+# --- what it says
+
+
+@given(TEXTS | JUNK, EITHER)
+def test_any_text_is_read_and_every_span_quotes_it(text, which):
+    spans, reason = READERS[which].read_text(text)
+    assert (reason == "no text") == (not text or text.isspace())
+    for span in spans:
+        assert 0 <= span.start < span.end <= len(text)
+        assert text[span.start : span.end] == text[span.start : span.end].strip()
+
+
+MATCHERS = {name: Matcher(lexicon.load_labels(folder, LABELS)) for name, folder in FOLDERS.items()}
+
+
+@given(TEXTS, st.sampled_from(list(FOLDERS)))
+def test_a_quote_is_an_occurrence_of_a_phrase_of_its_label(text, name):
+    for span in READERS[name, "multiple_choice"].read_text(text)[0]:
+        words = find_words(text[span.start : span.end])
+        ends = (0, len(words) - 1)
+        assert any(m.phrase.label == span.label and (m.at[0], m.at[-1]) == ends for m in MATCHERS[name].find(words))
+
+
+@given(TEXTS, TEXTS, st.sampled_from(["findings_and_impression", "impression_else_findings", ["findings"]]))
+def test_spans_lie_in_the_section_that_they_name(findings, impression, sections):
+    reader = Reader("multiple_choice", FOLDERS["cold"], LABELS, sections)
+    text = f"FINDINGS: {findings}\nIMPRESSION: {impression}"
+    spans, reason = reader.read({"findings": findings, "impression": impression, "text": text})
+    begins = {"findings": len("FINDINGS: "), "impression": len(text) - len(impression)}
+    held = {"findings": findings, "impression": impression}
+    assert reason is None
+    for span in spans:
+        at = begins[span.section]
+        assert at <= span.start < span.end <= at + len(held[span.section])
+
+
+@given(TEXTS, TEXTS, st.sampled_from(list(FOLDERS)))
+def test_what_two_paragraphs_say_is_what_each_says(one, other, name):
+    reader = READERS[name, "multiple_choice"]
+    first, second, both = (label(reader, text) for text in (one, other, f"{one}.\n\n{other}"))
+    assert both == {name: aggregate({first[name], second[name]}) for name in first}
+
+
+def literal_phrases(folder: Path) -> list[tuple[str, str]]:
+    """Label and words of the phrases that a sentence can consist of."""
+    found = lexicon.load_labels(folder, LABELS)
+    plain = [p for p in found if p.says == PRESENT and not any(w == lexicon.GAP or w.endswith("*") for w in p.words)]
+    return [(p.label, p.written) for p in plain]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_no_before_a_present_phrase_of_the_lexicon_denies_it(name):
+    reader = READERS[name, "multiple_choice"]
+    present = [(key, words) for key, words in literal_phrases(FOLDERS[name]) if label(reader, f"{words}.")[key] == PRESENT]
+    kept = [(key, words) for key, words in present if label(reader, f"No {words}.")[key] not in (ABSENT, UNMENTIONED)]
+    denied = [words for key, words in present if label(reader, f"No {words}.")[key] == ABSENT]
+    assert kept == []
+    assert len(denied) > 0.95 * len(present) > 100
+
+
+@given(st.lists(STATEMENTS, min_size=1, max_size=5), EITHER)
+def test_the_form_of_a_report_does_not_matter(statements, which):
+    forms = {
+        "plain": ". ".join(statements) + ".",
+        "lines": "\n".join(f"{s}." for s in statements),
+        "windows": "\r\n".join(f"{s}." for s in statements),
+        "numbered": "\n".join(f"{n}. {s}" for n, s in enumerate(statements, start=1)),
+        "numbered-windows": "\r\n".join(f"{n}) {s.lower()}" for n, s in enumerate(statements, start=1)),
+        "dashes": "\n".join(f"  - {s.lower()}" for s in statements),
+        "paragraphs": "\r\n\r\n".join(s.lower() for s in statements),
+        "capitals": ". ".join(statements).upper(),
+        "semicolons": "; ".join(statements),
+    }
+    said = {form: label(READERS[which], text) for form, text in forms.items()}
+    assert {form for form, labels in said.items() if labels != said["plain"]} == set()
+
+
+@given(TEXTS, EITHER)
+def test_line_ends_of_windows_change_nothing(text, which):
+    assert label(READERS[which], text.replace("\n", "\r\n")) == label(READERS[which], text)
+
+
+def test_lower_case_keeps_every_place():
+    everything = "".join(chr(i) for i in range(sys.maxunicode + 1) if not 0xD800 <= i < 0xE000)
+    assert len(mentions._lower(everything)) == len(everything)
+    assert [p for p in everything if len(find_words(p)) != len(mentions._WORD.findall(p))] == []
+
+
+def test_a_turkish_capital_moves_no_span():
+    text = "İİİ heart. İ: small effusion."
+    ((span,), _) = READERS["cold", "multiple_choice"].read_text(text)
+    assert text[span.start : span.end] == "effusion"
+
+
+WRAPPED = {
+    "carried-on": ("There is no\nPneumothorax.", ABSENT),
+    "new-line": ("Heart is not large\nPneumothorax", PRESENT),
+    "wrapped": ("There is no focal\nor large pneumothorax.", ABSENT),
+    "abbreviation": ("No finding per Dr. Smith or pneumothorax.", ABSENT),
+    "abbreviation-in-a-word": ("No mass in the chest. Pneumothorax.", PRESENT),
+    "decimals": ("No 1.5 cm pneumothorax.", ABSENT),
+    "blank-line": ("No mass\n \t\r\npneumothorax", PRESENT),
+    "listed": ("No mass\r\n 2) pneumothorax", PRESENT),
+}
+
+
+@pytest.mark.parametrize(("text", "status"), WRAPPED.values(), ids=WRAPPED)
+def test_where_a_sentence_ends(text, status):
+    assert label(READERS["cold", "multiple_choice"], text)["Pneumothorax"] == status
+
+
+# --- what is remembered
+
+
+@pytest.fixture(scope="module")
+def forgetful():
+    """Readers that remember no sentence."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "REMEMBERED", 0)
+        return {key: Reader(key[1], FOLDERS[key[0]], LABELS, "findings_and_impression") for key in READERS}
+
+
+@given(TEXTS | JUNK, EITHER)
+@settings(max_examples=200)
+def test_what_is_remembered_changes_nothing(forgetful, text, which):
+    again = f"{text}\n\n{text}"
+    assert READERS[which].read_text(again) == READERS[which].read_text(again) == forgetful[which].read_text(again)
+
+
+def test_memory_stays_within_bounds(monkeypatch):
+    monkeypatch.setattr(reading, "REMEMBERED", 50)
+    reader = Reader("multiple_choice", FOLDERS["cold"], LABELS, "findings_and_impression")
+    reader.read_text(" ".join(f"Effusion of {n} cm." for n in range(200)))
+    assert reader._remembered.cache_info().currsize == 50
+    reader._remembered.cache_clear()
+    reader.read_text("effusion " * 1_000)
+    assert reader._remembered.cache_info().currsize == 0
+
+
+def test_words_remembered_stay_within_bounds(monkeypatch):
+    monkeypatch.setattr(mentions, "_REMEMBERED_WORDS", 10)
+    fits = Fits({"heart", "opaci*"})
+    assert [fits[f"heart{n}"] for n in range(25)] == [()] * 25
+    assert fits["heart"] == ("heart",)
+    assert fits["opaci" + "x" * 1_000_000] == ("opaci*",)
+    assert len(fits) <= 10
+    assert max(map(len, fits)) <= mentions.LONGEST_WORD
+
+
+def test_nothing_of_a_megabyte_is_kept():
+    reader = READERS["cold", "multiple_choice"]
+    reader.read_text("effusion")
+    tracemalloc.start()
+    try:
+        for text in ("x" * 1_000_000, "heart " * 50_000, "(" * 300_000):
+            reader.read_text(text)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000
+
+
+def test_a_reader_goes_to_another_process():
+    for reader in READERS.values():
+        copy = pickle.loads(pickle.dumps(reader))  # noqa: S301
+        assert copy.read_text("Small left effusion.") == reader.read_text("Small left effusion.")
+
+
+def test_a_report_without_sections():
+    reader = READERS["cold", "multiple_choice"]
+    text = "Heart is normal. No large effusion."
+    assert reader.read_text(text) == (
+        [
+            Span("Cardiomegaly", ABSENT, "text", 0, 15, None, None),
+            Span("Pleural Effusion", ABSENT, "text", 26, 34, "no", None),
+        ],
+        None,
+    )
+    assert reader.read_text("") == reader.read_text(" \n") == ([], "no text")
+
+
+# --- work
+
+HOSTILE = [
+    "heart ", "heart heart heart enlarged ", "heart enlarged ", "lung clear ", "effusion, ", "no ",
+    "no effusion and heart is large, ",
+    "possible ", "no evidence of ", "cannot exclude ", "( ", "(no ", ") ", "(", "is ", "and ", "and is, ", "mild ", "mild and ",
+    "calcified granuloma ", "degenerative changes of spine ", "density over lung ", "interstitial ", "large heart normal size ",
+    "and\nAnd ", "A\n", "i. ", "st. ", "e.g. ", "\n_", "_", ".", "-\n", "1", "1.", "1.1 ", "a'", "'", "x", " ", "\t",
+    "\r\n", "\n1. ", ";", "İ", "\U0001f600", "\u0301", "\x00",
+]  # fmt: skip
+
+
+def count_steps(function, *args) -> int:
+    """Instructions that Python executes: the same on any machine however busy."""
+    steps = 0
+
+    def trace(frame, event, _):
+        nonlocal steps
+        frame.f_trace_opcodes = True
+        steps += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        function(*args)
+    finally:
+        sys.settrace(before)
+    return steps
+
+
+def repeat(unit: str, length: int) -> str:
+    return (unit * (length // len(unit) + 1))[:length]
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("unit", HOSTILE, ids=ascii)
+def test_steps_grow_with_the_length_of_a_sentence(unit, task, forgetful):
+    reader = forgetful["tuned", task]
+    reader.read_text(repeat(unit, 100))  # words are remembered from now on
+    small, large = (count_steps(reader.read_text, repeat(unit, n)) for n in (500, 2_000))
+    assert mentions.LONGEST_SENTENCE > 4_000
+    assert large <= 5 * small + 1_000
+
+
+def test_resolving_grows_with_the_number_of_mentions():
+    def chain(n: int) -> list[Mention]:
+        """Each shares a word with the next and no one holds another."""
+        return [Mention(lexicon.Phrase(("a", "b"), "L", PRESENT, None), (i, i + 1)) for i in range(n)]
+
+    assert [m.at[0] for m in resolve(chain(5))] == [0, 2, 4]
+    small, large = (count_steps(resolve, chain(n)) for n in (300, 1_200))
+    assert large <= 5 * small
+
+
+@pytest.mark.parametrize("unit", HOSTILE, ids=ascii)
+def test_time_to_find_sentences_grows_with_the_text(unit):
+    def best(length: int) -> float:
+        text, times = repeat(unit, length), []
+        for _ in range(3):
+            begin = time.process_time()
+            for start, end in sentences(text, 0, length):
+                assert 0 < end - start <= mentions.LONGEST_SENTENCE
+            times.append(time.process_time() - begin)
+        return min(times)
+
+    assert best(200_000) <= 10 * best(50_000) + 0.1  # 16 times if quadratic, and then seconds
+
+
+@pytest.mark.parametrize("unit", ["x", "no ", "(", "effusion. ", "heart heart heart enlarged "])
+def test_a_megabyte_ends(unit):
+    spans, reason = READERS["cold", "open_ended"].read_text(repeat(unit, 1_000_000))
+    assert reason is None
+    assert max((span.end - span.start for span in spans), default=0) <= mentions.LONGEST_SENTENCE
+
+
+@given(TEXTS, st.integers(2, 60))
+def test_a_cut_sentence_loses_no_word(text, longest):
+    with pytest.MonkeyPatch.context() as patch:
+        whole = [word for start, end in sentences(text, 0, len(text)) for word in find_words(text[start:end])]
+        patch.setattr(mentions, "LONGEST_SENTENCE", longest + max(map(len, text.split()), default=0))
+        pieces = [text[start:end] for start, end in sentences(text, 0, len(text))]
+    assert [word for piece in pieces for word in find_words(piece)] == whole
+    assert all(len(find_places(piece)) == len(find_words(piece)) for piece in pieces)
