@@ -13,8 +13,10 @@ params.yaml's score.uncertain says; the other way stands beside it. Intervals ar
 the same; macro F1 is over the labels with score.macro_min_positives or more in all of the gold.
 
 Every labeler is a process of its own on one core, and the labelers take turns; speed is reports per second of processor time
-in the loop over the reports, the best of the turns. The peers get environments of their own under .store/peers (they ask for
-different spaCys), made on the first run; one that cannot be made is named as missing.
+in one loop over the reports (none is seen twice by a process; ours remembers sentences, and reports repeat theirs), the best
+of the turns. "medspaCy" splits sentences by spaCy's sentencizer, "medspaCy, PyRuSH" as medspacy.load() does, ten times slower.
+The peers get environments of their own under .store/peers (they ask for different spaCys), made on the first run; one that
+cannot be made is named as missing. What else was chosen for them is what served them best on train: docs/log.md.
 """
 
 import math
