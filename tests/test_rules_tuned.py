@@ -239,6 +239,7 @@ raises-possibility           | This raises the possibility of a mass. | ?les
 possibility-of               | There is a possibility of pneumonia. | ?pne
 borderline-heart             | Borderline cardiomegaly. | ?car
 heart-borderline             | The heart is borderline in size. | ?car
+borderline-enlargement       | There is borderline enlargement of the heart. | ?car
 prominent-heart              | Prominent cardiac silhouette. | ?car
 blunted-angle                | Blunting of the left costophrenic angle. | ?eff
 prominent-vessels            | Prominent pulmonary vasculature. | ?ede
@@ -255,6 +256,7 @@ cannot-be-excluded           | Pneumonia cannot be excluded. | ?pne
 cannot-be-ruled-out          | A small pneumothorax cannot be ruled out. | ?ptx
 not-excluded                 | An underlying mass is not excluded. | ?les
 not-entirely-excluded        | Edema is not entirely excluded. | ?ede
+bare-not-excluded            | Blunted left costophrenic angle, small effusion not excluded. | ?eff
 is-possible                  | A small effusion is possible. | ?eff
 is-also-possible             | Pneumonia is also possible. | ?pne
 is-suspected                 | Fracture is suspected. | ?fra
@@ -293,6 +295,7 @@ rule-out                     | Rule out pneumothorax. |
 r-slash-o                    | R/O pneumonia. |
 to-exclude                   | CT is advised to exclude a mass. |
 to-ensure-resolution         | Repeat film to ensure resolution of pneumonia. | +pne
+follow-to-resolution         | Recommend follow up to resolution of pneumonia. | +pne
 and-exclude                  | Follow up in 6 weeks to ensure clearing and exclude an underlying mass. |
 question-order               | Is there a pneumothorax? |
 at-risk                      | The patient is at risk for aspiration pneumonia. |
@@ -372,6 +375,7 @@ nonenlarged                  | Nonenlarged cardiac silhouette. | -car
 non-enlarged                 | Non-enlarged heart. | -car
 normal-or-enlarged           | Heart size is normal to mildly enlarged. | +car
 no-enlarged-heart            | No enlarged heart. | -car
+size-not-increased           | Heart size is not increased. | -car
 lungs-clear                  | The lungs are clear. | -opa -con
 angles-sharp                 | The costophrenic angles are sharp. | -eff
 spaces-clear                 | The pleural spaces are clear. | -eff
