@@ -140,13 +140,14 @@ def label(
     shape = Form(form, output.suffix.lower(), task, teacher, names, quotes)
     labeller = Labeller(reader, shape)
     columns = Columns(id_column, text_column, findings_column, impression_column)
-    pile = Pile(source, columns, input_format, encoding)
     made_of = _fingerprint(source, [*columns, input_format, encoding, *shape, sections], files)
-    unfinished = Unfinished(output, made_of, labeller.header, resume=resume, overwrite=overwrite)
     try:
-        labelling.run(labeller, unfinished.left(pile.batches()), pile.total, unfinished, jobs or labelling.cores())
+        with (
+            Pile(source, columns, input_format, encoding) as pile,
+            Unfinished(output, made_of, labeller.header, resume=resume, overwrite=overwrite) as unfinished,
+        ):
+            labelling.run(labeller, unfinished.left(pile.batches()), pile.total, unfinished, jobs or labelling.cores())
     except KeyboardInterrupt:
-        unfinished.close()
         print("interrupted; the same command with --resume goes on", file=sys.stderr)
         raise typer.Exit(130) from None
     unfinished.finish(labeller.convert)
@@ -190,7 +191,8 @@ def show(
         raise InputError(f"{paths.REPORTS} is missing: name a file by --input, or make it by `dvc repro extract`")
     reader, *_ = _reader(task, lexicon, label_set, sections)
     columns = Columns(id_column, text_column, findings_column, impression_column)
-    report = Pile(source or str(paths.REPORTS), columns, input_format, encoding).find(report_id)
+    with Pile(source or str(paths.REPORTS), columns, input_format, encoding) as pile:
+        report = pile.find(report_id)
     spans, reason = labelling.read(reader, report)
     if reason:
         raise InputError(f"report {report_id} has {reason}; other --sections?")

@@ -4,10 +4,11 @@ Every row becomes a report or a reject with its reason; none is dropped. Only so
 of 8 bytes for each id (about 70 MB for a million), by which an id that comes twice is found.
 """
 
+import contextlib
 import difflib
 import hashlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from raddistill.errors import InputError
 from raddistill.sources import headers, readers
@@ -30,7 +31,7 @@ class Columns(NamedTuple):
 
 
 class Pile:
-    """Reports in a file, a folder, or standard input ("-")."""
+    """Reports in a file, a folder, or standard input ("-"); open until the end of its `with`."""
 
     def __init__(self, source: str, columns: Columns, form: str | None = None, encoding: str = "utf-8") -> None:
         """
@@ -39,8 +40,17 @@ class Pile:
         """
         self._file: Rows = readers.open_rows(source, form, encoding)
         self.name = "standard input" if source == readers.STDIN else source
-        self._id, self._of = choose(self.name, self._file.columns, columns)
         self.total = self._file.total
+        with contextlib.ExitStack() as on_error:
+            on_error.callback(self._file.close)
+            self._id, self._of = choose(self.name, self._file.columns, columns)
+            on_error.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
 
     def batches(self) -> Iterator[Batch]:
         """All rows in their order, once."""

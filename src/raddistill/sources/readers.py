@@ -5,6 +5,7 @@ Text is decoded with `surrogateescape`, so that bytes of another encoding spoil 
 """
 
 import codecs
+import contextlib
 import csv
 import gzip
 import io
@@ -47,6 +48,8 @@ class Rows(Protocol):
 
     def done(self) -> int: ...
 
+    def close(self) -> None: ...
+
 
 def open_rows(source: str, form: str | None, encoding: str) -> Rows:
     """Opens a file, a folder, or "-". `form` is one of FORMATS' values or `folder`; None: by the name, or by the first character.
@@ -68,13 +71,21 @@ def open_rows(source: str, form: str | None, encoding: str) -> Rows:
         return Folder(path, encoding)
     if form == "parquet":
         return Parquet(source)
-    try:
+    with contextlib.ExitStack() as on_error:
         binary = Binary(source)
-        if form == "jsonl" or (form is None and binary.begins_with_brace()):
-            return JsonLines(source, binary, encoding)
-        return Delimited(source, binary, encoding, "\t" if form == "tsv" else ",")
-    except BROKEN_GZIP:
-        raise InputError(f"{source} is damaged, or not compressed by gzip") from None
+        on_error.callback(binary.close)
+        try:
+            rows = _lines(source, form, binary, encoding)
+        except BROKEN_GZIP:
+            raise InputError(f"{source} is damaged, or not compressed by gzip") from None
+        on_error.pop_all()
+    return rows
+
+
+def _lines(source: str, form: str | None, binary: "Binary", encoding: str) -> Rows:
+    if form == "jsonl" or (form is None and binary.begins_with_brace()):
+        return JsonLines(source, binary, encoding)
+    return Delimited(source, binary, encoding, "\t" if form == "tsv" else ",")
 
 
 def _form_of(source: str, path: Path) -> str | None:
@@ -98,7 +109,7 @@ class Binary:
             self.total = None
             self.stream: Any = self._raw if hasattr(self._raw, "peek") else io.BufferedReader(self._raw)
             return
-        self._raw = Path(source).open("rb")  # noqa: SIM115 (closed with the process: read to the end by generators)
+        self._raw = Path(source).open("rb")  # noqa: SIM115 (see `close`)
         size = os.fstat(self._raw.fileno()).st_size
         self.total = size or None
         self.stream = gzip.GzipFile(fileobj=self._raw) if source.lower().endswith(".gz") else self._raw
@@ -120,6 +131,11 @@ class Binary:
     def done(self) -> int:
         return self._raw.tell() if self.total else 0
 
+    def close(self) -> None:
+        if self._raw is not sys.stdin.buffer:
+            self.stream.close()
+            self._raw.close()
+
 
 class _Lines:
     """What CSV and JSON lines share."""
@@ -140,6 +156,9 @@ class _Lines:
 
     def done(self) -> int:
         return self._binary.done()
+
+    def close(self) -> None:
+        self._binary.close()
 
 
 class Delimited(_Lines):
@@ -237,6 +256,9 @@ class Parquet:
     def done(self) -> int:
         return self._done
 
+    def close(self) -> None:
+        self._file.close()
+
 
 def _values(column: Any) -> list[Any]:
     """The cells; text through bytes, so that wrong ones spoil their own row only."""
@@ -278,6 +300,9 @@ class Folder:
 
     def done(self) -> int:
         return self._done
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def _text_files(folder: Path) -> Iterator[Path]:

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from raddistill.errors import InputError
 from raddistill.tables.piles import Batch, Reject
@@ -23,7 +23,7 @@ HEADER = b"row,report_id,reason\n"
 
 
 class Unfinished:
-    """The files of one output. Call `add` for each batch, then `finish`; `close` keeps what there is for another run."""
+    """The files of one output. Within its `with`, `add` for each batch; then `finish`. What is left early can be resumed."""
 
     def __init__(self, output: Path, shape: str, header: bytes, *, resume: bool, overwrite: bool) -> None:
         """`shape` is a hash of everything that shapes the output but the rows themselves; `header` its first bytes.
@@ -83,14 +83,18 @@ class Unfinished:
         reasons = "; ".join(f"{reason}: {n:,}" for reason, n in sorted(self.rejected.items()))
         return f"{done}\n{aside:,} put aside in {self.quarantine} ({reasons})" if aside else done
 
-    def close(self) -> None:
-        """Leaves it as it was last saved: whoever was interrupted may be in the middle of `add`."""
-        self._close()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Closes the files; as last saved if it was left by an error, which may have come in the middle of `add`."""
+        if error[0] is None:
+            self._save(finished=True)
+        for file in self._files:
+            file.close()
 
     def finish(self, convert: Callable[[Path, Path], None] | None = None) -> None:
         """Makes OUTPUT appear; `convert(partial, target)` where it is of another form than what was written."""
-        self._save(finished=True)
-        self._close()
         if not self.rejected:
             self.quarantine.unlink()
         if convert is None:
@@ -158,10 +162,6 @@ class Unfinished:
         }  # fmt: skip
         _write(self._state, json.dumps(state))
         self._saved = time.monotonic()
-
-    def _close(self) -> None:
-        for file in self._files:
-            file.close()
 
 
 def with_suffix(path: Path, more: str) -> Path:

@@ -20,7 +20,7 @@ from rich.console import Console
 from raddistill.errors import RaddistillError
 from raddistill.tables.piles import Batch, Reject, Report
 from raddistill.tables.unfinished import Unfinished
-from raddistill.teachers.rules.reading import Reader, Span
+from raddistill.teachers.rules.reading import SECTIONS, Reader, Span
 from raddistill.teachers.rules.sheets import Labelled, Sheet, choose, to_parquet
 
 SMALL = 4  # batches; a pile that ends within them is not worth a second process
@@ -48,6 +48,7 @@ class Labeller:
             InputError: a form that does not go with the suffix or task.
         """
         self._reader, self._form = reader, form
+        self._read = read if form.form == "jsonl" else _read  # the others have no place for offsets
         self._sheet: Sheet = choose(*form)
 
     @property
@@ -68,7 +69,7 @@ class Labeller:
         labelled: list[Labelled] = []
         rejects: list[Reject] = []
         for report in reports:
-            spans, reason = read(self._reader, report)
+            spans, reason = self._read(self._reader, report)
             if reason:
                 rejects.append(Reject(report.row, report.report_id, reason))
             else:
@@ -78,26 +79,32 @@ class Labeller:
 
 def read(reader: Reader, report: Report) -> tuple[list[Span], str | None]:
     """As `Reader.read`; offsets count in the cell or file that the words come from."""
+    spans, reason = _read(reader, report)
+    return [_moved(span, report.sections) for span in spans], reason
+
+
+def _read(reader: Reader, report: Report) -> tuple[list[Span], str | None]:
+    """Offsets count in what was read, see `_moved`."""
     if "text" in report.sections:
-        ((start, words),) = report.sections["text"]
-        spans, reason = reader.read_text(words)
-        return [span._replace(start=span.start + start, end=span.end + start) for span in spans], reason
-    joined = {section: BETWEEN.join(words for _, words in pieces) for section, pieces in report.sections.items()}
-    findings, impression = joined.get("findings"), joined.get("impression")
-    text = f"{findings or ''}{BETWEEN}{impression or ''}"
-    spans, reason = reader.read({"findings": findings, "impression": impression, "text": text})
-    begins = {"findings": 0, "impression": len(findings or "") + len(BETWEEN)}
-    return [_moved(span, span.start - begins[span.section], report.sections[span.section]) for span in spans], reason
+        return reader.read_text(report.sections["text"][0][1])
+    findings, impression = (_joined(report.sections, section) for section in SECTIONS)
+    return reader.read({"findings": findings, "impression": impression, "text": f"{findings or ''}{BETWEEN}{impression or ''}"})
 
 
-def _moved(span: Span, at: int, pieces: list[tuple[int, str]]) -> Span:
-    """The span, `at` code points behind the beginning of the joined pieces, where it stands in their cell."""
-    n = 0
-    while n + 1 < len(pieces) and at >= len(pieces[n][1]):
-        at -= len(pieces[n][1]) + len(BETWEEN)
-        n += 1
-    start = pieces[n][0] + at
-    return span._replace(start=start, end=start + span.end - span.start)
+def _joined(sections: dict[str, list[tuple[int, str]]], section: str) -> str | None:
+    return BETWEEN.join(words for _, words in sections[section]) if section in sections else None
+
+
+def _moved(span: Span, sections: dict[str, list[tuple[int, str]]]) -> Span:
+    """A span of what `_read` gave to the reader, where it stands in its cell."""
+    at = span.start
+    if span.section == "impression":
+        at -= len(_joined(sections, "findings") or "") + len(BETWEEN)
+    for start, words in sections[span.section]:
+        if at < len(words):
+            return span._replace(start=start + at, end=start + at + span.end - span.start)
+        at -= len(words) + len(BETWEEN)
+    raise AssertionError("a span beyond the section that it names")
 
 
 class Done(NamedTuple):

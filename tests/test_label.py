@@ -1,0 +1,497 @@
+"""`raddistill label` and `raddistill show`: the same labels from every form of input, nothing lost, nothing leaked."""
+
+import csv
+import io
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from pipeline_truth import ROOT, SRC
+from typer.testing import CliRunner
+
+from raddistill import cli
+from raddistill.errors import InputError
+from raddistill.labelsets import load_labels
+from raddistill.sources import piles
+from raddistill.sources.sections import compose
+from raddistill.statuses import to_chexpert
+from raddistill.tables import base as tables
+from raddistill.tables.labels import Labels
+from raddistill.teachers.rules.labeler import RulesTeacher
+
+LABELS = [label.name for label in load_labels(ROOT / "lexicon/label_sets/chest_13.yaml")]
+SENTENCES = [
+    "The heart is enlarged.", "No pleural effusion or pneumothorax.", "Possible pneumonia at the left base.",
+    "A right chest port is seen.", "Small left pleural effusion.", "The lungs are clear.", "No focal consolidation.",
+    "Bibasilar atelectasis, größer als zuvor.", "Heart size is normal.", "Old rib fracture.",
+]  # fmt: skip
+SECRET = "zanzibar"  # noqa: S105  stands for report text: never in errors, nor on stderr, nor in a table
+
+
+def reports(number: int) -> pl.DataFrame:
+    """So many, of which some lack a section."""
+    draw = random.Random(5)
+    rows = []
+    for n in range(number):
+        findings = None if n % 7 == 3 else " ".join([f"{SECRET} film {n}.", *draw.sample(SENTENCES, 3)])
+        impression = None if n % 5 == 2 and findings else draw.choice(SENTENCES)
+        rows.append({"report_id": f"r{n}", "findings": findings, "impression": impression, "text": compose(findings, impression)})
+    return pl.DataFrame(rows)
+
+
+def label(*words: str | Path, code: int = 0) -> str:
+    """What the command says on stderr; with the frozen lexicon, so that another one may change."""
+    done = CliRunner().invoke(cli.app, ["label", "--lexicon", "cold", *map(str, words)], catch_exceptions=False)
+    assert done.exit_code == code, done.output
+    assert done.stdout == ""
+    assert SECRET not in done.output
+    return done.stderr
+
+
+def refused(match: str, *words: str | Path) -> None:
+    with pytest.raises(InputError, match=match) as told:
+        label(*words)
+    assert SECRET not in str(told.value)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def pile(here: Path) -> Path:
+    reports(40).select("report_id", "findings", "impression").write_csv("reports.csv")
+    return Path("reports.csv")
+
+
+def folder_of(frame: pl.DataFrame) -> None:
+    for row in frame.iter_rows(named=True):
+        Path("folder").mkdir(exist_ok=True)
+        Path(f"folder/{row['report_id']}.txt").write_text(row["text"], encoding="utf-8")
+
+
+BOTH = ["report_id", "findings", "impression"]
+FORMS: dict[str, Callable[[pl.DataFrame], Any]] = {
+    "r.csv": lambda frame: frame.select(BOTH).write_csv("r.csv"),
+    "r.tsv": lambda frame: frame.select(BOTH).write_csv("r.tsv", separator="\t"),
+    "r.jsonl": lambda frame: frame.select(BOTH).write_ndjson("r.jsonl"),
+    "r.parquet": lambda frame: frame.select(BOTH).write_parquet("r.parquet"),
+    "text.csv": lambda frame: frame.select("report_id", "text").write_csv("text.csv"),
+    "folder": folder_of,
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_input_gives_the_labels_of_the_pipeline(name: str, here: Path) -> None:
+    frame = reports(40)
+    FORMS[name](frame)
+    told = label(name, "-o", "long.csv", "--format", "long")
+    assert told == "40 of 40 reports labelled: long.csv\n"
+    expected = RulesTeacher("multiple_choice", str(ROOT / "lexicon/cold"), "findings_and_impression").label(
+        frame, load_labels(ROOT / "lexicon/label_sets/chest_13.yaml")
+    )
+    written = tables.check(
+        Labels, pl.read_csv("long.csv", schema_overrides={"code": pl.String, "probability": pl.Float64}), "long.csv"
+    )
+    keys = Labels.primary_key()
+    assert written.sort(keys).equals(tables.check(Labels, expected.labels, "expected").sort(keys))
+    label(name, "-o", "e.jsonl", "--format", "jsonl", "--quotes")
+    cells = {row["report_id"]: row for row in frame.iter_rows(named=True)}
+    column = "text" if name in ("text.csv", "folder") else None
+    quoted = 0
+    for line in Path("e.jsonl").read_text(encoding="utf-8").splitlines():
+        told_of = json.loads(line)
+        for each in told_of["evidence"]:
+            cell = cells[told_of["report_id"]][column or each["section"]]
+            assert cell[each["start"] : each["end"]] == each["quote"]
+            quoted += 1
+    assert quoted == expected.evidence.height > 100
+
+
+def test_wide_has_chexperts_codes_and_no_finding(pile: Path) -> None:
+    Path("r.csv").write_text(
+        "report_id,text\n"
+        "ill,Small effusion. No pneumothorax. Possible pneumonia.\n"
+        "well,No effusion or pneumothorax.\n"
+        "device,A right chest port is seen. No effusion.\n"
+        "doubt,Possible pneumonia.\n"
+        "silent,Film.\n",
+        encoding="utf-8",
+    )
+    label("r.csv", "-o", "wide.csv")
+    rows = list(csv.DictReader(io.StringIO(Path("wide.csv").read_text(encoding="utf-8"))))
+    assert list(rows[0]) == ["report_id", *LABELS, "No Finding"]
+    said = {row.pop("report_id"): {label: cell for label, cell in row.items() if cell} for row in rows}
+    assert said == {
+        "ill": {"Pleural Effusion": "1", "Pneumothorax": "0", "Pneumonia": "-1"},
+        "well": {"Pleural Effusion": "0", "Pneumothorax": "0", "No Finding": "1"},
+        "device": {"Support Devices": "1", "Pleural Effusion": "0", "No Finding": "1"},
+        "doubt": {"Pneumonia": "-1"},
+        "silent": {"No Finding": "1"},
+    }
+    codes = {str(int(code)) for code in map(to_chexpert, ("present", "absent", "uncertain")) if code is not None}
+    assert codes == {"1", "0", "-1"}
+
+
+def test_tables_say_the_same_in_csv_tsv_and_parquet(pile: Path) -> None:
+    for form in ("wide", "long"):
+        for suffix in (".csv", ".tsv", ".parquet"):
+            label(pile, "-o", f"{form}{suffix}", "--format", form)
+        as_csv, as_parquet = pl.read_csv(f"{form}.csv", infer_schema=False), pl.read_parquet(f"{form}.parquet")
+        assert pl.read_csv(f"{form}.tsv", separator="\t", infer_schema=False).equals(as_csv)
+        assert as_parquet.cast(pl.String).equals(as_csv)
+    assert set(pl.read_parquet("wide.parquet").schema.values()) == {pl.String, pl.Int8}
+    assert tables.read(Labels, Path("long.parquet")).height == 40 * len(LABELS)
+    assert sorted(file.suffix for file in Path().iterdir()) == [".csv"] * 3 + [".parquet"] * 2 + [".tsv"] * 2
+
+
+def test_no_text_is_written_unless_quotes_are_asked_for(pile: Path) -> None:
+    Path("r.csv").write_text(f"report_id,text\na,Small {SECRET} effusion. Port {SECRET} seen.\n", encoding="utf-8")
+    for name in ("a.csv", "a.jsonl"):
+        label("r.csv", "-o", name, *(["--format", "jsonl"] if name == "a.jsonl" else []))
+        assert SECRET not in Path(name).read_text(encoding="utf-8")
+        assert "quote" not in Path(name).read_text(encoding="utf-8")
+
+
+def test_phrases_have_codes_and_lines_for_reports_without_any(pile: Path) -> None:
+    Path("r.csv").write_text("report_id,text\na,Small left pleural effusion.\nb,Normal.\n", encoding="utf-8")
+    label("r.csv", "-o", "p.jsonl", "--format", "jsonl", "--task", "open_ended")
+    first, second = map(json.loads, Path("p.jsonl").read_text(encoding="utf-8").splitlines())
+    assert first["labels"] == [{"label": "small left pleural effusion", "status": "present", "code": "J90"}]
+    assert second == {"report_id": "b", "labels": [], "evidence": []}
+    label("r.csv", "-o", "p.csv", "--format", "long", "--task", "open_ended")
+    assert Path("p.csv").read_text(encoding="utf-8").splitlines()[1:] == [
+        "a,open_ended,rules:cold,small left pleural effusion,present,,J90"
+    ]
+    refused("open_ended has no wide form", "r.csv", "-o", "wide.csv", "--task", "open_ended")
+
+
+@pytest.mark.parametrize(
+    ("sections", "present"),
+    [
+        ("findings_and_impression", {"a": "Edema Pleural Effusion", "b": "Pleural Effusion", "c": "Edema", "d": "Edema"}),
+        ("impression_else_findings", {"a": "Edema", "b": "Pleural Effusion", "c": "Edema", "d": "Edema"}),
+        ("findings", {"a": "Pleural Effusion", "b": "Pleural Effusion", "d": "Edema"}),
+        ("impression", {"a": "Edema", "c": "Edema", "d": "Edema"}),
+    ],
+)
+def test_sections_that_are_read(sections: str, present: dict[str, str], here: Path) -> None:
+    """Of a report without sections (d) all is read; who lacks what is read is put aside."""
+    texts = ["FINDINGS: Effusion. IMPRESSION: Edema.", "FINDINGS: Effusion.", "IMPRESSION: Edema.", "Edema."]
+    pl.DataFrame({"report_id": list("abcd"), "text": texts}).write_csv("r.csv")
+    label("r.csv", "-o", "o.csv", "--sections", sections)
+    rows = list(csv.DictReader(io.StringIO(Path("o.csv").read_text(encoding="utf-8"))))
+    assert {row["report_id"]: " ".join(name for name in LABELS if row[name] == "1") for row in rows} == present
+    aside = Path("o.csv.quarantine.csv")
+    assert (aside.read_text(encoding="utf-8").count("\n") - 1 if aside.exists() else 0) == 4 - len(present)
+
+
+def test_what_is_put_aside_is_counted_and_strict_makes_it_an_error(here: Path) -> None:
+    frame = reports(30).select("report_id", "text")
+    bad = pl.DataFrame({"report_id": ["r1", "", "x", "y"], "text": [SECRET, SECRET, "", f"FINDINGS: {SECRET}"]})
+    pl.concat([frame, bad]).write_csv("r.csv")
+    told = label("r.csv", "-o", "o.csv", "--sections", "impression", "--strict", code=1)
+    written = Path("o.csv").read_text(encoding="utf-8").count("\n") - 1
+    aside = Path("o.csv.quarantine.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(aside)))
+    assert written + len(rows) == 34
+    assert [int(row["row"]) for row in rows] == sorted(int(row["row"]) for row in rows)
+    assert [row["reason"] for row in rows[-4:]] == [
+        "report_id stands in an earlier row, too", "blank report_id", "no text", "no impression",
+    ]  # fmt: skip
+    assert SECRET not in aside
+    assert f"{written} of 34 reports labelled: o.csv\n{len(rows)} put aside in o.csv.quarantine.csv (" in told
+    assert "blank report_id: 1; no impression: 6; no text: 1" in told
+    label("r.csv", "-o", "o.csv", "--overwrite")
+
+
+def test_bytes_do_not_depend_on_the_number_of_processes(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(piles, "BATCH_ROWS", 20)
+    pl.concat([reports(300), reports(10)]).write_ndjson("r.jsonl")
+    for jobs in (1, 2):
+        label("r.jsonl", "-o", f"{jobs}.jsonl", "--format", "jsonl", "--jobs", str(jobs))
+    assert Path("1.jsonl").read_bytes() == Path("2.jsonl").read_bytes()
+    assert Path("1.jsonl.quarantine.csv").read_bytes() == Path("2.jsonl.quarantine.csv").read_bytes()
+
+
+def test_settings_that_do_not_go_together(pile: Path) -> None:
+    refused(
+        r"wide is written to \.csv, \.tsv, \.parquet, not to '\.jsonl'; for JSON lines say --format jsonl", pile, "-o", "o.jsonl"
+    )
+    refused(r"jsonl is written to \.jsonl, \.ndjson, not to '\.csv'", pile, "-o", "o.csv", "--format", "jsonl")
+    refused(r"not to 'no suffix'", pile, "-o", "o")
+    refused(r"--quotes writes the words", pile, "-o", "o.csv", "--quotes")
+    refused(r"no lexicon 'warm': neither a path nor one of cold", pile, "-o", "o.csv", "--lexicon", "warm")
+    refused(r"no label set 'spine': neither a path nor one of chest_13", pile, "-o", "o.csv", "--label-set", "spine")
+    refused(r"the folder nowhere does not exist", pile, "-o", "nowhere/o.csv")
+    refused(r"is the input itself", pile, "-o", pile, "--overwrite")
+    refused(r"must name a file: ", pile, "-o", "-")
+    refused(r"no column 'report'; did you mean 'report_id'", pile, "-o", "o.csv", "--id-column", "report")
+    refused(r"no column 'note'", pile, "-o", "o.csv", "--text-column", "note")
+    assert [str(file) for file in Path().iterdir()] == ["reports.csv"]
+    assert "wide" in label(pile, "-o", "o.csv", "--format", "narrow", code=2)
+    label(pile, "-o", "o.csv")
+    refused(r"o\.csv is there already; --overwrite replaces it", pile, "-o", "o.csv")
+
+
+def test_a_label_set_and_a_lexicon_of_ones_own(pile: Path) -> None:
+    shutil.copytree(ROOT / "lexicon/cold", "spine")
+    Path("spine/multiple_choice/stenosis.txt").write_text("[mention]\nstenosis\n", encoding="utf-8")
+    Path("spine.yaml").write_text("- name: Stenosis\n  description: narrow canal\n", encoding="utf-8")
+    Path("r.csv").write_text("report_id,text\na,No stenosis.\n", encoding="utf-8")
+    label("r.csv", "-o", "o.csv", "--lexicon", "spine", "--label-set", "spine.yaml")
+    assert Path("o.csv").read_text(encoding="utf-8") == "report_id,Stenosis,No Finding\na,0,1\n"
+    Path("spine/multiple_choice/stenosis.txt").write_text("[mention]\n..\n", encoding="utf-8")
+    refused(r"stenosis\.txt, line 2: ", "r.csv", "-o", "p.csv", "--lexicon", "spine", "--label-set", "spine.yaml")
+
+
+# Real processes from here on: batches of 20 rows, each of them a point to which a killed run returns.
+COMMAND = """
+import sys
+from raddistill.sources import piles
+from raddistill.tables import unfinished
+piles.BATCH_ROWS, unfinished.SECONDS = 20, 0.0
+from raddistill import cli
+if __name__ == "__main__":
+    cli.main()
+"""
+
+
+def started(*words: str | Path, **options: Any) -> "subprocess.Popen[bytes]":
+    Path("command.py").write_text(COMMAND, encoding="utf-8")
+    command = [sys.executable, "command.py", "label", "--lexicon", "cold", *map(str, words)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, **options)
+
+
+def killed(process: "subprocess.Popen[bytes]", state: Path, rows: int, how: signal.Signals = signal.SIGKILL) -> bytes:
+    """Lets it get so many rows further than it was, ends it, and waits until its own processes have ended, too."""
+    before, until = rows_of(state), time.monotonic() + 20
+    while rows_of(state) < before + rows and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.002)
+    family = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    children = [int(pid) for pid in family.read_text(encoding="ascii").split()] if family.exists() else []
+    process.send_signal(how)
+    _, stderr = process.communicate(timeout=20)
+    while any(Path(f"/proc/{pid}").exists() for pid in children):
+        assert time.monotonic() < until, "a process outlived its parent"
+        time.sleep(0.01)
+    return stderr
+
+
+def rows_of(state: Path) -> int:
+    return json.loads(state.read_text(encoding="utf-8"))["rows"] if state.exists() else 0
+
+
+@pytest.mark.parametrize(("name", "jobs"), [("o.csv", 2), ("o.parquet", 1)])
+def test_a_killed_run_goes_on_where_it_was(name: str, jobs: int, here: Path) -> None:
+    frame = reports(2500).select(BOTH)
+    pl.concat([frame, frame[:30]]).write_csv("r.csv")
+    label("r.csv", "-o", f"whole_{name}", "--sections", "impression", "--jobs", "1")
+    arguments = ("r.csv", "-o", name, "--sections", "impression", "--jobs", str(jobs))
+    state = Path(f"{name}.partial.json")
+    draw = random.Random()
+    for n in range(3):
+        process = started(*arguments, *(["--resume"] if n else []))
+        killed(process, state, draw.randint(1, 600) if n else 1)
+        assert not Path(name).exists()
+    assert 0 < rows_of(state) < 2530
+    refused(r"partial is there: .*--resume goes on with it, --overwrite begins anew", *arguments)
+    refused(r"another input, with other settings", *arguments[:-2], "--resume", "--format", "long")
+    with Path(f"{name}.partial").open("ab") as file:
+        file.write(b"half a li")  # written, but not yet counted
+    process = started(*arguments, "--resume")
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    assert Path(name).read_bytes() == Path(f"whole_{name}").read_bytes()
+    assert Path(f"{name}.quarantine.csv").read_bytes() == Path(f"whole_{name}.quarantine.csv").read_bytes()
+    assert not state.exists()
+    assert SECRET.encode() not in stderr
+
+
+def test_ctrl_c_is_exit_code_130_and_can_be_resumed(here: Path) -> None:
+    reports(1500).write_ndjson("r.jsonl")
+    process = started("r.jsonl", "-o", "o.csv", "--jobs", "2")
+    stderr = killed(process, Path("o.csv.partial.json"), 100, signal.SIGINT)
+    assert process.returncode == 130
+    assert stderr.decode() == "interrupted; the same command with --resume goes on\n"
+    with Path("r.jsonl").open("r+b") as file:  # the same size, other words in a row that was labelled
+        content = file.read().replace(b"film 7.", b"fill 7.")
+        file.seek(0)
+        file.write(content)
+    process = started("r.jsonl", "-o", "o.csv", "--resume")
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert re.fullmatch(rb"InputError: the input's first \S+ rows are not those that were done; .*\n", stderr)
+    process = started("r.jsonl", "-o", "o.csv", "--overwrite")
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    label("r.jsonl", "-o", "whole.csv")
+    assert Path("o.csv").read_bytes() == Path("whole.csv").read_bytes()
+
+
+def test_standard_input_is_csv_or_json_lines(pile: Path) -> None:
+    label(pile, "-o", "file.csv")
+    reports(40).select(BOTH).write_ndjson("r.jsonl")
+    for n, source in enumerate(("reports.csv", "r.jsonl")):
+        with Path(source).open("rb") as stream:
+            process = started("-", "-o", f"{n}.csv", stdin=stream)
+            _, stderr = process.communicate(timeout=60)
+        assert stderr == f"40 of 40 reports labelled: {n}.csv\n".encode()
+        assert Path(f"{n}.csv").read_bytes() == Path("file.csv").read_bytes()
+
+
+def test_errors_are_a_line_and_exit_1(pile: Path) -> None:
+    Path("bad.csv").write_text(f'report_id,text\na,No mass.\nb,"{SECRET} {SECRET}\n', encoding="utf-8")
+    process = started("bad.csv", "-o", "o.csv")
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert stderr == b"InputError: bad.csv, line 3: a quote is opened that nothing closes\n"
+
+
+MEMORY = """
+import re, sys
+from pathlib import Path
+from raddistill import cli
+try:
+    cli.main()
+finally:
+    print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+def test_memory_does_not_grow_with_the_pile(here: Path) -> None:
+    """Twenty times as many rows take less than 15 MiB more; kept, their texts alone would be 30."""
+    peaks = {}
+    for rows in (5_000, 100_000):
+        with Path("r.csv").open("w", encoding="utf-8") as file:
+            file.write("report_id,text\n")
+            file.writelines(f"r{n},{'film ' * 60}\n" for n in range(rows))
+        command = [
+            sys.executable,
+            "-c",
+            MEMORY,
+            "label",
+            "r.csv",
+            "-o",
+            "o.csv",
+            "--jobs",
+            "1",
+            "--overwrite",
+            "--lexicon",
+            "cold",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        peaks[rows] = int(done.stdout) / 1024
+    assert Path("o.csv").read_bytes().count(b"\n") == 100_001
+    assert peaks[100_000] - peaks[5_000] < 15, peaks
+
+
+def test_a_wheel_brings_its_lexicons_to_any_folder(pile: Path) -> None:
+    """A copy is built, since setuptools leaves its traces where it builds."""
+    Path("tree").mkdir()
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, "tree")
+    for folder in (SRC, ROOT / "lexicon"):
+        shutil.copytree(folder, Path("tree", folder.name), ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "-w",
+        "wheel",
+        "./tree",
+    ]
+    subprocess.run(build, check=True, capture_output=True, env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
+    (wheel,) = Path("wheel").glob("*.whl")
+    zipfile.ZipFile(wheel).extractall("installed")
+    shutil.rmtree("tree")
+    command = [sys.executable, "-m", "raddistill.cli", "label", "reports.csv", "-o", "o.csv", "--lexicon", "cold"]
+    environment = os.environ | {"PYTHONPATH": str(Path("installed").resolve())}
+    where = [sys.executable, "-c", "import raddistill; print(raddistill.__path__[0])"]
+    assert subprocess.run(where, env=environment, check=True, capture_output=True, text=True).stdout.strip() == str(
+        Path("installed/raddistill").resolve()
+    )
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    label("reports.csv", "-o", "expected.csv")
+    assert Path("o.csv").read_bytes() == Path("expected.csv").read_bytes()
+    inside = Path("installed/raddistill/lexicon")
+    shipped = {str(file.relative_to(ROOT / "lexicon")) for file in (ROOT / "lexicon/cold").rglob("*.*")}
+    assert shipped <= {str(file.relative_to(inside)) for file in inside.rglob("*.*")}
+
+
+def test_label_and_help_start_without_torch_and_polars() -> None:
+    code = "import sys; from raddistill import cli; {}; print(sorted({{'torch', 'polars', 'pyarrow'}} & set(sys.modules)))"
+    imports = (
+        "from raddistill.sources.piles import Pile; from raddistill.teachers.rules import labelling, shipped; "
+        "from raddistill.tables.unfinished import Unfinished"
+    )
+    done = subprocess.run([sys.executable, "-c", code.format(imports)], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def shown(*words: str, colour: bool = False) -> str:
+    environment = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "100"} if colour else {}
+    done = CliRunner().invoke(cli.app, ["show", "--lexicon", "cold", *words], env=environment, catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.stdout
+
+
+def test_show_marks_the_evidence_and_lists_it(here: Path) -> None:
+    text = "FINDINGS: Small effusion. No pneumothorax.\r\nIMPRESSION: Possible pneumonia. \x1b[2J"
+    Path("r.jsonl").write_text(json.dumps({"report_id": "a/1", "text": text}), encoding="utf-8")
+    output = shown("a/1", "--input", "r.jsonl")
+    assert output.startswith("a/1\n\nFINDINGS\nSmall [+1 effusion]. No [-2 pneumothorax].")
+    assert "\nIMPRESSION\nPossible [?3 pneumonia]. [2J\n" in output
+    assert "[+n present]  [-n absent]  [?n uncertain]" in output
+    assert re.search(r"\nPleural Effusion +present +\+1 findings +\n", output)
+    assert re.search(r"\nPneumothorax +absent +-2 findings \(no\) *\n", output)
+    assert re.search(r"\nPneumonia +uncertain +\?3 impression \(possible\) *\n", output)
+    assert re.search(r"\nunmentioned: Atelectasis, .*, Support Devices\n", output)
+    assert "\x1b" not in output
+    coloured = shown("a/1", "--input", "r.jsonl", colour=True)
+    assert "\x1b[1;31m[+1 \x1b[0m\x1b[1;31meffusion" in coloured
+    assert "\x1b[32m[-2 " in coloured
+    assert "\x1b[1;33m[?3 " in coloured
+    assert "\x1b[2J" not in coloured  # the report's own control characters do nothing
+
+
+def test_show_marks_spans_within_spans(here: Path) -> None:
+    Path("r.csv").write_text("report_id,text\na,Effusion and atelectasis are seen.\n", encoding="utf-8")
+    shutil.copytree(ROOT / "lexicon/cold", "mine")
+    with Path("mine/multiple_choice/lung_opacity.txt").open("a", encoding="utf-8") as file:
+        file.write("\n[mention]\neffusion and atelectasis are\n")
+    output = shown("a", "--input", "r.csv", "--lexicon", "mine")
+    assert re.search(r"\n\[\+\d \[\+\d Effusion\] and \[\+\d atelectasis\] are\] seen\.\n", output)
+
+
+def test_show_reads_the_pipelines_reports_unless_told_another_file(here: Path) -> None:
+    with pytest.raises(InputError, match=r"data/reports\.parquet is missing: name a file by --input"):
+        cli.show("r1")
+    Path("data").mkdir()
+    reports(5).write_parquet("data/reports.parquet")
+    assert "\nFINDINGS\nzanzibar film 1." in shown("r1")
+    assert re.search(r"\nheart is enlarged +I51\.7 +present +\+1 findings", shown("r1", "--task", "open_ended"))
+    with pytest.raises(InputError, match=r"no report r9 among the 5 of data/reports\.parquet"):
+        cli.show("r9")
+    with pytest.raises(InputError, match=r"report r3 has no findings; other --sections\?"):
+        cli.show("r3", sections="findings")
