@@ -87,7 +87,7 @@ no-evidence-of               | No evidence of pneumonia. | -pne
 no-evidence-for              | There is no evidence for a fracture. | -fra
 no-radiographic-evidence     | No radiographic evidence of pneumonia. | -pne
 no-definite                  | No definite effusion. | -eff
-no-typical-findings          | No typical findings of pulmonary edema. | -ede
+no-typical-findings          | There are no typical signs of edema. | -ede
 no-longer                    | The patient no longer has an effusion. | -eff
 nor                          | There is no effusion, nor is there a pneumothorax. | -eff -ptx
 neither-nor                  | Neither effusion nor pneumothorax. | -eff -ptx
@@ -98,9 +98,9 @@ to-suggest                   | No infiltrate to suggest pneumonia. | -opa -pne
 unlikely-to-represent        | Nipple shadow is unlikely to represent a nodule. | -les
 excludes                     | The normal film excludes a pneumothorax. | -ptx
 not-consistent-with          | The picture is not consistent with edema. | -ede
-acute-comma-displaced        | No acute, displaced fracture of the clavicle is made out. | -fra
+acute-comma-displaced        | No acute, displaced fracture of the clavicle is seen. | -fra
 focal-comma                  | No focal, suspicious nodule is seen. | -les
-no-suspicious                | No suspicious pulmonary nodules or masses. | -les
+no-suspicious                | There is no suspicious nodule and no suspicious mass. | -les
 no-new                       | No new consolidation. | -con
 denied-mass-and-cavity       | There is no mass or cavity. | -les
 predicate-not                | The heart is not enlarged. | -car
@@ -283,14 +283,14 @@ versus-after-comma           | Right effusion, atelectasis versus consolidation.
 mass-versus-adenopathy       | Right hilar mass versus adenopathy. | ?les
 
 # conditionals and requests
-if-there-is-concern          | Should fracture be of concern, films of ribs would help. |
+if-there-is-concern          | If there is concern for a fracture of the ribs, repeat the views. |
 if-concern                   | If concern for pneumothorax persists, repeat the film. |
 if-suspected                 | If a pneumothorax is suspected, repeat the film. |
 would-be-concerning          | An opacity there would be concerning for pneumonia. | +opa
 if-clinical-concern          | If clinical concern for pneumonia, CT is advised. |
 should-there-be              | Should there be suspicion for fracture, obtain views. |
 evaluate-for                 | Evaluate for pneumonia. |
-evaluation-of                | Not the view for fractures. |
+evaluation-of                | A poor film, for evaluation of fractures. |
 rule-out                     | Rule out pneumothorax. |
 r-slash-o                    | R/O pneumonia. |
 to-exclude                   | CT is advised to exclude a mass. |
@@ -300,8 +300,8 @@ and-exclude                  | Follow up in 6 weeks to ensure clearing and exclu
 question-order               | Is there a pneumothorax? |
 at-risk                      | The patient is at risk for aspiration pneumonia. |
 assess-for                   | Assess for effusion. |
-fractures-may-not-show       | Fractures may not be demonstrated on this film. |
-nondisplaced-may-not-show    | Please note that nondisplaced rib fractures may not be visible. |
+fractures-may-not-show       | Some fractures may not be detected by this study. |
+nondisplaced-may-not-show    | A nondisplaced fracture of a rib may not be apparent. |
 occult-may-be-missed         | A nondisplaced fracture may be missed. |
 limited-evaluation           | Limited evaluation for pneumothorax. |
 looking-for                  | Looking for a source, evaluate for consolidation. |
@@ -365,10 +365,10 @@ heart-normal                 | The heart is normal in size. | -car
 heart-within-normal          | Heart size is within normal limits. | -car
 cardiac-silhouette-normal    | Cardiac silhouette is normal. | -car
 cardiomediastinal-normal     | The cardiomediastinal silhouette is unremarkable. | -car -med
-upper-limits                 | Heart size is at the upper limits of normal. | -car
+upper-limits                 | The heart measures at the upper limits of normal. | -car
 upper-normal                 | Heart size upper normal. | -car
 top-normal                   | The heart is top normal in size. | -car
-upper-limits-or-enlarged     | The heart is upper limits normal or mildly enlarged. | +car
+upper-limits-or-enlarged     | Cardiac silhouette upper limits normal or slightly enlarged. | +car
 top-normal-or-enlarged       | Heart size is top normal to mildly enlarged. | +car
 long-list-normal             | Heart size, mediastinal contour, and pulmonary vascularity are all normal. | -car -med -ede
 nonenlarged                  | Nonenlarged cardiac silhouette. | -car
@@ -380,14 +380,14 @@ lungs-clear                  | The lungs are clear. | -opa -con
 angles-sharp                 | The costophrenic angles are sharp. | -eff
 spaces-clear                 | The pleural spaces are clear. | -eff
 vessels-normal               | Pulmonary vasculature is normal. | -ede
-engorgement-within-normal    | Vascular engorgement stays within limits of normal. | -ede
+engorgement-within-normal    | Venous engorgement is within limits of normal. | -ede
 mediastinum-normal           | Normal mediastinum. | -med
 mediastinum-not-widened      | The mediastinum is not widened. | -med
 bones-intact                 | The bony structures are intact. | -fra
 heart-and-lungs              | Heart and lungs are normal. | -car -opa
 lung-fields                  | Lung fields are unremarkable. | -opa
 normal-size-heart            | Normal size heart. | -car
-clear-dropped-of             | The lungs are clear airspace disease. | -opa -con
+clear-dropped-of             | Both lungs are clear airspace disease. | -opa -con
 
 # another meaning of the same word
 pericardial-effusion         | Pericardial effusion. |
@@ -417,18 +417,18 @@ picc                         | Left PICC with its tip in the SVC. | +dev
 endotracheal                 | Endotracheal tube above the carina. | +dev
 pacemaker-leads              | Dual chamber pacemaker leads. | +dev
 icd                          | Left ICD. | +dev
-monitor-leads                | External cardiac monitor leads overlie the chest. | +dev
+monitor-leads                | Telemetry leads overlie the shoulders. | +dev
 valve                        | Prosthetic mitral valve. | +dev
 stent                        | Coronary stent. | +dev
 ivc-filter                   | IVC filter. | +dev
 shoulder-prosthesis          | Prosthetic right shoulder. | +dev
-anchor                       | Humeral bone anchor. | +dev
-occluder                     | Atrial septal occluder. | +dev
+anchor                       | A bone anchor in the left humerus. | +dev
+occluder                     | A septal occluder is seen. | +dev
 no-tubes                     | No tubes or lines. | -dev
 wires-are-no-device          | Sternotomy wires are intact. |
 clips-are-no-device          | Surgical clips in the right upper quadrant. |
 redacted-port                | Right chest XXXX in place. | +dev
-redacted-with-tip            | A left XXXX whose tip lies in the SVC. | +dev
+redacted-with-tip            | A line XXXX ends with its tip in the superior vena cava. | +dev
 tip-in-atrium                | The tip projects over the right atrium. | +dev
 spinal-stimulator            | A spinal stimulator is noted. | +dev
 dialysis                     | Right dialysis catheter. | +dev
@@ -439,7 +439,7 @@ atelectsis                   | Left basilar atelecatsis. | +ate
 cardiomegally                | Mild cardiomegally. | +car
 pneumothroax                 | No pneumothroax. | -ptx
 effusons                     | Small bilateral effusons. | +eff
-pleural-fusion               | Loculated right pleural fusion. | +eff
+pleural-fusion               | Stable left pleural fusion. | +eff
 consoldiation                | No focal consoldiation. | -con
 pnuemonia                    | Right pnuemonia. | +pne
 transposed-edema             | Pulmonary edmea. | +ede
@@ -448,7 +448,7 @@ transposed-cardiomegaly      | Mild cardiomeagly. | +car
 swapped-effusion             | No pleural efusion. | -eff
 transposed-nodule            | Right noduel. | +les
 transposed-opacity           | Left basilar opactiy. | +opa
-portacatheter                | A portacatheter is noted. | +dev
+portacatheter                | The portacatheter is in place. | +dev
 no-space-after-stop          | No effusion.The heart is enlarged. | -eff +car
 doubled-word                 | There is is no no effusion. | -eff
 
