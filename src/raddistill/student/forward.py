@@ -35,7 +35,6 @@ def hidden_states(backbone: Any, examples: Sequence[Encoded]) -> tuple[Any, int]
     Padding stands to the right, so causal attention alone keeps it out.
     """
     import torch
-    from transformers import DynamicCache
 
     device = next(backbone.parameters()).device
     shared = shared_length(examples)
@@ -45,14 +44,24 @@ def hidden_states(backbone: Any, examples: Sequence[Encoded]) -> tuple[Any, int]
     backbone.set_attn_implementation("eager" if device.type == "cpu" and longest <= EAGER_UP_TO else "sdpa")
     if not shared:
         return backbone(input_ids=suffix, use_cache=False).last_hidden_state, 0
+    cache = prefix_cache(backbone, examples[0].input_ids[:shared], len(rows))
+    return backbone(input_ids=suffix, past_key_values=cache, use_cache=True).last_hidden_state, shared
+
+
+def prefix_cache(backbone: Any, prefix: Sequence[int], rows: int) -> Any:
+    """Keys and values of `prefix`, computed once for a batch of so many rows; an empty prefix gives an empty cache."""
+    import torch
+    from transformers import DynamicCache
+
     cache = DynamicCache()
-    prefix = torch.tensor([examples[0].input_ids[:shared]], device=device)
-    backbone(input_ids=prefix, past_key_values=cache, use_cache=True)
+    if not prefix:
+        return cache
+    backbone(input_ids=torch.tensor([prefix], device=next(backbone.parameters()).device), past_key_values=cache, use_cache=True)
     layers: list[Any] = cache.layers
     for layer in layers:
-        layer.keys = layer.keys.expand(len(rows), -1, -1, -1)
-        layer.values = layer.values.expand(len(rows), -1, -1, -1)
-    return backbone(input_ids=suffix, past_key_values=cache, use_cache=True).last_hidden_state, shared
+        layer.keys = layer.keys.expand(rows, -1, -1, -1)
+        layer.values = layer.values.expand(rows, -1, -1, -1)
+    return cache
 
 
 def slot_logits(hidden: Any, shared: int, examples: Sequence[Encoded], head: Any, answers: tuple[int, int]) -> Any:

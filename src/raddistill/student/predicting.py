@@ -4,7 +4,7 @@ Arms differ in what answers: `student` (base and adapter), `base` (untouched), `
 the same labels).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from raddistill.labelsets import Label
 from raddistill.params import RuntimeParams, Section
 from raddistill.student import allocation, linear, models
 from raddistill.student.forward import hidden_states, slot_logits
+from raddistill.student.generation import greedy
 from raddistill.student.linear import ANSWERS, LOGITS
 from raddistill.student.prompts import Encoded, answer_ids, encode, slot_lines
 
@@ -66,9 +67,6 @@ def predict(
     )
 
 
-SHORT_ANSWER = 8  # tokens; "None" takes 3
-
-
 class Answerer:
     """A causal language model with its tokenizer, ready to answer examples."""
 
@@ -77,6 +75,8 @@ class Answerer:
         self._causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._tokenizer = tokenizer
         self._runtime = runtime
+        stated = model.generation_config.eos_token_id  # Llama 3.1 has three, the base may use any of them
+        self._ends = {tokenizer.eos_token_id, *(stated if isinstance(stated, list) else [stated])}
 
     @classmethod
     def load(cls, model: str, weights: Path, runtime: RuntimeParams) -> "Answerer":
@@ -104,7 +104,7 @@ class Answerer:
         encoded = [encode(self._tokenizer, prompt, lines, "slots") for prompt in asked["prompt"]]
         rows: list[tuple[str, str, str, str, float]] = []
         with torch.inference_mode(), self._precision():
-            for batch in self._batches(encoded, range(len(encoded)), asked["task"][0]):
+            for batch in self._batches(encoded, asked["task"][0]):
                 examples = [encoded[i] for i in batch]
                 hidden, shared = hidden_states(self._causal.model, examples)
                 logits = slot_logits(hidden, shared, examples, self._causal.lm_head, answers).tolist()
@@ -121,34 +121,18 @@ class Answerer:
         if asked.is_empty():
             return pl.DataFrame(schema=ANSWERS)
         encoded = [encode(self._tokenizer, prompt, None, "lines") for prompt in asked["prompt"]]
-        pad = self._tokenizer.pad_token_id if self._tokenizer.pad_token_id is not None else self._tokenizer.eos_token_id
-        device = next(self._causal.parameters()).device
         said: dict[int, str] = {}
         with torch.inference_mode(), self._precision():
-            # short answers first: a batch runs until its longest answer ends, and most reports have none or one to list
-            for limit in sorted({min(SHORT_ANSWER, max_new_tokens), max_new_tokens}):
-                left = [i for i in range(len(encoded)) if i not in said]
-                for batch in self._batches(encoded, left, f"{asked['task'][0]}, answers up to {limit} tokens"):
-                    longest = max(len(encoded[i].input_ids) for i in batch)
-                    rows = [[pad] * (longest - len(encoded[i].input_ids)) + encoded[i].input_ids for i in batch]
-                    masks = [[0] * (longest - len(encoded[i].input_ids)) + [1] * len(encoded[i].input_ids) for i in batch]
-                    made = self._model.generate(
-                        input_ids=torch.tensor(rows, device=device),
-                        attention_mask=torch.tensor(masks, device=device),
-                        max_new_tokens=limit,
-                        do_sample=False,
-                        pad_token_id=pad,
-                    )
-                    for i, ids in zip(batch, made[:, longest:].tolist(), strict=True):
-                        if limit == max_new_tokens or self._tokenizer.eos_token_id in ids:
-                            said[i] = self._tokenizer.decode(ids, skip_special_tokens=True)
+            for batch in self._batches(encoded, f"{asked['task'][0]}, answers up to {max_new_tokens} tokens"):
+                made = greedy(self._causal, [encoded[i] for i in batch], max_new_tokens, self._ends)
+                said |= dict(zip(batch, self._tokenizer.batch_decode(made, skip_special_tokens=True), strict=True))
         answers = [said[i] for i in range(asked.height)]
         return pl.DataFrame({"report_id": asked["report_id"], "task": asked["task"], "answer": answers}, schema=ANSWERS)
 
-    def _batches(self, encoded: list[Encoded], rows: Iterable[int], what: str) -> Iterator[list[int]]:
-        """Some of the row numbers by length, as many a batch as `runtime.predict_tokens` holds; a progress bar over them."""
+    def _batches(self, encoded: list[Encoded], what: str) -> Iterator[list[int]]:
+        """Row numbers by length, as many a batch as `runtime.predict_tokens` holds; a progress bar over them."""
         batches: list[list[int]] = []
-        for i in sorted(rows, key=lambda i: len(encoded[i].input_ids)):
+        for i in sorted(range(len(encoded)), key=lambda i: len(encoded[i].input_ids)):
             size = len(encoded[i].input_ids)
             if batches and size * (len(batches[-1]) + 1) <= self._runtime.predict_tokens:
                 batches[-1].append(i)

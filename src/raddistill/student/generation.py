@@ -1,0 +1,46 @@
+"""Greedy answers of a batch of reports, in which a report that is done makes room at once.
+
+transformers' `generate` runs a batch until its longest answer ends, while most reports have nothing or one finding to list.
+Here the rows that are done leave batch and cache, and the tokens that all prompts begin with are computed once.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from raddistill.student.forward import prefix_cache, shared_length
+from raddistill.student.prompts import Encoded
+
+
+def greedy(causal: Any, prompts: Sequence[Encoded], max_new_tokens: int, ends: Collection[int]) -> list[list[int]]:
+    """The most probable tokens after each prompt, up to one of `ends` (left out) or `max_new_tokens`."""
+    import torch
+
+    device = next(causal.parameters()).device
+    shared = shared_length(prompts)
+    rest = [prompt.input_ids[shared:] for prompt in prompts]
+    longest = max(map(len, rest))
+    # padding stands between the shared tokens and the rest, so that all rows end together
+    step = torch.tensor([[0] * (longest - len(ids)) + ids for ids in rest], device=device)
+    mask = torch.tensor([[1] * shared + [0] * (longest - len(ids)) + [1] * len(ids) for ids in rest], device=device)
+    causal.set_attn_implementation("sdpa")
+    cache = prefix_cache(causal.model, prompts[0].input_ids[:shared], len(prompts))
+    said: list[list[int]] = [[] for _ in prompts]
+    rows = list(range(len(prompts)))
+    for _ in range(max_new_tokens):
+        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -step.shape[1] :]
+        tokens = causal(
+            input_ids=step, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
+        ).logits[:, -1].argmax(-1)  # fmt: skip
+        going = [n for n, token in enumerate(tokens.tolist()) if token not in ends]
+        rows = [rows[n] for n in going]
+        if not rows:
+            break
+        if len(going) < len(tokens):
+            kept = torch.tensor(going, device=device)
+            tokens, mask = tokens[kept], mask[kept]
+            cache.batch_select_indices(kept)
+        for row, token in zip(rows, tokens.tolist(), strict=True):
+            said[row].append(token)
+        step = tokens.unsqueeze(1)
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+    return said
