@@ -343,6 +343,32 @@ def test_ctrl_c_is_exit_code_130_and_can_be_resumed(here: Path) -> None:
     assert Path("o.csv").read_bytes() == Path("whole.csv").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["o.csv", "o.parquet"])
+def test_a_kill_while_the_output_takes_its_place(name: str, pile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever of the last steps was done: the same command with --resume ends as if nothing had been."""
+    Path("bad.csv").write_text(pile.read_text(encoding="utf-8") + "r1,x,x\n", encoding="utf-8")
+    label("bad.csv", "-o", f"whole_{name}")
+    for owner, step in ((os, "replace"), (Path, "unlink")):
+        for n in range(4):  # the state is replaced before all rows are read and after, then come the steps that are meant
+            calls = iter(range(99))
+            done = getattr(owner, step)
+
+            def broken(*paths: Any, done: Any = done, calls: Any = calls, n: int = n) -> None:
+                if next(calls) == n:
+                    raise KeyboardInterrupt
+                done(*paths)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(owner, step, broken)
+                CliRunner().invoke(cli.app, ["label", "--lexicon", "cold", "bad.csv", "-o", name])
+            if not Path(name).exists() or Path(f"{name}.partial.json").exists():
+                label("bad.csv", "-o", name, "--resume")
+            assert Path(name).read_bytes() == Path(f"whole_{name}").read_bytes()
+            assert Path(f"{name}.quarantine.csv").read_bytes() == Path(f"whole_{name}.quarantine.csv").read_bytes()
+            assert sorted(file.name for file in Path().glob(f"{name}*")) == [name, f"{name}.quarantine.csv"]
+            Path(name).unlink()
+
+
 def test_standard_input_is_csv_or_json_lines(pile: Path) -> None:
     label(pile, "-o", "file.csv")
     reports(40).select(BOTH).write_ndjson("r.jsonl")

@@ -196,6 +196,7 @@ def test_which_columns_are_read(there: list[str], asked: dict[str, str], wanted:
         (["report_id", "text"], {"text": "text", "findings": "f"}, r"name one kind"),
         (["7", "No SECRET."], {}, r"first line does not look like names of columns; it needs a header$"),
         (["7", "a SECRET that is long", "x"], {}, r"needs a header$"),
+        (["report_id;text"], {}, r"one column only; is it separated by ';'\? Commas are read, and tabs"),
         ([f"c{n}" for n in range(99)], {}, r"c39 and 59 more$"),
     ],
 )

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Self
 
 from raddistill.errors import InputError
 from raddistill.sources import headers, readers
-from raddistill.sources.readers import NOT_UTF8, Row, Rows
+from raddistill.sources.lines import STDIN, Row
+from raddistill.sources.readers import NOT_UTF8, Rows
 from raddistill.tables.piles import Batch, Reject, Report
 
 BATCH_ROWS = 512
@@ -39,7 +40,7 @@ class Pile:
             InputError: no such file, unknown form, or a column that it does not have.
         """
         self._file: Rows = readers.open_rows(source, form, encoding)
-        self.name = "standard input" if source == readers.STDIN else source
+        self.name = "standard input" if source == STDIN else source
         self.total = self._file.total
         with contextlib.ExitStack() as on_error:
             on_error.callback(self._file.close)
@@ -144,6 +145,8 @@ def _missing(name: str, there: list[str], key: str, column: str) -> str:
     """Says which columns there are, unless they look like a report: a file without a header has its first row there."""
     if column in there:
         return f"{name} has more than one column '{column}'; rename all but one"
+    if len(there) == 1 and (mark := next((mark for mark in ";\t|" if mark in there[0]), None)):
+        return f"{name} has one column only; is it separated by {mark!r}? Commas are read, and tabs (--input-format tsv)"
     if any(len(each) > 40 or len(each.split()) > 4 or each.endswith(".") for each in there):
         return f"{name} has no column '{column}': its first line does not look like names of columns; it needs a header"
     lower = {each.lower(): each for each in reversed(there)}

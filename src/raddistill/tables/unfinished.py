@@ -88,10 +88,12 @@ class Unfinished:
 
     def __exit__(self, *error: object) -> None:
         """Closes the files; as last saved if it was left by an error, which may have come in the middle of `add`."""
-        if error[0] is None:
-            self._save(finished=True)
-        for file in self._files:
-            file.close()
+        try:
+            if error[0] is None:
+                self._save(finished=True)
+        finally:
+            for file in self._files:
+                file.close()
 
     def finish(self, convert: Callable[[Path, Path], None] | None = None) -> None:
         """Makes OUTPUT appear; `convert(partial, target)` where it is of another form than what was written."""

@@ -1,0 +1,155 @@
+"""Rows of text files: CSV, TSV, JSON lines, as they are or packed by gzip, or from standard input.
+
+Text is decoded with `surrogateescape`, so that bytes of another encoding spoil their own row only, and can be found there.
+"""
+
+import codecs
+import csv
+import gzip
+import io
+import itertools
+import json
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from raddistill.errors import InputError
+
+STDIN = "-"
+PEEKED = 100  # JSON lines have no header: the columns are the keys of so many lines
+BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
+LONGEST_CELL = 2**31 - 1  # csv's own limit is 128 KiB
+
+
+class Row(NamedTuple):
+    """The cells of the wanted columns; or a reason why there are none, or not all."""
+
+    cells: list[Any]
+    reason: str | None = None
+
+
+class Binary:
+    """The bytes of a file or of standard input, unpacked if the name ends in .gz; knows how far they were read."""
+
+    def __init__(self, source: str) -> None:
+        if source == STDIN:
+            self._raw: BinaryIO = sys.stdin.buffer
+            self.total = None
+            self.stream: Any = self._raw if hasattr(self._raw, "peek") else io.BufferedReader(self._raw)
+            return
+        self._raw = Path(source).open("rb")  # noqa: SIM115 (see `close`)
+        size = os.fstat(self._raw.fileno()).st_size
+        self.total = size or None
+        self.stream = gzip.GzipFile(fileobj=self._raw) if source.lower().endswith(".gz") else self._raw
+
+    def begins_with_brace(self) -> bool:
+        return bool(self.stream.peek(1).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"))
+
+    def text(self, source: str, encoding: str, newline: str) -> io.TextIOWrapper:
+        """Decoded, a byte order mark taken off.
+
+        Raises:
+            InputError: it begins with the mark of UTF-16, and the encoding is another.
+        """
+        utf8 = codecs.lookup(encoding).name == "utf-8"
+        if utf8 and self.stream.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise InputError(f"{source} is UTF-16, not UTF-8: --encoding utf-16")
+        return io.TextIOWrapper(self.stream, "utf-8-sig" if utf8 else encoding, errors="surrogateescape", newline=newline)
+
+    def done(self) -> int:
+        return self._raw.tell() if self.total else 0
+
+    def close(self) -> None:
+        if self._raw is not sys.stdin.buffer:
+            self.stream.close()
+            self._raw.close()
+
+
+class _Lines:
+    """What CSV and JSON lines share."""
+
+    def __init__(self, source: str, binary: Binary, encoding: str, newline: str) -> None:
+        self._source, self._binary, self._encoding = source, binary, encoding
+        self.total = binary.total
+        self._text = binary.text(source, encoding, newline)
+        self._lines = self._guarded()
+
+    def _guarded(self) -> Iterator[str]:
+        try:
+            yield from self._text
+        except UnicodeError:  # encodings in which a wrong byte cannot be kept for its row
+            raise InputError(f"{self._source} is not {self._encoding}; another --encoding?") from None
+        except BROKEN_GZIP:
+            raise InputError(f"{self._source} is damaged: its compressed data end too early or are broken") from None
+
+    def done(self) -> int:
+        return self._binary.done()
+
+    def close(self) -> None:
+        self._binary.close()
+
+
+class Delimited(_Lines):
+    """CSV or TSV with a header, quoted as RFC 4180 has it: cells may hold line ends."""
+
+    def __init__(self, source: str, binary: Binary, encoding: str, delimiter: str) -> None:
+        super().__init__(source, binary, encoding, newline="")
+        csv.field_size_limit(LONGEST_CELL)
+        # Strict, else a stray quote would swallow the rows that follow without a word.
+        self._reader = csv.reader(self._lines, delimiter=delimiter, strict=True)
+        try:
+            self.columns = next(self._reader, [])
+        except csv.Error:
+            raise InputError(f"{source}, line 1: the header is no row of {'TSV' if delimiter != ',' else 'CSV'}") from None
+        if not self.columns:
+            raise InputError(f"{source} is empty; its first line must name the columns")
+
+    def rows(self, wanted: list[str]) -> Iterator[Row]:
+        at = [self.columns.index(column) for column in wanted]
+        width = len(self.columns)
+        while True:
+            line = self._reader.line_num + 1
+            try:
+                row = next(self._reader, None)
+            except csv.Error as error:
+                if "unexpected end" in str(error):
+                    raise InputError(f"{self._source}, line {line}: a quote is opened that nothing closes") from None
+                yield Row([None] * len(wanted), "quotes within a cell are not doubled")
+                continue
+            if row is None:
+                return
+            if len(row) == width:
+                yield Row([row[i] for i in at])
+            elif row:  # an empty line is no row; what stands in the place of the id may be part of a report
+                yield Row([None] * len(wanted), f"{len(row)} cells, the header has {width}")
+
+
+class JsonLines(_Lines):
+    """An object a line."""
+
+    def __init__(self, source: str, binary: Binary, encoding: str) -> None:
+        super().__init__(source, binary, encoding, newline="\n")
+        self._objects = (_object(line) for line in self._lines if not line.isspace())
+        self._peeked = list(itertools.islice(self._objects, PEEKED))
+        known = [row for row in self._peeked if row is not None]
+        if self._peeked and not known:
+            raise InputError(f"{source}: none of its first lines is a JSON object")
+        self.columns = list(dict.fromkeys(key for row in known for key in row))
+
+    def rows(self, wanted: list[str]) -> Iterator[Row]:
+        for row in itertools.chain(self._peeked, self._objects):
+            if row is None:
+                yield Row([None] * len(wanted), "not a JSON object")
+            else:
+                yield Row([row.get(column) for column in wanted])
+
+
+def _object(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
