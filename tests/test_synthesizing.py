@@ -11,9 +11,7 @@ from raddistill.teachers import synthesizing
 from raddistill.teachers.synthesizing import SynthesizeParams, synthesize
 
 LABELS = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")
-RULES = SynthesizeParams(
-    teacher="rules", source="lexicon/cold", sections="findings_and_impression", max_quarantine=0.05
-)
+RULES = SynthesizeParams(teacher="rules", source="lexicon/cold", sections="findings_and_impression", max_quarantine=0.05)
 
 
 def as_reports(texts: list[str]) -> dy.DataFrame[Reports]:
