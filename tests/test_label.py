@@ -167,6 +167,18 @@ def test_no_text_is_written_unless_quotes_are_asked_for(pile: Path) -> None:
         assert "quote" not in Path(name).read_text(encoding="utf-8")
 
 
+@pytest.mark.timeout(20)
+def test_a_megabyte_in_pieces_takes_linear_time_and_keeps_its_offsets(here: Path) -> None:
+    text = "FINDINGS: Small effusion. IMPRESSION: Possible pneumonia. " * 17_000
+    Path("r.jsonl").write_text(json.dumps({"report_id": "a", "text": text}), encoding="utf-8")
+    label("r.jsonl", "-o", "e.jsonl", "--format", "jsonl", "--quotes")
+    evidence = json.loads(Path("e.jsonl").read_text(encoding="utf-8"))["evidence"]
+    assert len(evidence) == 34_000
+    assert all(text[each["start"] : each["end"]] == each["quote"] for each in evidence)
+    assert {each["quote"] for each in evidence} == {"effusion", "pneumonia"}
+    assert len({each["start"] for each in evidence}) == 34_000
+
+
 def test_phrases_have_codes_and_lines_for_reports_without_any(pile: Path) -> None:
     Path("r.csv").write_text("report_id,text\na,Small left pleural effusion.\nb,Normal.\n", encoding="utf-8")
     label("r.csv", "-o", "p.jsonl", "--format", "jsonl", "--task", "open_ended")

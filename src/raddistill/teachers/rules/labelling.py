@@ -1,5 +1,6 @@
 """Labels a stream of batches, in some processes, and hands the lines back in the order of the reports."""
 
+import bisect
 import contextlib
 import itertools
 import multiprocessing
@@ -20,7 +21,7 @@ from rich.console import Console
 from raddistill.errors import RaddistillError
 from raddistill.tables.piles import Batch, Reject, Report
 from raddistill.tables.unfinished import Unfinished
-from raddistill.teachers.rules.reading import SECTIONS, Reader, Span
+from raddistill.teachers.rules.reading import SECTIONS, WHOLE, Reader, Span
 from raddistill.teachers.rules.sheets import Labelled, Sheet, choose, to_parquet
 
 SMALL = 4  # batches; a pile that ends within them is not worth a second process
@@ -80,13 +81,15 @@ class Labeller:
 def read(reader: Reader, report: Report) -> tuple[list[Span], str | None]:
     """As `Reader.read`; offsets count in the cell or file that the words come from."""
     spans, reason = _read(reader, report)
-    return [_moved(span, report.sections) for span in spans], reason
+    begins = {"impression": len(_joined(report.sections, "findings") or "") + len(BETWEEN)}
+    moves = {section: _moves(begins.get(section, 0), pieces) for section, pieces in report.sections.items()}
+    return [_moved(span, *moves[span.section]) for span in spans], reason
 
 
 def _read(reader: Reader, report: Report) -> tuple[list[Span], str | None]:
-    """Offsets count in what was read, see `_moved`."""
-    if "text" in report.sections:
-        return reader.read_text(report.sections["text"][0][1])
+    """Offsets count in the text that is put together here."""
+    if WHOLE in report.sections:
+        return reader.read_text(report.sections[WHOLE][0][1])
     findings, impression = (_joined(report.sections, section) for section in SECTIONS)
     return reader.read({"findings": findings, "impression": impression, "text": f"{findings or ''}{BETWEEN}{impression or ''}"})
 
@@ -95,16 +98,19 @@ def _joined(sections: dict[str, list[tuple[int, str]]], section: str) -> str | N
     return BETWEEN.join(words for _, words in sections[section]) if section in sections else None
 
 
-def _moved(span: Span, sections: dict[str, list[tuple[int, str]]]) -> Span:
-    """A span of what `_read` gave to the reader, where it stands in its cell."""
-    at = span.start
-    if span.section == "impression":
-        at -= len(_joined(sections, "findings") or "") + len(BETWEEN)
-    for start, words in sections[span.section]:
-        if at < len(words):
-            return span._replace(start=start + at, end=start + at + span.end - span.start)
-        at -= len(words) + len(BETWEEN)
-    raise AssertionError("a span beyond the section that it names")
+def _moves(begin: int, pieces: list[tuple[int, str]]) -> tuple[list[int], list[int]]:
+    """Where each piece of a section begins in the text that was read, and how far it stands from there in its cell."""
+    begins, moves = [], []
+    for start, words in pieces:
+        begins.append(begin)
+        moves.append(start - begin)
+        begin += len(words) + len(BETWEEN)
+    return begins, moves
+
+
+def _moved(span: Span, begins: list[int], moves: list[int]) -> Span:
+    by = moves[bisect.bisect_right(begins, span.start) - 1]
+    return span._replace(start=span.start + by, end=span.end + by)
 
 
 class Done(NamedTuple):

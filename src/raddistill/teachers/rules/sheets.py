@@ -3,6 +3,7 @@
 A form turns one report into its lines and knows nothing of the reports before it, so files can be made piece by piece.
 """
 
+import bisect
 import csv
 import io
 import json
@@ -109,7 +110,7 @@ def _json_lines(reports: list[Labelled], with_codes: bool, with_quotes: bool) ->
 
 def quote(sections: dict[str, list[tuple[int, str]]], span: Span) -> str:
     """The words of a span."""
-    at, words = next((at, words) for at, words in sections[span.section] if at <= span.start < at + len(words))
+    at, words = sections[span.section][bisect.bisect_right(sections[span.section], span.start, key=lambda piece: piece[0]) - 1]
     return words[span.start - at : span.end - at]
 
 
