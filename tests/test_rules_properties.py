@@ -295,6 +295,11 @@ def test_a_megabyte_ends(unit):
     assert max((span.end - span.start for span in spans), default=0) <= mentions.LONGEST_SENTENCE
 
 
+def test_a_condition_takes_a_bounded_number_of_modifiers():
+    ((span,), _) = READERS["cold", "open_ended"].read_text("mild " * 500 + "atelectasis")
+    assert span.label == "mild " * reading.MOST_MODIFIERS + "atelectasis"
+
+
 @given(TEXTS, st.integers(2, 60))
 def test_a_cut_sentence_loses_no_word(text, longest):
     with pytest.MonkeyPatch.context() as patch:
