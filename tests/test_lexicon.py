@@ -60,6 +60,13 @@ def test_phrases_expand_to_every_alternative(tmp_path):
     assert found == [lexicon.Phrase((size, "mass", "like", "opaci*"), "Lung Lesion", PRESENT, None) for size in ("big", "small")]
 
 
+def test_a_file_of_notepad_is_read(folder):
+    path = folder / "multiple_choice" / "edema.txt"
+    before = lexicon.load_labels(folder, [Label(name="Edema", description="")])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert lexicon.load_labels(folder, [Label(name="Edema", description="")]) == before
+
+
 def test_cues_know_their_kind():
     kinds = {phrase.written: phrase.label for phrase in lexicon.load_cues(COLD)}
     assert (kinds["no"], kinds["cannot exclude"], kinds["no change"]) == ("pre_negation", "pre_uncertainty", "pseudo")
@@ -80,6 +87,7 @@ LABEL, CONDITIONS = "multiple_choice/edema.txt", "open_ended/conditions.csv"
         (LABEL, "[mention]\na .. b .. c .. d\n", r"line 2: .* at most twice"),
         (LABEL, "[mention]\na ..|b c\n", r"line 2: `\.\.` cannot be one of several"),
         (LABEL, "[mention]\na|\n", "line 2: only words"),
+        (LABEL, "[mention]\n" + "a|b|c " * 20, "line 2: stands for more than 5000 phrases"),
         (LABEL, "[mention]\n(a)+\n", "line 2: only words"),
         (LABEL, "[mention]\ned*\n", "line 2: a beginning needs three letters"),
         (LABEL, "[mention]\n-\n", r"line 2: `\.\.` stands between|line 2: no word"),

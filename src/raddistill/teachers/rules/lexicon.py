@@ -4,6 +4,7 @@ The files are edited by clinicians, so whatever is broken is refused with file, 
 """
 
 import itertools
+import math
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,7 @@ CUES = (
     "seen",
 )
 OPTIONAL_CUES = ("post_not_current", "alternatives", "adjectives")  # kinds whose file a folder may lack
+MOST_ALTERNATIVES = 5_000  # phrases of one line
 _WORD = re.compile(r"[a-z0-9']+\*?|[,:()]")
 _CODE = re.compile(r"[A-Z][0-9][0-9A-Z](\.[0-9A-Z]{1,4})?")
 
@@ -123,7 +125,7 @@ def _label_phrases(path: Path, label: str) -> list[Phrase]:
 def _lines(path: Path) -> list[tuple[int, str]]:
     """The lines that are neither blank nor comment, with their numbers from 1."""
     try:
-        content = path.read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8-sig")  # Notepad begins a file with a byte order mark
     except FileNotFoundError:
         raise InputError(f"{path} is missing; every label of the label set and every kind of cue needs its file") from None
     except UnicodeDecodeError as error:
@@ -146,6 +148,8 @@ def _expand(path: Path, number: int, line: str) -> list[tuple[str, ...]]:
             raise _broken(path, number, "a beginning needs three letters before its `*`")
     if any(GAP in slot and len(slot) > 1 for slot in slots):
         raise _broken(path, number, "`..` cannot be one of several alternatives")
+    if math.prod(map(len, slots)) > MOST_ALTERNATIVES:
+        raise _broken(path, number, f"stands for more than {MOST_ALTERNATIVES} phrases; write it as several lines")
     return list(itertools.product(*slots))
 
 
