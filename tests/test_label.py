@@ -1,6 +1,7 @@
 """`raddistill label` and `raddistill show`: the same labels from every form of input, nothing lost, nothing leaked."""
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -381,10 +382,11 @@ def test_a_kill_while_the_output_takes_its_place(name: str, pile: Path, monkeypa
             Path(name).unlink()
 
 
-def test_standard_input_is_csv_or_json_lines(pile: Path) -> None:
+def test_standard_input_is_csv_or_json_lines_packed_or_not(pile: Path) -> None:
     label(pile, "-o", "file.csv")
     reports(40).select(BOTH).write_ndjson("r.jsonl")
-    for n, source in enumerate(("reports.csv", "r.jsonl")):
+    Path("r.csv.gz").write_bytes(gzip.compress(Path("reports.csv").read_bytes()))
+    for n, source in enumerate(("reports.csv", "r.jsonl", "r.csv.gz")):
         with Path(source).open("rb") as stream:
             process = started("-", "-o", f"{n}.csv", stdin=stream)
             _, stderr = process.communicate(timeout=60)

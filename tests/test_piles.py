@@ -216,6 +216,7 @@ def test_columns_that_are_not_there(there: list[str], asked: dict[str, str], mes
         ("r.xlsx", b"PK", r"what kind of file is it\? Known by name: \.csv, .*--input-format"),
         ("r.jsonl", b"SECRET\n", r"none of its first lines is a JSON object"),
         ("r.parquet", b"SECRET", r"is not a readable Parquet file"),
+        ("r.csv", b"PAR1SECRET", r"r\.csv is Parquet, .* --input-format parquet"),
         ("r.csv.gz", b"SECRET", r"is damaged, or not compressed by gzip"),
         ("r.csv.gz", gzip.compress(b"report_id,text\n" + b"a,No SECRET.\n" * 9999)[:-40], r"its compressed data end too early"),
     ],
@@ -235,8 +236,9 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a folder, not a file"):
         Pile(str(tmp_path), Columns(), form="csv")
     (tmp_path / "r.txt").write_text("report_id\ttext\na\tNo mass.\n", encoding="utf-16")
-    with pytest.raises(InputError, match="no encoding 'latin-99'"):
-        Pile(str(tmp_path / "r.txt"), Columns(), "tsv", "latin-99")
+    for encoding in ("latin-99", "base64"):
+        with pytest.raises(InputError, match=f"no encoding '{encoding}'"):
+            Pile(str(tmp_path / "r.txt"), Columns(), "tsv", encoding)
     assert ids(read(tmp_path / "r.txt", form="tsv", encoding="utf-16")) == ["a"]
 
 

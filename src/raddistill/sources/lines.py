@@ -14,14 +14,20 @@ import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from raddistill.errors import InputError
 
 STDIN = "-"
+GZIP, PARQUET = b"\x1f\x8b", b"PAR1"  # how such files begin
 PEEKED = 100  # JSON lines have no header: the columns are the keys of so many lines
 BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
 LONGEST_CELL = 2**31 - 1  # csv's own limit is 128 KiB
+
+
+def named(source: str) -> str:
+    """What messages call it."""
+    return "standard input" if source == STDIN else source
 
 
 class Row(NamedTuple):
@@ -32,18 +38,17 @@ class Row(NamedTuple):
 
 
 class Binary:
-    """The bytes of a file or of standard input, unpacked if the name ends in .gz; knows how far they were read."""
+    """The bytes of a file or of standard input, unpacked if they are gzip's; knows how far they were read."""
 
     def __init__(self, source: str) -> None:
-        if source == STDIN:
-            self._raw: BinaryIO = sys.stdin.buffer
-            self.total = None
-            self.stream: Any = self._raw if hasattr(self._raw, "peek") else io.BufferedReader(self._raw)
-            return
-        self._raw = Path(source).open("rb")  # noqa: SIM115 (see `close`)
-        size = os.fstat(self._raw.fileno()).st_size
-        self.total = size or None
-        self.stream = gzip.GzipFile(fileobj=self._raw) if source.lower().endswith(".gz") else self._raw
+        self._raw: Any = sys.stdin.buffer if source == STDIN else Path(source).open("rb")  # noqa: SIM115 (see `close`)
+        self.total = None if source == STDIN else os.fstat(self._raw.fileno()).st_size or None
+        self.stream: Any = self._raw if hasattr(self._raw, "peek") else io.BufferedReader(self._raw)
+        if source.lower().endswith(".gz") or self.begins_with(GZIP):
+            self.stream = gzip.GzipFile(fileobj=self.stream)
+
+    def begins_with(self, mark: bytes) -> bool:
+        return bool(self.stream.peek(len(mark)).startswith(mark))
 
     def begins_with_brace(self) -> bool:
         return bool(self.stream.peek(1).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"))

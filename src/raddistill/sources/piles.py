@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from raddistill.errors import InputError
 from raddistill.sources import headers, readers
-from raddistill.sources.lines import STDIN, Row
+from raddistill.sources.lines import Row, named
 from raddistill.sources.readers import NOT_UTF8, Rows
 from raddistill.tables.piles import Batch, Reject, Report
 
@@ -40,7 +40,7 @@ class Pile:
             InputError: no such file, unknown form, or a column that it does not have.
         """
         self._file: Rows = readers.open_rows(source, form, encoding)
-        self.name = "standard input" if source == STDIN else source
+        self.name = named(source)
         self.total = self._file.total
         with contextlib.ExitStack() as on_error:
             on_error.callback(self._file.close)

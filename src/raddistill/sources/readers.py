@@ -5,13 +5,14 @@ All of them hand on cells as they stand, and a reason where a row is broken; sou
 
 import codecs
 import contextlib
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 from raddistill.errors import InputError
-from raddistill.sources.lines import BROKEN_GZIP, STDIN, Binary, Delimited, JsonLines, Row
+from raddistill.sources.lines import BROKEN_GZIP, PARQUET, STDIN, Binary, Delimited, JsonLines, Row, named
 
 FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet",
@@ -40,7 +41,7 @@ def open_rows(source: str, form: str | None, encoding: str) -> Rows:
         InputError: no such file, unknown form or encoding, or not of its form.
     """
     try:
-        codecs.lookup(encoding)
+        io.TextIOWrapper(io.BytesIO(), encoding)  # refuses what is no encoding of text, too, such as base64
     except LookupError:
         raise InputError(f"there is no encoding '{encoding}'; usual ones are utf-8, cp1252, latin-1, utf-16") from None
     path = Path(source)
@@ -57,14 +58,16 @@ def open_rows(source: str, form: str | None, encoding: str) -> Rows:
         binary = Binary(source)
         on_error.callback(binary.close)
         try:
-            rows = _lines(source, form, binary, encoding)
+            rows = _lines(named(source), form, binary, encoding)
         except BROKEN_GZIP:
-            raise InputError(f"{source} is damaged, or not compressed by gzip") from None
+            raise InputError(f"{named(source)} is damaged, or not compressed by gzip") from None
         on_error.pop_all()
     return rows
 
 
 def _lines(source: str, form: str | None, binary: Binary, encoding: str) -> Rows:
+    if binary.begins_with(PARQUET):
+        raise InputError(f"{source} is Parquet, which is read from a file only, named .parquet or with --input-format parquet")
     if form == "jsonl" or (form is None and binary.begins_with_brace()):
         return JsonLines(source, binary, encoding)
     return Delimited(source, binary, encoding, "\t" if form == "tsv" else ",")
