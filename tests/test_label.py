@@ -1,6 +1,7 @@
 """`raddistill label` and `raddistill show`: the same labels from every form of input, nothing lost, nothing leaked."""
 
 import csv
+import errno
 import gzip
 import io
 import json
@@ -23,13 +24,14 @@ from pipeline_truth import ROOT, SRC
 from typer.testing import CliRunner
 
 from raddistill import cli
-from raddistill.errors import InputError
+from raddistill.errors import InputError, RaddistillError
 from raddistill.labelsets import load_labels
 from raddistill.sources import piles
 from raddistill.sources.sections import compose
 from raddistill.statuses import to_chexpert
 from raddistill.tables import base as tables
 from raddistill.tables.labels import Labels
+from raddistill.tables.unfinished import Unfinished
 from raddistill.teachers.rules.labeler import RulesTeacher
 
 LABELS = [label.name for label in load_labels(ROOT / "lexicon/label_sets/chest_13.yaml")]
@@ -400,6 +402,19 @@ def test_errors_are_a_line_and_exit_1(pile: Path) -> None:
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
     assert stderr == b"InputError: bad.csv, line 3: a quote is opened that nothing closes\n"
+
+
+def test_a_full_disk_is_a_line_and_can_be_resumed(pile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Unfinished, "add", full)
+        with pytest.raises(RaddistillError, match=r"^No space left on device: o\.csv; .*--resume"):
+            CliRunner().invoke(cli.app, ["label", str(pile), "-o", "o.csv"], catch_exceptions=False)
+    label(pile, "-o", "o.csv", "--resume")
+    label(pile, "-o", "whole.csv")
+    assert Path("o.csv").read_bytes() == Path("whole.csv").read_bytes()
 
 
 MEMORY = """

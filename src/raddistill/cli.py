@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from raddistill import errors, params, paths
-from raddistill.errors import InputError
+from raddistill.errors import InputError, RaddistillError
 
 if TYPE_CHECKING:
     from raddistill.teachers.rules.reading import Reader
@@ -150,6 +150,8 @@ def label(
     except KeyboardInterrupt:
         print("interrupted; the same command with --resume goes on", file=sys.stderr)
         raise typer.Exit(130) from None
+    except OSError as error:  # the disk is full, say; whoever writes then knows no file
+        raise RaddistillError(f"{error.strerror or error}: {error.filename or output}; once mended, --resume goes on") from None
     unfinished.finish(labeller.convert)
     print(unfinished.told(), file=sys.stderr)
     if strict and unfinished.rejected:

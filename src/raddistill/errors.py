@@ -32,6 +32,5 @@ def run(main: Callable[..., None]) -> None:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:  # no disk space, no permission: one line with the file, not a page of traceback
-        told = error.strerror or str(error)  # a write that finds the disk full knows no file
-        print(f"{told}: {error.filename}" if error.filename else told, file=sys.stderr)
+        print(f"{error.strerror or error}: {error.filename or ''}", file=sys.stderr)
         sys.exit(1)
