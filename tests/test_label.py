@@ -411,7 +411,7 @@ def test_a_full_disk_is_a_line_and_can_be_resumed(pile: Path, monkeypatch: pytes
     with monkeypatch.context() as patch:
         patch.setattr(Unfinished, "add", full)
         with pytest.raises(RaddistillError, match=r"^No space left on device: o\.csv; .*--resume"):
-            CliRunner().invoke(cli.app, ["label", str(pile), "-o", "o.csv"], catch_exceptions=False)
+            CliRunner().invoke(cli.app, ["label", "--lexicon", "cold", str(pile), "-o", "o.csv"], catch_exceptions=False)
     label(pile, "-o", "o.csv", "--resume")
     label(pile, "-o", "whole.csv")
     assert Path("o.csv").read_bytes() == Path("whole.csv").read_bytes()
