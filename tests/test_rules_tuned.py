@@ -490,6 +490,70 @@ severe                       | Severe edema. | +ede
 greater-than                 | Bilateral effusions, right greater than left. | +eff
 bilateral-denied             | No bilateral effusions. | -eff
 
+# phrasings of other hospitals
+vascularity-not-increased    | Pulmonary vascularity is not increased. | -ede
+upper-zone-redistribution    | Upper zone redistribution of pulmonary vasculature. | +ede
+no-failure                   | Stable cardiomegaly. No failure. | +car -ede
+renal-failure                | Chronic renal failure. |
+failure-to                   | Failure to wean from the ventilator. |
+if-any-after                 | Left pleural effusion, if any, is small. | ?eff
+if-any-before                | Minimal, if any, pleural effusion. | ?eff
+if-present-after             | An effusion, if present, is small. | ?eff
+if-present-first             | If present, a pneumothorax would be tiny. |
+would-be-hard-to-exclude     | A trace left effusion would be difficult to exclude. | ?eff
+unclear-whether              | It is unclear whether there is a right basilar consolidation. | ?con
+not-clearly-seen             | Previously noted pneumothorax is not clearly seen. | ?ptx
+not-clearly-on-lateral       | The nodule is not clearly seen on the lateral view. | +les
+tip-not-clearly-seen         | Left PICC tip is not clearly seen. | +dev
+tip-not-seen                 | The tip of the feeding tube is not seen. | +dev
+catheter-not-seen            | A catheter is not seen. | -dev
+persists-after-removal       | Tiny right apical pneumothorax persists after chest tube removal. | +ptx -dev
+denied-after-removal         | No pneumothorax status post chest tube removal. | -ptx -dev
+withdrawn-into               | Swan-Ganz catheter has been withdrawn into the main pulmonary artery. | +dev
+pulled-back                  | Right IJ catheter has been pulled back 3 cm. | +dev
+extubated                    | The patient has been extubated. | -dev
+extubation-and-a-line        | Interval extubation with a right PICC in place. | +dev
+intubated                    | The patient is intubated. | +dev
+comma-with-the               | No pneumothorax, with the left chest tube remaining in place. | -ptx +dev
+after-placement              | No pneumothorax seen following left chest tube placement. | -ptx +dev
+after-placement-of           | No pneumothorax after placement of a right IJ line. | -ptx +dev
+post-line-placement          | No pneumothorax post line placement. | -ptx +dev
+following-then-resolved      | Following placement of a chest tube, the pneumothorax has resolved. | +dev -ptx
+replaced-by-sheath           | Swan-Ganz catheter has been removed and replaced with a right IJ sheath. | +dev
+after-treatment-of           | No residual consolidation after treatment of pneumonia. | -con
+thoracentesis-for            | The patient is status post thoracentesis for effusion. |
+bare-collapse                | No evidence of consolidation or collapse. | -con -ate
+vertebra-collapsed           | Collapsed vertebral body. |
+airway-collapse              | Tracheal collapse is noted. |
+wedging-of                   | Mild wedging of a lower thoracic vertebral body. | +fra
+height-loss-of               | Height loss of a thoracic vertebral body. | +fra
+compression-of               | Mild compression of T8. | +fra
+normal-template              | Normal heart, lungs, hila, mediastinum and pleural surfaces. | -car -opa -med
+normal-heart-lung-opaque     | Normal heart with right lower lobe opacity. | -car +opa
+normal-size-of               | Normal size of the cardiac silhouette. | -car
+borderline-size-of           | Borderline size of the cardiac silhouette. | ?car
+clinical-correlation-for     | Clinical correlation for pneumonia is recommended. |
+correlate-with-signs         | Correlate with clinical signs of pneumonia. |
+correlate-is-no-advice       | The findings correlate with pneumonia. | +pne
+mimics                       | A skin fold mimics a pneumothorax. | -ptx
+are-likely-noun              | Bibasilar opacities are likely atelectasis. | +opa ?ate
+is-likely-a-combination      | The opacity is likely a combination of atelectasis and effusion. | +opa ?ate ?eff
+is-most-likely-noun          | Right lower lobe opacity is most likely pneumonia. | +opa ?pne
+are-possible-noun            | Opacities are possible atelectasis. | +opa ?ate
+is-likely-enlarged           | The heart is likely enlarged. | ?car
+is-likely-chronic            | The opacity is likely chronic. | +opa
+is-likely-present            | A small effusion is likely present. | ?eff
+is-likely-resolved           | The pneumothorax is likely resolved. | -ptx
+suspected-to-be              | The opacity is suspected to be pneumonia. | +opa ?pne
+thought-to-represent         | The opacity is thought to represent atelectasis. | +opa ?ate
+favored-to-be                | The opacity is favored to be atelectasis. | +opa ?ate
+favored-behind               | Atelectasis favored. | ?ate
+favored-over                 | Atelectasis is favored over pneumonia. | ?ate ?pne
+less-likely-behind           | Edema, pneumonia less likely. | +ede ?pne
+thought-less-likely          | Pneumonia is thought less likely. | ?pne
+more-likely-than             | Effusion is more likely than atelectasis. | ?eff ?ate
+versus-as-v                  | Basilar opacity, likely atelectasis v pneumonia. | +opa ?ate ?pne
+
 # the report's status
 present-beats-absent         | No effusion. A small effusion is seen. | +eff
 present-beats-uncertain      | Possible nodule. The nodule measures 8 mm. | +les
