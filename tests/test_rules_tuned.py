@@ -507,6 +507,8 @@ not-clearly-on-lateral       | The nodule is not clearly seen on the lateral vie
 tip-not-clearly-seen         | Left PICC tip is not clearly seen. | +dev
 tip-not-seen                 | The tip of the feeding tube is not seen. | +dev
 catheter-not-seen            | A catheter is not seen. | -dev
+partial-clearing             | Partial clearing of the right lower lobe infiltrate. | +opa
+headed-negative              | Pneumothorax: negative. | -ptx
 persists-after-removal       | Tiny right apical pneumothorax persists after chest tube removal. | +ptx -dev
 denied-after-removal         | No pneumothorax status post chest tube removal. | -ptx -dev
 withdrawn-into               | Swan-Ganz catheter has been withdrawn into the main pulmonary artery. | +dev
