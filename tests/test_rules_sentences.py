@@ -3,31 +3,9 @@
 The right side names every label that the sentence speaks of: + present, - absent, ? uncertain. All others must be unmentioned.
 """
 
-import re
-
-import polars as pl
 import pytest
-
-from raddistill import statuses
-from raddistill.labelsets import load_labels
-from raddistill.teachers.rules.labeler import RulesTeacher
-
-SIGNS = {"+": statuses.PRESENT, "-": statuses.ABSENT, "?": statuses.UNCERTAIN}
-SHORT = {
-    "ate": "Atelectasis",
-    "car": "Cardiomegaly",
-    "con": "Consolidation",
-    "ede": "Edema",
-    "med": "Enlarged Cardiomediastinum",
-    "fra": "Fracture",
-    "les": "Lung Lesion",
-    "opa": "Lung Opacity",
-    "eff": "Pleural Effusion",
-    "ple": "Pleural Other",
-    "pne": "Pneumonia",
-    "ptx": "Pneumothorax",
-    "dev": "Support Devices",
-}
+import written_sentences
+from written_sentences import expected, parse
 
 PRESENT = """
 plain                     | There is a right pleural effusion.                              | +eff
@@ -286,24 +264,18 @@ nothing                   | Comparison is made with the prior study.            
 """
 
 GROUPS = (PRESENT, ABSENT, NORMAL, UNCERTAIN, SCOPE, PSEUDO, NOT_CURRENT, OTHER_MEANING, LAYOUT)
-ROWS = [[cell.strip() for cell in line.split("|")] for group in GROUPS for line in group.strip().split("\n")]
+ROWS = parse("".join(GROUPS))
 
 
 @pytest.fixture(scope="module")
 def read():
-    label_set = load_labels("lexicon/label_sets/chest_13.yaml")
-    texts = [text.replace(r"\n", "\n").replace(r"\r", "\r") for _, text, _ in ROWS]
-    reports = pl.DataFrame({"report_id": [row[0] for row in ROWS], "findings": texts, "impression": None, "text": texts})
-    teacher = RulesTeacher("multiple_choice", "lexicon/cold", "findings_and_impression")
-    labels = teacher.label(reports, label_set).labels.filter(pl.col("status") != statuses.UNMENTIONED)
-    return {key: dict(group.select("label", "status").iter_rows()) for (key,), group in labels.group_by("report_id")}
+    return written_sentences.read(ROWS, "lexicon/cold")
 
 
 def test_the_table_is_large_and_its_reasons_are_distinct():
     assert len({row[0] for row in ROWS}) == len(ROWS) >= 120
 
 
-@pytest.mark.parametrize(("reason", "expected"), [(r, e) for r, _, e in ROWS], ids=[row[0] for row in ROWS])
-def test_sentence(read, reason, expected):
-    said = {SHORT[name]: SIGNS[sign] for sign, name in re.findall(r"([-+?])(\w+)", expected)}
-    assert read.get(reason, {}) == said
+@pytest.mark.parametrize(("reason", "said"), [(r, s) for r, _, s in ROWS], ids=[row[0] for row in ROWS])
+def test_sentence(read, reason, said):
+    assert read.get(reason, {}) == expected(said)

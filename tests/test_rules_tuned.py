@@ -3,12 +3,13 @@
 The right side names every label that the sentence speaks of: + present, - absent, ? uncertain. All others must be unmentioned.
 """
 
-import re
 import shutil
 from pathlib import Path
 
 import polars as pl
 import pytest
+import written_sentences
+from written_sentences import LABELS, SIGNS, expected, parse
 
 from raddistill import statuses
 from raddistill.labelsets import load_labels
@@ -17,23 +18,6 @@ from raddistill.teachers.rules import lexicon
 from raddistill.teachers.rules.labeler import RulesTeacher
 
 TUNED = Path("lexicon/tuned")
-LABELS = Path("lexicon/label_sets/chest_13.yaml")
-SIGNS = {"+": statuses.PRESENT, "-": statuses.ABSENT, "?": statuses.UNCERTAIN}
-SHORT = {
-    "ate": "Atelectasis",
-    "car": "Cardiomegaly",
-    "con": "Consolidation",
-    "ede": "Edema",
-    "med": "Enlarged Cardiomediastinum",
-    "fra": "Fracture",
-    "les": "Lung Lesion",
-    "opa": "Lung Opacity",
-    "eff": "Pleural Effusion",
-    "ple": "Pleural Other",
-    "pne": "Pneumonia",
-    "ptx": "Pneumothorax",
-    "dev": "Support Devices",
-}
 
 SENTENCES = r"""
 # present
@@ -563,31 +547,25 @@ uncertain-beats-absent       | No pneumonia is seen. Pneumonia cannot be exclude
 ignored-beats-nothing        | History of pneumonia. No pneumonia. | -pne
 nothing                      | Unremarkable study. |
 """
-LINES = [line for line in SENTENCES.split("\n") if line and not line.startswith("#")]
-ROWS = [[cell.strip() for cell in line.split("|")] for line in LINES]
+ROWS = parse(SENTENCES)
 
 
 @pytest.fixture(scope="module")
 def read():
-    texts = [text.replace(r"\n", "\n").replace(r"\r", "\r") for _, text, _ in ROWS]
-    reports = pl.DataFrame({"report_id": [row[0] for row in ROWS], "findings": texts, "impression": None, "text": texts})
-    teacher = RulesTeacher("multiple_choice", str(TUNED), "findings_and_impression")
-    labels = teacher.label(reports, load_labels(str(LABELS))).labels.filter(pl.col("status") != statuses.UNMENTIONED)
-    return {key: dict(group.select("label", "status").iter_rows()) for (key,), group in labels.group_by("report_id")}
+    return written_sentences.read(ROWS, str(TUNED))
 
 
 def test_the_table_is_large_and_its_reasons_are_distinct():
     assert len({row[0] for row in ROWS}) == len(ROWS) >= 320
 
 
-@pytest.mark.parametrize(("reason", "expected"), [(r, e) for r, _, e in ROWS], ids=[row[0] for row in ROWS])
-def test_sentence(read, reason, expected):
-    said = {SHORT[name]: SIGNS[sign] for sign, name in re.findall(r"([-+?])(\w+)", expected)}
-    assert read.get(reason, {}) == said
+@pytest.mark.parametrize(("reason", "said"), [(r, s) for r, _, s in ROWS], ids=[row[0] for row in ROWS])
+def test_sentence(read, reason, said):
+    assert read.get(reason, {}) == expected(said)
 
 
 def test_every_label_has_a_mention_and_no_file_is_left_over():
-    label_set = load_labels(str(LABELS))
+    label_set = load_labels(LABELS)
     phrases = lexicon.load_labels(TUNED, label_set)
     assert {phrase.label for phrase in phrases if phrase.says == PRESENT} == {label.name for label in label_set}
     assert {lexicon.label_file(TUNED, label.name) for label in label_set} == set((TUNED / "multiple_choice").iterdir())
