@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,17 @@ def test_a_bad_byte_in_parquet_spoils_its_own_row_only(tmp_path: Path) -> None:
     batch = read(tmp_path / "r.parquet")
     assert ids(batch) == ["a"]
     assert reasons(batch) == [(2, "b", "not UTF-8"), (3, "c", "no text")]
+
+
+def test_parquet_of_databases_has_decimals_for_ids_and_bytes_for_text(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    numbers = pa.array([Decimal("12.00"), Decimal("1.50"), None], pa.decimal128(12, 2))
+    pq.write_table(pa.table({"report_id": numbers, "text": [b"No mass."] * 3}), tmp_path / "r.parquet")
+    batch = read(tmp_path / "r.parquet")
+    assert ids(batch) == ["12"]
+    assert reasons(batch) == [(2, None, "report_id is neither text nor a whole number"), (3, None, "blank report_id")]
 
 
 @pytest.mark.parametrize(

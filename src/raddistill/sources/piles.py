@@ -8,6 +8,7 @@ import contextlib
 import difflib
 import hashlib
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any, NamedTuple, Self
 
 from raddistill.errors import InputError
@@ -158,8 +159,8 @@ def _missing(name: str, there: list[str], key: str, column: str) -> str:
 
 
 def _id_of(cell: Any) -> Any:
-    """Text as it stands; a whole number as its digits, also where a table of numbers with gaps made it a float."""
-    if isinstance(cell, float) and cell.is_integer():
+    """Text as it stands; a whole number as its digits, also of a float (numbers with gaps among them) or a decimal (of a database)."""
+    if isinstance(cell, float | Decimal) and cell % 1 == 0:
         cell = int(cell)
     return str(cell) if isinstance(cell, int) and not isinstance(cell, bool) else cell
 
