@@ -530,6 +530,10 @@ is-likely-enlarged           | The heart is likely enlarged. | ?car
 is-likely-chronic            | The opacity is likely chronic. | +opa
 is-likely-present            | A small effusion is likely present. | ?eff
 is-likely-resolved           | The pneumothorax is likely resolved. | -ptx
+is-likely-collapsed          | The right lung is likely collapsed. | ?ate
+likely-that-there-is         | It is likely that there is an effusion. | ?eff
+post-drainage-of             | Post drainage of effusion. |
+list-with-articles           | There is no evidence of the pneumonia, the effusion, or the nodule. | -pne -eff -les
 suspected-to-be              | The opacity is suspected to be pneumonia. | +opa ?pne
 thought-to-represent         | The opacity is thought to represent atelectasis. | +opa ?ate
 favored-to-be                | The opacity is favored to be atelectasis. | +opa ?ate
