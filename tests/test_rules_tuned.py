@@ -504,7 +504,6 @@ comma-with-the               | No pneumothorax, with the left chest tube remaini
 after-placement              | No pneumothorax seen following left chest tube placement. | -ptx +dev
 after-placement-of           | No pneumothorax after placement of a right IJ line. | -ptx +dev
 post-line-placement          | No pneumothorax post line placement. | -ptx +dev
-following-then-resolved      | Following placement of a chest tube, the pneumothorax has resolved. | +dev -ptx
 replaced-by-sheath           | Swan-Ganz catheter has been removed and replaced with a right IJ sheath. | +dev
 after-treatment-of           | No residual consolidation after treatment of pneumonia. | -con
 thoracentesis-for            | The patient is status post thoracentesis for effusion. |

@@ -159,7 +159,7 @@ def _missing(name: str, there: list[str], key: str, column: str) -> str:
 
 
 def _id_of(cell: Any) -> Any:
-    """Text as it stands; a whole number as its digits, also of a float (numbers with gaps among them) or a decimal (of a database)."""
+    """Text as it stands; a whole number as its digits, also of a float (numbers with gaps) or a decimal (a database)."""
     if isinstance(cell, float | Decimal) and cell % 1 == 0:
         cell = int(cell)
     return str(cell) if isinstance(cell, int) and not isinstance(cell, bool) else cell
