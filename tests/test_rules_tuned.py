@@ -492,6 +492,7 @@ tip-not-clearly-seen         | Left PICC tip is not clearly seen. | +dev
 tip-not-seen                 | The tip of the feeding tube is not seen. | +dev
 catheter-not-seen            | A catheter is not seen. | -dev
 partial-clearing             | Partial clearing of the right lower lobe infiltrate. | +opa
+headed-negative-for          | Lungs: Negative for pneumothorax or effusion. | -ptx -eff
 headed-negative              | Pneumothorax: negative. | -ptx
 persists-after-removal       | Tiny right apical pneumothorax persists after chest tube removal. | +ptx -dev
 denied-after-removal         | No pneumothorax status post chest tube removal. | -ptx -dev
