@@ -59,7 +59,7 @@ def draw_macro(judged: Judged, macro: Bools, bootstrap: Bootstrap) -> tuple[floa
     """Macro F1 over the labels of `macro` (labels,), and the same of every draw (resamples,)."""
     counts = labels.count(judged.truth, judged.decided)
     columns = np.flatnonzero(macro)
-    drawn = np.array([f1(bootstrap._resample(counts[:, column])) for column in columns])
+    drawn = np.array([f1(bootstrap.resample(counts[:, column])) for column in columns])
     return float(np.nanmean(f1(counts.sum(axis=0))[columns])), np.nanmean(drawn, axis=0)
 
 

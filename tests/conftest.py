@@ -140,7 +140,7 @@ def small_params(collection: Path, tiny_base: Path) -> dict[str, Any]:
     content["fetch"]["reports"] |= {"path": str(collection), "sha256": hashlib.sha256(collection.read_bytes()).hexdigest()}
     content["fetch"]["base"] |= {"source": "folder", "location": str(tiny_base)}
     content["merge"] |= {"multiple_choice_reports": -1, "open_ended_reports": 30, "validation_reports": 6, "max_tokens": 2000}
-    content["train"] |= {"batch_size": 8, "evaluate_every": 4, "quantization": "nf4"}
+    content["train"] |= {"batch_size": 8, "evaluate_every": 4, "quantization": "nf4", "learning_rate": 0.001}
     for arm in content["predict"].values():
         arm |= {"multiple_choice_reports": -1, "open_ended_reports": 6, "max_new_tokens": 8}
     content["score"] |= {"bootstrap": 50, "macro_min_positives": 3, "concept_macro_min_positives": 3}

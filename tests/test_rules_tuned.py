@@ -256,6 +256,7 @@ should-be-excluded           | Pneumonia should be excluded clinically. | ?pne
 
 # versus
 a-versus-b                   | Atelectasis versus pneumonia. | ?ate ?pne
+v-with-a-stop                | Atelectasis v. pneumonia. | ?ate ?pne
 a-vs-b                       | Left basilar atelectasis vs. infiltrate. | ?ate ?opa
 lobe-between                 | Right lower lobe pneumonia versus atelectasis. | ?pne ?ate
 other-clause-untouched       | Cardiomegaly with atelectasis versus pneumonia. | +car ?ate ?pne

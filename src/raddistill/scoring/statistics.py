@@ -48,14 +48,15 @@ class Bootstrap:
 
     def interval(self, counts: Counts) -> Interval:
         """Micro F1 of counts (reports, 3) with its interval."""
-        return _interval(float(f1(counts.sum(axis=0))), f1(self._resample(counts)))
+        return _interval(float(f1(counts.sum(axis=0))), f1(self.resample(counts)))
 
     def difference(self, ours: Counts, theirs: Counts) -> Interval:
         """Micro F1 of `ours` less that of `theirs`, both (reports, 3), on the same draws."""
         value = float(f1(ours.sum(axis=0)) - f1(theirs.sum(axis=0)))
-        return _interval(value, f1(self._resample(ours)) - f1(self._resample(theirs)))
+        return _interval(value, f1(self.resample(ours)) - f1(self.resample(theirs)))
 
-    def _resample(self, counts: Counts) -> Counts:
+    def resample(self, counts: Counts) -> Counts:
+        """The summed counts (reports, 3) of every draw: (resamples, 3)."""
         by_group = np.zeros((self._draws.shape[1], 3))
         np.add.at(by_group, self._group_of, counts)
         return np.rint(self._draws @ by_group).astype(np.int64)

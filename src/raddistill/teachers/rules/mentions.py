@@ -26,7 +26,7 @@ _BREAK = re.compile(rf"(?:;|\n|{_STOP})[ \t\r]*")
 _BLANK_OR_LISTED = re.compile(r"\n|(?:[-*•]|\d{1,2}[.)])[ \t]")
 _NEXT = re.compile(rf"[^\W_]|[,:();\n]|{_STOP}")
 _LOOK_BACK = 24  # characters before a stop or a line's end in which its last word is looked for: longer than the words below
-_ABBREVIATIONS = ("dr", "mr", "mrs", "ms", "vs", "approx", "st", "e", "g", "i")
+_ABBREVIATIONS = ("dr", "mr", "mrs", "ms", "vs", "v", "approx", "st", "e", "g", "i")
 _CARRIED_ON = frozenset(
     (",", "(", "a", "an", "and", "as", "at", "by", "for", "from", "in", "is", "are", "no", "nor", "not", "of", "on", "or", "than",
      "the", "to", "with", "without")
