@@ -34,7 +34,7 @@ types: env  ## mypy, over src
 
 env: $(INSTALLED)  ## .venv with the versions of constraints.txt; made anew when these or pyproject.toml change
 
-$(INSTALLED): constraints.txt pyproject.toml
+$(INSTALLED):
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found: install one, or name it: make PYTHON=/path/to/python3.12"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "$(PYTHON) is `$(PYTHON) -V 2>&1`, Python 3.11 or newer is needed: make PYTHON=/path/to/python3.12"; exit 1; }
