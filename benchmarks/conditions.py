@@ -1,0 +1,88 @@
+"""Open-ended labels of the rules labeler against people's annotations, a lexicon beside the other, on the same reports.
+
+    python -m benchmarks.conditions --split validation      # from the root of the project, after `dvc repro synthesize`
+
+Concept-set micro F1 as the stage `final` computes it for the teacher: phrases become concepts by the scorer's lexicon,
+unmapped ones are false positives, optional concepts never count, annotated reports only. Intervals are 95 %, by a bootstrap
+over reports that say the same; the difference is of the last lexicon less the first, paired. An `uncertain` counts as present,
+and as absent beside.
+"""
+
+from dataclasses import replace
+from typing import Annotated
+
+import numpy as np
+import polars as pl
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from raddistill import concepts, errors, params, paths, statuses
+from raddistill.scoring import findings, labels
+from raddistill.scoring.concepts_of import load_lexicon
+from raddistill.scoring.measures import Judged
+from raddistill.scoring.scope import ScoreParams
+from raddistill.scoring.statistics import Bootstrap, Interval, share
+from raddistill.tables import base as tables
+from raddistill.tables.gold import Gold
+from raddistill.tables.reports import Reports
+from raddistill.teachers.rules.labeler import RulesTeacher
+
+TASK = "open_ended"
+
+
+def judge(lexicon: str, split: str, uncertain: str) -> Judged:
+    """What the lexicon finds in the annotated reports of a split, beside the concepts that people coded."""
+    known = concepts.load_concepts(paths.CONCEPTS)
+    reports = tables.read(Reports, paths.REPORTS).filter(pl.col("split").cast(pl.String) == split)
+    gold = tables.read(Gold, paths.GOLD).filter(pl.col("report_id").is_in(reports["report_id"].implode()))
+    truth = labels.truth(gold, TASK, [concept.concept for concept in known], statuses.PRESENT)
+    reports = reports.filter(pl.col("report_id").is_in(truth.reports)).sort("report_id")
+    made = RulesTeacher(TASK, lexicon, "findings_and_impression").label(reports, [])
+    answered = set(made.outcomes.filter(pl.col("outcome").cast(pl.String) == "labelled")["report_id"])
+    texts = dict(reports.select("report_id", "text").iter_rows())
+    scorer = load_lexicon(paths.SCORER_LEXICON, known)
+    found = findings.from_labels(made.labels, texts, known, scorer, answered=answered, uncertain=uncertain).of(truth.reports)
+    scored = np.array([concept.kind == "score" for concept in known])
+    kept = replace(
+        truth,
+        names=[concept.concept for concept in known if concept.kind == "score"],
+        present=truth.present[:, scored],
+        ambiguous=truth.ambiguous[:, scored],
+    )
+    groups = reports["text_group"].to_list()
+    return Judged(kept, truth.normal, groups, found.decided[:, scored], found.unmapped, found.unparsed)
+
+
+def main(
+    split: Annotated[str, typer.Option(help="train | validation | test")] = "validation",
+    lexicon: Annotated[list[str] | None, typer.Option(help="A lexicon folder; may be given more than once.")] = None,
+) -> None:
+    """Prints micro F1, precision and recall of each lexicon, and the paired difference."""
+    console = Console(width=None if Console().is_terminal else 120)
+    if split == "test":
+        console.print("The test split is scored: look once, at the end; nothing may be tuned after it.")
+    p = params.load("score", ScoreParams)
+    lexicons = lexicon or ["lexicon/cold", "lexicon/tuned"]
+    table = Table(
+        "lexicon", "uncertain as", "reports", "micro F1", "precision", "recall", "unmapped", title=f"open-ended, {split}"
+    )
+    for policy in (statuses.PRESENT, statuses.ABSENT):
+        judged = {name: judge(name, split, policy) for name in lexicons}
+        for name, of in judged.items():
+            tp, fp, fn = (int(n) for n in of.totals().sum(axis=0))
+            told = _told(Bootstrap(of.groups, p.bootstrap, p.seed).interval(of.totals()), "")
+            rates = (f"{share(tp, tp + fp):.3f}", f"{share(tp, tp + fn):.3f}", f"{int(of.extra.sum())}")
+            table.add_row(name, policy, f"{len(of.truth.reports):,}", told, *rates)
+        ours, theirs = judged[lexicons[-1]], judged[lexicons[0]]
+        gain = Bootstrap(ours.groups, p.bootstrap, p.seed).difference(ours.totals(), theirs.totals())
+        table.add_row("last less first", policy, "", _told(gain, "+"), "", "", "", end_section=True)
+    console.print(table)
+
+
+def _told(interval: Interval, sign: str) -> str:
+    return f"{interval.value:{sign}.3f} ({interval.low:{sign}.3f} to {interval.high:{sign}.3f})"
+
+
+if __name__ == "__main__":
+    errors.run(lambda *words: typer.run(main))
