@@ -242,7 +242,7 @@ def test_adapter_says_what_it_was_made_from(examples: pl.DataFrame, base: Path, 
     assert "64 labels of\n32 reports" in card
     assert trained.metrics["examples"]["train"] == {"multiple_choice": 32, "open_ended": 32}
     assert trained.validation_curve["loss"].min() == pytest.approx(trained.metrics["validation_loss"], abs=1e-4)
-    assert models.load_student(tmp_path / "adapter").get_base_model().config.num_hidden_layers == 2
+    assert models.load_student(tmp_path / "adapter").config.num_hidden_layers == 2
 
 
 def test_nothing_to_train_on(examples: pl.DataFrame, base: Path, tmp_path: Path) -> None:
