@@ -48,7 +48,10 @@ app = typer.Typer(
 
 Task = Annotated[
     Literal["multiple_choice", "open_ended"],
-    typer.Option(help="The labels of the label set, or every condition as a phrase with its ICD-10-CM code."),
+    typer.Option(
+        metavar="TASK",
+        help="multiple_choice: the labels of the label set; open_ended: every condition as a phrase with its ICD-10-CM code.",
+    ),
 ]
 Lexicon = Annotated[
     str | None,
@@ -57,7 +60,11 @@ Lexicon = Annotated[
 LabelSet = Annotated[str | None, typer.Option(metavar="FILE|NAME", help="Names and order of the labels. [default: chest_13]")]
 Sections = Annotated[
     Literal["findings_and_impression", "impression_else_findings", "findings", "impression"],
-    typer.Option(help="What is read of a report that has sections; of one that has none, all is read."),
+    typer.Option(
+        metavar="WHICH",
+        help="findings_and_impression, impression_else_findings, findings or impression: what is read of a report that has "
+        "sections; of one that has none, all is read.",
+    ),
 ]
 IdColumn = Annotated[str | None, typer.Option(metavar="NAME", rich_help_panel="Input", help="[default: report_id]")]
 TextColumn = Annotated[
@@ -81,7 +88,7 @@ def label(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="OUTPUT", help=".csv, .tsv, .parquet; .jsonl with --format jsonl.")
     ],
-    form: Annotated[Literal["wide", "long", "jsonl"], typer.Option("--format", help="See below.")] = "wide",
+    form: Annotated[Literal["wide", "long", "jsonl"], typer.Option("--format", help="What they hold stands above.")] = "wide",
     task: Task = "multiple_choice",
     lexicon: Lexicon = None,
     label_set: LabelSet = None,
@@ -119,10 +126,11 @@ def label(
     as CheXpert has them; No Finding is 1 where no label but Support Devices is 1 or -1, else blank. `long`: a row for each report
     and label (report_id, task, teacher, label, status, probability, code). `jsonl`: statuses and evidence; `start` and `end`
     count code points of the cell (or file) that holds that section, end exclusive. Open-ended phrases are words of the report;
-    apart from them no text is written without --quotes.
+    apart from them no text is written without --quotes. Open-ended and `long`, a report without a condition has no row; what is
+    merely possible ("may be pneumonia") is no condition to the lexicon tuned.
 
     **Rows that cannot be used** (no id, an id that was there before, no text, not UTF-8, ...) go to OUTPUT.quarantine.csv with
-    row number, id and reason, never with text. Rows written and rows put aside add up to the input; order is kept.
+    row number, id and reason, never with text. Reports labelled and rows put aside add up to the input; order is kept.
 
     **Ended early** (Ctrl-C, kill, power): OUTPUT.partial stays; the same command with --resume goes on, and what comes out
     is the same to the byte.
@@ -216,6 +224,8 @@ def preset(
     `dvc exp run $(raddistill preset llama-3.1-8b) $(raddistill preset paper) evaluate`
     """
     known = sorted(file.stem for file in PRESETS.glob("*.yaml"))
+    if not known:
+        raise InputError(f"{PRESETS}/ is missing here; presets are read at the root of the project")
     if show or not name:
         for each in known:
             print(f"{each:14} {params.read(PRESETS / f'{each}.yaml')['about']}")
