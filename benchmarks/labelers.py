@@ -8,9 +8,9 @@ very mentions that ours finds. A row "cold" has all four lists of lexicon/cold (
 `uncertain` is at most uncertain), a row "cold, [mention] only" just that list, as someone with a list of terms would start. Our
 phrases were written and tuned beside our cues, so the peers are run with the phrases of each lexicon.
 
-Ambiguous cells of the gold are masked, as in design.md; they stand beside it as absent and as present. An `uncertain` counts as
-params.yaml's score.uncertain says; the other way stands beside it. Intervals are 95 %, by a bootstrap over reports that say
-the same; macro F1 is over the labels with score.macro_min_positives or more in all of the gold.
+Ambiguous cells of the gold are masked, as in docs/analysis-plan.md; they stand beside it as absent and as present. An
+`uncertain` counts as params.yaml's score.uncertain says; the other way stands beside it. Intervals are 95 %, by a bootstrap
+over reports that say the same; macro F1 is over the labels with score.macro_min_positives or more in all of the gold.
 
 Every labeler is a process of its own on one core, and the labelers take turns; speed is reports per second of processor time
 in one loop over the reports (none is seen twice by a process; ours remembers sentences, and reports repeat theirs), the best
