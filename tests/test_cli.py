@@ -93,6 +93,12 @@ def test_the_list_of_presets_says_what_each_is_for(project: Path) -> None:
     assert all(len(line.split()) > 5 for line in lines)
 
 
+def test_presets_elsewhere_than_at_the_root_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="presets/ is missing here"):
+        cli.preset(show=True)
+
+
 def test_an_unknown_preset_is_told_the_known_ones(project: Path) -> None:
     with pytest.raises(InputError, match=r"no preset 'papper'.*all-reports, llama"):
         cli.preset("papper")

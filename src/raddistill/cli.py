@@ -50,7 +50,7 @@ Task = Annotated[
     Literal["multiple_choice", "open_ended"],
     typer.Option(
         metavar="TASK",
-        help="multiple_choice: the labels of the label set; open_ended: every condition as a phrase with its ICD-10-CM code.",
+        help="multiple_choice: the labels of the label set; open_ended: conditions as phrases with their ICD-10-CM codes.",
     ),
 ]
 Lexicon = Annotated[
