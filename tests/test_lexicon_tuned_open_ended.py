@@ -128,7 +128,7 @@ calcified-granuloma | Calcified granuloma in the left upper lobe. | calcified gr
 sequela | Sequela of old granulomatous disease. | old granulomatous disease = J84.10
 granulomatous-sequela | Granulomatous sequela are noted. | granulomatous sequela = J84.10
 calcified-nodes | Calcified hilar lymph nodes. | calcified hilar lymph nodes = I89.8
-redacted-nodes | Calcified right hilar XXXX. | calcified right hilar xxxx = I89.8
+redacted-nodes | Small calcified right hilar XXXX. | small calcified right hilar xxxx = I89.8
 redacted-lymph-nodes | Calcified left hilar lymph XXXX. | calcified left hilar lymph xxxx = I89.8
 hilar-calcification | Hilar calcifications. | hilar calcifications = I89.8
 mediastinal-calcification | Mediastinal calcifications are present. | mediastinal calcifications = I89.8

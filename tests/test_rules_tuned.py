@@ -413,7 +413,7 @@ no-tubes                     | No tubes or lines. | -dev
 wires-are-no-device          | Sternotomy wires are intact. |
 clips-are-no-device          | Surgical clips in the right upper quadrant. |
 redacted-port                | Right chest XXXX in place. | +dev
-redacted-with-tip            | A line XXXX ends with its tip in the superior vena cava. | +dev
+redacted-with-tip            | A line XXXX whose tip lies within the superior vena cava. | +dev
 tip-in-atrium                | The tip projects over the right atrium. | +dev
 spinal-stimulator            | A spinal stimulator is noted. | +dev
 dialysis                     | Right dialysis catheter. | +dev
