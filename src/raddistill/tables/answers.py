@@ -1,0 +1,31 @@
+import dataframely as dy
+import polars as pl
+
+
+class Answers(dy.Schema):
+    """What a paid teacher answered, and to what: enough to make the labels again without asking. May quote the report."""
+
+    report_id = dy.String(primary_key=True)
+    task = dy.String(primary_key=True)
+    teacher = dy.String(primary_key=True)
+    sample = dy.Int64(primary_key=True, min=0)
+    ask = dy.Int64(primary_key=True, min=0)  # 0: the first time; n: after n answers that failed their checks
+    key = dy.String(regex="^[0-9a-f]{64}$")  # of the question
+    form = dy.Enum(["json_schema", "text", "decisions"])
+    examples = dy.List(dy.String())  # ids of the worked examples shown
+    text = dy.String(nullable=True)
+    finish = dy.String()
+    fault = dy.String(nullable=True)  # why the answer was not used
+    model = dy.String()  # as the server names it
+    fingerprint = dy.String(nullable=True)
+    logprobs = dy.String(nullable=True)  # JSON
+    prompt_tokens = dy.Int64(min=0)
+    completion_tokens = dy.Int64(min=0)
+    cached_tokens = dy.Int64(min=0)
+    request_id = dy.String(nullable=True)
+    usd = dy.Float64(min=0.0)
+    mode = dy.Enum(["direct", "batch"])
+
+    @dy.rule()
+    def cached_within_prompt(cls) -> pl.Expr:  # noqa: N805
+        return cls.cached_tokens.col <= cls.prompt_tokens.col

@@ -1,0 +1,54 @@
+"""What goes out to an LLM teacher and what comes back: the words that the modules of this folder speak in. Pure."""
+
+from typing import Any, NamedTuple
+
+
+class Question(NamedTuple):
+    """One request, and the key under which its answer is kept."""
+
+    key: str  # sha256, hex, of everything that shapes the answer: the body with model and sampling, the form, sample number
+    report_id: str
+    sample: int  # of self-consistency, from 0
+    ask: int  # 0: the first time; n: after n answers that failed their checks
+    form: str  # json_schema | text | decisions
+    body: dict[str, Any]  # keyword arguments of chat.completions.create, or of decisions.create
+    examples: list[str]  # ids of the worked examples shown
+
+
+class Answer(NamedTuple):
+    """What was paid for; a line of the journal."""
+
+    key: str
+    text: str | None  # the message; for decisions, the list `answers` as JSON; None where the model sent none
+    finish: str  # stop | length | content_filter | refusal | ...: the server's word
+    model: str  # as the server names it
+    fingerprint: str | None
+    logprobs: list[list[Any]] | None  # a token each: [token, log probability, [[alternative, log probability], ...]]
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int  # of the prompt tokens
+    request_id: str | None
+    usd: float  # by the price table of that day
+    mode: str  # direct | batch
+
+
+class Finding(NamedTuple):
+    """One label of an answer that passed its checks. Offsets are code points of `reports.text`, end exclusive."""
+
+    label: str  # of the label set; open-ended: the phrase, lower case and single spaces
+    status: str
+    section: str | None  # the section that the quote lies in; None without a quote (`unmentioned`, decisions)
+    start: int | None
+    end: int | None
+    code: str | None  # ICD-10-CM with its dot; open-ended only
+    probability: float | None  # that the label is present; None where the server gave none
+
+
+class Fault(NamedTuple):
+    """Why an answer is not used. `reason` is of a small fixed set of words (quarantine, metrics); neither holds report text.
+
+    `told` is what the model is told when it is asked again: it may name label, code or the number of an item.
+    """
+
+    reason: str
+    told: str
