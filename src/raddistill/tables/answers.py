@@ -8,7 +8,7 @@ class Answers(dy.Schema):
     report_id = dy.String(primary_key=True)
     task = dy.String(primary_key=True)
     teacher = dy.String(primary_key=True)
-    sample = dy.Int64(primary_key=True, min=0)
+    sample_ = dy.Int64(primary_key=True, min=0, alias="sample")  # dataframely has a method of that name
     ask = dy.Int64(primary_key=True, min=0)  # 0: the first time; n: after n answers that failed their checks
     key = dy.String(regex="^[0-9a-f]{64}$")  # of the question
     form = dy.Enum(["json_schema", "text", "decisions"])
