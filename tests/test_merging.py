@@ -64,7 +64,7 @@ def merged(tiny_base: Path, **changed: Any) -> Merged:
         {"multiple_choice": OUTCOMES, "open_ended": OUTCOMES},
         LABELS,
         AutoTokenizer.from_pretrained(tiny_base),
-        ROOT / "prompts",
+        ROOT / "prompts/student",
     )
 
 

@@ -37,7 +37,7 @@ def _float32(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def examples(base: Path) -> pl.DataFrame:
     """Reports of 3 to 40 words in three splits, both tasks; the order within a split is not that of the rows."""
-    renderer = Renderer(ROOT / "prompts", models.load_tokenizer(base), LABELS)
+    renderer = Renderer(ROOT / "prompts/student", models.load_tokenizer(base), LABELS)
     draw, rows = random.Random(5), []
     for split, reports in SPLITS.items():
         orders = draw.sample(range(reports), reports)

@@ -30,7 +30,7 @@ def tokenizer(tiny_base: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def renderer(tokenizer: Any) -> Renderer:
-    return Renderer(ROOT / "prompts", tokenizer, LABELS)
+    return Renderer(ROOT / "prompts/student", tokenizer, LABELS)
 
 
 @pytest.mark.parametrize("answers", list(ASKED))
@@ -54,7 +54,7 @@ def test_missing_template_is_named(tokenizer: Any, tmp_path: Path) -> None:
 
 
 def test_template_hash_follows_the_prompt(tokenizer: Any, renderer: Renderer) -> None:
-    assert renderer.template_hash("slots") == Renderer(ROOT / "prompts", tokenizer, LABELS).template_hash("slots")
+    assert renderer.template_hash("slots") == Renderer(ROOT / "prompts/student", tokenizer, LABELS).template_hash("slots")
     assert len({renderer.template_hash(a) for a in ASKED}) == 3
 
 

@@ -27,7 +27,7 @@ RUNTIME = params.RuntimeParams(threads=1, predict_tokens=512, progress=False)
 @pytest.fixture(scope="module")
 def examples(base: Path) -> pl.DataFrame:
     tokenizer = models.load_tokenizer(base)
-    renderer = Renderer(ROOT / "prompts", tokenizer, LABELS)
+    renderer = Renderer(ROOT / "prompts/student", tokenizer, LABELS)
     draw = random.Random(5)
     rows = []
     for n in range(40):

@@ -29,7 +29,7 @@ FINAL_PLOTS = Path("plots/final")
 
 CONCEPTS = Path("gold/concepts.csv")
 SCORER_LEXICON = Path("gold/scorer_lexicon.csv")
-PROMPTS = Path("prompts")
+PROMPTS = Path("prompts/student")
 
 
 def labels(task: str) -> Path:
