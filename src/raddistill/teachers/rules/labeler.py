@@ -13,12 +13,13 @@ from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine
-from raddistill.teachers.rules.reading import SECTIONS, Reader, Span, choose_sections
+from raddistill.teachers.passages import SECTIONS, choose_sections
+from raddistill.teachers.rules.reading import Reader, Span
 from raddistill.teachers.teacher import Labelled
 
 
 class RulesTeacher:
-    """Labels for one task by the lexicon in the folder `source`, looking at the chosen sections only (see reading.CHOICES)."""
+    """Labels for one task by the lexicon in the folder `source`, looking at the chosen sections only (see passages.CHOICES)."""
 
     def __init__(self, task: str, source: str, sections: str | list[str]) -> None:
         choose_sections(sections)  # refused before anything is read

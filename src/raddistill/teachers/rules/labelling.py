@@ -21,7 +21,8 @@ from rich.console import Console
 from raddistill.errors import RaddistillError
 from raddistill.tables.piles import Batch, Reject, Report
 from raddistill.tables.unfinished import Unfinished
-from raddistill.teachers.rules.reading import SECTIONS, WHOLE, Reader, Span
+from raddistill.teachers.passages import SECTIONS, WHOLE
+from raddistill.teachers.rules.reading import Reader, Span
 from raddistill.teachers.rules.sheets import Labelled, Sheet, choose, to_parquet
 
 SMALL = 4  # batches; a pile that ends within them is not worth a second process
