@@ -1,0 +1,283 @@
+"""What answers cost: the price table, the cap that no run passes, and what a run will cost before anything is spent. Pure but for reading the table."""
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import Field, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from raddistill.errors import InputError, RaddistillError
+from raddistill.params import Section
+from raddistill.teachers.llm.exchange import Answer, Question
+
+NO_CAP = -1.0
+MILLION = 1e6
+CHARACTERS_A_TOKEN = 4  # English, by OpenAI's own rule of thumb; only where no answer tells better
+# A server's chat template adds what the body does not show: a default system message, the date. SmolLM2's adds 20 tokens.
+TEMPLATE_TOKENS = 256
+DECISION_TOKENS = (
+    64  # output of one question of a decisions call, which takes no bound of ours: far more than a probability needs
+)
+TOLD_TOKENS = 256  # at most, of the sentence that tells a model what was wrong with its answer
+
+
+class BudgetReached(RaddistillError):
+    """The next request could cost more than is left of the cap. Everything answered is kept."""
+
+
+class Price(Section):
+    """USD per million tokens."""
+
+    input: float = Field(ge=0, allow_inf_nan=False)
+    cached_input: float = Field(ge=0, allow_inf_nan=False)
+    cache_write: float | None = Field(default=None, ge=0, allow_inf_nan=False)  # None: as input
+    output: float = Field(ge=0, allow_inf_nan=False)
+    batch: float = Field(gt=0, le=1)  # batch mode, as a share of the others
+
+    @property
+    def written(self) -> float:
+        return self.input if self.cache_write is None else self.cache_write
+
+    @property
+    def dearest(self) -> float:
+        """Of a prompt token."""
+        return max(self.input, self.cached_input, self.written)
+
+
+class Tokens(NamedTuple):
+    """What one request used, as its server counted."""
+
+    prompt: int
+    completion: int
+    cached: int = 0  # of the prompt: read from the server's cache
+    written: int = 0  # of the prompt: put into it
+
+
+class Prices:
+    """The price table: exact names, and beginnings of names."""
+
+    def __init__(self, prices: dict[str, Price]) -> None:
+        self._exact = {name: price for name, price in prices.items() if not name.endswith("*")}
+        starts = [(name[:-1], price) for name, price in prices.items() if name.endswith("*")]
+        self._starts = sorted(starts, key=lambda start: -len(start[0]))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Prices":
+        """The table in a YAML file.
+
+        Raises:
+            InputError: the file is missing, no YAML (line named) or not of the table's form (model and key named).
+        """
+        try:
+            content = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+            return cls(TypeAdapter(dict[str, Price]).validate_python(content))
+        except FileNotFoundError:
+            raise InputError(f"the price table {path} does not exist; params.yaml names it as asking.prices") from None
+        except ValidationError as error:
+            raise InputError(f"{path}: {_wrong(error)}; see the head of the file as shipped") from None
+        except (YAMLError, UnicodeDecodeError) as error:
+            where = getattr(error, "problem_mark", None)
+            raise InputError(f"{path}{f', line {where.line + 1}' if where else ''}: no YAML") from None
+
+    def of(self, model: str) -> Price | None:
+        """The exact name wins, then the longest beginning."""
+        return self._exact.get(model) or next((price for start, price in self._starts if model.startswith(start)), None)
+
+    def usd(self, model: str, tokens: Tokens, *, batch: bool = False) -> float:
+        """0 for a model without a price."""
+        price = self.of(model)
+        return 0.0 if price is None else _usd(price, tokens, batch)
+
+
+def _wrong(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {'unknown key' if first['type'] == 'extra_forbidden' else first['msg']}" if where else "holds no models"
+
+
+def _usd(price: Price, tokens: Tokens, batch: bool) -> float:
+    cached = min(tokens.cached, tokens.prompt)
+    written = min(tokens.written, tokens.prompt - cached)
+    plain = tokens.prompt - cached - written
+    prompt = plain * price.input + cached * price.cached_input + written * price.written
+    return (prompt + tokens.completion * price.output) * (price.batch if batch else 1) / MILLION
+
+
+def size(body: dict[str, Any]) -> int:
+    """Bytes of a request as JSON in ASCII: no fewer than its bytes in UTF-8, roles, names and schema included."""
+    return len(json.dumps(body))
+
+
+def most_tokens(body: dict[str, Any], body_size: int | None = None) -> Tokens:
+    """More than a server can count for a request.
+
+    Tokens of byte-level BPE and SentencePiece with byte fallback hold one byte at least, so no text has more tokens than bytes.
+    """
+    prompt = (size(body) if body_size is None else body_size) + TEMPLATE_TOKENS
+    return Tokens(prompt, most_completion(body))
+
+
+def most_completion(body: dict[str, Any]) -> int:
+    """The bound on completion tokens that a body asks for itself, over all its choices; of a decisions call, ours."""
+    bound = body.get("max_completion_tokens") or body.get("max_tokens") or DECISION_TOKENS * len(body.get("questions", []))
+    return int(bound) * int(body.get("n") or 1)
+
+
+class Budget:
+    """Money of one run under its cap. Reserve the most that a request can cost, send it, settle with what it did cost.
+
+    What is spent and what is reserved together never pass the cap, so neither does the run, however requests overlap.
+    A request whose answer never arrived (timeout, dropped connection) may have been charged: it counts as the most it can cost.
+    """
+
+    def __init__(self, cap_usd: float, prices: Prices, model: str) -> None:
+        """`cap_usd` -1: no cap.
+
+        Raises:
+            InputError: a cap on a model that has no price.
+        """
+        self._price = prices.of(model)
+        if cap_usd != NO_CAP and self._price is None:
+            raise InputError(
+                f"asking.budget_usd is set, but the price table has no price for '{model}': "
+                f"add it to the file that asking.prices names, or set asking.budget_usd to -1"
+            )
+        self.cap = math.inf if cap_usd == NO_CAP else cap_usd
+        self.spent = 0.0  # USD that answers cost
+        self.lost = 0.0  # USD that requests without an answer may have cost, at most
+        self.reserved = 0.0  # USD that requests under way may cost, at most
+        self.unpriced = 0  # answers of a model without a price
+        self._open = 0
+
+    def most(self, body: dict[str, Any], *, body_size: int | None = None, batch: bool = False) -> float:
+        """USD that a request can cost at most; `body_size` where it is known already."""
+        if self._price is None:
+            return 0.0
+        tokens = most_tokens(body, body_size)
+        usd = tokens.prompt * self._price.dearest + tokens.completion * self._price.output
+        return usd * (self._price.batch if batch else 1) / MILLION
+
+    def reserve(self, usd: float) -> bool:
+        """Sets `usd` aside; False, and nothing set aside, where the cap does not allow it (now: see `exhausted`)."""
+        if self.spent + self.lost + self.reserved + usd > self.cap:
+            return False
+        self.reserved += usd
+        self._open += 1
+        return True
+
+    def settle(self, reserved: float, tokens: Tokens | None, *, batch: bool = False) -> float:
+        """Ends a reservation with what was used, and returns its USD; tokens None: the server did not say, so the most counts."""
+        usd = reserved if tokens is None else 0.0 if self._price is None else _usd(self._price, tokens, batch)
+        self._end(reserved)
+        self.spent += usd
+        self.unpriced += self._price is None
+        return usd
+
+    def release(self, reserved: float, *, charged: bool) -> None:
+        """Ends a reservation without an answer; `charged`: the server may have worked for it all the same."""
+        self._end(reserved)
+        self.lost += reserved if charged else 0.0
+
+    @property
+    def exhausted(self) -> bool:
+        """Nothing is under way whose end could make room."""
+        return self._open == 0
+
+    @property
+    def left(self) -> float:
+        return self.cap - self.spent - self.lost - self.reserved
+
+    def _end(self, reserved: float) -> None:
+        self._open -= 1
+        assert self._open >= 0, "more reservations ended than made"
+        self.reserved = self.reserved - reserved if self._open else 0.0  # no remainders of rounding
+
+    def told(self) -> str:
+        """For people: spent, and under which cap."""
+        cap = "no cap" if self.cap == math.inf else f"cap {self.cap:.2f}"
+        lost = f", and up to {self.lost:.2f} for requests whose answer was lost" if self.lost else ""
+        return f"{self.spent:.2f} USD spent{lost} ({cap})"
+
+
+class Estimate(NamedTuple):
+    """What a run will ask for. Expected values, and bounds that hold whatever the model answers."""
+
+    requests: float
+    requests_at_most: int
+    prompt_tokens: float
+    prompt_tokens_at_most: int
+    completion_tokens: float
+    completion_tokens_at_most: int
+    usd: float | None  # None: the model has no price
+    usd_at_most: float | None
+    usd_batch: float | None
+    usd_batch_at_most: float | None
+    answers: int  # of this model that the expectation was learnt from; 0: a guess, 4 characters a token
+
+
+class _Ratios(NamedTuple):
+    """What one byte of a request came to, and one request."""
+
+    prompt: float  # tokens a byte
+    cached: float  # share of the prompt tokens
+    completion: Callable[[dict[str, Any]], float]  # tokens
+    asks: float  # requests a question asked the first time
+
+
+def estimate(
+    questions: Iterable[Question], known: Iterable[tuple[Question, Answer]], *, prices: Prices, model: str, asks: int
+) -> Estimate:
+    """What `questions` (all that are open) will cost. `known`: this model's answers in the journal, with what was asked.
+
+    `asks` is LLMParams.asks: at most, each question is asked so often, with every failed answer before it in the prompt.
+    """
+    learnt, answers = _learn(known)
+    n, prompt, most_prompt, completion, most_out = 0, 0.0, 0, 0.0, 0
+    for question in questions:
+        bytes_ = size(question.body)
+        most = most_tokens(question.body, bytes_)
+        n += 1
+        prompt += bytes_ * learnt.prompt
+        completion += min(learnt.completion(question.body), most.completion)
+        grown = (most.completion + TOLD_TOKENS) * asks * (asks - 1) // 2
+        most_prompt += most.prompt * asks + grown
+        most_out += most.completion * asks
+    factor = learnt.asks
+    expected = Tokens(round(prompt * factor), round(completion * factor), round(prompt * factor * learnt.cached))
+    price = prices.of(model)
+    usd = [None if price is None else _usd(price, expected, batch) for batch in (False, True)]
+    most_usd = None if price is None else (most_prompt * price.dearest + most_out * price.output) / MILLION
+    return Estimate(
+        n * factor, n * asks, prompt * factor, most_prompt, completion * factor, most_out,
+        usd[0], most_usd, usd[1], None if price is None or most_usd is None else most_usd * price.batch, answers,
+    )  # fmt: skip
+
+
+def _learn(known: Iterable[tuple[Question, Answer]]) -> tuple[_Ratios, int]:
+    """The ratios of what was answered, and the number of answers that they are of."""
+    n, first, bytes_, prompt, cached, completion = 0, 0, 0, 0, 0, 0
+    for question, answer in known:
+        if answer.prompt_tokens == 0:  # its server counts no tokens
+            continue
+        n += 1
+        first += question.ask == 0
+        bytes_ += size(question.body)
+        prompt += answer.prompt_tokens
+        cached += answer.cached_tokens
+        completion += answer.completion_tokens
+    if not n:
+        return _Ratios(1 / CHARACTERS_A_TOKEN, 0.0, _guess, 1.0), 0
+    mean = completion / n
+    return _Ratios(prompt / bytes_, cached / prompt, lambda body: mean, n / max(first, 1)), n
+
+
+def _guess(body: dict[str, Any]) -> float:
+    """Completion tokens: as long as the worked examples' answers, else half of what is allowed; a decision's: one a question."""
+    if "questions" in body:
+        return float(len(body["questions"]))
+    shown = [message["content"] for message in body["messages"] if message["role"] == "assistant"]
+    return sum(map(len, shown)) / len(shown) / CHARACTERS_A_TOKEN if shown else most_completion(body) / 2
