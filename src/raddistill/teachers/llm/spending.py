@@ -1,4 +1,4 @@
-"""What answers cost: the price table, the cap that no run passes, and what a run will cost before anything is spent. Pure but for reading the table."""
+"""What answers cost: the price table, the cap that no run passes, and what a run will cost before anything is spent."""
 
 import json
 import math
@@ -25,7 +25,7 @@ DECISION_TOKENS = (
 TOLD_TOKENS = 256  # at most, of the sentence that tells a model what was wrong with its answer
 
 
-class BudgetReached(RaddistillError):
+class BudgetReached(RaddistillError):  # noqa: N818 - no error of hers: she set the cap
     """The next request could cost more than is left of the cap. Everything answered is kept."""
 
 

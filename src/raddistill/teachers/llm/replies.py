@@ -1,0 +1,98 @@
+"""The body of a server's reply as an `Answer`: chat completions and decisions, direct or from a line of a batch. Pure."""
+
+import json
+from typing import Any, NamedTuple
+
+from raddistill.teachers.llm.exchange import Answer
+from raddistill.teachers.llm.spending import Tokens
+
+
+class Reply(NamedTuple):
+    """A reply of the expected form."""
+
+    text: str | None
+    finish: str
+    model: str | None
+    fingerprint: str | None
+    logprobs: list[list[Any]] | None
+    tokens: Tokens | None  # None: the server counts none
+
+    def answer(self, key: str, asked: str, *, request_id: str | None, usd: float, mode: str) -> Answer:
+        """The line for the journal; `asked`: the model that was asked for, where the server names none."""
+        tokens = self.tokens or Tokens(0, 0)
+        return Answer(
+            key=key, text=self.text, finish=self.finish, model=self.model or asked, fingerprint=self.fingerprint,
+            logprobs=self.logprobs, prompt_tokens=tokens.prompt, completion_tokens=tokens.completion,
+            cached_tokens=tokens.cached, request_id=request_id, usd=usd, mode=mode,
+        )  # fmt: skip
+
+
+def read(form: str, data: object) -> Reply | None:
+    """The reply in the parsed body `data` to a question of this form; None: not of the form that the API promises."""
+    if not isinstance(data, dict):
+        return None
+    return _decisions(data) if form == "decisions" else _chat(data)
+
+
+def _chat(data: dict[str, Any]) -> Reply | None:
+    choices = data.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(choice, dict) or not isinstance(message, dict):
+        return None
+    content, refusal = message.get("content"), message.get("refusal")
+    if not isinstance(content, str | None) or not isinstance(refusal, str | None):
+        return None
+    finish = "refusal" if refusal else _word(choice.get("finish_reason")) or "unknown"
+    usage = _mapping(data.get("usage"))
+    tokens = _tokens(usage, "prompt", "completion")
+    text = refusal if content is None and refusal else content
+    return Reply(text, finish, _word(data.get("model")), _word(data.get("system_fingerprint")), _logprobs(choice), tokens)
+
+
+def _decisions(data: dict[str, Any]) -> Reply | None:
+    answers = data.get("answers")
+    if not isinstance(answers, list):
+        return None
+    tokens = _tokens(_mapping(data.get("usage")), "input", "output")
+    return Reply(json.dumps(answers), "stop", _word(data.get("model")), None, None, tokens)
+
+
+def _tokens(usage: dict[str, Any], asked: str, answered: str) -> Tokens | None:
+    """`asked` and `answered`: what the API calls the two kinds of tokens."""
+    prompt, completion = _count(usage.get(f"{asked}_tokens")), _count(usage.get(f"{answered}_tokens"))
+    if prompt is None or completion is None:
+        return None
+    details = _mapping(usage.get(f"{asked}_tokens_details"))
+    cached = min(_count(details.get("cached_tokens")) or 0, prompt)
+    written = min(_count(details.get("cache_write_tokens")) or 0, prompt - cached)
+    return Tokens(prompt, completion, cached, written)
+
+
+def _logprobs(choice: dict[str, Any]) -> list[list[Any]] | None:
+    """[token, log probability, [[alternative, log probability], ...]] a token; None where one is not of that form."""
+    content = _mapping(choice.get("logprobs")).get("content")
+    if not isinstance(content, list):
+        return None
+    tokens = [(_pair(token), [_pair(other) for other in _mapping(token).get("top_logprobs") or []]) for token in content]
+    if any(pair is None or None in others for pair, others in tokens):
+        return None
+    return [[*pair, others] for pair, others in tokens if pair is not None]
+
+
+def _pair(token: object) -> list[Any] | None:
+    of = _mapping(token)
+    text, value = of.get("token"), of.get("logprob")
+    return [text, float(value)] if isinstance(text, str) and isinstance(value, int | float) else None
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
