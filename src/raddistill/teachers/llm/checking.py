@@ -1,0 +1,271 @@
+"""Reads an answer strictly and checks what it means: labels of the set, quotes that stand in the report, codes that exist.
+
+Nothing is mended but a code's dot and letter case, and nothing is guessed: what breaks a rule is a `Fault`, which says so to the
+model and, in fixed words, to the user. Pure, apart from the list of codes, which is read once.
+"""
+
+import json
+import re
+from typing import Any, NamedTuple
+
+from raddistill.labelsets import Label
+from raddistill.statuses import PRESENT, STATUSES, UNCERTAIN, UNMENTIONED
+from raddistill.teachers.llm.codes import normalized
+from raddistill.teachers.llm.confidence import probabilities
+from raddistill.teachers.llm.exchange import Answer, Fault, Finding
+from raddistill.teachers.llm.settings import LLMParams
+from raddistill.teachers.passages import SECTIONS, WHOLE
+
+OPEN_ENDED_STATUSES = [PRESENT, UNCERTAIN]  # what the report denies is not listed, as by the rules teacher
+NONE = "None"  # the whole answer, in text form, where an open-ended report has no finding
+TOLD = 12  # problems told at once
+FINISHES = {  # the server's word: reason, told. Any other word counts as a whole answer and is judged by its content
+    "length": ("answer cut off at max_tokens", "The answer was too long and was cut off. Answer shorter."),
+    "content_filter": ("stopped by the content filter", "The answer was stopped by a filter."),
+    "refusal": ("refused by the model", "The report is for research; label what it says."),
+}
+_HEADER = re.compile(rf"^({'|'.join(name.upper() for name in SECTIONS)}): ", re.MULTILINE)
+_FENCE = re.compile(r"\s*```\w*\r?\n(.*?)\r?\n?```\s*", re.DOTALL)
+_STATUS = re.compile(r'"status"\s*:\s*"')  # within a JSON string its quotes would stand behind backslashes
+
+
+class Item(NamedTuple):
+    """A label or phrase as answered, before it is judged. `at`: where its status begins in the answer, in code points."""
+
+    name: str
+    status: str
+    quote: str
+    code: str | None
+    at: int | None
+
+
+class Broken(Exception):  # noqa: N818
+    """An answer that is not of the form asked for."""
+
+    def __init__(self, reason: str, told: str) -> None:
+        self.fault = Fault(reason, told)
+
+
+class Checker:
+    """Reads the answers of one task, in the form that `p.answers` names.
+
+    Multiple choice: every label of the set exactly once, in any order; a label left out is a fault in every form, as it could
+    be one that was overlooked. A quote stands in the report's text word by word (white space and letter case may differ) and
+    goes with every status but `unmentioned`, which has none. Of several places the first counts.
+    Open-ended: phrases are quotes themselves; codes exist in ICD-10-CM, categories among them; a phrase that comes twice is one
+    finding where status and code are equal, else a fault.
+    Decisions: a label is present from a probability of 0.5, else unmentioned, as "not stated as present" is all that is known.
+    Text form: a fence of backticks around the whole answer is taken off; nothing else may stand beside the lines.
+    """
+
+    def __init__(self, task: str, label_set: list[Label], p: LLMParams) -> None:
+        self._task, self._p = task, p
+        self._names = [label.name for label in label_set]
+
+    def check(self, answer: Answer, report_text: str) -> list[Finding] | Fault:
+        """The findings, offsets in code points of `report_text`; for multiple choice one a label, in the set's order."""
+        if answer.finish in FINISHES:
+            return Fault(*FINISHES[answer.finish])
+        if answer.text is None or not answer.text.strip():
+            return Fault("empty answer", "The answer was empty.")
+        try:
+            if self._p.answers == "decisions":
+                return self._decided(answer.text)
+            items = self._items(answer.text)
+        except Broken as broken:
+            return broken.fault
+        judged = self._chosen(items, report_text) if self._task == "multiple_choice" else _phrases(items, report_text)
+        if isinstance(judged, Fault) or not self._p.logprobs:
+            return judged
+        places = {_key(item.name): item.at for item in items if item.at is not None}
+        sure = probabilities(answer.text, answer.logprobs or [], places)
+        return [finding._replace(probability=sure.get(_key(finding.label))) for finding in judged]
+
+    def _items(self, text: str) -> list[Item]:
+        if self._p.answers == "text":
+            return _read_lines(text, self._task)
+        content = _read_json(text)
+        items = _read_chosen(content, self._names) if self._task == "multiple_choice" else _read_findings(content)
+        places = [match.end() for match in _STATUS.finditer(text)]
+        if len(places) != len(items):  # a key spelt with escapes
+            return items
+        return [item._replace(at=at) for item, at in zip(items, places, strict=True)]
+
+    def _decided(self, text: str) -> list[Finding]:
+        content = _read_json(text)
+        if not isinstance(content, list) or len(content) != len(self._names):
+            raise Broken("not of the schema", "One answer to each question was expected.")
+        return [_decision(each, name) for each, name in zip(content, self._names, strict=True)]
+
+    def _chosen(self, items: list[Item], text: str) -> list[Finding] | Fault:
+        faults: list[Fault] = []
+        found: dict[str, Finding] = {}
+        for number, item in enumerate(items, 1):
+            if item.name not in self._names:
+                faults.append(Fault("label not of the set", f"Item {number} is none of the labels asked for."))
+            elif item.name in found:
+                faults.append(Fault("label twice", f"{item.name}: stands there twice; every label stands there once."))
+            else:
+                judged = _quoted(item, item.name, STATUSES, text)
+                faults += [judged] if isinstance(judged, Fault) else []
+                found[item.name] = judged if isinstance(judged, Finding) else _silent(item.name)
+        missing = [name for name in self._names if name not in found]
+        faults += [Fault("label missing", f"{name}: is missing; every label stands there once.") for name in missing]
+        return _all_of(faults) if faults else [found[name] for name in self._names]
+
+
+def locate(quote: str, text: str) -> tuple[int, int] | None:
+    """Where the quote first stands in the text, as whole words; white space and letter case may differ.
+
+    Code points, end exclusive. None: nowhere, or the quote has neither letter nor digit.
+    """
+    words = quote.split()
+    wanted = " ".join(words)
+    if not any(char.isalnum() for char in wanted) or len(wanted) > len(text):
+        return None
+    before = r"(?<!\w)" if re.match(r"\w", wanted) else ""
+    after = r"(?!\w)" if re.search(r"\w$", wanted) else ""
+    match = re.search(before + r"\s+".join(map(re.escape, words)) + after, text, re.IGNORECASE)
+    return match.span() if match else None
+
+
+def section_at(text: str, at: int) -> str:
+    """The section (`findings`, `impression`) whose line the place lies in; `text` before any header or where there is none."""
+    headers = [match[1].lower() for match in _HEADER.finditer(text) if match.start() <= at]
+    return headers[-1] if headers else WHOLE
+
+
+def _phrases(items: list[Item], text: str) -> list[Finding] | Fault:
+    faults: list[Fault] = []
+    found: dict[str, Finding] = {}
+    for number, item in enumerate(items, 1):
+        code = normalized(item.code or "")
+        judged = _quoted(item, f"Item {number}", OPEN_ENDED_STATUSES, text)
+        if isinstance(judged, Fault):
+            faults.append(judged)
+        elif code is None:
+            faults.append(Fault("code does not exist", f"Item {number}: its code is not in ICD-10-CM."))
+        else:
+            finding = judged._replace(label=_key(text[judged.start : judged.end]), code=code)
+            if found.setdefault(finding.label, finding) != finding:
+                told = f"Item {number}: the phrase stands there before with another status or code; quote more of its words."
+                faults.append(Fault("phrase twice", told))
+    return _all_of(faults) if faults else list(found.values())
+
+
+def _quoted(item: Item, name: str, statuses: list[str], text: str) -> Finding | Fault:
+    """The finding, or what is wrong with its status or quote. `name` is what the model is told that it is about."""
+    if item.status not in statuses:
+        return Fault("status unknown", f"{name}: the status is one of {', '.join(statuses)}.")
+    if item.status == UNMENTIONED:
+        wrong = Fault("quote without a mention", f"{name}: an unmentioned label has an empty quote.")
+        return wrong if item.quote.strip() else _silent(item.name)
+    if not item.quote.strip():
+        return Fault("no quote", f"{name}: the words of the report that say so are missing.")
+    span = locate(item.quote, text)
+    if span is None:
+        told = f"{name}: these words do not stand in the report; copy words in one piece, exactly as they stand there."
+        return Fault("quote not in the report", told)
+    return Finding(item.name, item.status, section_at(text, span[0]), *span, item.code, None)
+
+
+def _silent(name: str) -> Finding:
+    return Finding(name, UNMENTIONED, None, None, None, None, None)
+
+
+def _key(phrase: str) -> str:
+    """As phrases stand in the table of labels."""
+    return " ".join(phrase.split()).lower()
+
+
+def _all_of(faults: list[Fault]) -> Fault:
+    """One fault: the reason of the first, and what is to be told of all."""
+    return Fault(faults[0].reason, "\n".join(fault.told for fault in faults[:TOLD]))
+
+
+def _read_json(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise Broken("not JSON", "The answer was not JSON. Answer with JSON of the form asked for and nothing else.") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) != len(dict(pairs)):
+        raise Broken("label twice", "A name stands twice in one JSON object; every label stands there once.")
+    return dict(pairs)
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+def _read_chosen(content: Any, names: list[str]) -> list[Item]:
+    """Entries `label: {status, quote}`. A label that is missing or not of the set is told later, with its name."""
+    if not isinstance(content, dict):
+        raise Broken("not of the schema", "The answer is one JSON object with an entry for every label.")
+    for number, (name, entry) in enumerate(content.items(), 1):
+        told = f"{name if name in names else f'Item {number}'}: its entry has `status` and `quote`, both text, and nothing else."
+        _require_texts(entry, {"status", "quote"}, told)
+    return [Item(name, entry["status"], entry["quote"], None, None) for name, entry in content.items()]
+
+
+def _read_findings(content: Any) -> list[Item]:
+    """{"findings": [{phrase, code, status}, ...]}."""
+    if not isinstance(content, dict) or set(content) != {"findings"} or not isinstance(content["findings"], list):
+        raise Broken("not of the schema", "The answer is one JSON object with the list `findings`.")
+    for number, entry in enumerate(content["findings"], 1):
+        told = f"Item {number}: has `phrase`, `code` and `status`, all text, and nothing else."
+        _require_texts(entry, {"phrase", "code", "status"}, told)
+    return [Item(each["phrase"], each["status"], each["phrase"], each["code"], None) for each in content["findings"]]
+
+
+def _require_texts(entry: Any, keys: set[str], told: str) -> None:
+    if not isinstance(entry, dict) or set(entry) != keys or not all(isinstance(value, str) for value in entry.values()):
+        raise Broken("not of the schema", told)
+
+
+def _decision(content: Any, name: str) -> Finding:
+    """One entry of the `answers` of a decision (openai.types.decision): a predicate's probability, or a refusal."""
+    if not isinstance(content, dict) or content.get("name") not in (None, name):
+        raise Broken("not of the schema", f"{name}: no answer to this question.")
+    if content.get("type") == "refusal":
+        raise Broken("refused by the model", f"{name}: was refused.")
+    wrong = Broken("not of the schema", f"{name}: a predicate's probability was expected.")
+    probability = content.get("probability")
+    if content.get("type") != "predicate" or isinstance(probability, bool) or not isinstance(probability, int | float):
+        raise wrong
+    if not 0 <= probability <= 1:
+        raise wrong
+    return _silent(name)._replace(status=PRESENT if probability >= 0.5 else UNMENTIONED, probability=float(probability))
+
+
+def _read_lines(text: str, task: str) -> list[Item]:
+    """One item a line; empty lines do not matter. `None` alone: no finding (open-ended)."""
+    fenced = _FENCE.fullmatch(text)
+    begin, end = fenced.span(1) if fenced else (0, len(text))
+    if task == "open_ended" and text[begin:end].strip() == NONE:
+        return []
+    items: list[Item] = []
+    for line in text[begin:end].split("\n"):
+        if line.strip():
+            items.append(_read_line(line, begin, task, len(items) + 1))
+        begin += len(line) + 1
+    return items
+
+
+def _read_line(line: str, begin: int, task: str, number: int) -> Item:
+    """`Label | status | "quote"`, or `phrase | code | status`; a bar within the last, or the first, belongs to it."""
+    parts = line.split("|", 2) if task == "multiple_choice" else line.rsplit("|", 2)
+    if len(parts) == 3:
+        first, second, third = (part.strip() for part in parts)
+        if task == "open_ended":
+            return Item(first, third, first, second, begin + line.rindex("|") + 1 + _indent(parts[2]))
+        if len(third) >= 2 and third[0] == third[-1] == '"':
+            return Item(first, second, third[1:-1], None, begin + line.index("|") + 1 + _indent(parts[1]))
+    form = 'Label | status | "quote"' if task == "multiple_choice" else "phrase | code | status"
+    raise Broken("line of another form", f"Line {number} is not of the form: {form}")
+
+
+def _indent(part: str) -> int:
+    return len(part) - len(part.lstrip())

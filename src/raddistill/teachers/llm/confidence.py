@@ -1,0 +1,102 @@
+"""How sure a model was of its status words, from the log probabilities of its tokens. Pure."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from raddistill.statuses import PRESENT, STATUSES, UNCERTAIN
+
+WORTH = {PRESENT: 1.0, UNCERTAIN: 0.5}  # of a status, as probability that the label is present
+TOLERATED = 0.05  # how far off the probability may be at most, because a beginning that two statuses share was not followed
+
+
+def probabilities(answer_text: str, logprobs: Sequence[Sequence[Any]], places: Mapping[str, int]) -> dict[str, float | None]:
+    """The probability that each label is present: P(present) + P(uncertain) / 2, over the mass of the four statuses.
+
+    Args:
+        answer_text: the message.
+        logprobs: its tokens, each [token, log probability, [[alternative, log probability], ...]].
+        places: label -> where its status word begins in `answer_text`, in code points.
+
+    Returns:
+        A probability a label; None where the tokens do not make up the text (bytes of a character apart, say), where no
+        status got any mass, or where it would be off by more than 0.05.
+    """
+    tokens = [str(entry[0]) for entry in logprobs]
+    offset = "".join(tokens).find(answer_text)  # servers may strip the message, or hand on the token that ends it
+    if offset < 0 or not tokens:
+        return dict.fromkeys(places)
+    begins, at = [], -offset
+    for token in tokens:
+        begins.append(at)
+        at += len(token)
+    return {label: _present(logprobs, begins, place) for label, place in places.items()}
+
+
+class _Split(NamedTuple):
+    """Mass of the alternatives at one token."""
+
+    decided: dict[str, float]  # by the one status that they fit
+    open: dict[frozenset[str], float]  # by the several that they fit: "un" begins two
+
+
+def _present(logprobs: Sequence[Sequence[Any]], begins: list[int], place: int) -> float | None:
+    """Walks the tokens of a status word until the chosen ones fit one status only."""
+    index = max((i for i, begin in enumerate(begins) if begin <= place), default=0)
+    before = str(logprobs[index][0])[: place - begins[index]]  # of this token, what stands before the status word
+    said, weight = "", 1.0
+    mass = dict.fromkeys(STATUSES, 0.0)
+    unfollowed = 0.0
+    while index < len(logprobs):
+        chosen = str(logprobs[index][0]).removeprefix(before)
+        split = _split(_alternatives(logprobs[index]), before, said)
+        for status, share in split.decided.items():
+            mass[status] += weight * share
+        fits = _fitting(said + chosen)
+        for statuses, share in split.open.items():
+            if statuses != fits:
+                unfollowed += weight * share * _spread(statuses)
+                for status in statuses:
+                    mass[status] += weight * share / len(statuses)
+        if len(fits) <= 1:
+            break
+        weight *= split.open.get(fits, 0.0)
+        said, before, index = said + chosen, "", index + 1
+    total = sum(mass.values())
+    if total <= 0 or unfollowed / total > TOLERATED:
+        return None
+    return min(1.0, sum(mass[status] * worth for status, worth in WORTH.items()) / total)
+
+
+def _alternatives(entry: Sequence[Any]) -> dict[str, float]:
+    """Token -> probability; the chosen token need not be among the server's alternatives."""
+    pairs = [(entry[0], entry[1]), *(entry[2] or [])]
+    return {str(token): min(1.0, math.exp(min(0.0, float(logprob)))) for token, logprob in pairs}
+
+
+def _split(alternatives: dict[str, float], before: str, said: str) -> _Split:
+    """Alternatives that stand for something else, or say nothing of the status yet, are left out."""
+    split = _Split({}, {})
+    for token, share in alternatives.items():
+        rest = token.removeprefix(before)
+        if not token.startswith(before) or not rest:
+            continue
+        fits = _fitting(said + rest)
+        if len(fits) == 1:
+            (status,) = fits
+            split.decided[status] = split.decided.get(status, 0.0) + share
+        elif fits:
+            split.open[fits] = split.open.get(fits, 0.0) + share
+    return split
+
+
+def _fitting(beginning: str) -> frozenset[str]:
+    """The statuses that begin so, or that stand at the beginning of it."""
+    return frozenset(status for status in STATUSES if status.startswith(beginning) or beginning.startswith(status))
+
+
+def _spread(statuses: frozenset[str]) -> float:
+    """How far an even split between these statuses can be from the truth, in probability that the label is present."""
+    worth = [WORTH.get(status, 0.0) for status in statuses]
+    mean = sum(worth) / len(worth)
+    return max(max(worth) - mean, mean - min(worth))

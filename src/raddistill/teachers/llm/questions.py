@@ -1,0 +1,180 @@
+"""From a report to the request that asks about it: prompt files, examples, schema, sampling. Pure, but for reading the files.
+
+A question is made of what shapes its answer and of nothing else: reports that say the same share a key, whatever their ids.
+"""
+
+import hashlib
+import json
+import re
+import traceback
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from raddistill.errors import InputError, ParamsError
+from raddistill.labelsets import Label
+from raddistill.statuses import STATUSES
+from raddistill.teachers.llm import worked
+from raddistill.teachers.llm.checking import OPEN_ENDED_STATUSES
+from raddistill.teachers.llm.exchange import Question
+from raddistill.teachers.llm.settings import LLMParams
+
+VERSION = 1  # of questions and of how their answers are read; another number asks, and pays, anew
+TOP_LOGPROBS = 5  # four statuses and one for the rest; some servers allow no more
+MOST_DECISIONS = 400  # questions of one request (openai/resources/decisions.py)
+NO_ANSWER = "(no answer)"  # stands for an empty answer when asked again: an empty message is refused by some servers
+BREAKS = (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError)  # what a template can raise
+
+
+class Questioner:
+    """Renders reports into questions with the prompt files of `folder`.
+
+    system.jinja and the task's file make the first message (variables: task, form, labels), which is the same for all reports,
+    so that prompt caches hit; then the chosen examples as turns of a conversation; then report.jinja (report, tag). Decisions
+    take decisions.jinja for each predicate (label), and no examples.
+
+    Raises:
+        ParamsError: settings that do not go together.
+        InputError: a prompt file that is missing or broken (file and line); too few examples; a label that text cannot hold.
+    """
+
+    def __init__(self, task: str, folder: Path, label_set: list[Label], p: LLMParams) -> None:
+        self._task, self._folder, self._p, self._labels = task, folder, p, label_set
+        self._require_fitting()
+        # autoescape off on purpose: this renders prompts, not HTML
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(folder),
+            undefined=jinja2.StrictUndefined,
+            autoescape=False,  # noqa: S701
+        )
+        words = {"task": task, "form": p.answers, "labels": label_set}
+        self._system = "\n\n".join(self._render(name, **words) for name in ("system.jinja", f"{task}.jinja"))
+        self._examples = self._load_examples()
+        self._sampling = _sampling(p)
+        self._format = _response_format(task, [label.name for label in label_set]) if p.answers == "json_schema" else None
+        self._predicates = self._predicate_questions() if p.answers == "decisions" else []
+
+    def question(self, report_id: str, text: str, sample: int = 0) -> Question:
+        """The first question about a report. Parts of the body are shared between questions: do not change them."""
+        chosen = worked.choose(self._examples, self._p.examples, self._p.seed, text) if self._examples else []
+        messages = [{"role": "system", "content": self._system}]
+        for example in chosen:
+            messages.append({"role": "user", "content": self._enclosed(example.report)})
+            messages.append({"role": "assistant", "content": example.answer})
+        messages.append({"role": "user", "content": self._enclosed(text)})
+        return self._keyed(report_id, sample, 0, self._body(messages, sample), [example.id for example in chosen])
+
+    def again(self, question: Question, answer_text: str | None, told: str) -> Question:
+        """The question after an answer that failed its checks: the same conversation with that answer and what is wrong.
+
+        A decision cannot be told anything; it is asked as before, under another key.
+        """
+        body = question.body
+        if question.form != "decisions":
+            failed = answer_text if answer_text and answer_text.strip() else NO_ANSWER
+            told = self._render("again.jinja", told=told)
+            turns = [{"role": "assistant", "content": failed}, {"role": "user", "content": told}]
+            body = body | {"messages": [*body["messages"], *turns]}
+        return self._keyed(question.report_id, question.sample, question.ask + 1, body, question.examples)
+
+    def _body(self, messages: list[dict[str, str]], sample: int) -> dict[str, Any]:
+        if self._p.answers == "decisions":
+            return {"model": self._p.model, "input": messages, "questions": self._predicates}
+        body: dict[str, Any] = {"model": self._p.model, "messages": messages, **self._sampling}
+        body["seed"] = self._p.seed + sample  # equal seeds would make equal samples
+        return body | ({"response_format": self._format} if self._format else {})
+
+    def _keyed(self, report_id: str, sample: int, ask: int, body: dict[str, Any], examples: list[str]) -> Question:
+        form = self._p.answers
+        shapes = [VERSION, self._p.endpoint, self._task, form, sample, ask, body]
+        key = hashlib.sha256(json.dumps(shapes, sort_keys=True, ensure_ascii=True).encode("ascii")).hexdigest()
+        return Question(key, report_id, sample, ask, form, body, examples)
+
+    def _enclosed(self, report: str) -> str:
+        """The report between tags; other tags than usual where the report holds these, so that it cannot end itself."""
+        tag, number = "report", 0
+        while re.search(rf"</?\s*{tag}\s*>", report, re.IGNORECASE):
+            number += 1
+            tag = f"report-{number}"
+        return self._render("report.jinja", report=report, tag=tag)
+
+    def _predicate_questions(self) -> list[dict[str, str]]:
+        return [
+            {"type": "predicate", "name": label.name, "instructions": self._render("decisions.jinja", label=label)}
+            for label in self._labels
+        ]
+
+    def _load_examples(self) -> list[worked.Example]:
+        if not self._p.examples or self._p.answers == "decisions":
+            return []
+        path = self._folder / "examples" / f"{self._task}.yaml"
+        examples = worked.load_examples(path, self._task, self._labels, self._p)
+        if len(examples) < self._p.examples:
+            raise InputError(f"{path} holds {len(examples)} examples, llm.examples asks for {self._p.examples}")
+        return examples
+
+    def _require_fitting(self) -> None:
+        """Raises for settings and labels that cannot be asked."""
+        names = [label.name for label in self._labels]
+        if self._p.answers == "decisions" and self._task != "multiple_choice":
+            raise ParamsError("llm.answers: decisions answer the task multiple_choice only; take json_schema or text")
+        if self._p.answers == "decisions" and self._p.logprobs:
+            raise ParamsError("llm.logprobs: decisions come with probabilities of their own; set it to false")
+        if self._p.answers == "decisions" and len(names) > MOST_DECISIONS:
+            raise InputError(f"the label set has {len(names)} labels, a decision answers {MOST_DECISIONS} at most")
+        odd = [name for name in names if "|" in name or name.strip() != name or len(name.splitlines()) != 1]
+        if odd and self._task == "multiple_choice" and self._p.answers == "text":
+            raise InputError(f"the label '{odd[0]}' cannot stand in a line of an answer; rename it, or ask for json_schema")
+
+    def _render(self, name: str, **words: Any) -> str:
+        """
+        Raises:
+            InputError: a template that is missing or broken, or names a variable that there is not.
+        """
+        try:
+            return self._environment.get_template(name).render(**words).strip()
+        except jinja2.TemplateNotFound:
+            raise InputError(f"{self._folder / name} is missing; `git checkout {self._folder}` brings it back") from None
+        except BREAKS as error:
+            line = _line_of(error, self._folder)
+            raise InputError(f"{self._folder / name}:{line} {type(error).__name__}; see docs of jinja2") from None
+
+
+def _line_of(error: Exception, folder: Path) -> str:
+    """Where a template broke, as jinja2 says in the error or in its traceback."""
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        return f" line {error.lineno}:"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(str(folder))]
+    return f" line {frames[-1].lineno}:" if frames else ""
+
+
+def _sampling(p: LLMParams) -> dict[str, Any]:
+    """What an endpoint takes. Others than OpenAI's know the older name of max_tokens at least (vLLM, llama.cpp, transformers)."""
+    limit = "max_tokens" if p.endpoint == "compatible" else "max_completion_tokens"
+    sampling: dict[str, Any] = {limit: p.max_tokens}
+    if p.temperature is not None:
+        sampling["temperature"] = p.temperature
+    if p.top_p is not None:
+        sampling["top_p"] = p.top_p
+    if p.endpoint != "compatible":
+        sampling["store"] = False  # reports are not to be kept there
+    if p.logprobs:
+        sampling |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+    return sampling
+
+
+def _response_format(task: str, names: list[str]) -> dict[str, Any]:
+    """A strict schema: every field required, none beside them (developers' guide of OpenAI, structured outputs)."""
+    if task == "multiple_choice":
+        said = _object({"status": {"type": "string", "enum": STATUSES}, "quote": {"type": "string"}})
+        schema = _object({name: {"$ref": "#/$defs/said"} for name in names}) | {"$defs": {"said": said}}
+    else:
+        status = {"type": "string", "enum": OPEN_ENDED_STATUSES}
+        finding = _object({"phrase": {"type": "string"}, "code": {"type": "string"}, "status": status})
+        schema = _object({"findings": {"type": "array", "items": finding}})
+    return {"type": "json_schema", "json_schema": {"name": task, "strict": True, "schema": schema}}
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}

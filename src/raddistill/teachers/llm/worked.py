@@ -1,0 +1,126 @@
+"""Worked examples: reports that we wrote, with the answers that we want, shown before the report that is asked about.
+
+`examples/<task>.yaml` is a list of `id`, `report` and `answer`. Multiple choice: label -> `status` and `quote`, a label not named
+is unmentioned; open-ended: a list of `phrase`, `code` and `status`.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from raddistill.errors import InputError
+from raddistill.labelsets import Label
+from raddistill.statuses import UNMENTIONED
+from raddistill.teachers.llm.checking import NONE, Checker
+from raddistill.teachers.llm.exchange import Answer, Fault
+from raddistill.teachers.llm.settings import LLMParams
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    status: str
+    quote: str
+
+
+class _Found(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    phrase: str
+    code: str
+    status: str
+
+
+class _Choice(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    id: str
+    report: str
+    answer: dict[str, _Said]
+
+
+class _List(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    id: str
+    report: str
+    answer: list[_Found]
+
+
+class Example(NamedTuple):
+    """A report and the answer to it as the form in use wants it."""
+
+    id: str
+    report: str
+    answer: str
+
+
+def load_examples(path: Path, task: str, label_set: list[Label], p: LLMParams) -> list[Example]:
+    """The examples of a file, in its order; each passes the checks that a model's answers have to pass.
+
+    Raises:
+        InputError: no such file, not of the form, an id that comes twice, an answer that fails its checks (file, line, reason).
+    """
+    read = YAML(typ="rt", pure=True)
+    try:
+        content = read.load(path.read_text(encoding="utf-8"))
+        kind: Any = TypeAdapter(list[_Choice] if task == "multiple_choice" else list[_List])
+        entries = kind.validate_python(content)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; put examples there or set llm.examples to 0") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise InputError(f"{path} is not YAML in UTF-8{f' (line {mark.line + 1})' if mark else ''}") from None
+    except ValidationError as error:
+        where = error.errors()[0]["loc"]
+        line = f" line {_line(content, where[0])}:" if where and isinstance(where[0], int) else ""
+        raise InputError(f"{path}:{line} {'.'.join(map(str, where)) or 'file'}: {error.errors()[0]['msg']}") from None
+    checker = Checker(task, label_set, p.model_copy(update={"logprobs": False}))
+    examples: list[Example] = []
+    for number, entry in enumerate(entries):
+        answer = _render_choice(entry, label_set, p.answers) if task == "multiple_choice" else _render_list(entry, p.answers)
+        checked = checker.check(_answer(answer), entry.report)
+        doubled = entry.id in {example.id for example in examples}
+        if doubled or isinstance(checked, Fault):
+            why = "an id that comes twice" if doubled else f"{checked.reason}: {checked.told}"  # type: ignore[union-attr]
+            raise InputError(f"{path}: line {_line(content, number)}: example '{entry.id}': {why}")
+        examples.append(Example(entry.id, entry.report, answer))
+    return examples
+
+
+def choose(examples: list[Example], number: int, seed: int, text: str) -> list[Example]:
+    """`number` of the examples, drawn by a hash of seed and report text, in the file's order.
+
+    Of the text, not of the report's id: reports that say the same get the same question, and it is paid for once. The order
+    of the file lets more questions begin alike, which prompt caches use.
+    """
+    drawn = sorted(examples, key=lambda e: hashlib.sha256(f"{seed}\n{e.id}\n{text}".encode("utf-8", "replace")).digest())
+    chosen = {example.id for example in drawn[:number]}
+    return [example for example in examples if example.id in chosen]
+
+
+def _line(content: Any, number: int) -> int:
+    return content.lc.item(number)[0] + 1
+
+
+def _render_choice(entry: _Choice, label_set: list[Label], form: str) -> str:
+    """Labels in the set's order; one that is named but not of the set stays, for the checks to find."""
+    said = {label.name: entry.answer.get(label.name, _Said(status=UNMENTIONED, quote="")) for label in label_set} | entry.answer
+    if form == "json_schema":
+        return _compact({name: {"status": s.status, "quote": s.quote} for name, s in said.items()})
+    return "\n".join(f'{name} | {s.status} | "{s.quote}"' for name, s in said.items())
+
+
+def _render_list(entry: _List, form: str) -> str:
+    if form == "json_schema":
+        return _compact({"findings": [{"phrase": f.phrase, "code": f.code, "status": f.status} for f in entry.answer]})
+    return "\n".join(f"{f.phrase} | {f.code} | {f.status}" for f in entry.answer) or NONE
+
+
+def _compact(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))  # white space is paid for
+
+
+def _answer(text: str) -> Answer:
+    return Answer("", text, "stop", "", None, None, 0, 0, 0, None, 0.0, "direct")
