@@ -1,7 +1,7 @@
 """What the teacher server of the tests answers: a small deterministic rule that reads the report in the last user message.
 
-`answer_for(body)` makes a whole chat completion, `decision_for(body)` a decision. With `fault`, one of `CONTENT_FAULTS`, the answer
-is wrong in that way. Pure.
+`answer_for(body)` makes a whole chat completion, `decision_for(body)` a decision. With `fault`, one of `CONTENT_FAULTS`, the
+answer is wrong in that way. Pure.
 """
 
 import hashlib
@@ -217,10 +217,8 @@ class Schema:
     def array(self, schema: dict[str, Any]) -> list[Any]:
         inner = self.resolved(schema.get("items", {}))
         label = self.resolved(inner.get("properties", {}).get("label", {}))
-        if "enum" in label:
-            items = [item_for(name, self.report) for name in label["enum"]]
-        else:
-            items = conditions(self.report)
+        labelled = label.get("enum")
+        items = [item_for(name, self.report) for name in labelled] if labelled else conditions(self.report)
         return [self.fill(inner, item, "") for item in spoil(items, self.fault)]
 
 

@@ -4,11 +4,13 @@ In a test: `with TeacherServer(faults={"500": 0.1}, seed=3) as server: ... serve
 As a process: `python tests/teacher_server.py --port 0 --latency 0.2 --faults '{"500": 0.1}'` prints the base URL in its first
 line; GET /_counts (beside /v1) tells what was asked.
 
-`faults` is a share for each name, drawn by the hash of seed, body and attempt, so that a retry gets through and a test repeats; or a
-list, used up one a request in the order of arrival (None: no fault). Names: HTTP ("429": with Retry-After, "429_bare", "429_ms",
-"429_quota", "408", "409", "500", "502", "503", "400", "400_filter", "401", "403", "404"), of the connection (`hang`,
-`reset`: before the body, `reset_mid_body`, `truncated`: JSON that ends early in a well-formed HTTP reply, `malformed`: no JSON,
-`empty_body`, `not_json`: a proxy's HTML page with status 200), and of the answer (teacher_answers.CONTENT_FAULTS; these are paid).
+`faults` is a share for each name, drawn by the hash of seed, body and attempt, so that a retry gets through and a test repeats;
+or a list, used up one a request in the order of arrival (None: no fault). The names are of three kinds:
+
+- HTTP_FAULTS, statuses: "429" has Retry-After, "429_ms" retry-after-ms, "429_bare" neither, "429_quota" says insufficient_quota;
+- WIRE_FAULTS: `hang`, `reset` (before the reply), `reset_mid_body`, `truncated` (JSON that ends early in a well-formed HTTP reply),
+  `malformed` (not quite JSON), `empty_body`, `not_json` (a gateway's HTML page with status 200);
+- teacher_answers.CONTENT_FAULTS, of the answer itself; these are paid.
 
 Paid is a request answered 200 with a whole, sound JSON body that was sent to its end. Error messages repeat the prompt, as some
 servers do, so that a test sees where a message leaks.
