@@ -128,9 +128,14 @@ def item_for(label: str, report: str) -> Item:
 
 
 def conditions(report: str) -> list[Item]:
-    """What the rule finds for the open-ended task."""
-    hits = [(phrase, code, found(pattern, report)) for pattern, (phrase, code) in CONDITIONS.items()]
-    return [Item(phrase, code, *hit) for phrase, code, hit in hits if hit]
+    """What the rule finds for the open-ended task: phrases in the report's words, nothing that it denies."""
+    items = []
+    for pattern, (_, code) in CONDITIONS.items():
+        hit = found(pattern, report)
+        match = re.search(rf"\b(?:{pattern})\b", hit[1], re.IGNORECASE) if hit else None
+        if hit and match and hit[0] != "absent":
+            items.append(Item(match[0], code, *hit))
+    return items
 
 
 def spoil(items: list[Item], fault: str | None) -> list[Item]:
@@ -141,7 +146,9 @@ def spoil(items: list[Item], fault: str | None) -> list[Item]:
         items = [*items[:first], items[first]._replace(label="Alien Finding", status="resolved"), *items[first + 1 :]]
     elif fault == "invented_quotes":
         status = "present" if items[first].status == "unmentioned" else items[first].status
-        spoilt = items[first]._replace(status=status, quote="The moon is seen rising over the left clavicle.")
+        moon = "The moon is seen rising over the left clavicle."
+        spoilt = items[first]._replace(status=status, quote=moon)
+        spoilt = spoilt._replace(label=moon) if spoilt.code else spoilt  # open-ended: the phrase is the quote
         items = [*items[:first], spoilt, *items[first + 1 :]]
     elif fault == "invalid_codes":
         items = [*items[:first], items[first]._replace(code="Q99.999Z"), *items[first + 1 :]]
@@ -236,7 +243,7 @@ def plain(messages: list[dict[str, Any]], fault: str | None) -> str:
             f"{item.label} | {item.code} | {item.status}" + (f' | "{item.quote}"' if quoted else "")
             for item in spoil(conditions(report), fault)
         ]
-        return "\n".join(lines) or "none"
+        return "\n".join(lines) or "None"
     named = [label for label in LABELS if label in asked] or list(LABELS)
     items = spoil([item_for(label, report) for label in named], fault)
     return "\n".join(f'{item.label} | {item.status} | "{item.quote}"' for item in items)
