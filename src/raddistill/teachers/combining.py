@@ -36,6 +36,7 @@ from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine
+from raddistill.teachers import agreement
 from raddistill.teachers.llm.exchange import Finding
 from raddistill.teachers.teacher import Labelled
 
@@ -106,24 +107,21 @@ def combine(task: str, how: str, members: dict[str, MemberTables], reports: pl.D
     place = _place_chosen if task == "multiple_choice" else _place_found
     rows, evidence, cells = place(rows, evidence, len(ids), label_set)
     claims = _claims(rows, cells, has_say)
+    agreed = _agreement(task, rows, claims, has_say, list(members), label_set)
     if how == "first":
         claims[np.arange(len(members))[:, None] != has_say.argmax(axis=0)[cells["report"]]] = -1
-        rows = rows.filter(claims[rows["member"], rows["cell"]] >= 0)
+        rows = rows.filter(claims[rows["member"], rows["cell"]] >= NONE)
     decided = decide(task, how, claims)
     labels = cells.with_columns(
         status=pl.Series(CLAIMS).gather(decided.clip(NONE)),
         probability=pl.Series(_probabilities(how, rows, claims)).fill_nan(None),
-    ).filter(decided >= (NONE if task == "multiple_choice" else NO))
-    name = f"combined:{how}"
-    labelled: Bools = np.any(has_say, axis=0)
-    outcomes = ids.with_columns(outcome=pl.lit("labelled"), reason=pl.lit(None, pl.String), n=0, answer=None)
-    unlabelled = outcomes.filter(~labelled).with_columns(outcome=pl.lit("quarantined"), reason=pl.lit(UNLABELLED))
+    ).filter(decided >= _lowest(task))
+    named = _Namer(task, f"combined:{how}", ids)
     return Labelled(
-        _named(Labels, task, name, ids, labels.join(_codes(rows), on="cell", how="left")),
-        _named(Evidence, task, name, ids, _chosen_evidence(evidence, cells, claims, decided)),
-        _named(Outcomes, task, name, ids, pl.concat([outcomes.filter(labelled), unlabelled])),
-        _named(Quarantine, task, name, ids, unlabelled),
-        {},
+        named.table(Labels, labels.join(_codes(rows), on="cell", how="left")),
+        named.table(Evidence, _chosen_evidence(evidence, cells, claims, decided)),
+        *_outcomes(named, ids, has_say),
+        {"members": dict(zip(members, has_say.sum(axis=1).tolist(), strict=True)), "agreement": agreed},
     )
 
 
@@ -150,11 +148,10 @@ def vote_samples(task: str, samples: Sequence[Sequence[Finding]]) -> list[Findin
             worth[number, cell] = WORTH[claim] if found.probability is None else found.probability
             found_at[cell].append((claim, found))
     decided = decide(task, "vote", claims)
-    lowest = NONE if task == "multiple_choice" else NO
     return [
         _voted(said, int(claim), float(mean))
         for said, claim, mean in zip(found_at, decided, worth.mean(axis=0), strict=True)
-        if claim >= lowest
+        if claim >= _lowest(task)
     ]
 
 
@@ -350,8 +347,47 @@ def _chosen_evidence(evidence: pl.DataFrame, cells: pl.DataFrame, claims: Claims
     return numbered.drop("label", "report").join(cells, on="cell")
 
 
-def _named(schema: Any, task: str, teacher: str, ids: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
-    """The columns of `schema`; reports by their id."""
-    report_id = ids["report_id"].gather(frame["report"])
-    named = frame.drop("report_id", strict=False).with_columns(report_id, task=pl.lit(task), teacher=pl.lit(teacher))
-    return named.select(schema.create_empty().columns)
+class _Namer:
+    """Gives rows their key back: the reports' ids, the task and the combined teacher's name."""
+
+    def __init__(self, task: str, teacher: str, ids: pl.DataFrame) -> None:
+        self._key = {"task": pl.lit(task), "teacher": pl.lit(teacher)}
+        self._ids = ids["report_id"]
+
+    def table(self, schema: Any, frame: pl.DataFrame) -> pl.DataFrame:
+        """The columns of `schema`; `frame` has the number of each row's report."""
+        named = frame.with_columns(report_id=self._ids.gather(frame["report"]), **self._key)
+        return named.select(schema.create_empty().columns)
+
+
+def _outcomes(named: _Namer, ids: pl.DataFrame, has_say: Bools) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """`Outcomes` and `Quarantine`."""
+    labelled: Bools = np.any(has_say, axis=0)
+    reports = ids.select("report", outcome=pl.lit("labelled"), reason=pl.lit(None, pl.String), n=0, answer=None)
+    without = reports.filter(~labelled).with_columns(outcome=pl.lit("quarantined"), reason=pl.lit(UNLABELLED))
+    return named.table(Outcomes, pl.concat([reports.filter(labelled), without])), named.table(Quarantine, without)
+
+
+def _agreement(
+    task: str, rows: pl.DataFrame, claims: Claims, has_say: Bools, members: list[str], label_set: list[Label]
+) -> dict[str, Any]:
+    """Multiple choice: on the four statuses, and on present or uncertain against the rest. Open-ended: on the codes' categories.
+
+    A finding without a code goes by its phrase.
+    """
+    if task == "multiple_choice":
+        names = [label.name for label in label_set]
+        statuses = claims.reshape(*has_say.shape, len(names))
+        found = np.where(statuses < NONE, -1, statuses >= MAYBE)
+        return {
+            "statuses": agreement.of_values(statuses, len(CLAIMS), members, names),
+            "found": agreement.of_values(found, 2, members, names),
+        }
+    finding = pl.coalesce(pl.col("code").str.slice(0, 3), pl.col("label"))
+    listed = rows.filter(pl.col("status").cast(pl.String).is_in([PRESENT, UNCERTAIN]))
+    return agreement.of_findings(listed.select("member", "report", finding=finding).unique(), has_say, members)
+
+
+def _lowest(task: str) -> int:
+    """The lowest claim that has a row in the table of labels."""
+    return NONE if task == "multiple_choice" else NO

@@ -1,0 +1,110 @@
+"""How far teachers agree beyond chance. Pure: numbers in, numbers out.
+
+Cohen's kappa (Cohen 1960, Educ Psychol Meas 20:37): (o - e) / (1 - e), where o is the share of reports with equal values and e
+the sum over values of the product of both teachers' shares. Two teachers, reports that both labelled.
+Krippendorff's alpha, nominal (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", section D): of any number of
+teachers, each of whom may lack reports: 1 - (n - 1) (n - sum o_cc) / (n^2 - sum n_c^2), where n_c counts value c over the units
+with two values or more, n all of these values, and o_cc adds n_uc (n_uc - 1) / (m_u - 1) over units u with m_u values.
+Both are 1 for full agreement and 0 for chance; None where only one value was ever used, which leaves them undefined.
+F1 of two teachers' sets of findings: 2 |A and B| / (|A| + |B|) over all reports; the same whoever counts as the truth.
+"""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+Ints = npt.NDArray[np.integer]
+Bools = npt.NDArray[np.bool_]
+
+
+def cohens_kappa(table: Ints) -> float | None:
+    """`table` counts the units with the one's value (row) and the other's (column)."""
+    n = int(table.sum())
+    if not n:
+        return None
+    by_chance = float(table.sum(axis=1) @ table.sum(axis=0)) / n**2
+    return None if by_chance == 1.0 else (float(np.trace(table)) / n - by_chance) / (1 - by_chance)
+
+
+def krippendorffs_alpha(counts: Ints, times: Ints) -> float | None:
+    """`counts` (kinds of units, values): how many give each value; `times` (kinds,): how many units are of that kind."""
+    values = counts.sum(axis=1)
+    paired = values >= 2
+    counts, times, values = counts[paired].astype(float), times[paired], values[paired]
+    of_value = times @ counts
+    n = float(of_value.sum())
+    expected = n**2 - float((of_value**2).sum())
+    if not expected:
+        return None
+    equal = float(times @ ((counts * (counts - 1)).sum(axis=1) / (values - 1)))
+    return 1 - (n - 1) * (n - equal) / expected
+
+
+def of_values(values: Ints, n_values: int, members: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
+    """Agreement by label. `values` (members, reports, labels): 0 to n_values - 1, or -1 where a member has no say.
+
+    `reports` counts those with two members or more. `mean_alpha` is over the labels where alpha is defined.
+    """
+    by_label = {label: _of_label(values[:, :, column], n_values, members) for column, label in enumerate(labels)}
+    alphas = [told["alpha"] for told in by_label.values() if told["alpha"] is not None]
+    return {"mean_alpha": round(sum(alphas) / len(alphas), 4) if alphas else None, "labels": by_label}
+
+
+def _of_label(values: Ints, n_values: int, members: Sequence[str]) -> dict[str, Any]:
+    counts = np.stack([(values == value).sum(axis=0) for value in range(n_values)], axis=1)
+    pairs = {}
+    for one, other in combinations(range(len(members)), 2):
+        both = (values[one] >= 0) & (values[other] >= 0)
+        cells = values[one, both].astype(np.int64) * n_values + values[other, both]
+        table = np.bincount(cells, minlength=n_values**2).reshape(n_values, n_values)
+        n = int(table.sum())
+        same = round(int(np.trace(table)) / n, 4) if n else None
+        pairs[f"{members[one]} & {members[other]}"] = {"reports": n, "same": same, "kappa": _rounded(cohens_kappa(table))}
+    alpha = krippendorffs_alpha(counts, np.ones(len(counts), dtype=np.int64))
+    return {"reports": int((counts.sum(axis=1) >= 2).sum()), "alpha": _rounded(alpha), "pairs": pairs}
+
+
+def of_findings(found: pl.DataFrame, has_say: Bools, members: Sequence[str]) -> dict[str, Any]:
+    """Agreement on which findings a report has. `found`: distinct rows (member, report, finding), members and reports as numbers.
+
+    `has_say` (members, reports). `alpha` is over every pair of a report and a finding that any member has anywhere: found or not.
+    `same` is the share of reports with equal sets.
+    """
+    say = has_say.sum(axis=0)
+    told = found.group_by("report", "finding").agg(pl.len(), pl.col("member").sort())
+    has, of = told["len"].to_numpy().astype(np.int64), say[told["report"]]
+    n_findings = found["finding"].n_unique()
+    silent = np.bincount(say, minlength=len(members) + 1) * n_findings - np.bincount(of, minlength=len(members) + 1)
+    unfound = np.stack([np.zeros_like(silent), np.arange(len(members) + 1)], axis=1)
+    counts = np.concatenate([np.stack([has, of - has], axis=1), unfound])
+    alpha = krippendorffs_alpha(counts, np.concatenate([np.ones_like(has), silent]))
+    return {
+        "reports": int((say >= 2).sum()),
+        "alpha": _rounded(alpha),
+        "pairs": {
+            f"{members[one]} & {members[other]}": _of_sets(found, one, other, has_say[one] & has_say[other])
+            for one, other in combinations(range(len(members)), 2)
+        },
+    }
+
+
+def _of_sets(found: pl.DataFrame, one: int, other: int, both: Bools) -> dict[str, Any]:
+    """Over the reports that both labelled, `both` (reports,)."""
+    asked = found.filter(pl.Series(both).gather(found["report"]), pl.col("member").is_in([one, other]))
+    by_finding = asked.group_by("report", "finding").len()
+    n_shared = by_finding.filter(pl.col("len") == 2).height
+    n_differing = by_finding.filter(pl.col("len") == 1)["report"].n_unique()
+    n = int(both.sum())
+    return {
+        "reports": n,
+        "same": round(1 - n_differing / n, 4) if n else None,
+        "f1": round(2 * n_shared / asked.height, 4) if asked.height else None,
+    }
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 4)
