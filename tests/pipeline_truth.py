@@ -19,7 +19,9 @@ from raddistill import params
 
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src"
-UNTRACKED = {"store", "checkpoints"}  # paths.py: kept outside of DVC, read only through files that are tracked
+UNTRACKED = {"store", "checkpoints", "journal"}  # paths.py: kept outside of DVC, read only through files that are tracked
+UNLISTED = {"runtime", "asking"}  # sections that shape no result: speed, money, permission
+WHOLE = {"teach"}  # stages that list their section as one: all of its keys are theirs, and some are left out where not needed
 VERSIONED = {"train", "predict"}  # another torch may mean another adapter or other answers
 
 
@@ -38,10 +40,19 @@ def dvc_yaml() -> dict[str, Any]:
     return YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 
 
-def declared(content: dict[str, Any]) -> dict[str, Stage]:
-    """Every stage of a parsed dvc.yaml, templates filled in from params.yaml by DVC itself."""
+# Of several teachers there is none by default; two that stand for all, so that the stage `teach` is seen.
+TEACHERS = {
+    f"rules_{task}": {
+        "task": task, "teacher": "rules", "source": "lexicon/tuned", "sections": "findings_and_impression", "max_quarantine": 0.05
+    }
+    for task in ("multiple_choice", "open_ended")
+}  # fmt: skip
+
+
+def declared(content: dict[str, Any], teachers: dict[str, Any] | None = None) -> dict[str, Stage]:
+    """Every stage of a parsed dvc.yaml, templates filled in from params.yaml, and from `teachers`, by DVC itself."""
     with Repo(str(ROOT)) as repo:
-        resolved = DataResolver(repo, ".", content).resolve()["stages"]
+        resolved = DataResolver(repo, ".", content | {"vars": [{"teachers": teachers or {}}]}).resolve()["stages"]
     stages = {}
     for name, stage in resolved.items():
         outs = dict(entry(out) for kind in ("outs", "metrics", "plots") for out in stage.get(kind, []))
@@ -66,8 +77,20 @@ def actual(name: str) -> Stage:
         cmd=f"python -m stages.{file} {key}".strip(),
         code=closure(source),
         files=files | ({"constraints.txt"} if file in VERSIONED else set()),
-        params={leaf for section, into in sections.items() if section != "runtime" for leaf in leaves(section, into)},
+        params={leaf for section, into in sections.items() for leaf in _listed(file, section, into)},
     )
+
+
+def values() -> dict[str, Any]:
+    """params.yaml, with the teachers that stand for all."""
+    return params.read(ROOT / "params.yaml") | {"teachers": TEACHERS}
+
+
+def _listed(file: str, section: str, into: type[BaseModel]) -> list[str]:
+    """The keys of a section that dvc.yaml must list."""
+    if section in UNLISTED:
+        return []
+    return [section] if file in WHOLE and section.startswith("teachers.") else list(leaves(section, into))
 
 
 def sections_of(name: str) -> dict[str, type[params.Section]]:
@@ -131,7 +154,7 @@ def _loaded(main: ast.FunctionDef, known: dict[str, Any]) -> Iterator[tuple[str,
             assert isinstance(node.targets[0], ast.Name)
             assert isinstance(node.value, ast.Call)
             section, into = (_evaluate(argument, known) for argument in node.value.args)
-            known[node.targets[0].id] = params.load(section, into, ROOT / "params.yaml")
+            known[node.targets[0].id] = into.model_validate(_at(section))
 
 
 def _paths(main: ast.FunctionDef, known: dict[str, Any]) -> Iterator[Path]:
@@ -149,12 +172,18 @@ def _paths(main: ast.FunctionDef, known: dict[str, Any]) -> Iterator[Path]:
 def _path_params(sections: dict[str, type[params.Section]]) -> Iterator[str]:
     """Values of loaded params that are files or folders of the repository."""
     for section, into in sections.items():
-        for leaf in leaves(section, into):
-            value: Any = params.read(ROOT / "params.yaml")
-            for key in leaf.split("."):
-                value = value[key]
+        for leaf in leaves(section, into) if section not in UNLISTED else ():
+            value = _at(leaf)
             if isinstance(value, str) and value and (ROOT / value).exists():
                 yield value
+
+
+def _at(name: str) -> Any:
+    """The value of a dotted name; None where it is left out."""
+    value: Any = values()
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _evaluate(node: ast.expr, known: dict[str, Any]) -> Any:

@@ -12,11 +12,12 @@ from typing import Any
 import polars as pl
 import pytest
 from conftest import N_REPORTS
-from pipeline_truth import ROOT, declared, dvc_yaml
+from pipeline_truth import ROOT, TEACHERS, declared, dvc_yaml
 
 from raddistill import paths
 
-ORDER = list(declared(dvc_yaml()))  # dvc.yaml lists the stages in the order in which data walks through them
+STAGES = declared(dvc_yaml(), TEACHERS)
+ORDER = list(STAGES)  # dvc.yaml lists the stages in the order in which data walks through them
 TASKS = ["multiple_choice", "open_ended"]
 READ_ONLY = ["lexicon", "gold", "prompts"]
 
@@ -31,7 +32,7 @@ def run_all(
         folder = tmp_path_factory.mktemp("project")
         for name in READ_ONLY:
             shutil.copytree(ROOT / name, folder / name)
-        write_params(small_params, folder / "params.yaml")
+        write_params(small_params | {"teachers": TEACHERS}, folder / "params.yaml")
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
             patch.delenv("DVC_ROOT", raising=False)
@@ -56,7 +57,7 @@ def written(folder: Path) -> dict[str, str]:
 
 
 def test_exactly_the_declared_files_are_written(project: Path) -> None:
-    outs = {path for stage in declared(dvc_yaml()).values() for path in stage.outs}
+    outs = {path for stage in STAGES.values() for path in stage.outs}
     folders = {path for path in outs if (project / path).is_dir()}
     found = {next((folder for folder in folders if name.startswith(f"{folder}/")), name) for name in written(project)}
     assert folders == {"data/raw", "models/adapter"}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pipeline_truth import ROOT, Stage, actual, declared, dvc_yaml
+from pipeline_truth import ROOT, TEACHERS, Stage, actual, declared, dvc_yaml
 from ruamel.yaml import YAML
 
 STAGES = {
@@ -16,12 +16,13 @@ STAGES = {
     "predict@student_validation", "predict@student_test", "predict@base_test", "predict@linear_test",
     "calibrate", "evaluate", "final",
 }  # fmt: skip
+TAUGHT = {f"teach@{name}" for name in TEACHERS}
 FILES = sorted(file.stem for file in (ROOT / "stages").glob("*.py") if file.name != "__init__.py")
 
 
 @pytest.fixture(scope="module")
 def stages() -> dict[str, Stage]:
-    return declared(dvc_yaml())
+    return declared(dvc_yaml(), TEACHERS)
 
 
 def difference(said: Stage, done: Stage) -> dict[str, list[str]]:
@@ -37,11 +38,12 @@ def difference(said: Stage, done: Stage) -> dict[str, list[str]]:
 
 
 def test_the_stages_are_those_of_the_design_and_each_file_is_one(stages: dict[str, Stage]) -> None:
-    assert set(stages) == STAGES
+    assert set(declared(dvc_yaml())) == STAGES
+    assert set(stages) == STAGES | TAUGHT
     assert {name.partition("@")[0] for name in stages} == set(FILES)
 
 
-@pytest.mark.parametrize("name", sorted(STAGES))
+@pytest.mark.parametrize("name", sorted(STAGES | TAUGHT))
 def test_dvc_yaml_says_what_the_stage_does(name: str, stages: dict[str, Stage]) -> None:
     assert difference(stages[name], actual(name)) == {}
 
@@ -86,6 +88,16 @@ def add(*keys: str, item: str) -> Callable[[dict[str, Any]], None]:
             {"files": ["add: lexicon/cold"]},
         ),
         (
+            "teach@rules_open_ended",
+            drop("teach", "do", "params", item="teachers.${key}"),
+            {"params": ["add: teachers.rules_open_ended"]},
+        ),
+        (
+            "synthesize@open_ended",
+            add("synthesize", "do", "params", item="asking.budget_usd"),
+            {"params": ["drop: asking.budget_usd"]},
+        ),
+        (
             "predict@base_test",
             lambda content: content["stages"]["predict"]["foreach"]["base_test"].update(reads="models/adapter"),
             {"files": ["add: models/base.json", "drop: models/adapter"]},
@@ -101,14 +113,14 @@ def add(*keys: str, item: str) -> Callable[[dict[str, Any]], None]:
 def test_a_lie_is_found(stage: str, spoil: Callable[[dict[str, Any]], None], told: dict[str, list[str]]) -> None:
     content = copy.deepcopy(dvc_yaml())
     spoil(content)
-    assert difference(declared(content)[stage], actual(stage)) == told
+    assert difference(declared(content, TEACHERS)[stage], actual(stage)) == told
 
 
 def test_paths_from_params_are_templates_and_runtime_is_no_dependency(stages: dict[str, Stage]) -> None:
     text = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
     assert "lexicon/" not in text  # written out, they would not follow params.yaml
     assert "gold/openi" not in text
-    assert not [param for stage in stages.values() for param in stage.params if param.startswith("runtime")]
+    assert not [param for stage in stages.values() for param in stage.params if param.startswith(("runtime", "asking"))]
 
 
 def test_every_stage_has_a_description() -> None:
@@ -132,13 +144,14 @@ def test_what_may_hold_text_goes_to_the_private_remote_and_never_to_git(stages: 
     for path, options in outs.items():
         match path.split("/")[0]:
             case "data":
-                assert options == {"remote": "private"}, path
+                kept = {"persist": True} if path.endswith("answers.parquet") or path.startswith("data/answers/") else {}
+                assert options == {"remote": "private"} | kept, path
             case "models":
                 assert options == {}, path
             case _:
                 assert path.startswith(("metrics/", "plots/"))
                 assert options["cache"] is False, path
-    assert len(cached) == 24
+    assert len(cached) == 36
     # Without DVC's own entries, which it rolls back when a later stage fails (dvc #11091).
     assert ignored(cached) == cached
     assert ignored(set(outs) - cached) == set()
@@ -162,14 +175,14 @@ def test_git_holds_nothing_below_data_and_models() -> None:
 @pytest.mark.skipif(not (ROOT / "dvc.lock").exists(), reason="the default run has not been committed yet")
 def test_lock_and_dvc_yaml_name_the_same_stages(stages: dict[str, Stage]) -> None:
     lock = YAML(typ="safe", pure=True).load((ROOT / "dvc.lock").read_text(encoding="utf-8"))
-    assert set(lock["stages"]) == set(stages)
+    assert set(lock["stages"]) == set(stages) - TAUGHT
 
 
 def test_metrics_files_are_declared_and_hold_numbers_only(stages: dict[str, Stage]) -> None:
     """DVC drops what is no number, and a string is where report text could hide."""
     said = {path for stage in stages.values() for path in stage.outs if path.startswith("metrics/")}
     found = {str(file.relative_to(ROOT)) for file in (ROOT / "metrics").glob("*.json")}
-    assert len(said) == 7
+    assert len(said) == 13
     assert found <= said
     for name in found:
         assert {type(value) for value in leaves_of(json.loads((ROOT / name).read_text(encoding="utf-8")))} <= {int, float}

@@ -302,7 +302,9 @@ def _fingerprint(source: str, settings: list[Any], files: list[Path]) -> str:
 
     where = Path(source)
     size = where.stat().st_size if where.is_file() else None
-    code = [paths.package() / each for each in ("sources", "teachers/passages.py", "teachers/rules", "tables/piles.py", "statuses.py")]
+    code = [
+        paths.package() / each for each in ("sources", "teachers/passages.py", "teachers/rules", "tables/piles.py", "statuses.py")
+    ]
     return fingerprint({"input": str(where.resolve()), "size": size, "settings": settings}, *files, *code)
 
 

@@ -30,6 +30,7 @@ FINAL_PLOTS = Path("plots/final")
 CONCEPTS = Path("gold/concepts.csv")
 SCORER_LEXICON = Path("gold/scorer_lexicon.csv")
 PROMPTS = Path("prompts/student")
+TEACHER_PROMPTS = Path("prompts/teacher")
 
 
 def labels(task: str) -> Path:
@@ -52,6 +53,27 @@ def synthesize_metrics(task: str) -> Path:
     return Path(f"metrics/synthesize_{task}.json")
 
 
+def answers(task: str) -> Path:
+    return Path(f"data/answers/{task}.parquet")
+
+
+def spending_metrics(task: str) -> Path:
+    return Path(f"metrics/spending_{task}.json")
+
+
+def taught(task: str, teacher: str) -> Path:
+    """The tables of one of several teachers; those of a task lie in one folder, which `combined` reads."""
+    return Path(f"data/teachers/{task}/{teacher}")
+
+
+def taught_metrics(teacher: str) -> Path:
+    return Path(f"metrics/teachers/{teacher}.json")
+
+
+def taught_spending_metrics(teacher: str) -> Path:
+    return Path(f"metrics/teachers/{teacher}_spending.json")
+
+
 def predictions(arm: str) -> Path:
     return Path(f"data/predictions/{arm}.parquet")
 
@@ -68,6 +90,11 @@ def store() -> Path:
 def checkpoints() -> Path:
     """Untracked: unfinished trainings, a folder each, named by the hash of params and data."""
     return Path(os.environ.get("DVC_ROOT") or ".") / ".checkpoints"
+
+
+def journal() -> Path:
+    """Untracked: the answers that were paid for. At DVC_ROOT, so that queued and temporary runs pay for none of them again."""
+    return Path(os.environ.get("RADDISTILL_JOURNAL") or Path(os.environ.get("DVC_ROOT") or ".") / ".journal")
 
 
 def weights(model: str) -> Path:

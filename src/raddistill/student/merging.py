@@ -23,6 +23,7 @@ class MergeParams(Section):
     seed: int
     answers: Literal["slots", "list"]
     uncertain: float = Field(ge=0, le=1)  # probability of "yes" that `uncertain` is worth; >= 0.5 is listed as present
+    soft_labels: bool  # a teacher's probabilities as targets where it gives them; else its statuses
     multiple_choice_reports: int = Field(ge=-1)
     open_ended_reports: int = Field(ge=-1)
     empty: float = Field(ge=-1, lt=1)  # share of the training examples in which the teacher found nothing; -1: as they come
@@ -80,7 +81,8 @@ def _answers(
     said: dict[str, dict[str, tuple[float, str]]] = {report_id: {} for report_id in labelled}
     columns = labels.join(reports, on="report_id", how="semi").select("report_id", "label", "status", "probability", "code")
     for report_id, label, status, probability, code in columns.iter_rows():
-        said[report_id][label] = (worth[status] if probability is None else probability, code or "")
+        soft = p.soft_labels and probability is not None
+        said[report_id][label] = (probability if soft else worth[status], code or "")
     if task == "open_ended":
         texts = dict(reports.select("report_id", "text").iter_rows())
         return {

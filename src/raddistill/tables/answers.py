@@ -1,5 +1,9 @@
+from pathlib import Path
+
 import dataframely as dy
 import polars as pl
+
+from raddistill.tables import base as tables
 
 
 class Answers(dy.Schema):
@@ -29,3 +33,12 @@ class Answers(dy.Schema):
     @dy.rule()
     def cached_within_prompt(cls) -> pl.Expr:  # noqa: N805
         return cls.cached_tokens.col <= cls.prompt_tokens.col
+
+
+def previous(path: Path) -> dy.DataFrame[Answers]:
+    """The table that an earlier run left at `path`, which DVC keeps (`persist`); empty where there is none.
+
+    Raises:
+        InputError, TableError: as tables.base.read.
+    """
+    return tables.read(Answers, path) if path.exists() else Answers.create_empty()

@@ -1,7 +1,8 @@
-"""The stage `synthesize`: a teacher, chosen by name, labels every report for one task. Never reads gold."""
+"""The stages `synthesize` and `teach`: a teacher, chosen by name, labels every report for one task. Never reads gold."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import dataframely as dy
 import polars as pl
@@ -11,30 +12,79 @@ from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN
 from raddistill.tables import base as tables
+from raddistill.tables.answers import Answers
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine
 from raddistill.tables.reports import Reports
+from raddistill.teachers.combining import CombinedTeacher
 from raddistill.teachers.imported import ImportedTeacher
+from raddistill.teachers.llm.settings import AskingParams, LLMParams
 from raddistill.teachers.rules.labeler import RulesTeacher
 from raddistill.teachers.teacher import Labelled, Teacher
 
 TASKS = ("multiple_choice", "open_ended")
 
 
-class SynthesizeParams(Section):
-    """The section synthesize.<task>."""
+class CombineParams(Section):
+    """The section synthesize.<task>.combine: how the teachers named in `members` become one."""
+
+    how: Literal["first", "vote", "union", "intersection", "soft"]
+    members: list[str]  # keys of the section `teachers`
+
+
+class TeacherParams(Section):
+    """What every teacher is told."""
 
     teacher: str
     source: str
-    sections: str | list[str]  # rules: findings_and_impression | impression_else_findings | a list
+    sections: str | list[str]  # findings_and_impression | impression_else_findings | a list
     max_quarantine: float  # share of the reports, 0 to 1
 
 
-TEACHERS: dict[str, Callable[[str, SynthesizeParams], Teacher]] = {
-    "rules": lambda task, p: RulesTeacher(task, p.source, p.sections),
-    "imported": lambda task, p: ImportedTeacher(task, p.source),
+class SynthesizeParams(TeacherParams):
+    """The section synthesize.<task>."""
+
+    llm: LLMParams
+    combine: CombineParams
+
+
+class TeachParams(TeacherParams):
+    """The section teachers.<name>: one of several teachers of a task. A teacher that is no LLM needs no `llm`."""
+
+    task: str
+    llm: LLMParams | None = None
+
+
+class Means(NamedTuple):
+    """What a teacher that asks others needs beside its params; none of it shapes a label."""
+
+    asking: AskingParams
+    journal: Path  # folder of the answers that were paid for
+    answers: dy.DataFrame[Answers]  # of an earlier run, perhaps a colleague's
+
+
+def _llm(task: str, p: TeacherParams, means: Means) -> Teacher:
+    from raddistill.teachers.llm.teacher import LLMTeacher  # openai takes a second to import
+
+    llm = getattr(p, "llm", None)
+    if llm is None:
+        raise ParamsError(f"the teacher llm for {task} needs a section `llm`; synthesize.{task}.llm of params.yaml shows it")
+    return LLMTeacher(task, p.source, p.sections, llm, means.asking, means.journal, means.answers)
+
+
+def _combined(task: str, p: TeacherParams, means: Means) -> Teacher:
+    if not isinstance(p, SynthesizeParams):
+        raise ParamsError("the teacher combined cannot be one of `teachers`; it is for synthesize.<task>.teacher")
+    return CombinedTeacher(task, Path(p.source), p.combine.how, p.combine.members)
+
+
+TEACHERS: dict[str, Callable[[str, TeacherParams, Means], Teacher]] = {
+    "rules": lambda task, p, means: RulesTeacher(task, p.source, p.sections),
+    "imported": lambda task, p, means: ImportedTeacher(task, p.source),
+    "llm": _llm,
+    "combined": _combined,
 }
 
 
@@ -45,21 +95,24 @@ class Synthesized(NamedTuple):
     evidence: dy.DataFrame[Evidence]
     outcomes: dy.DataFrame[Outcomes]
     quarantine: dy.DataFrame[Quarantine]
+    answers: dy.DataFrame[Answers]
     metrics: dict[str, Any]
+    spending: dict[str, Any]
 
 
-def synthesize(task: str, p: SynthesizeParams, reports: dy.DataFrame[Reports], label_set: list[Label]) -> Synthesized:
+def synthesize(task: str, p: TeacherParams, reports: dy.DataFrame[Reports], label_set: list[Label], means: Means) -> Synthesized:
     """Labels `reports` (a row each) for `task`; what the teacher could not label is in quarantine, with the reason.
 
     Raises:
         ParamsError: unknown task or teacher.
-        InputError: the teacher's source is missing or broken, or a larger share than p.max_quarantine is in quarantine.
+        InputError: the teacher's source is missing or broken, or a larger share than p.max_quarantine is in quarantine; of a
+            teacher that asks others, also all that ends the asking early.
     """
     if task not in TASKS:
         raise ParamsError(f"unknown task '{task}'; known: {', '.join(TASKS)}")
     if p.teacher not in TEACHERS:
-        raise ParamsError(f"synthesize.{task}.teacher: unknown teacher '{p.teacher}'; known: {', '.join(TEACHERS)}")
-    labelled = TEACHERS[p.teacher](task, p).label(reports, label_set)
+        raise ParamsError(f"{task}: unknown teacher '{p.teacher}'; known: {', '.join(TEACHERS)}")
+    labelled = TEACHERS[p.teacher](task, p, means).label(reports, label_set)
     outcomes = tables.check(Outcomes, labelled.outcomes, f"outcomes of {task}")
     assert outcomes["report_id"].sort().equals(reports["report_id"].sort()), "a teacher must return one outcome a report"
     metrics = measure(task, labelled)
@@ -68,14 +121,19 @@ def synthesize(task: str, p: SynthesizeParams, reports: dy.DataFrame[Reports], l
         reasons = "; ".join(f"{reason}: {n}" for reason, n in metrics["quarantined"].items())
         raise InputError(
             f"{quarantined} of {metrics['reports']} reports could not be labelled for {task} ({reasons}), more than "
-            f"synthesize.{task}.max_quarantine = {p.max_quarantine} allows; mend {p.source} or raise that share"
+            f"max_quarantine = {p.max_quarantine} allows; mend {p.source} or raise that share"
         )
+    answers = tables.check(
+        Answers, Answers.create_empty() if labelled.answers is None else labelled.answers, f"answers of {task}"
+    )
     return Synthesized(
         tables.check(Labels, labelled.labels, f"labels of {task}"),
         tables.check(Evidence, labelled.evidence, f"evidence of {task}"),
         outcomes,
         tables.check(Quarantine, labelled.quarantine, f"quarantine of {task}"),
+        answers,
         metrics,
+        measure_spending(answers),
     )
 
 
@@ -100,4 +158,16 @@ def measure(task: str, labelled: Labelled) -> dict[str, Any]:
         "reports_with_findings": labels["report_id"].n_unique(),
         "findings_per_report": round(labels.height / n_labelled, 4) if n_labelled else None,
         **{status: labels.filter(pl.col("status") == status).height for status in (PRESENT, UNCERTAIN, ABSENT)},
+    }
+
+
+def measure_spending(answers: pl.DataFrame) -> dict[str, Any]:
+    """What these labels cost: tokens and USD of the answers behind them, each paid answer once (reports may share one)."""
+    paid = answers.unique("key").sort("key")  # sorted: sums of floats depend on the order
+    sums = {name: int(paid[name].sum()) for name in ("prompt_tokens", "cached_tokens", "completion_tokens")}
+    return {
+        "answers": paid.height,
+        "answers_by_batch": paid.filter(pl.col("mode") == "batch").height,
+        **sums,
+        "usd": round(float(paid["usd"].sum()), 6),
     }

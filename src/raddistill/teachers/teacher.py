@@ -1,6 +1,6 @@
 """What every teacher is: a name, and one method that turns reports into the tables of the stage `synthesize`."""
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import polars as pl
 
@@ -8,13 +8,17 @@ from raddistill.labelsets import Label
 
 
 class Labelled(NamedTuple):
-    """What a teacher hands back: `Labels`, `Evidence`, `Outcomes` (a row a report), `Quarantine`; counts for the metrics."""
+    """What a teacher hands back: `Labels`, `Evidence`, `Outcomes` (a row a report), `Quarantine`; counts for the metrics.
+
+    `answers`: what was paid for, an `Answers` table; None of a teacher that asks nobody.
+    """
 
     labels: pl.DataFrame
     evidence: pl.DataFrame
     outcomes: pl.DataFrame
     quarantine: pl.DataFrame
-    counts: dict[str, int]
+    counts: dict[str, Any]
+    answers: pl.DataFrame | None = None
 
 
 class Teacher(Protocol):

@@ -65,10 +65,6 @@ class Replayer:
         """One a sample. Offsets of their findings are code points of `reports.text`."""
         return [self._conversation(report_id, shown, sample, known) for sample in range(self._samples)]
 
-    def open(self, report_id: str, shown: Excerpt, known: Known) -> list[Question]:
-        """What is still to be asked now, at most one question a sample; empty: the report is done."""
-        return [said.next for said in self.conversations(report_id, shown, known) if said.next is not None]
-
     def _conversation(self, report_id: str, shown: Excerpt, sample: int, known: Known) -> Conversation:
         question = self._questioner.question(report_id, shown.text, sample)
         turns: list[Turn] = []

@@ -1,0 +1,121 @@
+"""From conversations to the tables of a teacher. Pure."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import polars as pl
+
+from raddistill.tables.answers import Answers
+from raddistill.tables.evidence import Evidence
+from raddistill.tables.labels import Labels
+from raddistill.tables.outcomes import Outcomes
+from raddistill.tables.quarantine import Quarantine
+from raddistill.teachers.combining import vote_samples
+from raddistill.teachers.llm.conversing import Conversation
+from raddistill.teachers.llm.exchange import Answer, Finding
+from raddistill.teachers.teacher import Labelled
+
+ROWS = 50_000  # Python tuples held at once; as frames they are ten times smaller
+
+
+def tabulate(
+    task: str,
+    teacher: str,
+    told: Iterable[tuple[str, list[Conversation]]],
+    without: Mapping[str, str],
+    failed: Mapping[str, str],
+) -> Labelled:
+    """The tables of all reports. `without`: report id to why it was not asked at all; `failed`: key to why it has no answer."""
+    tables = _Tables(task, teacher)
+    for report_id, reason in without.items():
+        tables.put_aside(report_id, reason, None)
+    for report_id, conversations in told:
+        tables.keep(report_id, conversations)
+        samples = [said.findings for said in conversations if said.findings is not None]
+        if samples:
+            tables.count("samples_without_answer", len(conversations) - len(samples))
+            tables.find(report_id, samples[0] if len(conversations) == 1 else vote_samples(task, samples))
+        else:
+            tables.put_aside(report_id, *_why(conversations[-1], failed))
+    return tables.done()
+
+
+def _why(last: Conversation, failed: Mapping[str, str]) -> tuple[str, str | None]:
+    """Reason and raw answer of a report that has no labels."""
+    if last.next is not None:
+        return failed[last.next.key], None
+    turn = last.turns[-1]
+    assert turn.fault is not None
+    return turn.fault.reason, turn.answer.text
+
+
+class _Tables:
+    """Rows as they come, as frames once there are many."""
+
+    def __init__(self, task: str, teacher: str) -> None:
+        self._key = (task, teacher)
+        self._schemas: dict[str, Any] = {
+            "labels": Labels, "evidence": Evidence, "outcomes": Outcomes, "quarantine": Quarantine, "answers": Answers,
+        }  # fmt: skip
+        self._rows: dict[str, list[tuple]] = {name: [] for name in self._schemas}
+        self._frames = {name: [schema.create_empty()] for name, schema in self._schemas.items()}
+        self._counts: Counter[str] = Counter(asked_again=0, samples_without_answer=0)
+        self._faults: Counter[str] = Counter()
+
+    def count(self, what: str, n: int) -> None:
+        self._counts[what] += n
+
+    def put_aside(self, report_id: str, reason: str, answer: str | None) -> None:
+        self._add("outcomes", (report_id, *self._key, "quarantined", reason))
+        self._add("quarantine", (report_id, 0, reason, answer))
+
+    def find(self, report_id: str, findings: list[Finding]) -> None:
+        self._add("outcomes", (report_id, *self._key, "labelled", None))
+        seen: dict[str, int] = defaultdict(int)
+        for found in findings:
+            n = seen[found.label]
+            seen[found.label] += 1
+            if n == 0:
+                self._add("labels", (report_id, *self._key, found.label, found.status, found.probability, found.code))
+            if found.start is not None:
+                self._add("evidence", (report_id, *self._key, found.label, n, found.section, found.start, found.end, None))
+
+    def keep(self, report_id: str, conversations: list[Conversation]) -> None:
+        for turn in (turn for said in conversations for turn in said.turns):
+            question, answer = turn.question, turn.answer
+            self.count("asked_again", int(question.ask > 0))
+            if turn.fault:
+                self._faults[turn.fault.reason] += 1
+            place = (report_id, *self._key, question.sample, question.ask, question.key, question.form, question.examples)
+            fault = turn.fault.reason if turn.fault else None
+            logprobs = None if answer.logprobs is None else json.dumps(answer.logprobs)
+            used = (answer.prompt_tokens, answer.completion_tokens, answer.cached_tokens, answer.request_id, answer.usd)
+            self._add(
+                "answers",
+                (*place, answer.text, answer.finish, fault, answer.model, answer.fingerprint, logprobs, *used, answer.mode),
+            )
+
+    def done(self) -> Labelled:
+        whole = {name: self._flush(name) for name in self._rows}
+        return Labelled(**whole, counts={**self._counts, "faults": dict(sorted(self._faults.items()))})
+
+    def _add(self, name: str, row: tuple) -> None:
+        self._rows[name].append(row)
+        if len(self._rows[name]) >= ROWS:
+            self._flush(name)
+
+    def _flush(self, name: str) -> pl.DataFrame:
+        schema = self._schemas[name].create_empty().schema
+        self._frames[name].append(pl.DataFrame(self._rows[name], schema=schema, orient="row"))
+        self._rows[name] = []
+        self._frames[name] = [pl.concat(self._frames[name])]
+        return self._frames[name][0]
+
+
+def restored(answers: pl.DataFrame) -> Iterable[Answer]:
+    """The answers of an `Answers` table as they were when they came."""
+    for row in answers.iter_rows(named=True):
+        logprobs = None if row["logprobs"] is None else json.loads(row["logprobs"])
+        yield Answer(**{name: row[name] for name in Answer._fields if name != "logprobs"}, logprobs=logprobs)

@@ -1,0 +1,99 @@
+"""The LLM teacher: asks a model behind an OpenAI-compatible API about every report, and reads its answers as tables.
+
+First it asks until no question is open, and every answer goes to the journal; then it reads the journal. So labels are a
+function of reports, params and answers, and a run that was killed, or that stopped at its budget, has lost nothing.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from raddistill.labelsets import Label
+from raddistill.teachers.llm.asking import Asked, ask_all
+from raddistill.teachers.llm.batching import ask_in_batches
+from raddistill.teachers.llm.clients import client_for
+from raddistill.teachers.llm.exchange import Question
+from raddistill.teachers.llm.inquiry import Inquiry, Shown
+from raddistill.teachers.llm.journal import Journal
+from raddistill.teachers.llm.settings import AskingParams, LLMParams
+from raddistill.teachers.llm.spending import Budget, Prices
+from raddistill.teachers.llm.tabulating import restored, tabulate
+from raddistill.teachers.passages import choose_sections
+from raddistill.teachers.teacher import Labelled
+
+BATCHES = "batches"  # within the journal's folder: what was submitted and is waited for
+
+
+class LLMTeacher:
+    """Labels for one task by a language model, told what to do by the prompts in the folder `source`.
+
+    `answers`: an `Answers` table of an earlier run; what it holds is not asked again.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        source: str,
+        sections: str | list[str],
+        p: LLMParams,
+        asking: AskingParams,
+        journal: Path,
+        answers: pl.DataFrame,
+    ) -> None:
+        choose_sections(sections)  # refused before anything is read
+        self.name = f"llm:{p.model}"
+        self._task, self._folder, self._sections, self._p = task, Path(source), sections, p
+        self._asking, self._journal, self._earlier = asking, journal, answers
+
+    def label(self, reports: pl.DataFrame, label_set: list[Label]) -> Labelled:
+        """The tables for `reports`. A report goes to quarantine if it has none of the sections, if no answer came, or if its
+        last answer failed the checks.
+
+        Raises:
+            ParamsError: settings that do not go together.
+            InputError: a prompt is missing or broken; no key; text would go where it may not; the server refuses altogether.
+            BudgetReached: the next request could have passed asking.budget_usd. All answers so far are kept.
+        """
+        inquiry = Inquiry(self._task, self._folder, label_set, self._sections, self._p)
+        without: dict[str, str] = {}
+        with Journal(self._journal) as journal:
+            journal.add(answer for answer in restored(self._earlier) if answer.key not in journal)
+            open_reports = {each.report_id for each in inquiry.shown(reports, without) if inquiry.open(each, journal.get)}
+            failed = self._ask(inquiry, reports.filter(pl.col("report_id").is_in(open_reports)), journal) if open_reports else {}
+            told = ((each.report_id, inquiry.conversations(each, journal.get)) for each in inquiry.shown(reports, {}))
+            return tabulate(self._task, self.name, told, without, failed)
+
+    def _ask(self, inquiry: Inquiry, reports: pl.DataFrame, journal: Journal) -> dict[str, str]:
+        """Asks what is open about `reports`; returns why keys have no answer."""
+        budget = Budget(self._asking.budget_usd, Prices.load(self._asking.prices), self._p.model)
+        client = client_for(self._p, self._asking, set(reports["sensitivity"]))
+        common: dict[str, Any] = {"client": client, "asking": self._asking, "model": self._p.model, "progress": True}
+        common |= {"journal": journal, "budget": budget}
+        pile = _Pile(inquiry, reports)
+
+        def still_open(shown: Shown) -> list[Question]:
+            return inquiry.open(shown, journal.get)
+
+        async def ask() -> Asked:
+            async with client:
+                if self._asking.mode == "batch":
+                    return await ask_in_batches(pile, still_open, folder=self._journal / BATCHES, **common)
+                return await ask_all(pile, still_open, **common)
+
+        return asyncio.run(ask()).failed
+
+
+class _Pile:
+    """Reports as they are shown, walked as often as is needed; none of them is held."""
+
+    def __init__(self, inquiry: Inquiry, reports: pl.DataFrame) -> None:
+        self._inquiry, self._reports = inquiry, reports
+
+    def __iter__(self) -> Iterator[Shown]:
+        return self._inquiry.shown(self._reports, {})
+
+    def __len__(self) -> int:
+        return self._reports.height
