@@ -1,0 +1,424 @@
+"""Asks a server every open question, many at once, and journals each answer before anything goes on with it.
+
+Touches the world: the server, the journal, standard error, the signals SIGINT and SIGTERM. Decides nothing about labels.
+
+What a server says in its errors may repeat the prompt, and the SDK's exceptions hold the request. So none of them is shown,
+chained or kept: `_send` turns each into a few fixed words, outside of whose `except` nothing else is raised.
+"""
+
+import asyncio
+import json
+import operator
+import random
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
+
+import httpx2
+import openai
+
+from raddistill.errors import InputError
+from raddistill.teachers.llm import pacing, replies, spending
+from raddistill.teachers.llm.exchange import Answer, Question
+from raddistill.teachers.llm.progress import AskingProgress, Standing
+from raddistill.teachers.llm.settings import AskingParams
+
+GROUP_S = 0.05  # answers that arrive within it are written and synced together
+IN_A_ROW = 30  # questions without an answer, and none with one in between: it will not get better by itself
+PATHS = {"json_schema": "/chat/completions", "text": "/chat/completions", "decisions": "/decisions"}
+NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}  # machine codes of HTTP 429 and 400
+NEVER_SENT = httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout
+CHECK = {
+    401: "the server takes no such key: check the key in the environment",
+    403: "the key may not do this: check its project's rights, the model and the region",
+    404: "there is no such model or address: check llm.model and the URL in the environment (most end in /v1)",
+}
+
+R = TypeVar("R")
+
+
+class Asked(NamedTuple):
+    """What came of a run."""
+
+    failed: dict[str, str]  # key of the question: why it has no answer, in fixed words
+    answered: int  # questions answered and journalled by this run
+
+
+class Keeping(Protocol):
+    """What asking needs of the journal."""
+
+    def add(self, answers: Iterable[Answer], /) -> None: ...
+
+
+class _Trouble(NamedTuple):
+    """Why a request brought no answer."""
+
+    reason: str  # for the quarantine
+    again: bool  # worth another try
+    charged: bool  # the server may have worked for it
+    throttled: bool = False
+    wait_s: float | None = None  # the server's wish
+    headers: Mapping[str, str] | None = None
+    stop: str | None = None  # the whole run makes no sense, and what to check
+
+
+class _Reply(NamedTuple):
+    reply: replies.Reply
+    headers: Mapping[str, str]
+
+
+class _Stopped(BaseException):
+    """The run is being stopped and this question was not asked."""
+
+
+async def ask_all(
+    reports: Iterable[R],
+    open_questions: Callable[[R], list[Question]],
+    *,
+    client: openai.AsyncOpenAI,
+    asking: AskingParams,
+    model: str,
+    journal: Keeping,
+    budget: spending.Budget,
+    progress: bool,
+) -> Asked:
+    """Asks until no report has an open question that could still be answered.
+
+    `open_questions(report)` looks into the journal and returns what is still to be asked; it is called again after each answer.
+    `reports` is walked once, lazily. `client` must not retry by itself (max_retries=0).
+
+    Raises:
+        InputError: the server refuses everyone (401, 403, 404, a redirect, no money), or 30 questions in a row had no answer.
+        BudgetReached: the next request could pass the cap.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; requests in flight were awaited and their answers kept. A second one awaits nothing.
+        OSError: the journal cannot be written.
+    """
+    run = _Run(reports, open_questions, client, asking, model, journal, budget)
+    with AskingProgress(progress, run.standing) as shown, _signals(run):
+        await run.work(shown)
+    if run.stopped is not None:
+        run.raise_stopped(shown)
+    return Asked(run.failed, run.answered)
+
+
+class _Run(Generic[R]):
+    """The state of one run, shared by its workers."""
+
+    def __init__(
+        self,
+        reports: Iterable[R],
+        open_questions: Callable[[R], list[Question]],
+        client: openai.AsyncOpenAI,
+        asking: AskingParams,
+        model: str,
+        journal: Keeping,
+        budget: spending.Budget,
+    ) -> None:
+        self._reports, self._total = iter(reports), operator.length_hint(reports, -1)
+        self._open_questions, self._client, self._asking, self._model = open_questions, client, asking, model
+        self._pacer, self._budget = pacing.Pacer(asking), budget
+        self._group = _Group(journal, lambda: self._pacer.in_flight == 0)
+        self._random = random.Random()  # noqa: S311 - jitter
+        self._asked: dict[str, asyncio.Event] = {}  # keys being asked
+        self._room = asyncio.Event()  # a reservation has ended
+        self._waiting: set[asyncio.Task[Any]] = set()  # workers that wait for something else than an answer
+        self._workers: set[asyncio.Task[None]] = set()
+        self.stopped: str | None = None  # why: interrupted | budget | what to tell as InputError
+        self.failed: dict[str, str] = {}
+        self.done, self.answered, self._tokens, self._in_a_row = 0, 0, 0, 0
+
+    # ------------------------------------------------------------------ the run as a whole
+
+    async def work(self, shown: AskingProgress) -> None:
+        """Runs the workers until all is asked or the run is stopped; raises what a worker raised."""
+        self._workers = {asyncio.create_task(self._worker()) for _ in range(self._asking.in_flight)}
+        pending = self._workers
+        try:
+            while pending:
+                finished, pending = await asyncio.wait(pending, timeout=shown.every_s, return_when=asyncio.FIRST_COMPLETED)
+                if any(task.exception() for task in finished if not task.cancelled()):
+                    self.stop("error")
+                if not finished:
+                    shown.show()
+        finally:  # cancelled from outside: no new requests, but what is paid is kept
+            if pending:
+                self.stop("interrupted")
+                await asyncio.wait(pending)
+        for task in self._workers:
+            if not task.cancelled():
+                task.result()
+
+    def stop(self, why: str) -> None:
+        """No new requests; those in flight are awaited. The first reason counts."""
+        if self.stopped is None:
+            self.stopped = why
+            for task in self._waiting:
+                task.cancel()
+
+    def interrupt(self) -> None:
+        """Ctrl-C: as `stop`; the second time, requests in flight are given up."""
+        if self.stopped is None:
+            self.stop("interrupted")
+        else:
+            for task in self._workers:
+                task.cancel()
+
+    def standing(self) -> Standing:
+        total = None if self._total < 0 else self._total
+        return Standing(self.done, total, len(self.failed), self.answered, self._tokens, self._budget.told())
+
+    def raise_stopped(self, shown: AskingProgress) -> NoReturn:
+        of = "" if self._total < 0 else f" of {self._total:,}"
+        kept = (
+            f"{self.done:,}{of} reports are done, {self.answered:,} questions were answered by this run; all answers are kept, "
+            f"and the next run asks only for what is missing"
+        )
+        if self.stopped == "interrupted":
+            shown.say(f"Stopped: {kept}.")
+            raise KeyboardInterrupt(kept)
+        if self.stopped == "budget":
+            raise spending.BudgetReached(
+                f"asking.budget_usd: {self._budget.told()}, and the next request could pass it. {kept}. "
+                f"Raise asking.budget_usd and run again"
+            )
+        raise InputError(f"{self.stopped}. {kept}")
+
+    # ------------------------------------------------------------------ a worker
+
+    async def _worker(self) -> None:
+        """Takes reports until there are none; each until nothing about it is open."""
+        try:
+            for report in self._reports:
+                while questions := [each for each in self._open_questions(report) if each.key not in self.failed]:
+                    await self._ask_once(questions[0])
+                self.done += 1
+                await self._breathe()
+        except _Stopped:
+            return
+
+    async def _breathe(self) -> None:
+        """Lets others go on: thousands of reports may be done already, and walking past them never waits for anything."""
+        with self._interruptible():
+            await asyncio.sleep(0)
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Within, this worker waits for something that a stopped run need not wait for."""
+        if self.stopped is not None:
+            raise _Stopped
+        task = asyncio.current_task()
+        assert task is not None
+        self._waiting.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self.stopped is None:
+                raise
+            raise _Stopped from None
+        finally:
+            self._waiting.discard(task)
+
+    async def _ask_once(self, question: Question) -> None:
+        """Asks, unless another worker is asking the very same: then waits until it has."""
+        if (being_asked := self._asked.get(question.key)) is not None:
+            with self._interruptible():
+                await being_asked.wait()
+            return
+        over = self._asked[question.key] = asyncio.Event()
+        try:
+            await self._ask(question)
+        finally:
+            del self._asked[question.key]
+            over.set()
+
+    async def _ask(self, question: Question) -> None:
+        """Until there is an answer, and it is journalled; or until it has failed."""
+        size = spending.size(question.body)
+        trouble: _Trouble | None = None
+        for tries in range(1, self._asking.tries + 1):
+            said = await self._try(question, size)
+            if isinstance(said, Answer):
+                await self._keep(said)
+                return
+            trouble = said
+            if trouble.stop is not None:
+                self.stop(trouble.stop)
+                raise _Stopped
+            if not trouble.again:
+                break
+            if tries < self._asking.tries:
+                with self._interruptible():
+                    await asyncio.sleep(self._pause(trouble, tries))
+        assert trouble is not None, "asking.tries is 1 at least"
+        self._fail(question, trouble.reason)
+
+    async def _keep(self, answer: Answer) -> None:
+        await self._group.add(answer)
+        self._in_a_row = 0
+        self.answered += 1
+        self._tokens += answer.prompt_tokens + answer.completion_tokens
+
+    def _pause(self, trouble: _Trouble, tries: int) -> float:
+        draw = self._random.random()
+        return pacing.back_off(tries, draw) if trouble.wait_s is None else trouble.wait_s * (1 + draw / 10)
+
+    def _fail(self, question: Question, reason: str) -> None:
+        self.failed[question.key] = reason
+        self._in_a_row += 1
+        if self._in_a_row == IN_A_ROW:
+            self.stop(
+                f"{IN_A_ROW} questions in a row had no answer, the last: {reason}. Check that the server runs, "
+                f"has the model '{self._model}', and takes llm.answers, llm.logprobs and llm.max_tokens as they are"
+            )
+
+    # ------------------------------------------------------------------ one request
+
+    async def _try(self, question: Question, size: int) -> Answer | _Trouble:
+        """One request, paced and within the budget."""
+        reserved = await self._reserve(question, size)
+        ended = False
+        try:
+            with self._interruptible():
+                turn = await self._pacer.turn(size / spending.CHARACTERS_A_TOKEN + spending.most_completion(question.body))
+            ended = True
+            said = await self._send(question)
+        finally:
+            if not ended:
+                self._release(reserved, charged=False)
+        if isinstance(said, _Reply):
+            return self._receive(question, said, turn, reserved)
+        if said.throttled:
+            self._pacer.throttled(turn, said.headers or {}, said.wait_s)
+        else:
+            self._pacer.failed(turn, said.headers)
+        self._release(reserved, charged=said.charged)
+        return said
+
+    async def _reserve(self, question: Question, size: int) -> float:
+        """Sets money aside; waits where requests in flight may leave some over; stops the run where none can."""
+        most = self._budget.most(question.body, body_size=size)
+        while not self._budget.reserve(most):
+            if self._budget.exhausted:
+                self.stop("budget")
+            self._room.clear()
+            with self._interruptible():
+                await self._room.wait()
+        return most
+
+    def _release(self, reserved: float, *, charged: bool) -> None:
+        self._budget.release(reserved, charged=charged)
+        self._room.set()
+
+    def _receive(self, question: Question, said: _Reply, turn: pacing.Turn, reserved: float) -> Answer:
+        tokens = said.reply.tokens
+        self._pacer.answered(turn, said.headers, None if tokens is None else tokens.prompt + tokens.completion)
+        usd = self._budget.settle(reserved, tokens)
+        self._room.set()
+        request_id = said.headers.get("x-request-id")
+        return said.reply.answer(question.key, self._model, request_id=request_id, usd=usd, mode="direct")
+
+    async def _send(self, question: Question) -> _Reply | _Trouble:
+        """Sends a question. Returns troubles and never raises them: see the head of the module."""
+        try:
+            async with asyncio.timeout(self._asking.timeout_s):  # of the whole request; the client's own is of each read
+                # Straight to `post`: `create` walks the body for types and builds models of the answer, at twice the time.
+                response = await self._client.post(PATHS[question.form], cast_to=httpx2.Response, body=question.body)
+        except (TimeoutError, openai.APITimeoutError) as error:
+            return _Trouble("no answer: timeout", again=True, charged=not isinstance(error.__cause__, NEVER_SENT))
+        except openai.APIConnectionError as error:
+            return _Trouble("no answer: connection lost", again=True, charged=not isinstance(error.__cause__, NEVER_SENT))
+        except openai.APIStatusError as error:
+            return _judge(error.status_code, error.response.headers, {error.code, error.type})
+        except openai.OpenAIError as error:
+            name = type(error).__name__
+            return _Trouble(name, again=False, charged=False, stop=f"the openai package could not ask ({name}): check the key")
+        try:
+            reply = replies.read(question.form, json.loads(response.content))
+        except ValueError:  # no JSON, no UTF-8
+            reply = None
+        if reply is None:
+            return _Trouble("no answer: broken reply", again=True, charged=True, headers=response.headers)
+        return _Reply(reply, response.headers)
+
+
+def _judge(status: int, headers: Mapping[str, str], codes: set[str | None]) -> _Trouble:
+    """What an HTTP status other than 200 means for the question and for the run."""
+    code = next((code for code in sorted(filter(None, codes)) if re.fullmatch("[a-z_]{1,60}", code)), None)
+    if codes & NO_MONEY:
+        return _Trouble(
+            "", again=False, charged=False, stop=f"the server says that the account has no money left ({code}): top it up"
+        )
+    if status in CHECK:
+        return _Trouble("", again=False, charged=False, stop=f"HTTP {status}{f', {code}' if code else ''}: {CHECK[status]}")
+    if status < 400:
+        return _Trouble("", again=False, charged=False, stop=f"HTTP {status}, a redirect: check the URL in the environment")
+    if not (status in {408, 409, 429} or status >= 500):
+        reason = f"refused by the server: HTTP {status}{f', {code}' if code else ''}"
+        return _Trouble(reason, again=headers.get("x-should-retry") == "true", charged=False, headers=headers)
+    return _Trouble(
+        f"no answer: HTTP {status}",
+        again=headers.get("x-should-retry") != "false",
+        charged=False,
+        throttled=status == 429,
+        wait_s=pacing.retry_after(headers),
+        headers=headers,
+    )
+
+
+class _Group:
+    """Group commit: answers that arrive together are written and synced together, and each `add` returns when its own is."""
+
+    def __init__(self, journal: Keeping, alone: Callable[[], bool]) -> None:
+        """`alone()`: no further answer is under way, so that waiting for company is in vain."""
+        self._journal, self._alone = journal, alone
+        self._answers: list[Answer] = []
+        self._written: asyncio.Future[bool] | None = None
+
+    async def add(self, answer: Answer) -> None:
+        """Returns when the answer is on disk. The first of a group writes for all, and raises what the journal raises."""
+        self._answers.append(answer)
+        if self._written is not None:
+            if not await asyncio.shield(self._written):
+                raise _Stopped  # whoever wrote for all has raised why
+            return
+        self._written = asyncio.get_running_loop().create_future()
+        try:
+            if not self._alone():
+                await asyncio.sleep(GROUP_S)
+        finally:  # even where this worker is cancelled: the answers are paid for
+            await self._write()
+
+    async def _write(self) -> None:
+        answers, written, self._answers, self._written = self._answers, self._written, [], None
+        assert written is not None
+        done = False
+        try:
+            await asyncio.shield(
+                asyncio.to_thread(self._journal.add, answers)
+            )  # a sync, or another process's lock, takes its time
+            done = True
+        finally:
+            written.set_result(done)
+
+
+@contextmanager
+def _signals(run: _Run[Any]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM stop the run; where signals cannot be handled (Windows, another thread), asyncio's own way remains."""
+    loop, kept = asyncio.get_running_loop(), {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before = signal.getsignal(number)
+            try:
+                loop.add_signal_handler(number, run.interrupt)
+            except NotImplementedError:
+                break
+            kept[number] = before
+    try:
+        yield
+    finally:
+        for number, before in kept.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, before or signal.SIG_DFL)
