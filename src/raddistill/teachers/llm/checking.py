@@ -22,7 +22,7 @@ TOLD = 12  # problems told at once
 FINISHES = {  # the server's word: reason, told. Any other word counts as a whole answer and is judged by its content
     "length": ("answer cut off at max_tokens", "The answer was too long and was cut off. Answer shorter."),
     "content_filter": ("stopped by the content filter", "The answer was stopped by a filter."),
-    "refusal": ("refused by the model", "The report is for research; label what it says."),
+    "refusal": ("refused by the model", "Nothing is asked but to write down what the report says."),
 }
 _HEADER = re.compile(rf"^({'|'.join(name.upper() for name in SECTIONS)}): ", re.MULTILINE)
 _FENCE = re.compile(r"\s*```\w*\r?\n(.*?)\r?\n?```\s*", re.DOTALL)
@@ -77,9 +77,10 @@ class Checker:
         judged = self._chosen(items, report_text) if self._task == "multiple_choice" else _phrases(items, report_text)
         if isinstance(judged, Fault) or not self._p.logprobs:
             return judged
-        places = {_key(item.name): item.at for item in items if item.at is not None}
+        key = _key if self._task == "open_ended" else str
+        places = {key(item.name): item.at for item in reversed(items) if item.at is not None}
         sure = probabilities(answer.text, answer.logprobs or [], places)
-        return [finding._replace(probability=sure.get(_key(finding.label))) for finding in judged]
+        return [finding._replace(probability=sure.get(finding.label)) for finding in judged]
 
     def _items(self, text: str) -> list[Item]:
         if self._p.answers == "text":

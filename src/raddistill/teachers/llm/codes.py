@@ -5,7 +5,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-_CODE = re.compile(r"[A-Z][0-9][0-9A-Z](?:[0-9A-Z]{1,4})?", re.ASCII)
+_CODE = re.compile(r"[A-Z][0-9A-Z]{2,6}")  # a chapter is a number, a block has a hyphen
 
 
 def normalized(code: str) -> str | None:

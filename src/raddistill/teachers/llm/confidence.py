@@ -1,5 +1,6 @@
 """How sure a model was of its status words, from the log probabilities of its tokens. Pure."""
 
+import bisect
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,7 +24,8 @@ def probabilities(answer_text: str, logprobs: Sequence[Sequence[Any]], places: M
         status got any mass, or where it would be off by more than 0.05.
     """
     tokens = [str(entry[0]) for entry in logprobs]
-    offset = "".join(tokens).find(answer_text)  # servers may strip the message, or hand on the token that ends it
+    # The last place: servers strip the message, hand on the token that ends it, or what was thought before it.
+    offset = "".join(tokens).rfind(answer_text)
     if offset < 0 or not tokens:
         return dict.fromkeys(places)
     begins, at = [], -offset
@@ -42,7 +44,7 @@ class _Split(NamedTuple):
 
 def _present(logprobs: Sequence[Sequence[Any]], begins: list[int], place: int) -> float | None:
     """Walks the tokens of a status word until the chosen ones fit one status only."""
-    index = max((i for i, begin in enumerate(begins) if begin <= place), default=0)
+    index = bisect.bisect_right(begins, place) - 1
     before = str(logprobs[index][0])[: place - begins[index]]  # of this token, what stands before the status word
     said, weight = "", 1.0
     mass = dict.fromkeys(STATUSES, 0.0)
@@ -71,7 +73,7 @@ def _present(logprobs: Sequence[Sequence[Any]], begins: list[int], place: int) -
 def _alternatives(entry: Sequence[Any]) -> dict[str, float]:
     """Token -> probability; the chosen token need not be among the server's alternatives."""
     pairs = [(entry[0], entry[1]), *(entry[2] or [])]
-    return {str(token): min(1.0, math.exp(min(0.0, float(logprob)))) for token, logprob in pairs}
+    return {str(token): math.exp(min(0.0, logprob)) for token, logprob in pairs}
 
 
 def _split(alternatives: dict[str, float], before: str, said: str) -> _Split:

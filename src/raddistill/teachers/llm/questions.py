@@ -51,6 +51,7 @@ class Questioner:
         words = {"task": task, "form": p.answers, "labels": label_set}
         self._system = "\n\n".join(self._render(name, **words) for name in ("system.jinja", f"{task}.jinja"))
         self._examples = self._load_examples()
+        self._turns = {each.id: self._shown(each) for each in self._examples}
         self._sampling = _sampling(p)
         self._format = _response_format(task, [label.name for label in label_set]) if p.answers == "json_schema" else None
         self._predicates = self._predicate_questions() if p.answers == "decisions" else []
@@ -60,8 +61,7 @@ class Questioner:
         chosen = worked.choose(self._examples, self._p.examples, self._p.seed, text) if self._examples else []
         messages = [{"role": "system", "content": self._system}]
         for example in chosen:
-            messages.append({"role": "user", "content": self._enclosed(example.report)})
-            messages.append({"role": "assistant", "content": example.answer})
+            messages += self._turns[example.id]
         messages.append({"role": "user", "content": self._enclosed(text)})
         return self._keyed(report_id, sample, 0, self._body(messages, sample), [example.id for example in chosen])
 
@@ -98,6 +98,9 @@ class Questioner:
             number += 1
             tag = f"report-{number}"
         return self._render("report.jinja", report=report, tag=tag)
+
+    def _shown(self, example: worked.Example) -> list[dict[str, str]]:
+        return [{"role": "user", "content": self._enclosed(example.report)}, {"role": "assistant", "content": example.answer}]
 
     def _predicate_questions(self) -> list[dict[str, str]]:
         return [
