@@ -18,6 +18,8 @@ from raddistill import errors, params, paths
 from raddistill.errors import InputError, RaddistillError
 
 if TYPE_CHECKING:
+    from raddistill.teachers.llm.inquiry import Inquiry
+    from raddistill.teachers.llm.settings import LLMParams
     from raddistill.teachers.rules.reading import Reader
 
 PRESETS = Path("presets")
@@ -169,6 +171,10 @@ def label(
 @app.command()
 def show(
     report_id: Annotated[str, typer.Argument(metavar="REPORT_ID")],
+    teacher: Annotated[
+        str, typer.Option(metavar="rules|llm|NAME", help="llm: of synthesize.<task> in params.yaml; NAME: of its `teachers`.")
+    ] = "rules",
+    as_json: Annotated[bool, typer.Option("--json", help="Of an LLM: the requests' bodies alone, a line each.")] = False,
     source: Annotated[
         str | None,
         typer.Option("--input", "-i", metavar="INPUT", help="Anything that `label` reads. [default: the pipeline's reports]"),
@@ -191,7 +197,15 @@ def show(
     `raddistill show CXR12`
 
     `raddistill show 50414267 --input reports.csv --id-column study_id --task open_ended`
+
+    With `--teacher llm`, of a report of the pipeline: exactly what an LLM would be sent by params.yaml, and its answer if the
+    journal knows one. Sends nothing.
+
+    `raddistill show CXR12 --teacher llm --task open_ended`
     """
+    if teacher != "rules":
+        _show_questions(report_id, teacher, task, as_json)
+        return
     from rich.console import Console
 
     from raddistill.sources.piles import Columns, Pile
@@ -210,6 +224,40 @@ def show(
     if not console.is_terminal:
         console = Console(width=1_000_000)  # a file or a pipe has no edge at which lines would have to break
     console.print(marking.page(report_id, report.sections, spans, reader.summarize(spans)))
+
+
+@app.command()
+def estimate(
+    teachers: Annotated[
+        list[str] | None, typer.Argument(metavar="[TASK|NAME]...", help="Tasks, or names of the section `teachers`.")
+    ] = None,
+) -> None:
+    """Says how many tokens and how much money an LLM teacher would take, before anything is sent. Sends nothing.
+
+    `raddistill estimate`: the LLM teachers of params.yaml, or, where there is none, both tasks as if they had one.
+
+    `raddistill estimate open_ended`
+
+    Prices are those of the file that asking.prices names (prices.yaml), yours to edit. What the journal knows is not asked again.
+    """
+    from rich.console import Console
+
+    from raddistill.tables import base as tables
+    from raddistill.tables.reports import Reports
+    from raddistill.teachers.llm import planning
+    from raddistill.teachers.llm.journal import Journal
+    from raddistill.teachers.llm.settings import AskingParams
+    from raddistill.teachers.llm.spending import Prices
+
+    asking = params.load("asking", AskingParams)
+    reports, prices = tables.read(Reports, paths.REPORTS), Prices.load(asking.prices)
+    with Journal(paths.journal()) as journal:
+        plans = []
+        for name in teachers or _llm_teachers():
+            inquiry, p = _inquiry(name)
+            plans.append(planning.plan(name, inquiry, p, reports, journal.get, prices))
+    console = Console()
+    (console if console.is_terminal else Console(width=200)).print(planning.plans_page(plans, asking.budget_usd))
 
 
 @app.command()
@@ -294,6 +342,52 @@ def _reader(task: str, lexicon: str | None, label_set: str | None, sections: str
     labels = load_labels(file)
     reader = Reader(task, folder, labels, sections if sections in CHOICES else [sections])
     return reader, f"rules:{folder.resolve().name}", [each.name for each in labels], [folder, file]
+
+
+def _llm_teachers() -> list[str]:
+    """Tasks and names of teachers that are LLMs by params.yaml; both tasks where there is none."""
+    content = params.read()
+    tasks, named = content.get("synthesize", {}), content.get("teachers", {})
+    return [name for name, p in (tasks | named).items() if p.get("teacher") == "llm"] or list(tasks)
+
+
+def _inquiry(name: str) -> "tuple[Inquiry, LLMParams]":
+    """What the teacher of a task, or one of `teachers`, asks; of a task whose teacher is no LLM, what one would ask."""
+    from raddistill.labelsets import LabelSetParams, load_labels
+    from raddistill.teachers.llm.inquiry import Inquiry
+    from raddistill.teachers.synthesizing import TASKS, SynthesizeParams, TeachParams
+
+    labels = load_labels(params.load("label_set", LabelSetParams).path)
+    p: SynthesizeParams | TeachParams
+    if name in TASKS:
+        p = params.load(f"synthesize.{name}", SynthesizeParams)
+        task, prompts = name, Path(p.source) if p.teacher == "llm" else paths.TEACHER_PROMPTS
+    else:
+        p = params.load(f"teachers.{name}", TeachParams)
+        task, prompts = p.task, Path(p.source)
+    if p.llm is None:
+        raise InputError(f"teachers.{name} of params.yaml has no section `llm`; synthesize.{task}.llm shows one")
+    return Inquiry(task, prompts, labels, p.sections, p.llm), p.llm
+
+
+def _show_questions(report_id: str, teacher: str, task: str, as_json: bool) -> None:
+    from rich.console import Console
+
+    from raddistill.tables import base as tables
+    from raddistill.tables.reports import Reports
+    from raddistill.teachers.llm import planning
+    from raddistill.teachers.llm.journal import Journal
+
+    inquiry, _ = _inquiry(task if teacher == "llm" else teacher)
+    console = Console()
+    console = console if console.is_terminal else Console(width=1_000_000)
+    with Journal(paths.journal()) as journal:
+        questions = planning.find_questions(inquiry, tables.read(Reports, paths.REPORTS), report_id, journal.get)
+        for question in questions:
+            if as_json:
+                print(json.dumps(question.body))
+            else:
+                console.print(planning.question_page(question, journal.get(question.key)))
 
 
 def _fingerprint(source: str, settings: list[Any], files: list[Path]) -> str:
