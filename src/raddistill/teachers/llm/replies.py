@@ -46,7 +46,7 @@ def _chat(data: dict[str, Any]) -> Reply | None:
     finish = "refusal" if refusal else _word(choice.get("finish_reason")) or "unknown"
     usage = _mapping(data.get("usage"))
     tokens = _tokens(usage, "prompt", "completion")
-    text = refusal if content is None and refusal else content
+    text = _word(refusal if content is None and refusal else content)
     return Reply(text, finish, _word(data.get("model")), _word(data.get("system_fingerprint")), _logprobs(choice), tokens)
 
 
@@ -83,7 +83,7 @@ def _logprobs(choice: dict[str, Any]) -> list[list[Any]] | None:
 def _pair(token: object) -> list[Any] | None:
     of = _mapping(token)
     text, value = of.get("token"), of.get("logprob")
-    return [text, float(value)] if isinstance(text, str) and isinstance(value, int | float) else None
+    return [_word(text), float(value)] if isinstance(text, str) and isinstance(value, int | float) else None
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -91,7 +91,10 @@ def _mapping(value: object) -> dict[str, Any]:
 
 
 def _word(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    """A string that every file can hold: JSON can spell half a surrogate pair, which is no text, neither for Parquet nor for UTF-8."""
+    if not isinstance(value, str):
+        return None
+    return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _count(value: object) -> int | None:
