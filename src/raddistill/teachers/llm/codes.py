@@ -28,7 +28,7 @@ def known() -> frozenset[str]:
     package = importlib.util.find_spec("simple_icd_10_cm")
     folders = package.submodule_search_locations if package else None
     assert folders, "simple-icd-10-cm is a dependency of raddistill"
-    lists = sorted(Path(folders[0]).glob("data/code-list-*.txt"))
+    lists = sorted(Path(folders[0], "data").glob("code-list-*.txt"))
     if len(lists) == 1:
         names = lists[0].read_text(encoding="utf-8").split()
     else:
