@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
@@ -60,6 +60,7 @@ observations = st.integers(2, 4).flatmap(
 )
 
 
+@settings(deadline=None)
 @given(observations)
 def test_alpha_is_one_less_observed_by_expected_disagreement(units):
     """By its definition: disagreement of ordered pairs within units against that of all pairable values."""
