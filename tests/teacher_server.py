@@ -8,8 +8,8 @@ line; GET /_counts (beside /v1) tells what was asked.
 or a list, used up one a request in the order of arrival (None: no fault). The names are of three kinds:
 
 - HTTP_FAULTS, statuses: "429" has Retry-After, "429_ms" retry-after-ms, "429_bare" neither, "429_quota" says insufficient_quota;
-- WIRE_FAULTS: `hang`, `reset` (before the reply), `reset_mid_body`, `truncated` (JSON that ends early in a well-formed HTTP reply),
-  `malformed` (not quite JSON), `empty_body`, `not_json` (a gateway's HTML page with status 200);
+- WIRE_FAULTS: `hang`, `reset` (before the reply), `reset_mid_body`, `truncated` (JSON that ends early in a well-formed HTTP
+  reply), `malformed` (not quite JSON), `empty_body`, `not_json` (a gateway's HTML page with status 200);
 - teacher_answers.CONTENT_FAULTS, of the answer itself; these are paid.
 
 Paid is a request answered 200 with a whole, sound JSON body that was sent to its end. Error messages repeat the prompt, as some
@@ -26,7 +26,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,6 @@ CHAT_PATHS = [
     "/openai/deployments/{model}/chat/completions",  # Azure, with ?api-version=
     "/openai/v1/chat/completions",
 ]
-SERVER: web.AppKey["TeacherServer"] = web.AppKey("teacher", object)  # type: ignore[type-var,arg-type]
 
 
 class Bucket:
@@ -134,7 +133,7 @@ class TeacherServer:
         self.paid_tokens = 0
         self.in_flight = self.most_in_flight = 0
         self.bodies: list[dict[str, Any]] = []  # the last ones, for tests that look at what was sent
-        self.headers: list[dict[str, str]] = []
+        self.headers: list[Mapping[str, str]] = []  # whatever the case of their names
         self.keep = 1000
         self._ready = threading.Event()
 
@@ -151,7 +150,8 @@ class TeacherServer:
     def __enter__(self) -> "TeacherServer":
         self._thread = threading.Thread(target=lambda: asyncio.run(self.serve()), daemon=True)
         self._thread.start()
-        assert self._ready.wait(10)
+        while not self._ready.wait(0.05):
+            assert self._thread.is_alive(), "the teacher server did not start"
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -175,10 +175,9 @@ class TeacherServer:
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=2**30)
-        app[SERVER] = self
         for path in CHAT_PATHS:
-            app.router.add_post(path, lambda request: self.answer(request, answer_for))
-        app.router.add_post("/v1/decisions", lambda request: self.answer(request, decision_for))
+            app.router.add_post(path, self.chat)
+        app.router.add_post("/v1/decisions", self.decide)
         app.router.add_get("/v1/models", self.models)
         app.router.add_get("/_counts", self.get_counts)
         if self.routes:
@@ -211,6 +210,12 @@ class TeacherServer:
 
     # ---------------------------------------------------------------- requests
 
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        return await self.answer(request, answer_for)
+
+    async def decide(self, request: web.Request) -> web.StreamResponse:
+        return await self.answer(request, decision_for)
+
     async def answer(self, request: web.Request, answering: Callable[..., dict[str, Any]]) -> web.StreamResponse:
         """One request: counted, delayed, and answered or spoilt by the plan."""
         raw = await request.read()
@@ -229,7 +234,7 @@ class TeacherServer:
     def remember(self, body: dict[str, Any], request: web.Request) -> None:
         if len(self.bodies) < self.keep:
             self.bodies.append(body)
-            self.headers.append(dict(request.headers))
+            self.headers.append(request.headers)
 
     def fault_of(self, digest: str) -> str | None:
         """What goes wrong with this attempt at this body."""
@@ -248,9 +253,7 @@ class TeacherServer:
         if fault:
             self.fault_counts[fault] += 1
         if fault == "hang":
-            await asyncio.wait(
-                [asyncio.ensure_future(self._stop.wait()), asyncio.ensure_future(gone(request))], return_when="FIRST_COMPLETED"
-            )
+            await self.gone(request)
             return self.error(503, "server_error", None, {}, body)
         if self.latency:
             await asyncio.sleep(self.latency)
@@ -291,6 +294,11 @@ class TeacherServer:
         self.paid_tokens += usage["total_tokens"]
         return response
 
+    async def gone(self, request: web.Request) -> None:
+        """Returns once the client has closed its side, or the server stops."""
+        while not (self._stop.is_set() or request.transport is None or request.transport.is_closing()):
+            await asyncio.sleep(0.02)
+
     def refused(self, request: web.Request, body: dict[str, Any]) -> web.Response | None:
         """401 without the key, 400 for what the server cannot do, 429 above its limits."""
         given = request.headers.get("authorization", "").removeprefix("Bearer ") or request.headers.get("api-key", "")
@@ -316,12 +324,6 @@ class TeacherServer:
         filled = {"{retry_after}": f"{self.retry_after:g}", "{retry_after_ms}": f"{self.retry_after * 1000:g}"}
         headers = {name: filled.get(value, value) for name, value in headers.items()}
         return web.json_response({"error": detail}, status=status, headers=headers | self.reply_headers())
-
-
-async def gone(request: web.Request) -> None:
-    """Returns once the client has closed its side."""
-    while request.transport is not None and not request.transport.is_closing():
-        await asyncio.sleep(0.02)
 
 
 def reset(request: web.Request) -> web.Response:

@@ -17,6 +17,7 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
@@ -31,6 +32,7 @@ _BODY = len(_HEAD) + len(b'01234567", ')
 _KEY = slice(_BODY + len(b'"key": "'), _BODY + len(b'"key": "') + 64)
 _LENGTH_BITS = 32  # a place is offset << 32 | length: one int of 36 bytes instead of a tuple of 120
 _CHUNK = 1 << 20
+_GROUP = 1000  # lines; bounds the memory of a long `add`
 
 
 def to_line(answer: Answer) -> bytes:
@@ -96,22 +98,21 @@ class Journal:
         return Answer(**fields)
 
     def add(self, answers: Iterable[Answer]) -> None:
-        """Appends a group and syncs it; after the return the answers survive kill -9 and a power cut.
+        """Appends answers and syncs them, up to 1,000 as one group; after the return they survive kill -9 and a power cut.
 
         Raises:
-            OSError: no space, no permission; the file is then as it was before.
+            OSError: no space, no permission; the file is then as it was before the group.
             InputError: the file was deleted, or damaged by another program, or cannot be locked.
         """
-        lines = [to_line(answer) for answer in answers]
-        if not lines:
-            return
-        with self._lock:
-            writer = self._writer if self._writer is not None else self._open_writer()
-            with self._locked(writer):
-                self._read_on()  # what others wrote comes first; `_read_to` is now the end of the last whole line
-                self._check_in_place(writer)
-                self._append(writer, b"".join(lines))
-            self._index(lines)
+        remaining = iter(answers)
+        while lines := [to_line(answer) for answer in islice(remaining, _GROUP)]:
+            with self._lock:
+                writer = self._writer if self._writer is not None else self._open_writer()
+                with self._locked(writer):
+                    self._read_on()  # what others wrote comes first; `_read_to` is now the end of the last whole line
+                    self._check_in_place(writer)
+                    self._append(writer, b"".join(lines))
+                self._index(lines)
 
     def refresh(self) -> None:
         """Reads what other processes wrote since.

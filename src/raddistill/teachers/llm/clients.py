@@ -1,0 +1,156 @@
+"""Makes the client that asks the teacher: keys and URL from the environment, no text to where it may not go, none into logs."""
+
+import logging
+import os
+import ssl
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+from raddistill.errors import InputError
+from raddistill.teachers.llm import approval
+from raddistill.teachers.llm.settings import AskingParams, LLMParams
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+OPENAI_URL = "https://api.openai.com/v1"
+URL_VARIABLES = {"openai": "OPENAI_BASE_URL", "azure": "AZURE_OPENAI_ENDPOINT", "compatible": "RADDISTILL_TEACHER_URL"}
+CONNECT_S = 30.0  # of the timeout, at most: a host that does not answer at all is known sooner than a slow model
+CHATTY = {"openai", "httpx2", "httpcore2"}
+
+
+def endpoint_url(p: LLMParams) -> str:
+    """The URL the environment gives for this kind of endpoint; it may hold a password.
+
+    Raises:
+        InputError: the variable is not set.
+    """
+    if p.endpoint == "openai":
+        return os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI_URL
+    return _needed(URL_VARIABLES[p.endpoint], "the base URL of the server")
+
+
+def client_for(p: LLMParams, asking: AskingParams, sensitivities: set[str]) -> "AsyncOpenAI":
+    """A client (AsyncAzureOpenAI for azure) that may be given text of these sensitivities. To be closed, as by `async with`.
+
+    It does not retry (asking.py does), follows no redirect (it would lead past the approval), and has a connection for every
+    request in flight.
+
+    Raises:
+        InputError: a key or URL is missing in the environment, or the text may not go there.
+        ParamsError: an entry of asking.approved_hosts is no host.
+    """
+    from openai import AsyncAzureOpenAI, AsyncOpenAI  # a second to import
+
+    quiet_logs()
+    url, named = endpoint_url(p), URL_VARIABLES[p.endpoint]
+    approval.check_destination(url, sensitivities, asking.approved_hosts, named)
+    credentials = _credentials(p)
+    common: dict[str, Any] = {
+        "http_client": _http_client(url, asking, sensitivities, named),
+        "max_retries": 0,
+        "timeout": _timeout(asking),
+        "default_headers": {} if p.endpoint == "openai" else _own_headers(credentials),
+    }
+    client: AsyncOpenAI
+    if p.endpoint == "azure":
+        client = AsyncAzureOpenAI(azure_endpoint=url, **credentials, **common)
+    else:
+        client = AsyncOpenAI(base_url=url, **credentials, **common)
+    if p.endpoint != "openai":  # the SDK takes OPENAI_ORG_ID, OPENAI_PROJECT_ID and OPENAI_ADMIN_KEY to any server
+        client.organization = client.project = client.admin_api_key = None
+    # What counts is the URL the SDK made of it all, whatever other variables it may have read.
+    approval.check_destination(str(client.base_url), sensitivities, asking.approved_hosts, named)
+    return client
+
+
+def quiet_logs() -> None:
+    """Keeps requests and answers out of logs, also with OPENAI_LOG=debug or a root logger at DEBUG.
+
+    The SDK and httpx2 write only at DEBUG and INFO about what they send; headers of replies, URLs and error bodies are there too.
+    """
+    for name in CHATTY | {name for name in logging.root.manager.loggerDict if name.partition(".")[0] in CHATTY}:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _needed(variable: str, what: str) -> str:
+    """A variable's value, stripped of the line feed that a file with a key ends in."""
+    value = os.environ.get(variable, "").strip()
+    if not value:
+        raise InputError(f"{variable} is not set: {what}. Keys and URLs are taken from the environment only.")
+    return value
+
+
+def _key(variable: str, value: str) -> str:
+    """A key fit for a header; the libraries' own complaints would show it."""
+    if not (value.isascii() and value.isprintable() and " " not in value):
+        raise InputError(f"{variable} holds a character that no key has (a space, a line feed, a quote of a text editor)")
+    return value
+
+
+def _credentials(p: LLMParams) -> dict[str, Any]:
+    if p.endpoint == "openai":
+        return {"api_key": _key("OPENAI_API_KEY", _needed("OPENAI_API_KEY", "the key of the OpenAI API"))}
+    if p.endpoint == "compatible":  # never None: the SDK would take OPENAI_API_KEY to a server that is not OpenAI's
+        return {"api_key": _key("RADDISTILL_TEACHER_KEY", os.environ.get("RADDISTILL_TEACHER_KEY", "").strip() or "none")}
+    version = _needed("OPENAI_API_VERSION", "the version of the Azure OpenAI API, as 2024-10-21")
+    token = os.environ.get("AZURE_OPENAI_AD_TOKEN", "").strip()
+    if token:  # before the key, as in the SDK
+        return {"azure_ad_token": _key("AZURE_OPENAI_AD_TOKEN", token), "api_version": version}
+    key = _needed("AZURE_OPENAI_API_KEY", "the key of the Azure resource (or AZURE_OPENAI_AD_TOKEN, a token of Entra ID)")
+    return {"api_key": _key("AZURE_OPENAI_API_KEY", key), "api_version": version}
+
+
+def _own_headers(credentials: dict[str, Any]) -> dict[str, Any]:
+    """OPENAI_CUSTOM_HEADERS is for OpenAI: another server gets none of them, keys may be among them."""
+    from openai import Omit
+
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
+    headers: dict[str, Any] = {line.partition(":")[0].strip().lower(): Omit() for line in lines if ":" in line}
+    key = credentials.get("azure_ad_token") or credentials["api_key"]
+    own = {"api-key": key} if "api_version" in credentials and "api_key" in credentials else {"authorization": f"Bearer {key}"}
+    return headers | own
+
+
+def _timeout(asking: AskingParams) -> httpx2.Timeout:
+    return httpx2.Timeout(asking.timeout_s, connect=min(CONNECT_S, asking.timeout_s))
+
+
+def _http_client(url: str, asking: AskingParams, sensitivities: set[str], named: str) -> httpx2.AsyncClient:
+    """Public text goes by the proxies of the environment; other text only by one that is approved; to loopback by none."""
+    place = approval.place_of(url, named)
+    local = approval.is_loopback(place.host)
+    guarded = bool(sensitivities - {approval.PUBLIC})
+    proxy = _proxy_for(httpx2.URL(url).scheme, place.host) if guarded and not local else None
+    if proxy is not None:
+        approval.check_proxy(proxy, place, asking.approved_hosts)
+    try:
+        return httpx2.AsyncClient(
+            limits=httpx2.Limits(max_connections=asking.in_flight, max_keepalive_connections=asking.in_flight),
+            timeout=_timeout(asking),
+            follow_redirects=False,
+            verify=_ssl_context(),
+            trust_env=not (guarded or local),
+            proxy=proxy,
+        )
+    except (ImportError, ValueError, httpx2.InvalidURL):  # a SOCKS proxy without `socksio`, or no URL; messages repeat the URL
+        raise InputError("the proxy of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; correct it") from None
+
+
+def _ssl_context() -> ssl.SSLContext:
+    """With the hospital's own authorities from SSL_CERT_FILE or SSL_CERT_DIR, also where trust_env is off."""
+    try:
+        return httpx2.create_ssl_context()
+    except OSError as error:
+        raise InputError(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {error.strerror or type(error).__name__}") from None
+
+
+def _proxy_for(scheme: str, host: str) -> str | None:
+    """The proxy that the environment names for a host; None where there is none or NO_PROXY leaves it out."""
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    if not proxy or urllib.request.proxy_bypass(host):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
