@@ -1,0 +1,208 @@
+"""The LLM teacher as a whole, on a real server: what is asked, kept, asked again, and what becomes of it in the tables."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from test_synthesizing import as_reports
+
+from raddistill import labelsets, params
+from raddistill.errors import InputError
+from raddistill.tables import base as tables
+from raddistill.tables.answers import Answers
+from raddistill.teachers.llm.settings import AskingParams
+from raddistill.teachers.llm.spending import BudgetReached
+from raddistill.teachers.synthesizing import Means, Synthesized, SynthesizeParams, synthesize
+from tests.teacher_server import TeacherServer
+
+LABELS = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")
+TASKS = ["multiple_choice", "open_ended"]
+TEXTS = [
+    "The heart is enlarged. No effusion.",
+    "Small left effusion with atelectasis beside it.",
+    "Possible edema. A port ends in the usual place.",
+    "Nothing of note on this film.",
+    "Small left effusion with atelectasis beside it.",
+]
+REPORTS = as_reports(TEXTS)  # the last says what the second says
+DISTINCT = 4
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[TeacherServer]:
+    with TeacherServer() as running:
+        monkeypatch.setenv("RADDISTILL_TEACHER_URL", running.url)
+        monkeypatch.delenv("RADDISTILL_TEACHER_KEY", raising=False)
+        yield running
+
+
+Label = Callable[..., Synthesized]
+
+
+@pytest.fixture
+def label(tmp_path: Path) -> Label:
+    """Labels REPORTS with params changed by the words given: `llm_...`, `asking_...`, or of the section itself."""
+
+    def run(task: str = "multiple_choice", reports: pl.DataFrame = REPORTS, earlier: Any = None, **changes: Any) -> Synthesized:
+        p = params.load(f"synthesize.{task}", SynthesizeParams)
+        asking = params.load("asking", AskingParams).model_copy(update={"budget_usd": -1.0, "tries": 4} | _of("asking_", changes))
+        llm = p.llm.model_copy(update={"endpoint": "compatible", "model": "mock-1"} | _of("llm_", changes))
+        own = {key: value for key, value in changes.items() if not key.startswith(("llm_", "asking_", "journal"))}
+        p = p.model_copy(update={"teacher": "llm", "source": "prompts/teacher", "llm": llm} | own)
+        means = Means(
+            asking, tmp_path / changes.get("journal", "journal"), Answers.create_empty() if earlier is None else earlier
+        )
+        return synthesize(task, p, reports, LABELS, means)
+
+    return run
+
+
+def _of(prefix: str, changes: dict[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix(prefix): value for key, value in changes.items() if key.startswith(prefix)}
+
+
+def said(made: Synthesized, report_id: str) -> dict[str, str]:
+    rows = made.labels.filter((pl.col("report_id") == report_id) & (pl.col("status") != "unmentioned"))
+    return dict(rows.select("label", "status").iter_rows())
+
+
+@pytest.mark.parametrize("answers", ["json_schema", "text", "decisions"])
+def test_every_form_of_answer_makes_the_same_labels(server: TeacherServer, label: Label, answers: str) -> None:
+    made = label(llm_answers=answers)
+    assert set(made.answers["form"]) == {answers}
+    assert said(made, "r1") == {"Atelectasis": "present", "Pleural Effusion": "present"}
+    assert said(made, "r3") == {}
+    assert made.labels.height == len(TEXTS) * len(LABELS)
+    assert server.counts()["requests"] == DISTINCT  # equal reports are one question
+    if answers == "decisions":  # probabilities instead of quotes
+        assert made.labels["probability"].null_count() == 0
+        assert made.evidence.is_empty()
+    else:
+        assert said(made, "r0") == {"Cardiomegaly": "present", "Pleural Effusion": "absent"}
+        assert said(made, "r2") == {"Edema": "uncertain", "Support Devices": "present"}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_evidence_is_where_the_quote_stands(server: TeacherServer, label: Label, task: str) -> None:
+    made = label(task)
+    texts = dict(REPORTS.select("report_id", "text").iter_rows())
+    quotes = [texts[row["report_id"]][row["start"] : row["end"]] for row in made.evidence.iter_rows(named=True)]
+    assert made.evidence.height >= 6
+    assert all(quote.strip() for quote in quotes)
+    assert "effusion" in " ".join(quotes)
+    assert set(made.evidence["section"]) == {"findings"}
+
+
+def test_offsets_count_in_the_whole_text_when_only_the_impression_is_shown(server: TeacherServer, label: Label) -> None:
+    findings, impression = "The heart is enlarged.", "Small effusion."
+    text = f"FINDINGS: {findings}\nIMPRESSION: {impression}"
+    reports = as_reports(["x"]).with_columns(
+        findings=pl.lit(findings), impression=pl.lit(impression), text=pl.lit(text)
+    )  # fmt: skip
+    made = label(reports=reports, sections="impression_else_findings")
+    assert said(made, "r0") == {"Pleural Effusion": "present"}
+    (place,) = made.evidence.iter_rows(named=True)
+    assert "effusion" in text[place["start"] : place["end"]]
+    assert place["section"] == "impression"
+    assert "enlarged" not in json.dumps(server.bodies[-1]["messages"][-1])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_nothing_known_is_asked_again(server: TeacherServer, label: Label, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = label(task)
+    paid = server.counts()["requests"]
+    label(task, llm_temperature=0.5)
+    assert server.counts()["requests"] == 2 * paid
+    again = label(task)  # A to B to A
+    assert server.counts()["requests"] == 2 * paid
+    assert all(one.equals(other) for one, other in zip(first[:5], again[:5], strict=True))
+    monkeypatch.delenv("RADDISTILL_TEACHER_URL")  # a colleague with the table of answers, no journal, no server
+    theirs = label(task, earlier=first.answers, journal="theirs")
+    assert all(one.equals(other) for one, other in zip(first[:5], theirs[:5], strict=True))
+    assert theirs.spending == first.spending
+    with pytest.raises(InputError, match="RADDISTILL_TEACHER_URL is not set"):
+        label(task, earlier=first.answers, journal="theirs", llm_seed=14)
+
+
+def test_the_table_of_answers_survives_disk(server: TeacherServer, label: Label, tmp_path: Path) -> None:
+    made = label(llm_logprobs=True)
+    tables.write(Answers, made.answers, tmp_path / "answers.parquet")
+    read = tables.read(Answers, tmp_path / "answers.parquet")
+    before = server.counts()["requests"]
+    again = label(llm_logprobs=True, earlier=read, journal="another")
+    assert again.labels.equals(made.labels)
+    assert again.labels["probability"].drop_nulls().len() == again.labels.height
+    assert server.counts()["requests"] == before
+
+
+def test_a_fault_is_asked_again_with_the_reason_and_then_put_aside(server: TeacherServer, label: Label) -> None:
+    server.faults = ["invented_quotes", *[None] * (DISTINCT - 1)]
+    made = label(asking_in_flight=1)
+    assert made.metrics["labelled"] == len(TEXTS)
+    assert made.metrics["asked_again"] == 1
+    assert made.metrics["faults"] == {"quote not in the report": 1}
+    assert server.counts()["requests"] == DISTINCT + 1
+    again = server.bodies[1]["messages"]
+    assert [message["role"] for message in again[-3:]] == ["user", "assistant", "user"]
+    assert "exactly as they stand there" in again[-1]["content"]
+    server.faults = {"wrong_labels": 1.0}
+    spoilt = label(llm_seed=1, llm_asks=2, max_quarantine=1.0)
+    assert spoilt.metrics["quarantined"] == {"label not of the set": len(TEXTS)}
+    assert spoilt.quarantine["answer"].null_count() == 0
+    assert spoilt.labels.is_empty()
+    assert spoilt.spending["answers"] == 2 * DISTINCT
+
+
+def test_a_report_without_an_answer_is_put_aside_and_asked_the_next_time(server: TeacherServer, label: Label) -> None:
+    server.faults = ["400", *[None] * (DISTINCT - 1)]
+    made = label(asking_in_flight=1, max_quarantine=0.5)
+    assert made.metrics["labelled"] == len(TEXTS) - 1
+    (reason,) = made.metrics["quarantined"]
+    assert "HTTP 400" in reason
+    assert label().metrics["labelled"] == len(TEXTS)
+    assert server.counts()["requests"] == DISTINCT + 1
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_samples_are_asked_side_by_side_and_voted_on(server: TeacherServer, label: Label, task: str) -> None:
+    made = label(task, llm_samples=3, llm_temperature=0.7)
+    assert server.counts()["requests"] == 3 * DISTINCT
+    assert made.answers.height == 3 * len(TEXTS)
+    assert set(made.answers["sample"]) == {0, 1, 2}
+    assert set(made.labels.filter(pl.col("status") == "present")["probability"]) == {1.0}
+    assert made.metrics["samples_without_answer"] == 0
+
+
+def test_the_budget_stops_before_it_is_passed_and_the_next_run_goes_on(
+    server: TeacherServer, label: Label, tmp_path: Path
+) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("mock-1: {input: 100, cached_input: 50, output: 200, batch: 0.5}\n")
+    with pytest.raises(BudgetReached):
+        label(asking_budget_usd=1.5, asking_prices=str(prices), asking_in_flight=1)
+    assert 0 < server.counts()["paid"] < DISTINCT
+    made = label(asking_budget_usd=1000.0, asking_prices=str(prices))
+    assert server.counts()["paid"] == DISTINCT
+    assert server.counts()["paid_twice"] == 0
+    assert made.spending["usd"] == pytest.approx(made.answers.unique("key")["usd"].sum(), abs=1e-6)
+    assert made.spending["usd"] > 0
+
+
+def test_text_that_is_not_public_goes_nowhere_unapproved(
+    server: TeacherServer, label: Label, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patients = REPORTS.with_columns(sensitivity=pl.lit("phi"))
+    assert label(reports=patients).metrics["labelled"] == len(TEXTS)  # loopback always may
+    monkeypatch.setenv("RADDISTILL_TEACHER_URL", "https://teacher.example.org/v1")
+    with pytest.raises(InputError, match=r"teacher\.example\.org.*approved_hosts"):
+        label(reports=patients, llm_seed=2)
+
+
+def test_labels_do_not_depend_on_the_order_of_reports(server: TeacherServer, label: Label) -> None:
+    one, other = label(), label(reports=REPORTS.reverse(), journal="other")
+    key = ["report_id", "label"]
+    assert one.labels.sort(key).equals(other.labels.sort(key))
+    assert one.metrics == other.metrics
