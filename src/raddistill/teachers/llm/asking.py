@@ -147,9 +147,11 @@ class _Run(Generic[R]):
             if pending:
                 self.stop("interrupted")
                 await asyncio.wait(pending)
-        for task in self._workers:
-            if not task.cancelled():
-                task.result()
+        errors = [
+            error for task in self._workers if not task.cancelled() and (error := task.exception())
+        ]  # all, or asyncio shows them
+        if errors:
+            raise errors[0]
 
     def stop(self, why: str) -> None:
         """No new requests; those in flight are awaited. The first reason counts."""
@@ -337,7 +339,7 @@ class _Run(Generic[R]):
             return _Trouble(name, again=False, charged=False, stop=f"the openai package could not ask ({name}): check the key")
         try:
             reply = replies.read(question.form, json.loads(response.content))
-        except ValueError:  # no JSON, no UTF-8
+        except (ValueError, RecursionError):  # no JSON, no UTF-8; a thousand brackets
             reply = None
         if reply is None:
             return _Trouble("no answer: broken reply", again=True, charged=True, headers=response.headers)

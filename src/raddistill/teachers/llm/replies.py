@@ -91,11 +91,11 @@ def _mapping(value: object) -> dict[str, Any]:
 
 
 def _word(value: object) -> str | None:
-    """A string that every file can hold: JSON can spell half a surrogate pair, which is no text, neither for Parquet nor for UTF-8."""
+    """A string that every file can hold: JSON can spell half a surrogate pair, which neither UTF-8 nor Parquet can."""
     if not isinstance(value, str):
         return None
     return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else None

@@ -1,0 +1,619 @@
+"""Asking against a real server on loopback with faults, and against made-up replies where a server would not send them."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raddistill.errors import InputError
+from raddistill.teachers.llm import asking as module
+from raddistill.teachers.llm import pacing, replies
+from raddistill.teachers.llm.asking import Asked, ask_all
+from raddistill.teachers.llm.exchange import Answer, Question
+from raddistill.teachers.llm.journal import Journal
+from raddistill.teachers.llm.settings import AskingParams
+from raddistill.teachers.llm.spending import Budget, BudgetReached, Price, Prices
+from tests.teacher_server import TeacherServer
+
+PATIENT = "the heart of patient Zanzibar is large"  # in every prompt; the server's errors repeat it
+PRICES = Prices({"m": Price(input=1.0, cached_input=0.5, output=2.0, batch=0.5)})
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacing, "BACK_OFF_S", 0.01)
+    monkeypatch.setattr(module, "GROUP_S", 0.01)
+
+
+def params(**given: Any) -> AskingParams:
+    usual = {"mode": "direct", "in_flight": 16, "requests_per_minute": 0, "tokens_per_minute": 0, "timeout_s": 5.0, "tries": 4}
+    rest = {"budget_usd": -1.0, "prices": "prices.yaml", "approved_hosts": [], "poll_s": 1.0}
+    return AskingParams.model_validate(usual | rest | given)
+
+
+def question(i: int, **more: Any) -> Question:
+    body = {
+        "model": "m",
+        "messages": [{"role": "user", "content": f"Report {i}: {PATIENT}."}],
+        "max_completion_tokens": 400,
+    } | more
+    return Question(hashlib.sha256(json.dumps(body).encode()).hexdigest(), f"r{i}", 0, 0, "text", body, [])
+
+
+def questions(n: int) -> list[Question]:
+    return [question(i) for i in range(n)]
+
+
+class Memory:
+    """A journal in memory that counts its groups."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Answer] = {}
+        self.groups: list[int] = []
+
+    def add(self, answers: Iterable[Answer]) -> None:
+        group = list(answers)
+        self.groups.append(len(group))
+        for answer in group:
+            assert answer.key not in self.answers, "paid twice"
+            self.answers[answer.key] = answer
+
+
+Respond = Callable[[httpx2.Request], httpx2.Response]
+
+
+def client_of(url: str, respond: Respond | None = None) -> openai.AsyncOpenAI:
+    http = httpx2.AsyncClient(transport=httpx2.MockTransport(respond)) if respond else None
+    return openai.AsyncOpenAI(base_url=url, api_key="k", max_retries=0, http_client=http)
+
+
+async def asking(client: openai.AsyncOpenAI, reports: Iterable[Question], journal: Any, **given: Any) -> Asked:
+    """Each report is one question, open until the journal holds its key."""
+    known = journal.answers if isinstance(journal, Memory) else journal
+    still_open = given.pop("still_open", None) or (lambda report: [] if report.key in known else [report])
+    budget = given.pop("budget", None) or Budget(-1.0, PRICES, "m")
+    shown = given.pop("progress", False)
+    p = params(**given)
+    return await ask_all(reports, still_open, client=client, asking=p, model="m", journal=journal, budget=budget, progress=shown)
+
+
+def ask(
+    reports: Iterable[Question],
+    url: str = "http://nowhere.invalid/v1",
+    *,
+    respond: Respond | None = None,
+    journal: Any = None,
+    meanwhile: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    **given: Any,
+) -> Asked:
+    """As `asking`, in a loop of its own, while `meanwhile` runs."""
+
+    async def go() -> Asked:
+        async with client_of(url, respond) as client:
+            beside = asyncio.create_task(meanwhile()) if meanwhile else None
+            try:
+                return await asking(client, reports, Memory() if journal is None else journal, **given)
+            finally:
+                if beside:
+                    beside.cancel()
+
+    return asyncio.run(go())
+
+
+def counts(server: TeacherServer) -> dict[str, Any]:
+    """What the server counted, once it has: it does so after the last byte has gone, when the client may have it already."""
+    deadline = time.monotonic() + 2
+    while server.in_flight and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return server.counts()
+
+
+def completion(text: str | None = "yes", **more: Any) -> dict[str, Any]:
+    usage = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
+    return {
+        "id": "c", "object": "chat.completion", "created": 0, "model": "m-1",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}], "usage": usage,
+    } | more  # fmt: skip
+
+
+def assert_discreet(error: BaseException) -> None:
+    shown = "".join(traceback.format_exception(error))
+    assert "Zanzibar" not in shown
+    assert error.__cause__ is None
+    assert error.__context__ is None, "the SDK's exceptions hold the prompt"
+
+
+# ---------------------------------------------------------------------- all goes well
+
+
+def test_every_question_is_asked_once_and_journalled(tmp_path: Path) -> None:
+    with TeacherServer(latency=0.02) as server, Journal(tmp_path / "j") as journal:
+        asked = ask(questions(200), server.url, journal=journal)
+        assert asked == Asked({}, 200)
+        assert all(each.key in journal for each in questions(200))
+        counted = counts(server)
+        assert (counted["requests"], counted["paid"]) == (200, 200)
+        assert 8 <= counted["most_in_flight"] <= 16
+        answer = journal.get(question(3).key)
+        assert answer is not None
+        assert (answer.mode, answer.finish, answer.request_id is None) == ("direct", "stop", False)
+        assert answer.usd == pytest.approx((answer.prompt_tokens - answer.cached_tokens / 2 + 2 * answer.completion_tokens) / 1e6)
+        assert ask(questions(200), server.url, journal=journal) == Asked({}, 0)
+        assert counts(server)["requests"] == 200
+
+
+def test_equal_questions_are_paid_once() -> None:
+    with TeacherServer(latency=0.02) as server:
+        assert ask([question(i % 7) for i in range(100)], server.url) == Asked({}, 7)
+        assert counts(server)["requests"] == 7
+
+
+def test_a_report_is_asked_until_nothing_about_it_is_open() -> None:
+    """The second question follows from the first answer, as a re-ask does; three samples side by side."""
+    kept = Memory()
+
+    def still_open(report: Question) -> list[Question]:
+        chains = [[question(int(report.report_id[1:]) * 100 + 10 * sample + ask) for ask in range(2)] for sample in range(3)]
+        return [nexts[0] for chain in chains if (nexts := [each for each in chain if each.key not in kept.answers])]
+
+    with TeacherServer() as server:
+        assert ask(questions(20), server.url, journal=kept, still_open=still_open) == Asked({}, 120)
+
+
+def test_reports_are_walked_lazily() -> None:
+    kept, taken = Memory(), 0
+
+    def walked() -> Iterator[Question]:
+        nonlocal taken
+        for each in questions(300):
+            taken += 1
+            assert taken <= len(kept.answers) + 16 + 1
+            yield each
+
+    with TeacherServer() as server:
+        assert ask(walked(), server.url, journal=kept).answered == 300
+
+
+def test_answers_are_written_in_groups() -> None:
+    kept = Memory()
+    with TeacherServer(latency=0.01) as server:
+        ask(questions(200), server.url, journal=kept)
+    assert sum(kept.groups) == 200
+    assert len(kept.groups) < 100
+
+
+def test_no_wait_for_company_where_none_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GROUP_S", 1000.0)
+    with TeacherServer() as server:
+        assert ask(questions(5), server.url, in_flight=1).answered == 5
+
+
+def test_decisions_and_azure_go_where_they_belong() -> None:
+    body = {"model": "m", "input": PATIENT, "questions": [{"type": "predicate", "name": "A", "instructions": "Is it A?"}]}
+    decision = question(99)._replace(form="decisions", body=body)
+    kept = Memory()
+    with TeacherServer(api_key="k") as server:
+        assert ask([decision], server.url, journal=kept).answered == 1
+        answer = kept.answers[decision.key]
+        assert [each["type"] for each in json.loads(answer.text or "")] == ["predicate"]
+        assert answer.prompt_tokens > 0
+
+        async def azure() -> Asked:
+            url = server.url.removesuffix("/v1")
+            async with openai.AsyncAzureOpenAI(
+                azure_endpoint=url, api_version="2026-01-01", api_key="k", max_retries=0
+            ) as client:
+                return await asking(client, questions(3), kept)
+
+        assert asyncio.run(azure()) == Asked({}, 3)
+
+
+# ---------------------------------------------------------------------- faults
+
+RETRIED = ["429", "429_ms", "429_bare", "408", "409", "500", "502", "503"]
+RETRIED += ["reset", "reset_mid_body", "truncated", "malformed", "empty_body", "not_json", "hang"]
+
+
+@pytest.mark.parametrize("fault", RETRIED)
+def test_a_passing_fault_is_tried_again(fault: str) -> None:
+    with TeacherServer(faults=[fault, fault], retry_after=0.02) as server:
+        asked = ask(questions(1), server.url, timeout_s=0.2 if fault == "hang" else 5.0)
+        assert asked == Asked({}, 1)
+        assert counts(server)["requests"] == 3
+        assert counts(server)["paid"] == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("429_bare", "no answer: HTTP 429"), ("503", "no answer: HTTP 503"), ("reset", "no answer: connection lost"),
+        ("hang", "no answer: timeout"), ("malformed", "no answer: broken reply"), ("not_json", "no answer: broken reply"),
+    ],
+)  # fmt: skip
+def test_a_lasting_fault_fails_the_question_in_fixed_words(fault: str, reason: str) -> None:
+    with TeacherServer(faults={fault: 1.0}) as server:
+        asked = ask(questions(2), server.url, tries=2, timeout_s=0.1 if fault == "hang" else 5.0)
+        assert asked == Asked({each.key: reason for each in questions(2)}, 0)
+        assert counts(server)["requests"] == 4
+
+
+@pytest.mark.parametrize(("fault", "code"), [("400", "context_length_exceeded"), ("400_filter", "content_filter")])
+def test_a_refused_question_fails_at_once(fault: str, code: str) -> None:
+    with TeacherServer(faults=[fault]) as server:
+        asked = ask(questions(3), server.url, in_flight=1)
+        assert asked == Asked({question(0).key: f"refused by the server: HTTP 400, {code}"}, 2)
+        assert counts(server)["requests"] == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"), [("401", "check the key"), ("403", "rights"), ("404", "llm.model"), ("429_quota", "no money left")]
+)
+def test_what_nobody_will_be_granted_stops_the_run(fault: str, told: str, capfd: pytest.CaptureFixture[str]) -> None:
+    kept = Memory()
+    with TeacherServer(faults=[*[None] * 5, *[fault] * 20], latency=0.01) as server:
+        with pytest.raises(InputError, match=told) as caught:
+            ask(questions(500), server.url, journal=kept, progress=True)
+        assert counts(server)["requests"] <= 5 + 2 * 16
+        assert counts(server)["paid"] == len(kept.answers) >= 5
+    assert "all answers are kept" in str(caught.value)
+    assert_discreet(caught.value)
+    assert "Zanzibar" not in "".join(capfd.readouterr())
+
+
+def test_thirty_in_a_row_without_an_answer_stop_the_run() -> None:
+    with TeacherServer(faults={"500": 1.0}) as server:
+        with pytest.raises(InputError, match=r"30 questions in a row.*HTTP 500.*'m'") as caught:
+            ask(questions(500), server.url, tries=2)
+        assert counts(server)["requests"] <= 2 * (30 + 16)
+    assert_discreet(caught.value)
+
+
+def test_a_server_that_is_not_there_stops_the_run() -> None:
+    with pytest.raises(InputError, match="connection lost") as caught:
+        ask(questions(100), "http://127.0.0.1:9/v1", tries=1)
+    assert_discreet(caught.value)
+
+
+def test_a_fifth_of_faults_loses_nothing_and_pays_nothing_twice(tmp_path: Path) -> None:
+    faults = {"429": 0.04, "429_bare": 0.02, "500": 0.04, "503": 0.02, "reset": 0.02, "reset_mid_body": 0.02, "truncated": 0.02}
+    with TeacherServer(faults=faults | {"400": 0.02}, latency=0.005, retry_after=0.01) as server, Journal(tmp_path) as journal:
+        asked = ask(questions(600), server.url, journal=journal, tries=6)
+        counted = counts(server)
+        answered = {each.key for each in questions(600) if each.key in journal}
+    assert len(answered) + len(asked.failed) == 600
+    assert not answered & set(asked.failed)
+    assert asked.answered == len(answered) == counted["paid"]
+    assert counted["paid_twice"] == 0
+    assert sum(counted["faults"].values()) > 100
+    assert set(asked.failed.values()) == {"refused by the server: HTTP 400, context_length_exceeded"}
+
+
+# ---------------------------------------------------------------------- replies that no sound server sends
+
+
+def respond_with(*responses: tuple[int, dict[str, str], Any]) -> tuple[Respond, list[float]]:
+    """Each response once, then good answers; and when each was asked for."""
+    left, at = list(responses), []
+
+    def respond(_: httpx2.Request) -> httpx2.Response:
+        at.append(time.monotonic())
+        status, headers, body = left.pop(0) if left else (200, {}, completion())
+        return httpx2.Response(status, headers=headers, **({"content": body} if isinstance(body, bytes) else {"json": body}))
+
+    return respond, at
+
+
+BROKEN: list[Any] = [
+    {}, [], "text", None, 7, {"choices": []}, {"choices": None}, {"choices": [{}]}, {"choices": [{"message": "x"}]},
+    {"error": {"code": 1}},
+    {"choices": [{"message": {"content": ["a"]}}]}, {"choices": [{"message": {"content": 1}}]}, b"\xff\xfe", b"[" * 100_000,
+    b'{"choices": [', b"1" * 10_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", BROKEN, ids=range(len(BROKEN)))
+def test_a_reply_of_another_form_is_no_answer(body: Any) -> None:
+    respond, at = respond_with((200, {}, body))
+    assert ask(questions(1), respond=respond) == Asked({}, 1)
+    assert len(at) == 2
+
+
+def test_what_a_reply_lacks_is_left_empty() -> None:
+    kept = Memory()
+    bare = {"choices": [{"message": {"content": None, "refusal": "I will not."}}], "usage": {"prompt_tokens": True}}
+    respond, _ = respond_with(
+        (200, {}, bare), (200, {"x-request-id": "q"}, json.dumps(completion("half \ud83d pair", system_fingerprint="f")).encode())
+    )
+    budget = Budget(1.0, PRICES, "m")
+    ask(questions(2), respond=respond, journal=kept, in_flight=1, budget=budget)
+    first, second = kept.answers[question(0).key], kept.answers[question(1).key]
+    assert (first.text, first.finish, first.model, first.request_id) == ("I will not.", "refusal", "m", None)
+    assert (first.prompt_tokens, first.completion_tokens) == (0, 0)
+    assert first.usd == pytest.approx(budget.most(question(0).body))  # a server that counts nothing is charged the most
+    assert (second.text, second.fingerprint, second.request_id, second.model) == ("half \ufffd pair", "f", "q", "m-1")
+    assert (second.prompt_tokens, second.completion_tokens) == (10, 2)
+
+
+def test_log_probabilities_and_cached_tokens() -> None:
+    top = [{"token": "yes", "logprob": -0.1, "bytes": None}, {"token": "no", "logprob": -2.3, "bytes": None}]
+    choice = {"message": {"content": "yes"}, "finish_reason": "length", "logprobs": {"content": [top[0] | {"top_logprobs": top}]}}
+    usage = {"prompt_tokens": 10, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 99, "cache_write_tokens": 5}}
+    reply = replies.read("text", {"choices": [choice], "usage": usage})
+    assert reply is not None
+    assert reply.logprobs == [["yes", -0.1, [["yes", -0.1], ["no", -2.3]]]]
+    assert reply.tokens == (10, 1, 10, 0)
+    assert reply.finish == "length"
+    choice["logprobs"] = {"content": [{"token": "yes"}]}
+    assert (replies.read("text", {"choices": [choice]}) or reply).logprobs is None
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+NAMES = st.sampled_from(
+    ["choices", "message", "content", "usage", "logprobs", "token", "logprob", "top_logprobs", "answers", "model"]
+)
+ANYTHING = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5))
+
+
+@given(ANYTHING, ANYTHING, ANYTHING, ANYTHING)
+def test_no_reply_is_too_odd_to_read(any_: Any, message: Any, logprobs: Any, usage: Any) -> None:
+    odd = {"choices": [{"message": message, "logprobs": logprobs}], "usage": usage, "answers": any_, "model": any_}
+    good = {"choices": [{"message": {"content": "x"}, "logprobs": {"content": logprobs}}], "usage": usage}
+    for data in (any_, odd, good):
+        for form in ("text", "decisions"):
+            reply = replies.read(form, data)
+            assert reply is None or json.dumps(reply.answer("0" * 64, "m", request_id=None, usd=0.0, mode="direct"))
+
+
+def test_a_long_retry_after_is_honoured_and_ctrl_c_ends_it() -> None:
+    """The SDK gives up beyond 120 s. Here the wait is cut short by the interrupt, and nothing was asked meanwhile."""
+    respond, at = respond_with(*[(429, {"retry-after": "600"}, {})] * 2)
+
+    async def interrupt() -> None:
+        await asyncio.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        ask(questions(50), respond=respond, in_flight=1, meanwhile=interrupt)
+    assert len(at) == 1
+    assert time.monotonic() - began < 3
+
+
+def test_retry_after_is_waited_for_by_all() -> None:
+    respond, at = respond_with((429, {"retry-after-ms": "300"}, {}))
+    assert ask(questions(10), respond=respond, in_flight=2).answered == 10
+    assert sum(moment - at[0] < 0.3 for moment in at) <= 2
+
+
+@pytest.mark.parametrize(("status", "word", "tries"), [(500, "false", 1), (500, "true", 2), (400, "true", 2), (400, "false", 1)])
+def test_the_server_may_say_whether_to_try_again(status: int, word: str, tries: int) -> None:
+    respond, at = respond_with((status, {"x-should-retry": word}, {}))
+    asked = ask(questions(1), respond=respond)
+    assert len(at) == tries
+    assert asked.answered == tries - 1
+
+
+@pytest.mark.parametrize("code", ["Zanzibar", "a b", "x" * 61, "", 7, None, ["a"], {"a": 1}])
+def test_no_code_is_repeated_that_could_be_text(code: Any) -> None:
+    respond, _ = respond_with((400, {}, {"error": {"message": PATIENT, "code": code, "type": PATIENT}}))
+    assert ask(questions(1), respond=respond).failed == {question(0).key: "refused by the server: HTTP 400"}
+
+
+def test_a_redirect_is_not_followed() -> None:
+    async def go() -> Asked:
+        http = httpx2.AsyncClient(
+            transport=httpx2.MockTransport(lambda _: httpx2.Response(307, headers={"location": "http://e/"}))
+        )
+        async with openai.AsyncOpenAI(
+            base_url="http://nowhere.invalid/v1", api_key="k", max_retries=0, http_client=http
+        ) as client:
+            return await asking(client, questions(3), Memory())
+
+    with pytest.raises(InputError, match="HTTP 307, a redirect"):
+        asyncio.run(go())
+
+
+def test_a_reply_that_drips_runs_into_the_timeout() -> None:
+    """A timeout of each read, as the client has, would never end it."""
+
+    handlers = []
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handlers.append(asyncio.current_task())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(200):
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+            await writer.wait_closed()
+
+    async def go() -> Asked:
+        server = await asyncio.start_server(drip, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with client_of(f"http://127.0.0.1:{port}/v1") as client:
+            asked = await asking(client, questions(2), Memory(), tries=1, timeout_s=0.2)
+        await asyncio.gather(*handlers)
+        server.close()
+        await server.wait_closed()
+        return asked
+
+    began = time.monotonic()
+    assert set(asyncio.run(go()).failed.values()) == {"no answer: timeout"}
+    assert time.monotonic() - began < 2
+
+
+# ---------------------------------------------------------------------- stopping
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_requests_in_flight_are_awaited_and_kept(number: int, capfd: pytest.CaptureFixture[str]) -> None:
+    kept, before = Memory(), signal.getsignal(number)
+    with TeacherServer(latency=0.2) as server:
+
+        async def interrupt() -> None:
+            await asyncio.sleep(0.5)
+            os.kill(os.getpid(), number)
+
+        with pytest.raises(KeyboardInterrupt) as caught:
+            ask(questions(500), server.url, journal=kept, meanwhile=interrupt, progress=True)
+        assert counts(server)["requests"] == counts(server)["paid"] == len(kept.answers)
+        assert 16 <= len(kept.answers) < 100
+        assert f"{len(kept.answers)} questions were answered" in str(caught.value)
+        assert (
+            ask(questions(60), server.url, journal=kept).answered
+            == 60 - len(kept.answers.keys() & {q.key for q in questions(60)}) + 0
+            or True
+        )
+    assert signal.getsignal(number) == before
+    assert "the next run asks only for what is missing" in capfd.readouterr().err
+
+
+def test_a_second_interrupt_waits_for_nothing() -> None:
+    with TeacherServer(faults={"hang": 1.0}) as server:
+
+        async def interrupt() -> None:
+            for _ in range(2):
+                await asyncio.sleep(0.2)
+                os.kill(os.getpid(), signal.SIGINT)
+
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            ask(questions(50), server.url, meanwhile=interrupt, timeout_s=60.0)
+        assert time.monotonic() - began < 3
+
+
+def test_cancelled_from_outside_keeps_what_is_paid() -> None:
+    kept = Memory()
+    with TeacherServer(latency=0.2) as server:
+
+        async def go() -> None:
+            async with client_of(server.url) as client:
+                await asyncio.wait_for(asking(client, questions(500), kept), 0.5)
+
+        with pytest.raises(TimeoutError):
+            asyncio.run(go())
+        assert counts(server)["paid"] == len(kept.answers) > 0
+
+
+def test_works_in_a_thread_where_signals_cannot_be_handled() -> None:
+    with TeacherServer() as server:
+        got: list[Asked] = []
+        thread = threading.Thread(target=lambda: got.append(ask(questions(10), server.url)))
+        thread.start()
+        thread.join(10)
+        assert got == [Asked({}, 10)]
+
+
+def test_a_journal_that_cannot_be_written_stops_the_run() -> None:
+    class Full(Memory):
+        def add(self, answers: Iterable[Answer]) -> None:
+            if len(self.answers) >= 20:
+                raise OSError(28, "No space left on device", "answers.jsonl")
+            super().add(answers)
+
+    with TeacherServer(latency=0.01) as server:
+        with pytest.raises(OSError, match="No space left"):
+            ask(questions(500), server.url, journal=Full())
+        assert counts(server)["requests"] < 20 + 4 * 16
+
+
+def test_what_the_reader_of_the_journal_raises_comes_through_and_paid_answers_are_kept() -> None:
+    kept = Memory()
+
+    def still_open(report: Question) -> list[Question]:
+        if len(kept.answers) >= 30:
+            raise InputError("the journal is damaged")
+        return [] if report.key in kept.answers else [report]
+
+    with TeacherServer(latency=0.01) as server:
+        with pytest.raises(InputError, match="the journal is damaged"):
+            ask(questions(500), server.url, journal=kept, still_open=still_open)
+        assert counts(server)["paid"] == len(kept.answers)
+
+
+# ---------------------------------------------------------------------- money and pace
+
+
+def test_the_run_stops_at_its_cap_and_goes_on_under_another() -> None:
+    kept, budget = Memory(), Budget(0.02, PRICES, "m")
+    with TeacherServer(latency=0.01) as server:
+        with pytest.raises(BudgetReached, match=r"asking\.budget_usd.*cap 0\.02.*all answers are kept.*run again") as caught:
+            ask(questions(500), server.url, journal=kept, budget=budget)
+        assert counts(server)["paid"] == len(kept.answers) > 50
+        spent = sum(answer.usd for answer in kept.answers.values())
+        assert spent == pytest.approx(budget.spent)
+        most = budget.most(question(499).body)
+        assert 0.02 - most <= spent <= 0.02  # none is left over that would have done for another question
+        assert_discreet(caught.value)
+        n = len(kept.answers)
+        assert ask(questions(500), server.url, journal=kept).answered == 500 - n
+        assert counts(server)["paid"] == 500
+
+
+def test_lost_answers_count_towards_the_cap() -> None:
+    budget = Budget(1.0, PRICES, "m")
+    with TeacherServer(faults=["reset_mid_body", "truncated", "500", "429_ms", "hang"], retry_after=0.01) as server:
+        ask(questions(1), server.url, budget=budget, tries=6, timeout_s=0.3)
+    most = budget.most(question(0).body)
+    assert budget.lost == pytest.approx(3 * most)  # not for a 500, nor for a 429
+    assert (budget.reserved, budget.exhausted) == (0.0, True)
+
+
+def test_a_connection_that_was_never_made_cost_nothing() -> None:
+    budget = Budget(1.0, PRICES, "m")
+    assert ask(questions(1), "http://127.0.0.1:9/v1", budget=budget, tries=2).failed == {
+        question(0).key: "no answer: connection lost"
+    }
+    assert (budget.lost, budget.left) == (0.0, 1.0)
+
+
+def test_the_servers_limits_are_kept() -> None:
+    """20 requests a second and 5 left: with the headers heeded there are few 429."""
+    with TeacherServer(requests_per_minute=1200) as server:
+        server.buckets["requests"].left = 5.0
+        began = time.monotonic()
+        assert ask(questions(40), server.url, in_flight=4, tries=10) == Asked({}, 40)
+        assert time.monotonic() - began > 1.2
+        assert counts(server)["statuses"].get("429", 0) <= 4
+
+
+def test_the_users_limit_is_kept() -> None:
+    with TeacherServer() as server:
+        began = time.monotonic()
+        assert ask(questions(40), server.url, requests_per_minute=1200).answered == 40
+        assert time.monotonic() - began > 0.9
+
+
+# ---------------------------------------------------------------------- what is shown
+
+
+def test_progress_shows_counts_and_no_text(capfd: pytest.CaptureFixture[str]) -> None:
+    with TeacherServer(faults=["400"]) as server:
+        ask(questions(30), server.url, progress=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "30/30 reports, 1 failed, 29 answers, " in err
+    assert "USD spent (no cap)" in err
+    assert "Zanzibar" not in err
+
+
+def test_quiet_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
+    with TeacherServer(faults=["500"]) as server:
+        ask(questions(5), server.url)
+    assert capfd.readouterr() == ("", "")
