@@ -398,13 +398,23 @@ def test_log_probabilities_become_probabilities(form: str) -> None:
         assert {finding.probability for finding in without} == {None}
 
 
+def test_a_status_within_a_quote_is_not_taken_for_the_status() -> None:
+    report = 'FINDINGS: The sheet says "status": "absent" and {"Edema":{"status":"absent"}}, and the lungs are wet.'
+    entries = {name: {"quote": "", "status": "unmentioned"} for name in NAMES}
+    entries["Edema"] = {"quote": 'The sheet says "status": "absent" and {"Edema":{"status":"absent"}}', "status": "present"}
+    text = json.dumps(entries)
+    checker = Checker("multiple_choice", LABELS, params("json_schema", logprobs=True))
+    said = checker.check(answered(text, logprobs=tokens(text)), report)
+    assert isinstance(said, list)
+    assert [finding.probability for finding in said] == [1.0, 0.0, 0.0]
+
+
 @pytest.mark.parametrize("form", ["json_schema", "text"])
 def test_log_probabilities_of_phrases(form: str) -> None:
     entries = [
-        {"phrase": 'port "status":" ends', "code": "Z95", "status": "present"},
+        {"phrase": "port ends", "code": "Z95", "status": "present"},
         {"phrase": "EDEMA", "code": "J81.0", "status": "uncertain"},
     ]
-    entries[0]["phrase"] = "port ends"
     text = json.dumps({"findings": entries}) if form == "json_schema" else "port ends | Z95 | present\nEDEMA | J81.0 |  uncertain"
     said = Checker("open_ended", LABELS, params(form, logprobs=True)).check(answered(text, logprobs=tokens(text)), TEXT)
     assert isinstance(said, list)
