@@ -15,10 +15,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
-
-import httpx2
-import openai
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 
 from raddistill.errors import InputError
 from raddistill.teachers.llm import pacing, replies, spending
@@ -26,11 +23,13 @@ from raddistill.teachers.llm.exchange import Answer, Question
 from raddistill.teachers.llm.progress import AskingProgress, Standing
 from raddistill.teachers.llm.settings import AskingParams
 
+if TYPE_CHECKING:
+    import openai
+
 GROUP_S = 0.05  # answers that arrive within it are written and synced together
 IN_A_ROW = 30  # questions without an answer, and none with one in between: it will not get better by itself
 PATHS = {"json_schema": "/chat/completions", "text": "/chat/completions", "decisions": "/decisions"}
 NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}  # machine codes of HTTP 429 and 400
-NEVER_SENT = httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout
 CHECK = {
     401: "the server takes no such key: check the key in the environment",
     403: "the key may not do this: check its project's rights, the model and the region",
@@ -78,7 +77,7 @@ async def ask_all(
     reports: Iterable[R],
     open_questions: Callable[[R], list[Question]],
     *,
-    client: openai.AsyncOpenAI,
+    client: "openai.AsyncOpenAI",
     asking: AskingParams,
     model: str,
     journal: Keeping,
@@ -111,7 +110,7 @@ class _Run(Generic[R]):
         self,
         reports: Iterable[R],
         open_questions: Callable[[R], list[Question]],
-        client: openai.AsyncOpenAI,
+        client: "openai.AsyncOpenAI",
         asking: AskingParams,
         model: str,
         journal: Keeping,
@@ -324,14 +323,17 @@ class _Run(Generic[R]):
 
     async def _send(self, question: Question) -> _Reply | _Trouble:
         """Sends a question. Returns troubles and never raises them: see the head of the module."""
+        import httpx2  # both take a second at first
+        import openai
+
         try:
             async with asyncio.timeout(self._asking.timeout_s):  # of the whole request; the client's own is of each read
                 # Straight to `post`: `create` walks the body for types and builds models of the answer, at twice the time.
                 response = await self._client.post(PATHS[question.form], cast_to=httpx2.Response, body=question.body)
-        except (TimeoutError, openai.APITimeoutError) as error:
-            return _Trouble("no answer: timeout", again=True, charged=not isinstance(error.__cause__, NEVER_SENT))
-        except openai.APIConnectionError as error:
-            return _Trouble("no answer: connection lost", again=True, charged=not isinstance(error.__cause__, NEVER_SENT))
+        except (TimeoutError, openai.APIConnectionError) as error:
+            late = isinstance(error, TimeoutError | openai.APITimeoutError)
+            never_sent = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
+            return _Trouble(f"no answer: {'timeout' if late else 'connection lost'}", again=True, charged=not never_sent)
         except openai.APIStatusError as error:
             return _judge(error.status_code, error.response.headers, {error.code, error.type})
         except openai.OpenAIError as error:
