@@ -6,8 +6,10 @@ answer is wrong in that way. Pure.
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 # Of the 13 labels of chest_13, the stems that speak for each, and of open-ended conditions their codes.
@@ -56,6 +58,7 @@ CONTENT_FAULTS = [
     "chatter",
 ]
 
+STATUSES = ["present", "absent", "uncertain", "unmentioned"]
 MODEL = "mock-1"
 FINGERPRINT = "fp_teacher"
 CACHED_PREFIX = 128  # tokens; prompt caches of the service work in steps of this many
@@ -90,19 +93,23 @@ def text_of(content: Any) -> str:
     return "".join(str(part.get("text", "")) for part in content or [] if isinstance(part, dict))
 
 
+REPORT = re.compile(r"<(report(?:-\d+)?)>\n?(.*)\n?</\1>", re.DOTALL)
+
+
 def report_of(messages: list[dict[str, Any]]) -> str:
-    """The report: what stands between the last <report> and </report>, else the last user message."""
+    """The report of the last user message that has one between <report> (or <report-1>, ...) tags, else the last user message."""
     users = [text_of(message.get("content")) for message in messages if message.get("role") == "user"]
-    for text in reversed(users):
-        marked = re.findall(r"<report\b[^>]*>\n?(.*?)\n?</report>", text, re.DOTALL)
-        if marked:
-            return marked[-1]
+    marked = next((found for found in map(REPORT.search, reversed(users)) if found), None)
+    if marked:
+        return marked[2]
     return users[-1] if users else ""
 
 
+@lru_cache(4096)
 def sentences(report: str) -> list[str]:
     """Verbatim pieces of the report."""
-    return [piece.strip() for piece in re.split(r"(?<=[.!?])\s+|\n+", report) if piece.strip()]
+    pieces = re.split(r"(?<=[.!?])\s+|\n+|(?<=FINDINGS:)\s+|(?<=IMPRESSION:)\s+", report)
+    return [piece.strip() for piece in pieces if piece.strip()]
 
 
 def status_of(sentence: str) -> str:
@@ -236,7 +243,7 @@ def plain(messages: list[dict[str, Any]], fault: str | None) -> str:
     """`Label | status | "quote"` lines, or `phrase | code | status | "quote"` where the prompt speaks of codes."""
     report = report_of(messages)
     asked = "\n".join(text_of(message.get("content")) for message in messages if message.get("role") in ("system", "developer"))
-    asked = asked or text_of(messages[0].get("content")) if messages else ""
+    asked = asked or "\n".join(text_of(message.get("content")) for message in messages)
     if re.search(r"\|\s*<?(?:ICD[\w-]*\s*)?code", asked, re.IGNORECASE):
         quoted = re.search(r"code[^\n|]*\|\s*<?status>?\s*\|", asked, re.IGNORECASE) is not None
         lines = [
@@ -244,8 +251,8 @@ def plain(messages: list[dict[str, Any]], fault: str | None) -> str:
             for item in spoil(conditions(report), fault)
         ]
         return "\n".join(lines) or "None"
-    named = [label for label in LABELS if label in asked] or list(LABELS)
-    items = spoil([item_for(label, report) for label in named], fault)
+    listed = [name for name in re.findall(r"^- (.+?): ", asked, re.MULTILINE) if name not in STATUSES]
+    items = spoil([item_for(label, report) for label in listed or LABELS], fault)
     return "\n".join(f'{item.label} | {item.status} | "{item.quote}"' for item in items)
 
 
@@ -277,13 +284,20 @@ def logprobs_of(text: str, top: int) -> dict[str, Any]:
 
 
 def _token(token: str, probability: float) -> dict[str, Any]:
-    import math
-
     return {"token": token, "logprob": math.log(probability), "bytes": list(token.encode())}
 
 
+@lru_cache(4096)
+def count_tokens(text: str) -> int:
+    return len(tokens_of(text))
+
+
+def count_prompt(messages: Iterable[dict[str, Any]]) -> int:
+    return sum(4 + count_tokens(text_of(message.get("content"))) for message in messages)
+
+
 def usage_of(messages: Iterable[dict[str, Any]], text: str) -> dict[str, Any]:
-    prompt = sum(4 + len(tokens_of(text_of(message.get("content")))) for message in messages)
+    prompt = count_prompt(messages)
     completion = len(tokens_of(text))
     return {
         "prompt_tokens": prompt,
@@ -362,7 +376,7 @@ def decision_for(body: dict[str, Any], fault: str | None = None) -> dict[str, An
         answers.append(answers[0])
     elif fault is not None:
         answers[0]["probability"] = 1.5
-    prompt = sum(4 + len(tokens_of(text_of(message.get("content")))) for message in messages)
+    prompt = count_prompt(messages)
     return {
         "answers": answers,
         "model": body["model"],

@@ -8,8 +8,9 @@ line; GET /_counts (beside /v1) tells what was asked.
 or a list, used up one a request in the order of arrival (None: no fault). The names are of three kinds:
 
 - HTTP_FAULTS, statuses: "429" has Retry-After, "429_ms" retry-after-ms, "429_bare" neither, "429_quota" says insufficient_quota;
-- WIRE_FAULTS: `hang`, `reset` (before the reply), `reset_mid_body`, `truncated` (JSON that ends early in a well-formed HTTP
-  reply), `malformed` (not quite JSON), `empty_body`, `not_json` (a gateway's HTML page with status 200);
+- WIRE_FAULTS: `hang`, `drip` (a byte now and then, so that no single read takes long), `reset` (before the reply),
+  `reset_mid_body`, `truncated` (JSON that ends early in a well-formed HTTP reply), `malformed` (not quite JSON), `empty_body`,
+  `not_json` (a gateway's HTML page with status 200);
 - teacher_answers.CONTENT_FAULTS, of the answer itself; these are paid.
 
 Paid is a request answered 200 with a whole, sound JSON body that was sent to its end. Error messages repeat the prompt, as some
@@ -19,6 +20,7 @@ servers do, so that a test sees where a message leaks.
 import argparse
 import asyncio
 import hashlib
+import itertools
 import json
 import socket
 import struct
@@ -35,7 +37,7 @@ from aiohttp import web
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.teacher_answers import CONTENT_FAULTS, answer_for, decision_for, report_of, share, tokens_of
+from tests.teacher_answers import CONTENT_FAULTS, answer_for, count_prompt, decision_for, report_of, share
 
 __all__ = ["CONTENT_FAULTS", "FAULTS", "TeacherServer", "answer_for", "decision_for"]
 
@@ -55,7 +57,8 @@ HTTP_FAULTS: dict[str, tuple[int, str, str | None, dict[str, str]]] = {  # statu
     "403": (403, "invalid_request_error", "unsupported_country", {}),
     "404": (404, "invalid_request_error", "model_not_found", {}),
 }
-WIRE_FAULTS = ["hang", "reset", "reset_mid_body", "truncated", "malformed", "empty_body", "not_json"]
+HTML = b"<html><body>Gateway: please log in</body></html>"
+WIRE_FAULTS = ["hang", "drip", "reset", "reset_mid_body", "truncated", "malformed", "empty_body", "not_json"]
 FAULTS = [*HTTP_FAULTS, *WIRE_FAULTS, *CONTENT_FAULTS]
 
 CHAT_PATHS = [
@@ -132,9 +135,10 @@ class TeacherServer:
         self.statuses: Counter[int] = Counter()
         self.paid_tokens = 0
         self.in_flight = self.most_in_flight = 0
-        self.bodies: list[dict[str, Any]] = []  # the last ones, for tests that look at what was sent
+        self.bodies: list[dict[str, Any]] = []  # the first ones, for tests that look at what was sent
         self.headers: list[Mapping[str, str]] = []  # whatever the case of their names
         self.keep = 1000
+        self._numbers = itertools.count()
         self._ready = threading.Event()
 
     # ---------------------------------------------------------------- life
@@ -253,7 +257,8 @@ class TeacherServer:
         if fault:
             self.fault_counts[fault] += 1
         if fault == "hang":
-            await self.gone(request)
+            while not self.is_gone(request):
+                await asyncio.sleep(0.02)
             return self.error(503, "server_error", None, {}, body)
         if self.latency:
             await asyncio.sleep(self.latency)
@@ -271,33 +276,37 @@ class TeacherServer:
         """Sends an answer, whole or as the fault has it; counts it as paid only at its end."""
         data = json.dumps(whole).encode()
         headers = self.reply_headers()
-        if fault in WIRE_FAULTS:
+        broken = {"truncated": data[: len(data) // 2], "malformed": b"{'id': " + data[1:], "empty_body": b"", "not_json": HTML}
+        if fault in broken:
             self.statuses[200] += 1
-        if fault == "truncated":
-            return web.Response(body=data[: len(data) // 2], headers=headers, content_type="application/json")
-        if fault == "malformed":
-            return web.Response(body=b"{'id': " + data[1:], headers=headers, content_type="application/json")
-        if fault == "empty_body":
-            return web.Response(body=b"", headers=headers, content_type="application/json")
-        if fault == "not_json":
-            return web.Response(text="<html><body>Gateway: please log in</body></html>", content_type="text/html")
+            kind = "text/html" if fault == "not_json" else "application/json"
+            return web.Response(body=broken[fault], headers=headers, content_type=kind)
         response = web.StreamResponse(headers=headers | {"content-length": str(len(data)), "content-type": "application/json"})
         await response.prepare(request)
-        if fault == "reset_mid_body":
-            await response.write(data[: len(data) // 2])
-            return reset(request)
+        if fault in WIRE_FAULTS:
+            self.statuses[200] += 1
+            return await self.break_off(request, response, data, fault)
         await response.write(data)
         await response.write_eof()
-        usage = whole["usage"]
         self.statuses[200] += 1
         self.paid[digest] += 1
-        self.paid_tokens += usage["total_tokens"]
+        self.paid_tokens += whole["usage"]["total_tokens"]
         return response
 
-    async def gone(self, request: web.Request) -> None:
-        """Returns once the client has closed its side, or the server stops."""
-        while not (self._stop.is_set() or request.transport is None or request.transport.is_closing()):
+    async def break_off(
+        self, request: web.Request, response: web.StreamResponse, data: bytes, fault: str | None
+    ) -> web.StreamResponse:
+        """Begins the body and never ends it."""
+        if fault == "reset_mid_body":
+            await response.write(data[: len(data) // 2])
+        while fault == "drip" and not self.is_gone(request):
+            await response.write(b" ")
             await asyncio.sleep(0.02)
+        return reset(request)
+
+    def is_gone(self, request: web.Request) -> bool:
+        """Whether the client has closed its side, or the server stops."""
+        return self._stop.is_set() or request.transport is None or request.transport.is_closing()
 
     def refused(self, request: web.Request, body: dict[str, Any]) -> web.Response | None:
         """401 without the key, 400 for what the server cannot do, 429 above its limits."""
@@ -306,14 +315,14 @@ class TeacherServer:
             return self.error(*HTTP_FAULTS["401"], body)
         if not self.structured and ("response_format" in body or "logprobs" in body):
             return self.error(400, "invalid_request_error", "unsupported_parameter", {}, body)
-        tokens = len(tokens_of(json.dumps(body.get("messages", "")))) + int(body.get("max_completion_tokens") or 0)
+        tokens = count_prompt(body.get("messages", [])) + int(body.get("max_completion_tokens") or body.get("max_tokens") or 0)
         wait = max(self.buckets["requests"].take(1), self.buckets["tokens"].take(tokens))
         if wait:
             return self.error(429, "rate_limit_error", "rate_limit_exceeded", {"retry-after": f"{wait:.3f}"}, body)
         return None
 
     def reply_headers(self) -> dict[str, str]:
-        headers = {"x-request-id": f"req_{sum(self.statuses.values()):032x}", "openai-processing-ms": "1"}
+        headers = {"x-request-id": f"req_{next(self._numbers):032x}", "openai-processing-ms": "1"}
         return headers | self.buckets["requests"].headers("requests") | self.buckets["tokens"].headers("tokens")
 
     def error(self, status: int, kind: str, code: str | None, headers: dict[str, str], body: dict[str, Any]) -> web.Response:
