@@ -21,7 +21,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -64,6 +64,7 @@ class BatchServer:
         self.paid: Counter[str] = Counter()  # by custom_id
         self.sizes: list[tuple[int, int]] = []  # requests and bytes of each batch
         self.latency = 0.0  # seconds before every reply
+        self.hook: Callable[[str], None] = lambda moment: None  # called with "before NAME" and "after NAME" of each call
 
     def __call__(self, app: web.Application, teacher: TeacherServer) -> None:
         """Mounts the routes on the teacher server's app."""
@@ -83,6 +84,7 @@ class BatchServer:
         async def handle(request: web.Request) -> web.StreamResponse:
             self.counts[name] += 1
             fault = self.calls[name].pop(0) if self.calls.get(name) else None
+            self.hook(f"before {name}")
             if self.latency:
                 await asyncio.sleep(self.latency)
             if fault in STATUSES:
@@ -91,6 +93,7 @@ class BatchServer:
             if fault == "reset":
                 return reset(request)
             response: web.StreamResponse = await handler(request)
+            self.hook(f"after {name}")
             if fault == "lost":
                 return reset(request)
             if fault in ("cut", "short"):
