@@ -250,6 +250,23 @@ def test_a_member_that_found_nothing_votes_too_and_first_asks_nobody_else():
     assert cells(combined(FOUND, "union", nothing, b)) == {("r1", "nodule"): PRESENT, ("r2", "nodule"): PRESENT}
 
 
+def test_first_takes_nothing_of_a_finding_from_others():
+    key = ("r1", "nodule")
+    a = member("a", FOUND, {key: "u"}, code={key: "R91.1"}, spans={key: [(3, 9)]})
+    b, c = (
+        member(name, FOUND, {key: "p"}, code={key: "R91.8"}, probability={key: 0.9}, spans={key: [(20, 26)]}) for name in "bc"
+    )
+    first = combined(FOUND, "first", a, b, c)
+    assert first.labels.select("label", "status", "probability", "code").rows() == [("nodule", UNCERTAIN, None, "R91.1")]
+    assert spans_of(first) == [("r1", "nodule", 0, 3, "a")]
+
+
+def test_rows_of_a_report_that_the_member_did_not_label_count_for_nothing():
+    a = member("a", FOUND, {("r1", "nodule"): "p", ("r2", "nodule"): "p"}, labelled={"r1"})
+    b = member("b", FOUND, {}, labelled={"r1", "r2"})
+    assert cells(combined(FOUND, "union", a, b)) == {("r1", "nodule"): PRESENT}
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [

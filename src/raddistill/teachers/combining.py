@@ -11,7 +11,7 @@ intersection  the lowest claim of all members.
 soft          the status of `vote`; probability is the mean of the members', who count 1 for present, 0.5 for uncertain and 0 for
               the rest where they give none.
 
-Except with `first`, the members' order decides no status. Open-ended, a member that lists no such finding says `unmentioned`;
+But for `first`, the members' order decides nothing of multiple choice. Open-ended, who lists no such finding says `unmentioned`;
 findings of two members are one, each at most once, where, tried in this order: their phrases are equal; their codes are of the
 same category (three characters) and their evidence overlaps; their codes are equal. Such a finding goes by the phrase of the
 first member that has it, and by the code that most give (of several such, the first member's).
