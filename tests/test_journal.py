@@ -124,7 +124,7 @@ answers_of_all_kinds = st.builds(
     usd=st.floats(0, 1e6),
     mode=st.sampled_from(["direct", "batch"]),
 )
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @quick

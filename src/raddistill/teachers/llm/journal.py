@@ -26,9 +26,7 @@ from raddistill.errors import InputError
 from raddistill.teachers.llm.exchange import Answer
 
 FILE = "answers.jsonl"
-_HEAD = b'{"crc32": "'
-_CRC = slice(len(_HEAD), len(_HEAD) + 8)
-_BODY = len(_HEAD) + len(b'01234567", ')
+_BODY = len(b'{"crc32": "01234567", ')
 _KEY = slice(_BODY + len(b'"key": "'), _BODY + len(b'"key": "') + 64)
 _LENGTH_BITS = 32  # a place is offset << 32 | length: one int of 36 bytes instead of a tuple of 120
 _CHUNK = 1 << 20
@@ -39,12 +37,17 @@ def to_line(answer: Answer) -> bytes:
     """An answer as a line, its line feed included. All ASCII, so that no lone surrogate of a server breaks the file."""
     body = json.dumps(answer._asdict())[1:].encode("ascii")
     assert len(bytes.fromhex(answer.key)) == 32, "a key is a sha256 in hex"
-    return _HEAD + b'%08x", ' % zlib.crc32(body) + body + b"\n"
+    return _checksum(body) + body + b"\n"
 
 
 def is_sound(line: bytes) -> bool:
     """Whether a line, without its line feed, is as it was written."""
-    return line.startswith(_HEAD) and line[_CRC] == b"%08x" % zlib.crc32(line[_BODY:]) and len(line) > _KEY.stop
+    return line[:_BODY] == _checksum(line[_BODY:]) and len(line) > _KEY.stop
+
+
+def _checksum(body: bytes) -> bytes:
+    """The first field of a line, up to the next one."""
+    return b'{"crc32": "%08x", ' % zlib.crc32(body)
 
 
 class Journal:
