@@ -90,6 +90,7 @@ def ask(
     limits: Limits | None = None,
     progress: bool = False,
     asks: int = 1,
+    always_open: bool = False,
     form: str = "text",
     client: openai.AsyncOpenAI | None = None,
     **changes: Any,
@@ -102,7 +103,7 @@ def ask(
 
             def still_open(report: Report) -> list[Question]:
                 questions = (question(report.text, n, form) for n in range(asks))
-                return [each for each in questions if each.key not in journal][:1]
+                return [each for each in questions if always_open or each.key not in journal][:1]
 
             async with client or openai.AsyncOpenAI(base_url=server.url, api_key="k", max_retries=0) as used:
                 return await ask_in_batches(
@@ -179,6 +180,12 @@ def test_equal_questions_are_asked_once_and_later_ones_in_later_rounds(tmp_path:
         asked, _ = ask(server, tmp_path, [*REPORTS, *REPORTS], asks=3)
         assert asked.answered == 120
         assert [n for n, _ in batches.sizes] == [40, 40, 40]
+        assert set(batches.paid.values()) == {1}
+
+
+def test_a_question_that_stays_open_though_it_is_answered_is_not_paid_again(tmp_path: Path) -> None:
+    with serving() as (server, batches):
+        assert ask(server, tmp_path, always_open=True)[0] == Asked({}, 40)
         assert set(batches.paid.values()) == {1}
 
 

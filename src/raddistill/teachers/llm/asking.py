@@ -52,7 +52,7 @@ class Keeping(Protocol):
     def add(self, answers: Iterable[Answer], /) -> None: ...
 
 
-class _Trouble(NamedTuple):
+class Trouble(NamedTuple):
     """Why a request brought no answer."""
 
     reason: str  # for the quarantine
@@ -238,7 +238,7 @@ class _Run(Generic[R]):
     async def _ask(self, question: Question) -> None:
         """Until there is an answer, and it is journalled; or until it has failed."""
         size = spending.size(question.body)
-        trouble: _Trouble | None = None
+        trouble: Trouble | None = None
         for tries in range(1, self._asking.tries + 1):
             said = await self._try(question, size)
             if isinstance(said, Answer):
@@ -262,7 +262,7 @@ class _Run(Generic[R]):
         self.answered += 1
         self._tokens += answer.prompt_tokens + answer.completion_tokens
 
-    def _pause(self, trouble: _Trouble, tries: int) -> float:
+    def _pause(self, trouble: Trouble, tries: int) -> float:
         draw = self._random.random()
         return pacing.back_off(tries, draw) if trouble.wait_s is None else trouble.wait_s * (1 + draw / 10)
 
@@ -277,7 +277,7 @@ class _Run(Generic[R]):
 
     # ------------------------------------------------------------------ one request
 
-    async def _try(self, question: Question, size: int) -> Answer | _Trouble:
+    async def _try(self, question: Question, size: int) -> Answer | Trouble:
         """One request, paced and within the budget."""
         reserved = await self._reserve(question, size)
         ended = False
@@ -321,7 +321,7 @@ class _Run(Generic[R]):
         request_id = said.headers.get("x-request-id")
         return said.reply.answer(question.key, self._model, request_id=request_id, usd=usd, mode="direct")
 
-    async def _send(self, question: Question) -> _Reply | _Trouble:
+    async def _send(self, question: Question) -> _Reply | Trouble:
         """Sends a question. Returns troubles and never raises them: see the head of the module."""
         import httpx2  # both take a second at first
         import openai
@@ -333,36 +333,36 @@ class _Run(Generic[R]):
         except (TimeoutError, openai.APIConnectionError) as error:
             late = isinstance(error, TimeoutError | openai.APITimeoutError)
             never_sent = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
-            return _Trouble(f"no answer: {'timeout' if late else 'connection lost'}", again=True, charged=not never_sent)
+            return Trouble(f"no answer: {'timeout' if late else 'connection lost'}", again=True, charged=not never_sent)
         except openai.APIStatusError as error:
-            return _judge(error.status_code, error.response.headers, {error.code, error.type})
+            return judge(error.status_code, error.response.headers, {error.code, error.type})
         except openai.OpenAIError as error:
             name = type(error).__name__
-            return _Trouble(name, again=False, charged=False, stop=f"the openai package could not ask ({name}): check the key")
+            return Trouble(name, again=False, charged=False, stop=f"the openai package could not ask ({name}): check the key")
         try:
             reply = replies.read(question.form, json.loads(response.content))
         except (ValueError, RecursionError):  # no JSON, no UTF-8; a thousand brackets
             reply = None
         if reply is None:
-            return _Trouble("no answer: broken reply", again=True, charged=True, headers=response.headers)
+            return Trouble("no answer: broken reply", again=True, charged=True, headers=response.headers)
         return _Reply(reply, response.headers)
 
 
-def _judge(status: int, headers: Mapping[str, str], codes: set[str | None]) -> _Trouble:
+def judge(status: int, headers: Mapping[str, str], codes: set[str | None]) -> Trouble:
     """What an HTTP status other than 200 means for the question and for the run."""
     code = next((code for code in sorted(filter(None, codes)) if re.fullmatch("[a-z_]{1,60}", code)), None)
     if codes & NO_MONEY:
-        return _Trouble(
+        return Trouble(
             "", again=False, charged=False, stop=f"the server says that the account has no money left ({code}): top it up"
         )
     if status in CHECK:
-        return _Trouble("", again=False, charged=False, stop=f"HTTP {status}{f', {code}' if code else ''}: {CHECK[status]}")
+        return Trouble("", again=False, charged=False, stop=f"HTTP {status}{f', {code}' if code else ''}: {CHECK[status]}")
     if status < 400:
-        return _Trouble("", again=False, charged=False, stop=f"HTTP {status}, a redirect: check the URL in the environment")
+        return Trouble("", again=False, charged=False, stop=f"HTTP {status}, a redirect: check the URL in the environment")
     if not (status in {408, 409, 429} or status >= 500):
         reason = f"refused by the server: HTTP {status}{f', {code}' if code else ''}"
-        return _Trouble(reason, again=headers.get("x-should-retry") == "true", charged=False, headers=headers)
-    return _Trouble(
+        return Trouble(reason, again=headers.get("x-should-retry") == "true", charged=False, headers=headers)
+    return Trouble(
         f"no answer: HTTP {status}",
         again=headers.get("x-should-retry") != "false",
         charged=False,

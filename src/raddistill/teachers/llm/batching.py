@@ -27,7 +27,7 @@ from openai.types import Batch
 
 from raddistill.errors import InputError, ParamsError
 from raddistill.teachers.llm import replies, spending, spooling
-from raddistill.teachers.llm.asking import NO_MONEY, Asked, _judge, _Trouble
+from raddistill.teachers.llm.asking import NO_MONEY, Asked, Trouble, judge
 from raddistill.teachers.llm.exchange import Answer, Question
 from raddistill.teachers.llm.journal import Journal
 from raddistill.teachers.llm.settings import AskingParams
@@ -39,8 +39,8 @@ LOCK_POLL_S = 0.1
 BREATHE = 256  # reports walked between two looks at Ctrl-C
 ENDED = {"completed", "expired", "cancelled", "canceled"}  # Azure's documents spell it both ways
 CODE = re.compile("[a-z_]{1,60}")  # of what a server says, all that is shown
-MISSING = _Trouble("no answer: missing from the batch", again=True, charged=True)
-BROKEN = _Trouble("no answer: broken reply", again=True, charged=True)
+MISSING = Trouble("no answer: missing from the batch", again=True, charged=True)
+BROKEN = Trouble("no answer: broken reply", again=True, charged=True)
 
 R = TypeVar("R")
 
@@ -320,7 +320,7 @@ class _Run:
         if stop:
             raise InputError(f"{stop}. All answers are kept, and the next run asks only for what is missing")
 
-    def _unanswered(self, key: str, trouble: _Trouble) -> None:
+    def _unanswered(self, key: str, trouble: Trouble) -> None:
         self._tries[key] += 1
         if not trouble.stop and (not trouble.again or self._tries[key] >= self._asking.tries):
             self.failed[key] = trouble.reason
@@ -382,7 +382,7 @@ class _Reading:
         self._damaged: Counter[str] = Counter()  # lines, by file
         self._strangers: Counter[str] = Counter()  # lines about what was not asked, by file
         self._seen: set[str] = set()  # keys that a line was about
-        self.troubles: dict[str, _Trouble] = {}  # by key; what has an answer besides has no trouble
+        self.troubles: dict[str, Trouble] = {}  # by key; what has an answer besides has no trouble
         self.answered = 0
 
     def begin(self, file: str) -> None:
@@ -431,7 +431,7 @@ class _Reading:
         if reserved is None:  # doubled, or read before: the first answer counts
             return
         said = _read_line(data)
-        if isinstance(said, _Trouble):
+        if isinstance(said, Trouble):
             self.troubles[key] = said
             return
         usd = self._budget.settle(reserved, said.tokens, batch=True)
@@ -439,7 +439,7 @@ class _Reading:
         self._group.append(said.answer(key, self._model, request_id=_request_id(data), usd=usd, mode="batch"))
 
 
-def _read_line(data: dict[str, Any]) -> replies.Reply | _Trouble:
+def _read_line(data: dict[str, Any]) -> replies.Reply | Trouble:
     """The answer in a line of an output or error file, or why there is none."""
     response, error = data.get("response"), data.get("error")
     status = response.get("status_code") if isinstance(response, dict) else None
@@ -447,12 +447,12 @@ def _read_line(data: dict[str, Any]) -> replies.Reply | _Trouble:
     if status == 200:
         return replies.read("text", body) or BROKEN
     if isinstance(status, int) and status >= 400:
-        return _judge(status, {}, _codes(body.get("error") if isinstance(body, dict) else None))
+        return judge(status, {}, _codes(body.get("error") if isinstance(body, dict) else None))
     codes = _codes(error)
     if codes & NO_MONEY:
-        return _judge(429, {}, codes)
+        return judge(429, {}, codes)
     code = next((code for code in sorted(filter(None, codes)) if CODE.fullmatch(code)), None)  # batch_expired, batch_cancelled
-    return _Trouble(f"no answer: {code}", again=True, charged=False) if code else BROKEN
+    return Trouble(f"no answer: {code}", again=True, charged=False) if code else BROKEN
 
 
 def _codes(error: object) -> set[str | None]:

@@ -16,7 +16,7 @@ from openai.types import Batch, FileDeleted, FileObject
 
 from raddistill.errors import InputError
 from raddistill.teachers.llm import pacing
-from raddistill.teachers.llm.asking import _judge, _Trouble
+from raddistill.teachers.llm.asking import Trouble, judge
 from raddistill.teachers.llm.settings import AskingParams
 from raddistill.teachers.llm.spooling import Spool
 
@@ -46,7 +46,7 @@ class Lines(Protocol):
 class _Failed(NamedTuple):
     """A call without a result."""
 
-    trouble: _Trouble
+    trouble: Trouble
     status: int | None = None
     codes: frozenset[str] = frozenset()
 
@@ -215,18 +215,18 @@ class Server:
             return _Failed(_again("timeout"))
         except openai.APIStatusError as error:
             codes = frozenset(code for code in (error.code, error.type) if isinstance(code, str))
-            return _Failed(_judge(error.status_code, error.response.headers, set(codes)), error.status_code, codes)
+            return _Failed(judge(error.status_code, error.response.headers, set(codes)), error.status_code, codes)
         except (openai.APIConnectionError, httpx2.TransportError):  # the second: while a body is read
             return _Failed(_again("connection lost"))
         except (_BrokenError, ValueError, openai.APIResponseValidationError):  # no JSON
             return _Failed(_again("broken reply"))
         except openai.OpenAIError as error:
             name = type(error).__name__
-            return _Failed(_Trouble(f"the openai package could not ask ({name}): check the key", again=False, charged=False))
+            return _Failed(Trouble(f"the openai package could not ask ({name}): check the key", again=False, charged=False))
 
 
-def _again(what: str) -> _Trouble:
-    return _Trouble(f"no answer: {what}", again=True, charged=False)
+def _again(what: str) -> Trouble:
+    return Trouble(f"no answer: {what}", again=True, charged=False)
 
 
 def _sound(reply: M, kind: type[M]) -> M:
