@@ -74,7 +74,7 @@ def _logprobs(choice: dict[str, Any]) -> list[list[Any]] | None:
     content = _mapping(choice.get("logprobs")).get("content")
     if not isinstance(content, list):
         return None
-    tokens = [(_pair(token), [_pair(other) for other in _mapping(token).get("top_logprobs") or []]) for token in content]
+    tokens = [(_pair(token), [_pair(other) for other in _sequence(_mapping(token).get("top_logprobs"))]) for token in content]
     if any(pair is None or None in others for pair, others in tokens):
         return None
     return [[*pair, others] for pair, others in tokens if pair is not None]
@@ -88,6 +88,10 @@ def _pair(token: object) -> list[Any] | None:
 
 def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _sequence(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _word(value: object) -> str | None:
