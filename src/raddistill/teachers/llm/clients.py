@@ -10,6 +10,7 @@ import httpx2
 
 from raddistill.errors import InputError
 from raddistill.teachers.llm import approval
+from raddistill.teachers.llm.connections import ManyPools
 from raddistill.teachers.llm.settings import AskingParams, LLMParams
 
 if TYPE_CHECKING:
@@ -123,18 +124,15 @@ def _http_client(url: str, asking: AskingParams, sensitivities: set[str], named:
     place = approval.place_of(url, named)
     local = approval.is_loopback(place.host)
     guarded = bool(sensitivities - {approval.PUBLIC})
-    proxy = _proxy_for(httpx2.URL(url).scheme, place.host) if guarded and not local else None
-    if proxy is not None:
+    proxy = None if local else _proxy_for(httpx2.URL(url).scheme, place.host)
+    if proxy is not None and guarded:
         approval.check_proxy(proxy, place, asking.approved_hosts)
+    verify = _ssl_context()
     try:
-        return httpx2.AsyncClient(
-            limits=httpx2.Limits(max_connections=asking.in_flight, max_keepalive_connections=asking.in_flight),
-            timeout=_timeout(asking),
-            follow_redirects=False,
-            verify=_ssl_context(),
-            trust_env=not (guarded or local),
-            proxy=proxy,
+        pools = ManyPools(
+            asking.in_flight, lambda limits: httpx2.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits, proxy=proxy)
         )
+        return httpx2.AsyncClient(transport=pools, timeout=_timeout(asking), follow_redirects=False, trust_env=False)
     except (ImportError, ValueError, httpx2.InvalidURL):  # a SOCKS proxy without `socksio`, or no URL; messages repeat the URL
         raise InputError("the proxy of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; correct it") from None
 
