@@ -1,19 +1,15 @@
 """The pipeline as a DVC repository in a clone: what runs, what does not, what is shared with whom."""
 
-import json
 import os
-import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeline_truth import ROOT, declared, dvc_yaml
+from clones import Clone, another, planted, ran
+from pipeline_truth import declared, dvc_yaml
 
 from raddistill.params import read
 
@@ -21,44 +17,6 @@ STAGES = declared(dvc_yaml())
 CACHED = {path for stage in STAGES.values() for path, options in stage.outs.items() if options.get("cache", True)}
 SHARED = {path for path in CACHED if path.startswith("models/")}
 NOTHING = "Data and pipelines are up to date."
-
-
-@dataclass
-class Clone:
-    """A clone of the project with its own environment variables, to run commands in."""
-
-    folder: Path
-    env: dict[str, str] = field(default_factory=dict)
-
-    def run(self, *words: str, fails: bool = False) -> str:
-        """Standard output and error of a command; its exit code must be as expected."""
-        done = subprocess.run(words, **self._place(), check=False)
-        assert (done.returncode != 0) == fails, done.stdout
-        return done.stdout
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """A command in a process group of its own, as a shell starts one, left running."""
-        return subprocess.Popen(words, **self._place(), start_new_session=True)
-
-    def _place(self) -> dict[str, Any]:
-        bin_folder = str(Path(sys.executable).parent)
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "RADDISTILL_", "AWS_"))}
-        env |= {"PATH": f"{bin_folder}{os.pathsep}{env['PATH']}", "PYTHONPATH": str(self.folder / "src"), "OMP_NUM_THREADS": "1"}
-        return {
-            "cwd": self.folder, "env": env | self.env, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT,
-        }  # fmt: skip
-
-    def commit(self, message: str) -> None:
-        self.run("git", "add", "-A")
-        self.run("git", "-c", "user.name=t", "-c", "user.email=t@t.invalid", "commit", "-q", "-m", message)
-
-    def json(self, *words: str) -> Any:
-        return json.loads(self.run(*words))
-
-
-def ran(output: str) -> list[str]:
-    """The stages that DVC says it ran, in order."""
-    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")]
 
 
 @pytest.fixture(scope="module")
@@ -73,31 +31,11 @@ def project(
     small_params: dict[str, Any],
     write_params: Callable[[dict[str, Any], Path], None],
 ) -> Clone:
-    """What git would commit of this working tree, as a repository of its own, run once and committed."""
-    clone = Clone(tmp_path_factory.mktemp("repository") / "project")
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    files = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
-    results = ("metrics/", "plots/", "dvc.lock")
-    for name in files:
-        if name and (ROOT / name).is_file() and not name.startswith(results):
-            (clone.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, clone.folder / name)
-    write_params(small_params, clone.folder / "params.yaml")
-    clone.run("git", "init", "-q", "-b", "main")
-    clone.run("git", "config", "user.name", "t")
-    clone.run("git", "config", "user.email", "t@t.invalid")
-    for remote in ("shared", "private"):
-        clone.run("dvc", "remote", "modify", remote, "url", str(remotes / remote))
-    clone.commit("the project, on a small collection")
+    """The project in a repository of its own, run once and committed."""
+    clone = planted(tmp_path_factory.mktemp("repository") / "project", remotes, small_params, write_params)
     assert set(ran(clone.run("dvc", "repro"))) == set(STAGES)
     clone.commit("run")
     return clone
-
-
-def another(project: Clone, folder: Path) -> Clone:
-    """A colleague's clone: what git holds, no data."""
-    project.run("git", "clone", "-q", ".", str(folder))
-    return Clone(folder, dict(project.env))
 
 
 def test_run_again_runs_nothing_and_leaves_git_clean(project: Clone) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from raddistill.errors import RaddistillError
 from raddistill.labelsets import Label
 from raddistill.teachers.llm.asking import Asked, ask_all
 from raddistill.teachers.llm.batching import ask_in_batches
@@ -25,6 +26,10 @@ from raddistill.teachers.passages import choose_sections
 from raddistill.teachers.teacher import Labelled
 
 BATCHES = "batches"  # within the journal's folder: what was submitted and is waited for
+
+
+class Interrupted(RaddistillError):  # noqa: N818
+    """Ctrl-C or SIGTERM. What was answered is kept, and the message says how much that is."""
 
 
 class LLMTeacher:
@@ -56,6 +61,7 @@ class LLMTeacher:
             ParamsError: settings that do not go together.
             InputError: a prompt is missing or broken; no key; text would go where it may not; the server refuses altogether.
             BudgetReached: the next request could have passed asking.budget_usd. All answers so far are kept.
+            Interrupted: by Ctrl-C or SIGTERM. All answers so far are kept.
         """
         inquiry = Inquiry(self._task, self._folder, label_set, self._sections, self._p)
         without: dict[str, str] = {}
@@ -83,7 +89,12 @@ class LLMTeacher:
                     return await ask_in_batches(pile, still_open, folder=self._journal / BATCHES, **common)
                 return await ask_all(pile, still_open, **common)
 
-        return asyncio.run(ask()).failed
+        try:
+            return asyncio.run(ask()).failed
+        except KeyboardInterrupt as stopped:
+            if not stopped.args:  # nothing was told: asked twice to stop
+                raise
+            raise Interrupted(str(stopped)) from None
 
 
 class _Pile:

@@ -1,0 +1,224 @@
+"""The LLM teacher in a DVC repository: what is asked, what is not asked again, and what a colleague needs to go on."""
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from clones import Clone, another, planted, ran
+from conftest import N_REPORTS
+
+from raddistill.params import read
+from tests.teacher_server import TeacherServer
+
+TASKS = ["multiple_choice", "open_ended"]
+HOTTER = "synthesize.multiple_choice.llm.temperature=0.5"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[TeacherServer]:
+    with TeacherServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def remotes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("remotes")
+
+
+@pytest.fixture(scope="module")
+def by_llm(small_params: dict[str, Any]) -> dict[str, Any]:
+    """The small world's params, with the server of the tests as teacher of both tasks."""
+    content = json.loads(json.dumps(small_params))
+    for section in content["synthesize"].values():
+        section |= {"teacher": "llm", "source": "prompts/teacher"}
+        section["llm"] |= {"endpoint": "compatible", "model": "mock-1"}
+    content["asking"] |= {"budget_usd": -1.0}
+    return content
+
+
+@pytest.fixture(scope="module")
+def project(
+    tmp_path_factory: pytest.TempPathFactory,
+    remotes: Path,
+    server: TeacherServer,
+    by_llm: dict[str, Any],
+    write_params: Callable[[dict[str, Any], Path], None],
+) -> Clone:
+    clone = planted(tmp_path_factory.mktemp("repository") / "project", remotes, by_llm, write_params)
+    clone.env["RADDISTILL_TEACHER_URL"] = server.url
+    assert ran(clone.run("dvc", "repro", "merge"))[-1] == "merge"
+    clone.commit("run")
+    return clone
+
+
+def metrics(clone: Clone, name: str) -> dict[str, Any]:
+    return json.loads((clone.folder / f"metrics/{name}.json").read_text(encoding="utf-8"))
+
+
+def asked(server: TeacherServer) -> int:
+    return server.counts()["requests"]
+
+
+def table(clone: Clone, path: str) -> pl.DataFrame:
+    return pl.read_parquet(clone.folder / f"data/{path}.parquet")
+
+
+def test_every_report_is_labelled_and_what_it_cost_is_told(project: Clone) -> None:
+    for task in TASKS:
+        made, spent = metrics(project, f"synthesize_{task}"), metrics(project, f"spending_{task}")
+        assert made["reports"] == made["labelled"] == N_REPORTS - 1
+        assert spent["answers"] == table(project, f"answers/{task}")["key"].n_unique() > 0
+        assert spent["prompt_tokens"] > spent["answers"]
+
+
+def test_answers_never_reach_git(project: Clone) -> None:
+    assert (project.folder / ".journal/answers.jsonl").stat().st_size > 10_000
+    assert project.run("git", "status", "--porcelain", "--untracked-files=all") == ""
+    held = project.run("git", "ls-files").splitlines()
+    assert not [name for name in held if "answers" in name and not name.startswith(("src/", "tests/"))]
+    assert "journal" not in project.run("dvc", "data", "status")
+
+
+def test_there_and_back_again_asks_once(project: Clone, server: TeacherServer, tmp_path: Path) -> None:
+    clone = at_work(project, tmp_path)
+    before, labels = asked(server), table(clone, "labels/multiple_choice")
+    assert ran(clone.run("dvc", "exp", "run", "-S", HOTTER, "merge"))[0] == "synthesize@multiple_choice"
+    paid = asked(server)
+    assert paid > before
+    clone.run("git", "checkout", "-q", "params.yaml")
+    clone.run("dvc", "repro", "merge")
+    assert asked(server) == paid
+    assert table(clone, "labels/multiple_choice").equals(labels)
+    temporary = "synthesize.multiple_choice.llm.seed=5"
+    clone.run("dvc", "exp", "run", "--temp", "-S", temporary, "synthesize@multiple_choice")
+    paid = asked(server)
+    clone.run("dvc", "exp", "run", "-S", temporary, "synthesize@multiple_choice")  # the journal outlived the temporary folder
+    assert asked(server) == paid
+    assert metrics(clone, "synthesize_multiple_choice")["labelled"] == N_REPORTS - 1
+
+
+def at_work(project: Clone, folder: Path) -> Clone:
+    """A clone with data and a copy of the journal."""
+    clone = another(project, folder / "clone")
+    clone.run("dvc", "cache", "dir", "--local", str(project.folder / ".dvc/cache"))
+    clone.run("dvc", "checkout", "data/reports.parquet", *(f"data/answers/{task}.parquet" for task in TASKS))
+    clone.run("dvc", "checkout", "--allow-missing")
+    shutil.copytree(project.folder / ".journal", clone.folder / ".journal")
+    return clone
+
+
+def test_a_colleague_without_key_or_journal_goes_on_from_pulled_answers(
+    project: Clone, server: TeacherServer, tmp_path: Path
+) -> None:
+    project.run("dvc", "push")
+    clone = another(project, tmp_path / "clone")
+    del clone.env["RADDISTILL_TEACHER_URL"]
+    clone.run("dvc", "pull", "--allow-missing")
+    before = asked(server)
+    assert ran(clone.run("dvc", "repro", "merge")) == []
+    code = clone.folder / "src/raddistill/teachers/llm/tabulating.py"
+    code.write_text(code.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    output = clone.run("dvc", "repro", "merge")
+    assert sorted(ran(output)) == [f"synthesize@{task}" for task in TASKS]
+    assert "Stage 'merge' didn't change" in output
+    assert asked(server) == before
+    refused = clone.run("dvc", "exp", "run", "-S", HOTTER, "merge", fails=True)
+    assert "RADDISTILL_TEACHER_URL is not set" in refused
+    assert table(clone, "answers/multiple_choice").height >= N_REPORTS - 1  # still there for another try
+
+
+def test_two_tasks_at_once_share_the_journal(
+    server: TeacherServer, tmp_path: Path, by_llm: dict[str, Any], write_params: Callable[[dict[str, Any], Path], None]
+) -> None:
+    clone = planted(tmp_path / "project", tmp_path / "remotes", by_llm, write_params)
+    clone.env["RADDISTILL_TEACHER_URL"] = server.url
+    clone.run("dvc", "repro", "extract")
+    with ThreadPoolExecutor() as pool:
+        running = [pool.submit(clone.run, "dvc", "repro", "--single-item", f"synthesize@{task}") for task in TASKS]
+        outputs = [run.result() for run in running]
+    assert [ran(output) for output in outputs] == [[f"synthesize@{task}"] for task in TASKS]
+    lines = (clone.folder / ".journal/answers.jsonl").read_bytes().splitlines()
+    assert len({json.loads(line)["key"] for line in lines}) == len(lines)
+    assert len(lines) == sum(metrics(clone, f"spending_{task}")["answers"] for task in TASKS)
+
+
+def test_ctrl_c_keeps_what_was_paid(
+    server: TeacherServer, tmp_path: Path, by_llm: dict[str, Any], write_params: Callable[[dict[str, Any], Path], None]
+) -> None:
+    clone = planted(tmp_path / "project", tmp_path / "remotes", by_llm, write_params)
+    clone.env["RADDISTILL_TEACHER_URL"] = server.url
+    clone.run("dvc", "repro", "extract")
+    begin = server.counts()["paid"]
+    server.latency = 0.2
+    running = clone.start("dvc", "repro", "synthesize@open_ended")
+    while server.counts()["paid"] - begin < 5:
+        assert running.poll() is None
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does: DVC, its shell and the stage get it
+    told = running.communicate(timeout=60)[0]
+    server.latency = 0.0
+    assert running.returncode != 0
+    assert "all answers are kept" in told
+    assert "Traceback" not in told
+    assert ran(clone.run("dvc", "repro", "synthesize@open_ended")) == ["synthesize@open_ended"]
+    distinct = metrics(clone, "spending_open_ended")["answers"]
+    assert server.counts()["paid"] - begin == distinct
+
+
+def test_several_teachers_become_one(
+    project: Clone, server: TeacherServer, tmp_path: Path, write_params: Callable[[dict[str, Any], Path], None]
+) -> None:
+    clone = at_work(project, tmp_path)
+    content = read(clone.folder / "params.yaml")
+    section = content["synthesize"]["multiple_choice"]
+    common = {"task": "multiple_choice", "sections": "findings_and_impression", "max_quarantine": 0.05}
+    content["teachers"] = {
+        "by_rules": common | {"teacher": "rules", "source": "lexicon/tuned"},
+        "by_llm": common | {"teacher": "llm", "source": "prompts/teacher", "llm": section["llm"]},
+    }
+    section |= {"teacher": "combined", "source": "data/teachers/multiple_choice"}
+    section["combine"] = {"how": "union", "members": ["by_rules", "by_llm"]}
+    write_params(content, clone.folder / "params.yaml")
+    before = asked(server)
+    *taught, last = ran(clone.run("dvc", "repro", "synthesize@multiple_choice"))
+    assert sorted(taught) == ["teach@by_llm", "teach@by_rules"]
+    assert last == "synthesize@multiple_choice"
+    assert asked(server) == before  # the same question as the single teacher's
+    made = metrics(clone, "synthesize_multiple_choice")
+    assert made["labelled"] == N_REPORTS - 1
+    assert made["members"] == {"by_rules": N_REPORTS - 1, "by_llm": N_REPORTS - 1}
+    assert metrics(clone, "teachers/by_llm_spending")["answers"] > 0
+    labels = table(clone, "labels/multiple_choice")
+    assert set(labels["teacher"]) == {"combined:union"}
+    members = [table(clone, f"teachers/multiple_choice/{name}/labels") for name in content["teachers"]]
+    found = [set(each.filter(pl.col("status") == "present").select("report_id", "label").iter_rows()) for each in members]
+    assert set(labels.filter(pl.col("status") == "present").select("report_id", "label").iter_rows()) == found[0] | found[1]
+    assert clone.run("git", "status", "--porcelain", "--untracked-files=all", "data") == ""
+    content["synthesize"]["multiple_choice"]["combine"]["how"] = "vote"
+    write_params(content, clone.folder / "params.yaml")
+    assert ran(clone.run("dvc", "repro", "synthesize@multiple_choice")) == ["synthesize@multiple_choice"]
+
+
+def test_no_text_of_a_report_is_told(project: Clone, server: TeacherServer, tmp_path: Path) -> None:
+    clone = at_work(project, tmp_path)
+    sentences = {
+        sentence.strip().lower()
+        for text in table(clone, "reports")["text"]
+        for sentence in text.replace("\n", ". ").split(".")
+        if len(sentence.strip()) > 15
+    }
+    server.faults = {"invented_quotes": 0.3, "400": 0.1, "500": 0.2, "malformed": 0.1}
+    clone.env["OPENAI_LOG"] = "debug"
+    told = clone.run("dvc", "exp", "run", "-v", "-S", HOTTER.replace("0.5", "0.9"), "synthesize@multiple_choice", fails=True)
+    server.faults = {}
+    logs = [file for folder in (".dvc/tmp", "metrics") for file in (clone.folder / folder).rglob("*") if file.is_file()]
+    everything = told.lower() + "".join(file.read_bytes().decode("utf-8", "ignore").lower() for file in logs)
+    assert "could not be labelled" in told
+    assert len(sentences) > 20
+    assert [sentence for sentence in sentences if sentence in everything] == []
