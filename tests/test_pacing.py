@@ -262,3 +262,21 @@ def test_a_waiter_that_is_cancelled_holds_nothing() -> None:
 
     asyncio.run(asyncio.wait_for(go(), 5))
     assert pace.in_flight == 0
+
+
+def test_better_news_end_a_long_wait() -> None:
+    """Nothing is left for six minutes; then an answer to a newer question tells otherwise."""
+    pace, clock = pacer(in_flight=100)
+    pace.answered(pace.go(10), told("requests", 60, 0, "1h"), 10)
+    clock.now += 1
+    newer = pace.go(10)
+    assert pace.wait(10) > 60
+
+    async def go() -> None:
+        waiting = asyncio.create_task(pace.turn(10))
+        await asyncio.sleep(0)
+        pace.answered(newer, told("requests", 60, 50, "10s"), 10)
+        await waiting
+
+    asyncio.run(go())
+    assert clock.now - 100 < 3

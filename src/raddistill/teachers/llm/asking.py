@@ -146,9 +146,8 @@ class _Run(Generic[R]):
             if pending:
                 self.stop("interrupted")
                 await asyncio.wait(pending)
-        errors = [
-            error for task in self._workers if not task.cancelled() and (error := task.exception())
-        ]  # all, or asyncio shows them
+        # Of all of them, or asyncio shows the ones that nobody asked for.
+        errors = [error for task in self._workers if not task.cancelled() and (error := task.exception())]
         if errors:
             raise errors[0]
 

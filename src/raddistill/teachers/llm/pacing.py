@@ -16,6 +16,7 @@ from raddistill.teachers.llm.settings import AskingParams
 BURST_S = 1.0  # a minute's allowance is spread evenly: at most a second's worth at once (providers cut minutes up, too)
 DECREASE = 0.5  # of the window, on a 429
 INCREASE = 1 / 16  # of in_flight, a round trip without a 429: back from half in 8 round trips
+LOOK_AGAIN_S = 1.0  # while waiting: answers that arrive meanwhile may tell that there is more room, or less
 LONGEST_WAIT_S = 24 * 3600.0  # what a server asks for beyond that is no instruction but a mistake
 BACK_OFF_S = 0.5  # before the second try, doubled for each later one
 LONGEST_BACK_OFF_S = 30.0
@@ -182,7 +183,7 @@ class Pacer:
                     self._freed.clear()
                     await self._freed.wait()
                 else:
-                    await self._sleep(wait)
+                    await self._sleep(min(wait, LOOK_AGAIN_S))
             return self.go(tokens)
 
     def answered(self, turn: Turn, headers: Mapping[str, str], used: float | None) -> None:
