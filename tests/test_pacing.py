@@ -21,7 +21,7 @@ def asking(**given: Any) -> AskingParams:
 
 
 class Clock:
-    """Moves only by `sleep`, which returns at once."""
+    """Moves only by `sleep`, which lets others go on and returns."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -31,6 +31,7 @@ class Clock:
 
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
+        await asyncio.sleep(0)
 
 
 def pacer(**given: Any) -> tuple[Pacer, Clock]:
