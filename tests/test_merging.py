@@ -55,12 +55,12 @@ OPEN_ENDED = said(
 OUTCOMES = pl.DataFrame({"report_id": list("abcdef"), "outcome": ["labelled"] * 5 + ["quarantined"]})
 
 
-def merged(tiny_base: Path, **changed: Any) -> Merged:
+def merged(tiny_base: Path, multiple_choice: pl.DataFrame | None = None, **changed: Any) -> Merged:
     p = params.load("merge", MergeParams).model_copy(update={"max_tokens": 600, **changed})
     return merge(
         p,
         reports(),
-        {"multiple_choice": MULTIPLE_CHOICE, "open_ended": OPEN_ENDED},
+        {"multiple_choice": MULTIPLE_CHOICE if multiple_choice is None else multiple_choice, "open_ended": OPEN_ENDED},
         {"multiple_choice": OUTCOMES, "open_ended": OUTCOMES},
         LABELS,
         AutoTokenizer.from_pretrained(tiny_base),
@@ -142,3 +142,13 @@ def test_share_of_empty_answers(tiny_base: Path) -> None:
     assert train["report_id"].to_list() == ["b"]
     every = merged(tiny_base, multiple_choice_reports=2, empty=0.0).examples.filter("selected")
     assert every.filter(pl.col("split") == "train", task="multiple_choice").height == 2  # one kind runs out: the other fills
+
+
+def test_probabilities_are_targets_only_if_asked(tiny_base: Path) -> None:
+    edema = pl.col("label") == "Edema"
+    soft = MULTIPLE_CHOICE.with_columns(probability=pl.when(edema).then(0.8))  # the others have none
+    by_status = row(merged(tiny_base, soft, soft_labels=False), "a", "multiple_choice")
+    by_probability = row(merged(tiny_base, soft, soft_labels=True), "a", "multiple_choice")
+    assert by_status["targets"] == row(merged(tiny_base), "a", "multiple_choice")["targets"]
+    assert by_probability["targets"] == [0.8, *by_status["targets"][1:]]
+    assert by_status["targets"][0] != 0.8
