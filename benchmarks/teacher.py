@@ -34,6 +34,7 @@ from typing import Annotated, Any
 import typer
 
 ROOT = Path(__file__).parents[1]
+STORE = ROOT / ".store"  # on the disk that journals lie on; /tmp may be memory, where a sync costs nothing
 MODEL = "mock-1"
 INSTRUCTIONS = "You read reports of chest radiographs and say for each label whether the report says that it is present. " * 12
 LABELS = ["Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Fracture", "Lung Lesion", "Lung Opacity", "Pleural Effusion"]
@@ -90,18 +91,15 @@ async def ours(url: str, requests: range, in_flight: int) -> None:
 
     os.environ["RADDISTILL_TEACHER_URL"] = url
     p = LLMParams(
-        endpoint="compatible", model=MODEL, answers="json_schema", temperature=0.0, top_p=None, max_tokens=1024, examples=4, seed=0,
-        asks=1, samples=1, logprobs=False,
+        endpoint="compatible", model=MODEL, answers="json_schema", temperature=0.0, top_p=None, max_tokens=1024, examples=4,
+        seed=0, asks=1, samples=1, logprobs=False,
     )  # fmt: skip
     asking = AskingParams(
         mode="direct", in_flight=in_flight, requests_per_minute=0, tokens_per_minute=0, timeout_s=60.0, tries=6, budget_usd=1e6,
         prices="", approved_hosts=[], poll_s=1.0,
     )  # fmt: skip
     budget = Budget(asking.budget_usd, Prices({MODEL: Price(input=1, cached_input=1, output=1, batch=1)}), MODEL)
-    with (
-        tempfile.TemporaryDirectory(dir=ROOT / ".store" if (ROOT / ".store").is_dir() else None) as folder,
-        Journal(Path(folder)) as journal,
-    ):
+    with tempfile.TemporaryDirectory(dir=STORE if STORE.is_dir() else None) as folder, Journal(Path(folder)) as journal:
 
         def still_open(number: int) -> list[Question]:
             body = body_of(number)
@@ -204,11 +202,11 @@ def measure(
 def report(side: str, got: list[dict], requests: int, server_s: float) -> float:
     """Prints one measurement; returns requests a second."""
     seconds, cpu = max(each["seconds"] for each in got), sum(each["cpu"] for each in got)
-    rate = requests / seconds
+    rate, mine, theirs = requests / seconds, 1000 * cpu / requests, 1000 * server_s / requests
     sizes = got[0]["sizes"]
     course = f"{sizes[len(sizes) // 10]:.0f} at first, {sizes[len(sizes) // 2]:.0f} halfway, {sizes[-1]:.0f} in the end"
     print(
-        f"{side:5} {rate:6.0f} requests/s, {1000 * cpu / requests:.2f} ms of processor a request (server {1000 * server_s / requests:.2f}), "
+        f"{side:5} {rate:6.0f} requests/s, {mine:.2f} ms of processor a request (server: {theirs:.2f}), "
         f"{100 * cpu / seconds:.0f} % busy, MiB: peak {max(each['peak'] for each in got):.0f}, {course}",
         flush=True,
     )
@@ -230,9 +228,8 @@ def main(
         side, url, first, share, slots, profiled = json.loads(child)
         run_side(side, url, int(first), int(share), int(slots), bool(profiled))
         return
-    print(
-        f"{requests:,} requests, {in_flight} in flight, {1000 * latency:.0f} ms, {processes} process(es) a side, {os.cpu_count()} cores"
-    )
+    told = f"{requests:,} requests, {in_flight} in flight, {1000 * latency:.0f} ms"
+    print(f"{told}, {processes} process(es) a side, {os.cpu_count()} cores", flush=True)
     rates: dict[str, list[float]] = {side: [] for side in sides.split(",")}
     with Server(latency, 1 if cores else None) as server:
         for first, side in turn_order(turns, rates):

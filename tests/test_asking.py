@@ -413,6 +413,21 @@ def test_no_code_is_repeated_that_could_be_text(code: Any) -> None:
     assert ask(questions(1), respond=respond).failed == {question(0).key: "refused by the server: HTTP 400"}
 
 
+@pytest.mark.parametrize("kind", ["invalid_request_error", ["a"], {"a": 1}, None, 7])
+def test_the_code_that_says_more_is_shown(kind: Any) -> None:
+    respond, _ = respond_with((400, {}, {"error": {"message": PATIENT, "code": "string_above_max_length", "type": kind}}))
+    told = "refused by the server: HTTP 400, string_above_max_length"
+    assert ask(questions(1), respond=respond).failed == {question(0).key: told}
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"no JSON: " + PATIENT.encode(), {"error": PATIENT}, {"error": [PATIENT]}, [PATIENT], PATIENT]
+)
+def test_errors_of_any_form_are_failures_in_fixed_words(body: Any) -> None:
+    respond, _ = respond_with((400, {}, body))
+    assert ask(questions(1), respond=respond).failed == {question(0).key: "refused by the server: HTTP 400"}
+
+
 def test_a_redirect_is_not_followed() -> None:
     async def go() -> Asked:
         http = httpx2.AsyncClient(

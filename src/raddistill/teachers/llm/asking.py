@@ -13,7 +13,7 @@ import random
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 
@@ -334,7 +334,8 @@ class _Run(Generic[R]):
             never_sent = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
             return Trouble(f"no answer: {'timeout' if late else 'connection lost'}", again=True, charged=not never_sent)
         except openai.APIStatusError as error:
-            return judge(error.status_code, error.response.headers, {error.code, error.type})
+            codes = {each for each in (error.code, error.type) if isinstance(each, str)}  # the SDK checks no types
+            return judge(error.status_code, error.response.headers, codes)
         except openai.OpenAIError as error:
             name = type(error).__name__
             return Trouble(name, again=False, charged=False, stop=f"the openai package could not ask ({name}): check the key")
@@ -347,13 +348,13 @@ class _Run(Generic[R]):
         return _Reply(reply, response.headers)
 
 
-def judge(status: int, headers: Mapping[str, str], codes: set[str | None]) -> Trouble:
+def judge(status: int, headers: Mapping[str, str], codes: Collection[str | None]) -> Trouble:
     """What an HTTP status other than 200 means for the question and for the run."""
-    code = next((code for code in sorted(filter(None, codes)) if re.fullmatch("[a-z_]{1,60}", code)), None)
-    if codes & NO_MONEY:
-        return Trouble(
-            "", again=False, charged=False, stop=f"the server says that the account has no money left ({code}): top it up"
-        )
+    words = sorted((each for each in codes if each and re.fullmatch("[a-z_]{1,60}", each)), key=_vague)
+    code = words[0] if words else None
+    if NO_MONEY.intersection(codes):
+        stop = f"the server says that the account has no money left ({code}): top it up"
+        return Trouble("", again=False, charged=False, stop=stop)
     if status in CHECK:
         return Trouble("", again=False, charged=False, stop=f"HTTP {status}{f', {code}' if code else ''}: {CHECK[status]}")
     if status < 400:
@@ -369,6 +370,11 @@ def judge(status: int, headers: Mapping[str, str], codes: set[str | None]) -> Tr
         wait_s=pacing.retry_after(headers),
         headers=headers,
     )
+
+
+def _vague(code: str) -> tuple[bool, str]:
+    """`invalid_request_error` says less than the code beside it."""
+    return code.endswith("_error"), code
 
 
 class _Group:
@@ -399,9 +405,8 @@ class _Group:
         assert written is not None
         done = False
         try:
-            await asyncio.shield(
-                asyncio.to_thread(self._journal.add, answers)
-            )  # a sync, or another process's lock, takes its time
+            # In a thread: a sync, or another process's lock, takes its time.
+            await asyncio.shield(asyncio.to_thread(self._journal.add, answers))
             done = True
         finally:
             written.set_result(done)
