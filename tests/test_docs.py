@@ -9,9 +9,12 @@ from pathlib import Path
 import networkx
 import pytest
 from pipeline_truth import ROOT, declared, dvc_yaml
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from raddistill import cli, paths
+from raddistill import cli, params, paths
+from raddistill.teachers.combining import HOWS
+from raddistill.teachers.synthesizing import SynthesizeParams, TeachParams
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NEVER_IN_GIT = {"models"}  # data/ holds its .gitignore
@@ -106,3 +109,27 @@ def test_nothing_in_git_names_this_machine() -> None:
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert found.stdout == ""
+
+
+def test_the_guide_to_teachers_names_what_there_is() -> None:
+    guide = (ROOT / "docs/teachers.md").read_text(encoding="utf-8")
+    shipped = params.read(ROOT / "params.yaml")
+    for name in set(re.findall(r"`(?:synthesize\.<task>\.)?(llm|asking)\.(\w+)", guide)):
+        assert name[1] in (shipped["asking"] if name[0] == "asking" else shipped["synthesize"]["open_ended"]["llm"]), name
+    variables = set(re.findall(r"\b((?:OPENAI|AZURE|RADDISTILL)_[A-Z_]+)\b", guide))
+    code = "".join((ROOT / f"src/raddistill/{file}.py").read_text() for file in ("teachers/llm/clients", "paths")) + "OPENAI_LOG"
+    assert len(variables) >= 8
+    assert [name for name in variables if name not in code] == []
+    presets = set(re.findall(r"raddistill preset ([\w.-]+)", guide))
+    assert presets
+    assert all((ROOT / "presets" / f"{name}.yaml").exists() for name in presets)
+    written = re.search(r"```yaml\n(teachers:.*?)```", guide, re.DOTALL)
+    assert written
+    content = YAML(typ="safe", pure=True).load(written[1])
+    changed = content["synthesize"]["multiple_choice"]
+    SynthesizeParams.model_validate(shipped["synthesize"]["multiple_choice"] | changed)
+    members = {name: TeachParams.model_validate(p) for name, p in content["teachers"].items()}
+    assert list(members) == changed["combine"]["members"]
+    assert changed["source"] == str(paths.taught("multiple_choice", "x").parent)
+    hows = re.findall(r"^\| `(\w+)` \| ", guide[guide.index("| `how` |") :], re.MULTILINE)
+    assert tuple(hows) == ("how", *HOWS)
