@@ -37,8 +37,11 @@ def plan(teacher: str, inquiry: Inquiry, p: LLMParams, reports: pl.DataFrame, kn
     open_reports = {each.report_id for each in inquiry.shown(reports, without) if inquiry.open(each, known)}
 
     def questions() -> Iterator[Question]:
+        seen: set[str] = set()  # reports that say the same are one question
         for each in inquiry.shown(reports.filter(pl.col("report_id").is_in(open_reports)), {}):
-            yield from inquiry.open(each, known)
+            new = [question for question in inquiry.open(each, known) if question.key not in seen]
+            seen.update(question.key for question in new)
+            yield from new
 
     def answered() -> Iterator[tuple[Question, Answer]]:
         for each in inquiry.shown(reports, {}):
