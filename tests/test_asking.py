@@ -36,7 +36,6 @@ PRICES = Prices({"m": Price(input=1.0, cached_input=0.5, output=2.0, batch=0.5)}
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pacing, "BACK_OFF_S", 0.01)
-    monkeypatch.setattr(module, "GROUP_S", 0.01)
 
 
 def params(**given: Any) -> AskingParams:
@@ -86,9 +85,9 @@ async def asking(client: openai.AsyncOpenAI, reports: Iterable[Question], journa
     known = journal.answers if isinstance(journal, Memory) else journal
     still_open = given.pop("still_open", None) or (lambda report: [] if report.key in known else [report])
     budget = given.pop("budget", None) or Budget(-1.0, PRICES, "m")
-    shown = given.pop("progress", False)
+    more = {"progress": given.pop("progress", False), "proven": given.pop("proven", False)}
     p = params(**given)
-    return await ask_all(reports, still_open, client=client, asking=p, model="m", journal=journal, budget=budget, progress=shown)
+    return await ask_all(reports, still_open, client=client, asking=p, model="m", journal=journal, budget=budget, **more)
 
 
 def ask(
@@ -189,11 +188,21 @@ def test_reports_are_walked_lazily() -> None:
 
 
 def test_answers_are_written_in_groups() -> None:
-    kept = Memory()
-    with TeacherServer(latency=0.01) as server:
+    class Slow(Memory):
+        writing = 0
+
+        def add(self, answers: Iterable[Answer]) -> None:
+            self.writing += 1
+            assert self.writing == 1, "two groups at once"
+            time.sleep(0.02)
+            super().add(answers)
+            self.writing -= 1
+
+    kept = Slow()
+    with TeacherServer() as server:
         ask(questions(200), server.url, journal=kept)
     assert sum(kept.groups) == 200
-    assert len(kept.groups) < 100
+    assert len(kept.groups) < 60  # a slow disk makes larger groups
 
 
 def test_no_wait_for_company_where_none_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,6 +289,19 @@ def test_thirty_in_a_row_without_an_answer_stop_the_run() -> None:
             ask(questions(500), server.url, tries=2)
         assert counts(server)["requests"] <= 2 * (30 + 16)
     assert_discreet(caught.value)
+
+
+def test_what_is_refused_by_proven_settings_stops_nothing() -> None:
+    with TeacherServer(faults={"400": 1.0}) as server:
+        with pytest.raises(InputError, match=r"30 questions in a row.*HTTP 400"):
+            ask(questions(100), server.url)
+        asked = ask(questions(100), server.url, proven=True)  # all that an earlier run could not ask
+        assert len(asked.failed) == 100
+        server.faults = [None, *["400"] * 99]  # one answer proves them as well
+        assert len(ask(questions(100), server.url, in_flight=1).failed) == 99
+        server.faults = {"500": 1.0}
+        with pytest.raises(InputError, match=r"30 questions in a row.*HTTP 500"):
+            ask(questions(100), server.url, proven=True, tries=2)
 
 
 def test_a_server_that_is_not_there_stops_the_run() -> None:
@@ -497,6 +519,22 @@ def test_interrupted_requests_in_flight_are_awaited_and_kept(number: int, capfd:
         )
     assert signal.getsignal(number) == before
     assert "the next run asks only for what is missing" in capfd.readouterr().err
+
+
+def test_a_second_interrupt_still_keeps_what_has_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GROUP_S", 0.3)
+    kept = Memory()
+    with TeacherServer(faults=[None] * 5 + ["hang"] * 100) as server:
+
+        async def interrupt() -> None:
+            await asyncio.sleep(0.1)
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+                await asyncio.sleep(0.02)
+
+        with pytest.raises(KeyboardInterrupt):
+            ask(questions(50), server.url, journal=kept, meanwhile=interrupt, timeout_s=60.0)
+        assert len(kept.answers) == counts(server)["paid"] == 5
 
 
 def test_a_second_interrupt_waits_for_nothing() -> None:

@@ -26,7 +26,9 @@ from raddistill.teachers.llm.settings import AskingParams
 if TYPE_CHECKING:
     import openai
 
-GROUP_S = 0.05  # answers that arrive within it are written and synced together
+# Answers that arrive within it are written and synced together. Longer, and workers move in step: send, wait, write, all at once;
+# at 50 ms a core does a fifth less (benchmarks/teacher.py).
+GROUP_S = 0.005
 IN_A_ROW = 30  # questions without an answer, and none with one in between: it will not get better by itself
 PATHS = {"json_schema": "/chat/completions", "text": "/chat/completions", "decisions": "/decisions"}
 NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}  # machine codes of HTTP 429 and 400
@@ -83,11 +85,13 @@ async def ask_all(
     journal: Keeping,
     budget: spending.Budget,
     progress: bool,
+    proven: bool = False,
 ) -> Asked:
     """Asks until no report has an open question that could still be answered.
 
     `open_questions(report)` looks into the journal and returns what is still to be asked; it is called again after each answer.
-    `reports` is walked once, lazily. `client` must not retry by itself (max_retries=0).
+    `reports` is walked once, lazily. `client` must not retry by itself (max_retries=0). `proven`: questions like these were
+    answered before, so the settings are such that the server takes them.
 
     Raises:
         InputError: the server refuses everyone (401, 403, 404, a redirect, no money), or 30 questions in a row had no answer.
@@ -95,7 +99,7 @@ async def ask_all(
         KeyboardInterrupt: Ctrl-C or SIGTERM; requests in flight were awaited and their answers kept. A second one awaits nothing.
         OSError: the journal cannot be written.
     """
-    run = _Run(reports, open_questions, client, asking, model, journal, budget)
+    run = _Run(reports, open_questions, client, asking, model, journal, budget, proven)
     with AskingProgress(progress, run.standing) as shown, _signals(run):
         await run.work(shown)
     if run.stopped is not None:
@@ -115,7 +119,9 @@ class _Run(Generic[R]):
         model: str,
         journal: Keeping,
         budget: spending.Budget,
+        proven: bool,
     ) -> None:
+        self._proven = proven
         self._reports, self._total = iter(reports), operator.length_hint(reports, -1)
         self._open_questions, self._client, self._asking, self._model = open_questions, client, asking, model
         self._pacer, self._budget = pacing.Pacer(asking), budget
@@ -146,6 +152,7 @@ class _Run(Generic[R]):
             if pending:
                 self.stop("interrupted")
                 await asyncio.wait(pending)
+            await self._group.finish()
         # Of all of them, or asyncio shows the ones that nobody asked for.
         errors = [error for task in self._workers if not task.cancelled() and (error := task.exception())]
         if errors:
@@ -253,11 +260,11 @@ class _Run(Generic[R]):
                 with self._interruptible():
                     await asyncio.sleep(self._pause(trouble, tries))
         assert trouble is not None, "asking.tries is 1 at least"
-        self._fail(question, trouble.reason)
+        self._fail(question, trouble)
 
     async def _keep(self, answer: Answer) -> None:
         await self._group.add(answer)
-        self._in_a_row = 0
+        self._in_a_row, self._proven = 0, True
         self.answered += 1
         self._tokens += answer.prompt_tokens + answer.completion_tokens
 
@@ -265,12 +272,14 @@ class _Run(Generic[R]):
         draw = self._random.random()
         return pacing.back_off(tries, draw) if trouble.wait_s is None else trouble.wait_s * (1 + draw / 10)
 
-    def _fail(self, question: Question, reason: str) -> None:
-        self.failed[question.key] = reason
+    def _fail(self, question: Question, trouble: Trouble) -> None:
+        self.failed[question.key] = trouble.reason
+        if self._proven and not trouble.again:
+            return  # refused, as it was before: a run that goes on with an earlier one meets all refused questions in a row
         self._in_a_row += 1
         if self._in_a_row == IN_A_ROW:
             self.stop(
-                f"{IN_A_ROW} questions in a row had no answer, the last: {reason}. Check that the server runs, "
+                f"{IN_A_ROW} questions in a row had no answer, the last: {trouble.reason}. Check that the server runs, "
                 f"has the model '{self._model}', and takes llm.answers, llm.logprobs and llm.max_tokens as they are"
             )
 
@@ -384,32 +393,29 @@ class _Group:
         """`alone()`: no further answer is under way, so that waiting for company is in vain."""
         self._journal, self._alone = journal, alone
         self._answers: list[Answer] = []
-        self._written: asyncio.Future[bool] | None = None
+        self._next: asyncio.Task[None] | None = None  # will write `_answers`
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._one = asyncio.Lock()  # a slow disk makes larger groups, not a queue of small ones
 
     async def add(self, answer: Answer) -> None:
-        """Returns when the answer is on disk. The first of a group writes for all, and raises what the journal raises."""
+        """Returns when the answer is on disk; raises what the journal raises."""
         self._answers.append(answer)
-        if self._written is not None:
-            if not await asyncio.shield(self._written):
-                raise _Stopped  # whoever wrote for all has raised why
-            return
-        self._written = asyncio.get_running_loop().create_future()
-        try:
-            if not self._alone():
-                await asyncio.sleep(GROUP_S)
-        finally:  # even where this worker is cancelled: the answers are paid for
-            await self._write()
+        if self._next is None:
+            self._next = asyncio.create_task(self._write())
+            self._tasks.add(self._next)
+        await asyncio.shield(self._next)  # a worker that is given up does not take the others' answers with it
 
     async def _write(self) -> None:
-        answers, written, self._answers, self._written = self._answers, self._written, [], None
-        assert written is not None
-        done = False
-        try:
-            # In a thread: a sync, or another process's lock, takes its time.
-            await asyncio.shield(asyncio.to_thread(self._journal.add, answers))
-            done = True
-        finally:
-            written.set_result(done)
+        if not self._alone():
+            await asyncio.sleep(GROUP_S)
+        async with self._one:
+            answers, self._answers, self._next = self._answers, [], None
+            await asyncio.to_thread(self._journal.add, answers)  # a sync, or another process's lock, takes its time
+        self._tasks.discard(asyncio.current_task())
+
+    async def finish(self) -> None:
+        """Waits for what nobody waits for any more; raises what the journal raises."""
+        await asyncio.gather(*self._tasks)
 
 
 @contextmanager

@@ -67,18 +67,21 @@ class LLMTeacher:
         without: dict[str, str] = {}
         with Journal(self._journal) as journal:
             journal.add(answer for answer in restored(self._earlier) if answer.key not in journal)
-            open_reports = {each.report_id for each in inquiry.shown(reports, without) if inquiry.open(each, journal.get)}
-            failed = self._ask(inquiry, reports.filter(pl.col("report_id").is_in(open_reports)), journal) if open_reports else {}
+            is_open = {each.report_id: bool(inquiry.open(each, journal.get)) for each in inquiry.shown(reports, without)}
+            open_reports = reports.filter(pl.col("report_id").is_in([each for each, still in is_open.items() if still]))
+            proven = not all(is_open.values())
+            failed = self._ask(inquiry, open_reports, journal, proven) if open_reports.height else {}
             told = ((each.report_id, inquiry.conversations(each, journal.get)) for each in inquiry.shown(reports, {}))
             return tabulate(self._task, self.name, told, without, failed)
 
-    def _ask(self, inquiry: Inquiry, reports: pl.DataFrame, journal: Journal) -> dict[str, str]:
-        """Asks what is open about `reports`; returns why keys have no answer."""
+    def _ask(self, inquiry: Inquiry, reports: pl.DataFrame, journal: Journal, proven: bool) -> dict[str, str]:
+        """Asks what is open about `reports`; returns why keys have no answer. `proven`: others of the inquiry have theirs."""
         budget = Budget(self._asking.budget_usd, Prices.load(self._asking.prices), self._p.model)
         client = client_for(self._p, self._asking, set(reports["sensitivity"]))
         common: dict[str, Any] = {"client": client, "asking": self._asking, "model": self._p.model, "progress": True}
         common |= {"journal": journal, "budget": budget}
-        pile = _Pile(inquiry, reports)
+        # In an order of its own: processes that ask about the same reports at once would else pay each of them side by side.
+        pile = _Pile(inquiry, reports.sample(fraction=1.0, shuffle=True))
 
         def still_open(shown: Shown) -> list[Question]:
             return inquiry.open(shown, journal.get)
@@ -87,7 +90,7 @@ class LLMTeacher:
             async with client:
                 if self._asking.mode == "batch":
                     return await ask_in_batches(pile, still_open, folder=self._journal / BATCHES, **common)
-                return await ask_all(pile, still_open, **common)
+                return await ask_all(pile, still_open, proven=proven, **common)
 
         try:
             return asyncio.run(ask()).failed
