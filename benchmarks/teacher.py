@@ -8,7 +8,7 @@ The server is tests/teacher_server.py, a process of its own that answers after 2
 core. The bare client is what a competent user writes: AsyncOpenAI, a semaphore, `chat.completions.create`, a task a request, no
 retries, answers thrown away. Ours is the teacher's own: client_for, pacing, budget, retries, every answer synced to the journal
 before its worker goes on. Both send the same bodies: instructions, four worked examples, a schema, and a report of 50 words,
-4.9 kB in all.
+6.4 kB in all.
 
 Every side is a process of its own and they take turns. Seconds are of the wall, from the first request to the last; beside them
 the processor time of a request, which another busy process disturbs less: its inverse is what a core can do. Memory is the

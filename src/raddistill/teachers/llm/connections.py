@@ -1,7 +1,7 @@
 """Connections to one server, spread over several pools.
 
-With each request and each reply, httpcore2's pool walks over all its connections and probes the socket of every idle one: at 256
-in flight two thirds of the time that asking takes. Sixteen pools of sixteen walk over sixteen.
+With each request and each reply, httpcore's pool walks over all its connections and probes the socket of every idle one. At 256
+in flight a request took 2.2 ms of processor time with one pool, and 1.2 ms with sixteen pools of sixteen.
 """
 
 from collections.abc import Callable
