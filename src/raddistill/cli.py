@@ -41,6 +41,11 @@ app = typer.Typer(
     - `dvc metrics diff`, `dvc params diff`, `dvc exp show` — what it changed
     - `raddistill results` — the table of the last run
 
+    With an LLM as teacher (docs/teachers.md):
+
+    - `raddistill estimate` — tokens and money before anything is sent
+    - `raddistill show REPORT_ID --teacher llm` — exactly what would be sent
+
     Without the pipeline, labels with evidence for a pile of reports:
 
     - `raddistill label reports.csv -o labels.csv`
@@ -172,7 +177,7 @@ def label(
 def show(
     report_id: Annotated[str, typer.Argument(metavar="REPORT_ID")],
     teacher: Annotated[
-        str, typer.Option(metavar="rules|llm|NAME", help="llm: of synthesize.<task> in params.yaml; NAME: of its `teachers`.")
+        str, typer.Option(metavar="rules|llm|NAME", help="llm: as synthesize.TASK of params.yaml has it; NAME: one of its section teachers.")
     ] = "rules",
     as_json: Annotated[bool, typer.Option("--json", help="Of an LLM: the requests' bodies alone, a line each.")] = False,
     source: Annotated[
