@@ -166,6 +166,15 @@ def test_a_report_without_an_answer_is_put_aside_and_asked_the_next_time(server:
     assert server.counts()["requests"] == DISTINCT + 1
 
 
+def test_reports_that_are_refused_again_stop_no_later_run(server: TeacherServer, label: Label) -> None:
+    reports = as_reports([f"Film {n} shows a small effusion." for n in range(40)])
+    server.faults = [None, *["400"] * 39]
+    first = label(reports=reports, asking_in_flight=1, max_quarantine=1.0)
+    assert first.metrics["labelled"] == 1
+    server.faults = {"400": 1.0}
+    assert label(reports=reports, max_quarantine=1.0).metrics == first.metrics
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_samples_are_asked_side_by_side_and_voted_on(server: TeacherServer, label: Label, task: str) -> None:
     made = label(task, llm_samples=3, llm_temperature=0.7)
