@@ -118,7 +118,7 @@ class FaultyBatches(BatchServer):
             self.strike(self.called)
 
     def _fault(self, key: str) -> str | None:
-        return drawn(LINES, key, self.asked[key]) or drawn(IN_BATCH, key)
+        return drawn(IN_BATCH, key) or drawn(LINES, key, self.asked[key])
 
 
 def kill_at(server: Faulty | FaultyBatches, count: int, delay_s: float, process: "subprocess.Popen[bytes]") -> None:
