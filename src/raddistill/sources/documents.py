@@ -1,5 +1,6 @@
 """What every source of reports hands on: documents it could read, failures for files it could not, gold where it has any."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +11,7 @@ from raddistill.concepts import Concept
 from raddistill.labelsets import Label
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Document:
     """One report as it was read; sections are single-spaced, None where the report has none."""
 
@@ -21,9 +22,11 @@ class Document:
     indication: str | None
     comparison: str | None
     annotations: tuple[str, ...]  # what people coded, in the source's own words
+    split: str | None = None  # as the source's own file calls it (sources/splitting.py knows the words); None where it says none
+    without_headers: bool = False  # all of a text that has no header stands in the findings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Failure:
     """A file or report that cannot be used, and why, in a few fixed words."""
 
@@ -37,14 +40,22 @@ class Source(Protocol):
     name: str
     sensitivity: str  # public, credentialed or phi
 
-    def read(self, raw: Path) -> tuple[list[Document], list[Failure]]:
-        """Every report of the folder `raw`, as a document or as a failure.
+    def read(self, raw: Path) -> Iterator[Document | Failure]:
+        """Every report of `raw` (a folder or a file), as a document or as a failure, one after the other.
+
+        Doubled ids, reports without text and unknown splits are left to extracting.py.
 
         Raises:
-            InputError: the folder does not hold the collection, or the archive is damaged.
+            InputError: `raw` does not hold the collection, or is damaged; also after the first documents.
         """
         ...
 
-    def gold(self, documents: list[Document], mapping: Path, label_set: list[Label], concepts: list[Concept]) -> pl.DataFrame:
-        """The Gold table of these documents, by the mapping files in the folder `mapping`."""
+    def gold(
+        self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
+    ) -> pl.DataFrame:
+        """The Gold table by the files in the folder `mapping`; `annotations` are the documents', by id, of every report.
+
+        A task that anybody annotated has a row for each report and name (`excluded` where nobody annotated that report), by one
+        annotator; a task that nobody annotated has none. Rows of other reports may be there: extracting.py counts and lists them.
+        """
         ...

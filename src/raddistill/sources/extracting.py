@@ -63,12 +63,18 @@ def extract(p: ExtractParams, raw: Path, label_set: list[Label], concepts: list[
     if p.source not in SOURCES:
         raise ParamsError(f"extract.source: there is no '{p.source}'; known: {', '.join(sorted(SOURCES))}")
     source = SOURCES[p.source]
-    documents, failures = source.read(raw)
+    documents: list[Document] = []
+    failures: list[Failure] = []
+    for made in source.read(raw):
+        if isinstance(made, Document):
+            documents.append(made)
+        else:
+            failures.append(made)
     kept, unusable = _sift(documents)
     reports, quarantine = _reports(p, source, kept), _quarantine(failures + unusable)
     assert reports.height + quarantine.height == len(documents) + len(failures), "a report was lost"
     _refuse_too_many(quarantine, reports.height, p.max_quarantine)
-    gold = source.gold(kept, Path(p.gold), label_set, concepts)
+    gold = source.gold({d.report_id: d.annotations for d in kept}, Path(p.gold), label_set, concepts)
     assert set(gold["report_id"]) == set(reports["report_id"]), "gold and reports are not the same reports"
     return Extracted(reports, gold, quarantine, _metrics(reports, gold, quarantine))
 

@@ -33,7 +33,7 @@ class OpenI:
     name = "openi"
     sensitivity = "public"
 
-    def read(self, raw: Path) -> tuple[list[Document], list[Failure]]:
+    def read(self, raw: Path) -> Iterator[Document | Failure]:
         """Every XML file of the one archive in `raw`, as a document or as a failure.
 
         Raises:
@@ -45,21 +45,18 @@ class OpenI:
             raise InputError(
                 f"{raw} holds {len(archives)} .tgz files, openi reads the one there is; `dvc repro -f fetch` mends it"
             )
-        documents: list[Document] = []
-        failures: list[Failure] = []
+        empty = True
         for name, content in _xml_files(archives[0]):
-            made = parse(name, content)
-            if isinstance(made, Document):
-                documents.append(made)
-            else:
-                failures.append(made)
-        if not documents and not failures:
+            empty = False
+            yield parse(name, content)
+        if empty:
             raise InputError(f"{archives[0]} holds no XML file; Open-i's reports are one XML file each")
-        return documents, failures
 
-    def gold(self, documents: list[Document], mapping: Path, label_set: list[Label], concepts: list[Concept]) -> pl.DataFrame:
+    def gold(
+        self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
+    ) -> pl.DataFrame:
         """The human MeSH codes (`major`) as gold of both tasks: one row for every report, task and label."""
-        return openi_gold.gold({d.report_id: list(d.annotations) for d in documents}, mapping, label_set, concepts)
+        return openi_gold.gold({i: list(majors) for i, majors in annotations.items()}, mapping, label_set, concepts)
 
 
 def parse(name: str, content: bytes) -> Document | Failure:
