@@ -1,0 +1,333 @@
+"""Sections of a free-text report. Every character that is no header belongs to exactly one section.
+
+There is no one mark of a header, so several kinds of evidence are asked, line by line:
+
+- a known header and a colon: at the beginning of a line, in capitals anywhere, in mixed case after the end of a sentence;
+- capitals and a colon at the beginning of a line: a known header misspelt ("NDICATION:"), a title of views ("CHEST, PA AND
+  LATERAL:"), a part of the findings ("LUNGS:", which stays in the section it stands in), or else a header nobody knows: `other`;
+- a known header alone on its line, without a colon, or in capitals before a sentence in mixed case ("FINDINGS The heart ...");
+- a line across the page and "FINAL REPORT": what follows belongs to nothing above.
+
+A line that goes on from the line above ("no acute\\nfindings: ...") is no header's place. If no header says where the findings
+are, they are the body: the paragraphs below the first one of the section that stands before the impression (or at the end), or
+what follows a title of views. A report without any header is findings from its first to its last character.
+"""
+
+import difflib
+import functools
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from raddistill.sources.sections import single_spaced
+
+FINDINGS, IMPRESSION, BOTH, OTHER, EXAM = "findings", "impression", "findings_and_impression", "other", "exam"
+_FINDINGS = ("findings", "finding", "results", "result", "observations", "report")
+_IMPRESSION = ("impression", "impressions", "conclusion", "conclusions", "opinion", "assessment", "summary")
+_ALSO = ("plan", "recommendation", "recommendations", "diagnosis", "summary")
+KNOWN_AS = {
+    FINDINGS: (*_FINDINGS, "radiographic findings", "imaging findings", "chest findings", "interpretation"),
+    IMPRESSION: (
+        *_IMPRESSION, "final impression", "overall impression", "radiological impression", "diagnostic impression", "diagnosis",
+        *(f"{said}{joint}{also}" for said in _IMPRESSION for joint in (" and ", "/") for also in _ALSO),
+    ),
+    BOTH: tuple(
+        f"{one}{joint}{other}"
+        for joint in (" and ", "/", ", ")
+        for a, b in ((a, b) for a in _FINDINGS[:2] for b in _IMPRESSION[:4])
+        for one, other in ((a, b), (b, a))
+    ),
+    "indication": (
+        "indication", "indications", "clinical indication", "clinical indications", "reason for exam", "reason for examination",
+        "reason for study", "reason for the exam", "reason for the examination", "reason for this examination", "reason",
+        "exam indication", "indication for exam", "indication for study", "indications for exam", "clinical information",
+        "clinical info", "clinical data", "clinical details", "clinical question", "clinical concern", "clinical impression",
+        "history/indication", "indication/history", "clinical statement", "patient complaint", "reason for order",
+    ),
+    "history": (
+        "history", "clinical history", "medical history", "past medical history", "patient history", "brief history",
+        "history of present illness", "surgical history", "past surgical history", "family history", "social history",
+    ),
+    "comparison": (
+        "comparison", "comparisons", "comparison exam", "comparison study", "comparison studies", "comparison film",
+        "comparison films", "compared to", "compared with", "prior", "priors", "prior studies", "prior study", "correlation",
+    ),
+    "technique": (
+        "technique", "techniques", "imaging technique", "technical factors", "protocol", "procedure", "procedure comments",
+        "procedures", "views", "number of views",
+    ),
+    EXAM: (
+        "exam", "exams", "examination", "examinations", "study", "type of exam", "type of examination", "exam type", "study type",
+        "title", "exam date", "date of exam", "study date",
+    ),
+    "addendum": ("addendum", "addenda", "final addendum", "addendum report"),
+    "wet_read": ("wet read", "wet reading", "wetread", "preliminary read", "preliminary report", "preliminary reading"),
+    "recommendation": ("recommendation", "recommendations", "recommend", "plan", "follow up", "followup", "follow-up"),
+    OTHER: (
+        "notification", "notifications", "end of impression", "accession number", "dictated by", "signed by", "attestation",
+        "electronically signed by", "transcribed by", "reviewed by", "interpreted by", "approved by", "critical result",
+        "critical results", "communication", "comment", "comments", "note", "notes", "signature", "dictated", "signed",
+    ),
+}  # fmt: skip
+KNOWN = {header: name for name, headers in KNOWN_AS.items() for header in headers}
+NAMES = tuple(KNOWN_AS)
+# Lines that open a report; what follows is its title, if anything.
+_OPENS = {"final report", "narrative", "radiology report", "chest radiograph report", "full result", "final result"}
+_ALONE = {header: name for header, name in KNOWN.items() if name != OTHER} | dict.fromkeys(_OPENS, EXAM)
+# Said of the words before "FINDINGS:" in capitals, they go on with a sentence.
+_GOES_ON = re.compile(
+    r"(?:no|the|these|this|significant|abnormal|acute|following|above|with|of|and|or|for|in|my|our|new|normal)\Z", re.IGNORECASE
+)
+_SENTENCE = re.compile(r"\b(?:is|are|was|were|the|there|no|with|has|have|following|this|these|due|may)\b")
+_READ = frozenset({FINDINGS, IMPRESSION, BOTH, "addendum", "wet_read"})
+_PARTS = re.compile(
+    r"\b(?:lungs?|hearts?|cardi\w*|mediastin\w*|pleura\w*|bon(?:e|es|y)|osseous|skelet\w*|musculoskeletal|tubes?|lines?|devices?"
+    r"|hardware|catheters?|support|air ?space\w*|airways?|(?:hemi)?diaphragms?|abdom\w*|soft tissues?|hil(?:a|um|ar)|vascul\w*"
+    r"|vessels?|aort\w*|spine|ribs?|trache\w*|thora\w*|parenchyma|interstitium|upper|lower|right|left|bilateral|nodul\w*|mass(?:es)?"
+    r"|effusions?|opacit\w*|consolidation|pneumothorax|edema|fractures?|atelectasis|pneumonia|lymph\w*|neck|shoulders?|others?"
+    r"|miscellaneous|additional|chest wall|pacemaker|pacer|stomach|bowel|breasts?|size)\b"
+)
+_TITLE = re.compile(
+    r"(?:chest|radiograph(?:s|y|ic)?|x-?rays?|cxr|xr|films?|views?|pa|ap|lateral|portable|frontal|single|one|two|three|upright|supine"
+    r"|(?:semi-?)?erect|semi-?upright|sitting|bedside|decubitus|examination|exam|study|series|of|the|and|a|in|at|on|with|performed"
+    r"|obtained|dated|taken|were|was|is|[ap]\.?m|hours|hrs|hr|date|time|reference|plain|digital|upper|lower|ribs?|abdomen|ct)\Z"
+)
+_SHOWS_CHEST = re.compile(r"\b(?:chest|cxr|radiographs?|x-?rays?|films?|views?)\b")
+_CAPITALS = re.compile(r"[A-Z][A-Z0-9 \t,/()&'’.#_:\[\]-]{1,78}\Z")
+_BARE = re.compile(
+    r"(FINDINGS?(?: (?:AND|&) IMPRESSIONS?)?|IMPRESSIONS?|CONCLUSIONS?|INDICATIONS?|COMPARISONS?|TECHNIQUE|HISTORY)"
+    r"(?:[ \t]*[-–—;.]+(?=\s|$)|[ \t]*(?=[A-Z][a-z]|\d{1,2}[.)]\s))"
+)
+_ACROSS = re.compile(r"[_=*-]{10,}\Z")
+_BLANK_LINE = re.compile(r"\S[ \t\r]*\n[ \t\r]*\n\s*")
+_VERSION = re.compile(r" ?(?:version )?#? ?\d+\Z")
+_AROUND = " \t\r*#>[]"  # white space and the marks of other systems around a header
+
+
+class Section(NamedTuple):
+    """What stands under one header (or before the first): code points `start` to `end` of the text, white space included."""
+
+    name: str  # one of NAMES
+    start: int
+    end: int
+
+
+class Found(NamedTuple):
+    """Sections and headers of a text, both in its order; together they cover it once."""
+
+    sections: list[Section]
+    headers: list[tuple[int, int]]  # start and end in code points; a rule across the page is one, too
+
+
+class Words(NamedTuple):
+    """The sections that the table of reports has, single-spaced, None where there is none."""
+
+    findings: str | None
+    impression: str | None
+    indication: str | None
+    comparison: str | None
+    without_headers: bool
+
+
+class _Header(NamedTuple):
+    start: int
+    end: int  # equal to `start` where a section begins without a header of its own
+    name: str
+
+
+def read(text: str) -> Found:
+    """All sections of a report, one after the other; a name can come twice (addenda, several reports in one text)."""
+    headers = list(_headers(text))
+    if not headers:
+        return Found([Section(FINDINGS, 0, len(text))] if text else [], [])
+    sections = [Section(EXAM, 0, headers[0].start)]
+    ends = [header.start for header in headers[1:]] + [len(text)]
+    sections += [Section(header.name, header.end, end) for header, end in zip(headers, ends, strict=True)]
+    sections = _with_body(text, [section for section in sections if section.start < section.end])
+    return Found(sections, [(header.start, header.end) for header in headers if header.start < header.end])
+
+
+def words(text: str) -> Words:
+    """Findings, impression, indication (with the history) and comparison; several of a kind are joined in their order.
+
+    What stands under FINDINGS AND IMPRESSION is findings, and is not repeated as impression.
+    """
+    found = read(text)
+
+    def joined(*names: str) -> str | None:
+        return single_spaced(" ".join(text[s.start : s.end] for s in found.sections if s.name in names))
+
+    return Words(
+        joined(FINDINGS, BOTH), joined(IMPRESSION), joined("indication", "history"), joined("comparison"), not found.headers
+    )
+
+
+def _headers(text: str) -> Iterator[_Header]:
+    """Headers in their order; the state is the section a line stands in, and whether a new sentence can begin there."""
+    at, name, fresh, blank, concluded = 0, "", True, True, False
+    for line in text.split("\n"):
+        stripped = line.strip(_AROUND)
+        if not stripped:
+            fresh = blank = fresh or not line.strip()
+        else:
+            ends_with_header = False
+            for header in _in_line(line, stripped, name, fresh, blank):
+                start, end, name = header
+                if name == IMPRESSION and concluded and text[at + start : at + end].strip(_AROUND).lower() == "summary:":
+                    name = OTHER  # CheXpert Plus: a code, below the impression
+                concluded = concluded or name == IMPRESSION
+                yield _Header(at + start, at + end, name)
+                ends_with_header = not line[end:].strip()
+            fresh, blank = ends_with_header or stripped[-1] in ".:!?_", False
+        at += len(line) + 1
+
+
+def _in_line(line: str, stripped: str, name: str, fresh: bool, blank: bool) -> Iterator[_Header]:
+    begins = line.find(stripped[0])
+    if fresh and (alone := _alone(line, stripped, begins)):
+        yield alone
+        return
+    low = 0
+    if fresh and stripped[:2].isupper() and (bare := _BARE.match(stripped)):
+        name = KNOWN[_key(bare[1])]
+        low = begins + bare.end()
+        yield _Header(begins, low, name)
+    colon = line.find(":", low)
+    while colon >= 0:
+        header = (low == 0 and _at_line_start(line, begins, colon, name, fresh, blank)) or _within(line, low, colon)
+        if header:
+            yield header
+            low, name = max(header.end, header.start), header.name
+        colon = line.find(":", colon + 1)
+
+
+def _alone(line: str, stripped: str, begins: int) -> _Header | None:
+    """A known header or "FINAL REPORT" that has a line to itself, without a colon; a line across the page."""
+    if len(stripped) > 40 and stripped[0] not in "_=-":
+        return None
+    if name := _ALONE.get(_key(stripped)):
+        return _Header(begins, begins + len(stripped), name) if stripped[0].isupper() else None
+    across = line.strip()
+    if _ACROSS.match(across):
+        start = line.find(across)
+        return _Header(start, start + len(across), EXAM)
+    return None
+
+
+def _at_line_start(line: str, begins: int, colon: int, name: str, fresh: bool, blank: bool) -> _Header | None:
+    said = line[begins:colon]
+    if len(said) > 80 or not said.strip(_AROUND):
+        return None
+    key = _key(said)
+    end = _after(line, colon)
+    if known := KNOWN.get(key) or (key in _OPENS and EXAM):
+        return _Header(begins, end, known) if fresh or not said[0].islower() else None
+    capitals = _CAPITALS.match(said)
+    if not capitals and not (said[0].isupper() and name not in _READ and len(said) < 30):
+        return None
+    kind = _kind(key)
+    if kind == "part":
+        return None if name in _READ else _Header(begins, begins, FINDINGS)
+    if not capitals or line[colon + 1 : colon + 2].isdigit() and said[-1].isdigit():
+        return None
+    if kind == EXAM and name in (FINDINGS, BOTH, IMPRESSION) and not (name == IMPRESSION and blank):
+        return None
+    return _Header(begins, end, kind) if kind else None
+
+
+def _within(line: str, low: int, colon: int) -> _Header | None:
+    """A known header before this colon: in capitals, or in mixed case after the end of a sentence."""
+    low = max(low, colon - 60)
+    said = line[low:colon].split()[-5:]
+    start = colon
+    best = None
+    for word in reversed(said):
+        start = line.rindex(word, low, start)
+        written = line[start:colon]
+        if (known := KNOWN.get(_key(written))) and (written.isupper() or written[0].isupper()):
+            best = (start, written, known)
+    if best is None:
+        return _glued(line, low, colon, said)
+    start, written, known = best
+    before = line[low:start].rstrip()
+    ends = not before or before[-1] in ".!?"
+    if not ends and (not written.isupper() or _GOES_ON.match(before.rpartition(" ")[2])):
+        return None
+    return _Header(start, _after(line, colon), known)
+
+
+def _glued(line: str, low: int, colon: int, said: list[str]) -> _Header | None:
+    """A header in capitals to which the end of a sentence sticks: "cough.FINDINGS:", "effusionIMPRESSION:"."""
+    if not said or not (match := re.search(r"(?<=[a-z.!?,;)_])[A-Z]{4,}\Z", line[low:colon].rstrip())):
+        return None
+    known = KNOWN.get(match[0].lower())
+    return _Header(low + match.start(), _after(line, colon), known) if known else None
+
+
+def _after(line: str, colon: int) -> int:
+    """The end of a header: its colon and marks that other systems put behind ("**FINDINGS:**")."""
+    end = colon + 1
+    while line.startswith(("*", ":"), end):
+        end += 1
+    return end
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _key(said: str) -> str:
+    """The header as KNOWN has it: lower case, single spaces, "and" for "&", without "(s)" or the number of a version."""
+    key = " ".join(said.strip(_AROUND).lower().replace("(s)", "s").replace("&", " and ").split())
+    return _VERSION.sub("", key.replace(" / ", "/").replace("/ ", "/").replace(" /", "/")) if key not in KNOWN else key
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _kind(key: str) -> str | None:
+    """What capitals before a colon are that are no known header: a name, "part" (of the findings), or None (a sentence)."""
+    said = key.split()
+    if len(said) > 9 or _SENTENCE.search(key):
+        return None
+    if _SHOWS_CHEST.search(key) and _is_title(key):
+        return EXAM
+    if _PARTS.search(key) or key == "chest":
+        return "part"
+    if said[-1] in (*_FINDINGS[:2], *_IMPRESSION[:4]):
+        return KNOWN[said[-1]]
+    # 0.87 takes one letter that is missing or two that changed places; OCCLUSION and COMPRESSION stay apart (0.84, 0.86).
+    near = difflib.get_close_matches(key, KNOWN, n=1, cutoff=0.87) if len(key) >= 6 else []
+    return KNOWN[near[0]] if near else OTHER
+
+
+def _with_body(text: str, sections: list[Section]) -> list[Section]:
+    """The same sections, with findings where no header says them but a body of sentences is there."""
+    if any(section.name in (FINDINGS, BOTH) and text[section.start : section.end].strip() for section in sections):
+        return sections
+    names = [section.name for section in sections]
+    stop = names.index(IMPRESSION) if IMPRESSION in names else len(sections)
+    for at in reversed(range(stop)):
+        section = sections[at]
+        if (start := _body(text, section, stop == len(sections))) is not None:
+            above = [Section(section.name, section.start, start)] if start > section.start else []
+            return [*sections[:at], *above, Section(FINDINGS, start, section.end), *sections[at + 1 :]]
+    return sections
+
+
+def _body(text: str, section: Section, last_resort: bool) -> int | None:
+    """Where the body begins in this section."""
+    if section.name in (FINDINGS, OTHER, "recommendation"):
+        return None
+    words = text[section.start : section.end]
+    if section.name not in ("wet_read", "addendum"):
+        if (blank := _BLANK_LINE.search(words)) and _is_prose(words[blank.end() :]):
+            return section.start + blank.end()
+        return section.start if section.name == EXAM and _is_prose(words) else None
+    return section.start if last_resort and _is_prose(words) else None
+
+
+def _is_prose(words: str) -> bool:
+    """Sentences, and not only a title such as "Chest radiograph, two views."."""
+    return "." in words and len(words.split()) >= 2 and not _is_title(words.lower())
+
+
+def _is_title(words: str) -> bool:
+    """Nothing but words of titles, numbers and redactions."""
+    said = (word.strip(".,:;()[]#") for word in re.split(r"[\s,/]+", words))
+    return all(_TITLE.match(word) or not any(map(str.isalpha, word)) for word in said)
