@@ -1,10 +1,13 @@
 """The body of a server's reply as an `Answer`: chat completions and decisions, direct or from a line of a batch. Pure."""
 
 import json
+import math
 from typing import Any, NamedTuple
 
 from raddistill.teachers.llm.exchange import Answer
 from raddistill.teachers.llm.spending import Tokens
+
+MOST_LOGPROB = 1e6  # beyond it as good as infinite; JSON can spell whole numbers that no float holds
 
 
 class Reply(NamedTuple):
@@ -83,7 +86,10 @@ def _logprobs(choice: dict[str, Any]) -> list[list[Any]] | None:
 def _pair(token: object) -> list[Any] | None:
     of = _mapping(token)
     text, value = of.get("token"), of.get("logprob")
-    return [_word(text), float(value)] if isinstance(text, str) and isinstance(value, int | float) else None
+    if not isinstance(text, str) or not isinstance(value, int | float):
+        return None
+    number = float(max(min(value, MOST_LOGPROB), -MOST_LOGPROB))  # in this order nan stays nan
+    return None if math.isnan(number) else [_word(text), number]
 
 
 def _mapping(value: object) -> dict[str, Any]:
