@@ -111,6 +111,16 @@ def test_a_cap_of_nothing_asks_nothing() -> None:
     assert budget.exhausted
 
 
+def test_a_batch_of_an_earlier_run_that_was_dearer_than_the_cap_leaves_the_count_whole() -> None:
+    budget = Budget(1.0, TABLE, "gpt-x")
+    assert budget.reserve(0.0)
+    assert budget.settle(0.0, Tokens(2_000_000, 0)) > budget.cap
+    assert budget.reserve(0.0)  # of the next such batch
+    assert not budget.reserve(1e-9)
+    budget.release(0.0, charged=False)
+    assert budget.exhausted
+
+
 def test_room_comes_back_when_an_answer_costs_less_than_reserved() -> None:
     budget = Budget(0.0016, TABLE, "gpt-x")
     most = budget.most(body(), body_size=44)

@@ -163,7 +163,7 @@ class Budget:
 
     def reserve(self, usd: float) -> bool:
         """Sets `usd` aside; False, and nothing set aside, where the cap does not allow it (now: see `exhausted`)."""
-        if self.spent + self.lost + self.reserved + usd > self.cap:
+        if usd and self.spent + self.lost + self.reserved + usd > self.cap:  # 0: a batch of an earlier run may have passed it
             return False
         self.reserved += usd
         self._open += 1
