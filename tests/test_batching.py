@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raddistill.errors import InputError, ParamsError
-from raddistill.teachers.llm import batching, pacing, submitting
+from raddistill.teachers.llm import batching, pacing, spooling, submitting
 from raddistill.teachers.llm.asking import Asked
 from raddistill.teachers.llm.batching import Limits, ask_in_batches
 from raddistill.teachers.llm.exchange import Answer, Question
@@ -209,6 +209,11 @@ def test_what_lies_on_disk_meanwhile_is_for_the_user_only(tmp_path: Path) -> Non
         batches.hook = look
         ask(server, tmp_path)
     assert sorted(seen) == [("", 0o600), ("", 0o700), (".json", 0o600), (".jsonl", 0o600)]
+
+
+def test_a_new_folder_above_is_for_the_user_only_as_well(tmp_path: Path) -> None:
+    with spooling.prepared(tmp_path / "journal" / "batches"):
+        assert stat.S_IMODE((tmp_path / "journal").stat().st_mode) == 0o700
 
 
 def test_azure_has_its_own_paths(tmp_path: Path) -> None:

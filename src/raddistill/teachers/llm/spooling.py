@@ -111,7 +111,8 @@ class Spool:
 @contextmanager
 def prepared(folder: Path) -> Iterator[BinaryIO]:
     """The folder, made where it is missing; yields its lock, for `try_lock`."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in (folder.parent, folder):  # the journal's, which may be new as well; `parents` would open it to everyone
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b") as file:
         yield file
 
