@@ -1,6 +1,7 @@
 """The LLM teacher as a whole, on a real server: what is asked, kept, asked again, and what becomes of it in the tables."""
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,14 @@ from raddistill import labelsets, params
 from raddistill.errors import InputError
 from raddistill.tables import base as tables
 from raddistill.tables.answers import Answers
+from raddistill.teachers.llm import asking
+from raddistill.teachers.llm.exchange import Answer
+from raddistill.teachers.llm.journal import Journal
 from raddistill.teachers.llm.settings import AskingParams
 from raddistill.teachers.llm.spending import BudgetReached
+from raddistill.teachers.llm.teacher import Interrupted
 from raddistill.teachers.synthesizing import Means, Synthesized, SynthesizeParams, synthesize
+from tests.batch_server import BatchServer
 from tests.teacher_server import TeacherServer
 
 LABELS = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")
@@ -127,6 +133,15 @@ def test_nothing_known_is_asked_again(server: TeacherServer, label: Label, task:
         label(task, earlier=first.answers, journal="theirs", llm_seed=14)
 
 
+def test_answers_of_a_colleague_outlast_a_run_of_another_teacher(server: TeacherServer, label: Label) -> None:
+    mine = label()
+    between = label(journal="another", earlier=mine.answers, teacher="rules", source="lexicon/cold")
+    assert between.answers.is_empty()  # their table is overwritten
+    again = label(journal="another", earlier=between.answers)
+    assert again.labels.equals(mine.labels)
+    assert server.counts()["requests"] == DISTINCT
+
+
 def test_the_table_of_answers_survives_disk(server: TeacherServer, label: Label, tmp_path: Path) -> None:
     made = label(llm_logprobs=True)
     tables.write(Answers, made.answers, tmp_path / "answers.parquet")
@@ -166,6 +181,24 @@ def test_a_report_without_an_answer_is_put_aside_and_asked_the_next_time(server:
     assert server.counts()["requests"] == DISTINCT + 1
 
 
+def test_what_another_process_was_answered_meanwhile_is_no_trouble(
+    server: TeacherServer, label: Label, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer to what failed here is faulty, so that a question is open that this run never asked."""
+
+    async def ask_all(*args: Any, journal: Journal, **kwargs: Any) -> asking.Asked:
+        asked = await asking.ask_all(*args, journal=journal, **kwargs)
+        with Journal(tmp_path / "journal") as other:
+            other.add(Answer(key, "no JSON", "stop", "m", None, None, 1, 1, 0, None, 0.0, "direct") for key in asked.failed)
+        journal.refresh()
+        return asked
+
+    monkeypatch.setattr("raddistill.teachers.llm.teacher.ask_all", ask_all)
+    server.faults = ["400", *[None] * (DISTINCT - 1)]
+    made = label(asking_in_flight=1, max_quarantine=0.5, reports=REPORTS.head(DISTINCT))
+    assert made.metrics["quarantined"] == {"no answer: asked by another run at the same time": 1}
+
+
 def test_reports_that_are_refused_again_stop_no_later_run(server: TeacherServer, label: Label) -> None:
     reports = as_reports([f"Film {n} shows a small effusion." for n in range(40)])
     server.faults = [None, *["400"] * 39]
@@ -198,6 +231,18 @@ def test_the_budget_stops_before_it_is_passed_and_the_next_run_goes_on(
     assert server.counts()["paid_twice"] == 0
     assert made.spending["usd"] == pytest.approx(made.answers.unique("key")["usd"].sum(), abs=1e-6)
     assert made.spending["usd"] > 0
+
+
+def test_ctrl_c_while_batches_are_waited_for_is_told_in_a_line(label: Label, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = BatchServer(polls=3)
+    with TeacherServer(routes=batches) as server:
+        monkeypatch.setenv("RADDISTILL_TEACHER_URL", server.url)
+        batches.hook = lambda moment: signal.raise_signal(signal.SIGINT) if moment == "after create" else None
+        with pytest.raises(Interrupted, match="submitted is kept"):
+            label(asking_mode="batch", asking_poll_s=0.01)
+        batches.hook = lambda moment: None
+        assert label(asking_mode="batch", asking_poll_s=0.01).metrics["labelled"] == len(TEXTS)
+    assert set(batches.asked.values()) == {1}
 
 
 def test_text_that_is_not_public_goes_nowhere_unapproved(

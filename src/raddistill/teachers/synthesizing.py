@@ -71,7 +71,7 @@ def _llm(task: str, p: TeacherParams, means: Means) -> Teacher:
     llm = getattr(p, "llm", None)
     if llm is None:
         raise ParamsError(f"the teacher llm for {task} needs a section `llm`; synthesize.{task}.llm of params.yaml shows it")
-    return LLMTeacher(task, p.source, p.sections, llm, means.asking, means.journal, means.answers)
+    return LLMTeacher(task, p.source, p.sections, llm, means.asking, means.journal)
 
 
 def _combined(task: str, p: TeacherParams, means: Means) -> Teacher:
@@ -112,6 +112,8 @@ def synthesize(task: str, p: TeacherParams, reports: dy.DataFrame[Reports], labe
         raise ParamsError(f"unknown task '{task}'; known: {', '.join(TASKS)}")
     if p.teacher not in TEACHERS:
         raise ParamsError(f"{task}: unknown teacher '{p.teacher}'; known: {', '.join(TEACHERS)}")
+    if means.answers.height:
+        _keep(means)
     labelled = TEACHERS[p.teacher](task, p, means).label(reports, label_set)
     outcomes = tables.check(Outcomes, labelled.outcomes, f"outcomes of {task}")
     assert outcomes["report_id"].sort().equals(reports["report_id"].sort()), "a teacher must return one outcome a report"
@@ -135,6 +137,16 @@ def synthesize(task: str, p: TeacherParams, reports: dy.DataFrame[Reports], labe
         metrics,
         measure_spending(answers),
     )
+
+
+def _keep(means: Means) -> None:
+    """Earlier answers go into the journal, whoever teaches now: this run replaces their table, and they were paid for."""
+    from raddistill.teachers.llm.journal import Journal
+    from raddistill.teachers.llm.tabulating import restored
+
+    each_once = means.answers.unique("key", keep="first", maintain_order=True)  # reports may share one
+    with Journal(means.journal) as journal:
+        journal.add(answer for answer in restored(each_once) if answer.key not in journal)
 
 
 def measure(task: str, labelled: Labelled) -> dict[str, Any]:

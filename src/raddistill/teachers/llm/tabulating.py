@@ -17,6 +17,7 @@ from raddistill.teachers.llm.conversing import Conversation
 from raddistill.teachers.llm.exchange import Answer, Finding
 from raddistill.teachers.teacher import Labelled
 
+CROSSED = "no answer: asked by another run at the same time"
 ROWS = 50_000  # Python tuples held at once; as frames they are ten times smaller
 
 
@@ -45,7 +46,8 @@ def tabulate(
 def _why(last: Conversation, failed: Mapping[str, str]) -> tuple[str, str | None]:
     """Reason and raw answer of a report that has no labels."""
     if last.next is not None:
-        return failed[last.next.key], None
+        # Not in `failed` where another process, since then, had a faulty answer to what has none here: the next run goes on.
+        return failed.get(last.next.key, CROSSED), None
     turn = last.turns[-1]
     assert turn.fault is not None
     return turn.fault.reason, turn.answer.text

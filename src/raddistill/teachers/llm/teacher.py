@@ -21,10 +21,11 @@ from raddistill.teachers.llm.inquiry import Inquiry, Shown
 from raddistill.teachers.llm.journal import Journal
 from raddistill.teachers.llm.settings import AskingParams, LLMParams
 from raddistill.teachers.llm.spending import Budget, Prices
-from raddistill.teachers.llm.tabulating import restored, tabulate
+from raddistill.teachers.llm.tabulating import tabulate
 from raddistill.teachers.passages import choose_sections
 from raddistill.teachers.teacher import Labelled
 
+STOPPED = "stopped; what was answered or submitted is kept, and the next run goes on with it"  # where asking says no more
 BATCHES = "batches"  # within the journal's folder: what was submitted and is waited for
 
 
@@ -33,10 +34,7 @@ class Interrupted(RaddistillError):  # noqa: N818
 
 
 class LLMTeacher:
-    """Labels for one task by a language model, told what to do by the prompts in the folder `source`.
-
-    `answers`: an `Answers` table of an earlier run; what it holds is not asked again.
-    """
+    """Labels for one task by a language model, told what to do by the prompts in the folder `source`."""
 
     def __init__(
         self,
@@ -46,12 +44,11 @@ class LLMTeacher:
         p: LLMParams,
         asking: AskingParams,
         journal: Path,
-        answers: pl.DataFrame,
     ) -> None:
         choose_sections(sections)  # refused before anything is read
         self.name = f"llm:{p.model}"
         self._task, self._folder, self._sections, self._p = task, Path(source), sections, p
-        self._asking, self._journal, self._earlier = asking, journal, answers
+        self._asking, self._journal = asking, journal
 
     def label(self, reports: pl.DataFrame, label_set: list[Label]) -> Labelled:
         """The tables for `reports`. A report goes to quarantine if it has none of the sections, if no answer came, or if its
@@ -66,7 +63,6 @@ class LLMTeacher:
         inquiry = Inquiry(self._task, self._folder, label_set, self._sections, self._p)
         without: dict[str, str] = {}
         with Journal(self._journal) as journal:
-            journal.add(answer for answer in restored(self._earlier) if answer.key not in journal)
             is_open = {each.report_id: bool(inquiry.open(each, journal.get)) for each in inquiry.shown(reports, without)}
             open_reports = reports.filter(pl.col("report_id").is_in([each for each, still in is_open.items() if still]))
             proven = not all(is_open.values())
@@ -95,9 +91,7 @@ class LLMTeacher:
         try:
             return asyncio.run(ask()).failed
         except KeyboardInterrupt as stopped:
-            if not stopped.args:  # nothing was told: asked twice to stop
-                raise
-            raise Interrupted(str(stopped)) from None
+            raise Interrupted(str(stopped) or STOPPED) from None
 
 
 class _Pile:
