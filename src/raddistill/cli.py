@@ -266,6 +266,41 @@ def estimate(
 
 
 @app.command()
+def compare_cohorts(
+    reports: Annotated[
+        list[Path], typer.Argument(metavar="REPORTS...", help="One table of two sources, or two tables: data/reports.parquet.")
+    ],
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option("--labels", "-l", metavar="TABLE", help="Of labels or gold; as many as REPORTS, in the same order."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Also what is uncertain and absent; shares from 0 to 1.")] = False,
+) -> None:
+    """Tells how two cohorts differ: length, sections, redaction marks, words, label rates. Numbers only, no text.
+
+    `raddistill compare-cohorts here/data/reports.parquet there/data/reports.parquet`
+
+    `raddistill compare-cohorts A.parquet B.parquet -l A_labels.parquet -l B_labels.parquet --json`
+
+    `raddistill compare-cohorts data/reports.parquet -l data/labels/multiple_choice.parquet`: a table that holds two sources
+
+    Tables are those that `extract` and `synthesize` write, of any checkout. Labels by one teacher compare the reports; labels
+    by two, or gold of two places, compare the labellers as well. Small shares of a small cohort can tell who is meant: look
+    before you pass them on.
+    """
+    from rich.console import Console
+
+    from raddistill.sources import comparing
+
+    comparison = comparing.compare(*comparing.read(reports, labels or []))
+    if as_json:
+        print(json.dumps(comparison.as_json(), indent=2, allow_nan=False))
+        return
+    console = Console()
+    (console if console.is_terminal else Console(width=200)).print(comparing.page(comparison))
+
+
+@app.command()
 def preset(
     name: Annotated[str, typer.Argument(help="One of those that --list shows.")] = "",
     show: Annotated[bool, typer.Option("--list", help="Names and what they are for.")] = False,
