@@ -71,9 +71,13 @@ KNOWN_AS = {
 }  # fmt: skip
 KNOWN = {header: name for name, headers in KNOWN_AS.items() for header in headers}
 NAMES = tuple(KNOWN_AS)
+_SUMMARY = "summary"
+KNOWN[_SUMMARY] = _SUMMARY  # an impression; below one a code (CheXpert Plus)
 # Lines that open a report; what follows is its title, if anything.
 _OPENS = {"final report", "narrative", "radiology report", "chest radiograph report", "full result", "final result"}
 _ALONE = {header: name for header, name in KNOWN.items() if name != OTHER} | dict.fromkeys(_OPENS, EXAM)
+_WITH_COLON = KNOWN | dict.fromkeys(_OPENS, EXAM)
+_PART = "part"  # of the findings
 # Said of the words before "FINDINGS:" in capitals, they go on with a sentence.
 _GOES_ON = re.compile(
     r"(?:no|the|these|this|significant|abnormal|acute|following|above|with|of|and|or|for|in|my|our|new|normal)\Z", re.IGNORECASE
@@ -96,8 +100,10 @@ _SHOWS_CHEST = re.compile(r"\b(?:chest|cxr|radiographs?|x-?rays?|films?|views?)\
 _CAPITALS = re.compile(r"[A-Z][A-Z0-9 \t,/()&'’.#_:\[\]-]{1,78}\Z")
 _BARE = re.compile(
     r"(FINDINGS?(?: (?:AND|&) IMPRESSIONS?)?|IMPRESSIONS?|CONCLUSIONS?|INDICATIONS?|COMPARISONS?|TECHNIQUE|HISTORY)"
-    r"(?:[ \t]*[-–—;.]+(?=\s|$)|[ \t]*(?=[A-Z][a-z]|\d{1,2}[.)]\s))"
+    r"(?:[ \t]*[-–—;.]+(?=\s|$)|[ \t]*(?=[A-Z][a-z]|\d{1,2}[.)]\s))|(?:ADDENDUM|WET READ)(?=[ \t]+(?!VERSION|[ \t:]))"
 )
+_COLON = re.compile(r":(?!(?<=\d:)\d)[:*]*")  # not in "10:30"; with the marks of "**FINDINGS:**"
+_STUCK = re.compile(r"(?<=[a-z.!?,;)_])([A-Z]{4,})[ \t]*\Z")
 _ACROSS = re.compile(r"[_=*-]{10,}\Z")
 _BLANK_LINE = re.compile(r"\S[ \t\r]*\n[ \t\r]*\n\s*")
 _VERSION = re.compile(r" ?(?:version )?#? ?\d+\Z")
@@ -137,6 +143,7 @@ class _Header(NamedTuple):
 
 def read(text: str) -> Found:
     """All sections of a report, one after the other; a name can come twice (addenda, several reports in one text)."""
+    text = text.replace("：", ":")
     headers = list(_headers(text))
     if not headers:
         return Found([Section(FINDINGS, 0, len(text))] if text else [], [])
@@ -166,110 +173,90 @@ def _headers(text: str) -> Iterator[_Header]:
     """Headers in their order; the state is the section a line stands in, and whether a new sentence can begin there."""
     at, name, fresh, blank, concluded = 0, "", True, True, False
     for line in text.split("\n"):
-        stripped = line.strip(_AROUND)
-        if not stripped:
-            fresh = blank = fresh or not line.strip()
-        else:
-            ends_with_header = False
-            for header in _in_line(line, stripped, name, fresh, blank):
-                start, end, name = header
-                if name == IMPRESSION and concluded and text[at + start : at + end].strip(_AROUND).lower() == "summary:":
-                    name = OTHER  # CheXpert Plus: a code, below the impression
+        words = line.strip(_AROUND)
+        if words:
+            end = 0
+            for start, end, opened in _in_line(line, words, name, fresh, blank):
+                name = opened
+                if opened == _SUMMARY:
+                    name = OTHER if concluded else IMPRESSION
                 concluded = concluded or name == IMPRESSION
                 yield _Header(at + start, at + end, name)
-                ends_with_header = not line[end:].strip()
-            fresh, blank = ends_with_header or stripped[-1] in ".:!?_", False
+            fresh, blank = words[-1] in ".:!?_" or not line[end:].strip(), False
+        else:
+            fresh = blank = True
         at += len(line) + 1
 
 
-def _in_line(line: str, stripped: str, name: str, fresh: bool, blank: bool) -> Iterator[_Header]:
-    begins = line.find(stripped[0])
-    if fresh and (alone := _alone(line, stripped, begins)):
-        yield alone
+def _in_line(line: str, words: str, name: str, fresh: bool, blank: bool) -> Iterator[_Header]:
+    """Headers of a line; `words` are the line without what is around them."""
+    first = len(line) - len(line.lstrip())
+    if fresh and (alone := _alone(line.strip(), words)):
+        yield _Header(first, len(line.rstrip()), alone)
         return
     low = 0
-    if fresh and stripped[:2].isupper() and (bare := _BARE.match(stripped)):
-        name = KNOWN[_key(bare[1])]
-        low = begins + bare.end()
-        yield _Header(begins, low, name)
-    colon = line.find(":", low)
-    while colon >= 0:
-        header = (low == 0 and _at_line_start(line, begins, colon, name, fresh, blank)) or _within(line, low, colon)
-        if header:
-            yield header
-            low, name = max(header.end, header.start), header.name
-        colon = line.find(":", colon + 1)
+    if fresh and words[:2].isupper() and (bare := _BARE.match(words)):
+        name, low = KNOWN[_key(bare[1] or bare[0])], line.index(words) + bare.end()
+        yield _Header(first, low, name)
+    for colon in _COLON.finditer(line):
+        begins, opened = first, None
+        if low == 0 and colon.start() - first <= 80:
+            opened = _opened(line[first : colon.start()].strip(_AROUND), name, fresh, blank)
+        if not opened:
+            begins, opened = _within(line, low, colon.start())
+        if opened == _PART:
+            name, low = FINDINGS, colon.end()
+            yield _Header(begins, begins, name)
+        elif opened:
+            name, low = opened, colon.end()
+            yield _Header(begins, low, name)
 
 
-def _alone(line: str, stripped: str, begins: int) -> _Header | None:
-    """A known header or "FINAL REPORT" that has a line to itself, without a colon; a line across the page."""
-    if len(stripped) > 40 and stripped[0] not in "_=-":
-        return None
-    if name := _ALONE.get(_key(stripped)):
-        return _Header(begins, begins + len(stripped), name) if stripped[0].isupper() else None
-    across = line.strip()
-    if _ACROSS.match(across):
-        start = line.find(across)
-        return _Header(start, start + len(across), EXAM)
-    return None
+def _alone(line: str, words: str) -> str | None:
+    """What a line opens that is a known header, or "FINAL REPORT", without a colon, or goes across the page."""
+    if len(words) <= 40 and words[0].isupper() and (name := _ALONE.get(_key(words))):
+        return name
+    return EXAM if line[:1] in "_=-*" and _ACROSS.match(line) else None
 
 
-def _at_line_start(line: str, begins: int, colon: int, name: str, fresh: bool, blank: bool) -> _Header | None:
-    said = line[begins:colon]
-    if len(said) > 80 or not said.strip(_AROUND):
-        return None
+def _opened(said: str, name: str, fresh: bool, blank: bool) -> str | None:
+    """What the words between the beginning of a line and a colon open, in the section `name`."""
     key = _key(said)
-    end = _after(line, colon)
-    if known := KNOWN.get(key) or (key in _OPENS and EXAM):
-        return _Header(begins, end, known) if fresh or not said[0].islower() else None
+    if known := _WITH_COLON.get(key):
+        return known if fresh or not said[0].islower() else None
     capitals = _CAPITALS.match(said)
-    if not capitals and not (said[0].isupper() and name not in _READ and len(said) < 30):
+    if not capitals and (name in _READ or not said[:1].isupper() or len(said) > 30):
         return None
     kind = _kind(key)
-    if kind == "part":
-        return None if name in _READ else _Header(begins, begins, FINDINGS)
-    if not capitals or line[colon + 1 : colon + 2].isdigit() and said[-1].isdigit():
-        return None
-    if kind == EXAM and name in (FINDINGS, BOTH, IMPRESSION) and not (name == IMPRESSION and blank):
-        return None
-    return _Header(begins, end, kind) if kind else None
+    if kind == _PART:
+        return None if name in _READ else kind
+    stays = kind == EXAM and (name in (FINDINGS, BOTH) or (name == IMPRESSION and not blank))
+    return kind if capitals and not stays else None
 
 
-def _within(line: str, low: int, colon: int) -> _Header | None:
-    """A known header before this colon: in capitals, or in mixed case after the end of a sentence."""
+def _within(line: str, low: int, colon: int) -> tuple[int, str | None]:
+    """Start and name of a known header before this colon: in capitals, or in mixed case after the end of a sentence."""
     low = max(low, colon - 60)
+    start, longest, known = colon, colon, None
     said = line[low:colon].split()[-5:]
-    start = colon
-    best = None
     for word in reversed(said):
         start = line.rindex(word, low, start)
-        written = line[start:colon]
-        if (known := KNOWN.get(_key(written))) and (written.isupper() or written[0].isupper()):
-            best = (start, written, known)
-    if best is None:
-        return _glued(line, low, colon, said)
-    start, written, known = best
-    before = line[low:start].rstrip()
-    ends = not before or before[-1] in ".!?"
-    if not ends and (not written.isupper() or _GOES_ON.match(before.rpartition(" ")[2])):
-        return None
-    return _Header(start, _after(line, colon), known)
+        if found := KNOWN.get(_key(line[start:colon])):
+            longest, known = start, found
+    written, before = line[longest:colon], line[low:longest].rstrip()
+    if not known:
+        return _glued(line, low, colon)
+    if written.isupper():
+        opens = not _GOES_ON.match(before.rpartition(" ")[2])
+    else:
+        opens = written[0].isupper() and (not before or before[-1] in ".!?")
+    return longest, known if opens else None
 
 
-def _glued(line: str, low: int, colon: int, said: list[str]) -> _Header | None:
+def _glued(line: str, low: int, colon: int) -> tuple[int, str | None]:
     """A header in capitals to which the end of a sentence sticks: "cough.FINDINGS:", "effusionIMPRESSION:"."""
-    if not said or not (match := re.search(r"(?<=[a-z.!?,;)_])[A-Z]{4,}\Z", line[low:colon].rstrip())):
-        return None
-    known = KNOWN.get(match[0].lower())
-    return _Header(low + match.start(), _after(line, colon), known) if known else None
-
-
-def _after(line: str, colon: int) -> int:
-    """The end of a header: its colon and marks that other systems put behind ("**FINDINGS:**")."""
-    end = colon + 1
-    while line.startswith(("*", ":"), end):
-        end += 1
-    return end
+    match = _STUCK.search(line, low, colon)
+    return (match.start(), KNOWN.get(match[1].lower())) if match else (colon, None)
 
 
 @functools.lru_cache(maxsize=1 << 14)
@@ -281,14 +268,14 @@ def _key(said: str) -> str:
 
 @functools.lru_cache(maxsize=1 << 14)
 def _kind(key: str) -> str | None:
-    """What capitals before a colon are that are no known header: a name, "part" (of the findings), or None (a sentence)."""
+    """What capitals before a colon are that are no known header: a name, _PART, or None (a sentence)."""
     said = key.split()
     if len(said) > 9 or _SENTENCE.search(key):
         return None
     if _SHOWS_CHEST.search(key) and _is_title(key):
         return EXAM
     if _PARTS.search(key) or key == "chest":
-        return "part"
+        return _PART
     if said[-1] in (*_FINDINGS[:2], *_IMPRESSION[:4]):
         return KNOWN[said[-1]]
     # 0.87 takes one letter that is missing or two that changed places; OCCLUSION and COMPRESSION stay apart (0.84, 0.86).
