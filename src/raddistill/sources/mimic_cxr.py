@@ -1,0 +1,219 @@
+"""MIMIC-CXR 2.0.0 and 2.1.0 (Johnson et al. 2019, Sci Data 6:317) from the files as PhysioNet ships them.
+
+In the folder, by their own names, packed by gzip or not:
+`mimic-cxr-reports.zip`, or unpacked as the tree `files/p10/p10000032/s50414267.txt` (where both are, the zip is read);
+`mimic-cxr-2.0.0-split.csv.gz` (MIMIC-CXR-JPG), the publishers' split, a row an image;
+`mimic-cxr-2.1.0-test-set-labeled.csv`, a radiologist's labels of 687 studies.
+The last two may be missing: then there is no split of the file's own, and no gold.
+Report ids are `s50414267`, patients `p10000032`.
+"""
+
+import csv
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from raddistill.concepts import Concept
+from raddistill.errors import InputError
+from raddistill.labelsets import Label
+from raddistill.sources import columns, packed, sectioning
+from raddistill.sources.documents import Document, Failure
+from raddistill.sources.packed import Content, Place
+from raddistill.statuses import ABSENT, EXCLUDED, UNMENTIONED, from_chexpert
+
+ANNOTATOR = "mimic_cxr_radiologist"
+ZIP, TREE = "mimic-cxr-reports.zip", "files"
+SPLIT, GOLD = "mimic-cxr-*-split.csv*", "mimic-cxr-*-test-set-labeled.csv*"
+KEYS = {"study_id", "subject_id"}
+# pandas writes a column with blanks as floats.
+CODES = {"1": 1.0, "1.0": 1.0, "0": 0.0, "0.0": 0.0, "-1": -1.0, "-1.0": -1.0, "": None}
+_REPORT = re.compile(r"(?:[^/]+/)*p\d\d/(p\d+)/(s\d+)\.txt")
+_ROWS = [("report_id", pl.String), ("label", pl.String), ("status", pl.String)]
+_STUDY = r"^s?(\d+)(?:\.0)?$"
+
+
+class MimicCXR:
+    """The collection of 227,835 studies. It names its patients."""
+
+    name = "mimic_cxr"
+    sensitivity = "credentialed"
+
+    def __init__(self) -> None:
+        self._left: dict[str, tuple[str, ...]] = {}  # annotated studies that the last reading did not meet
+
+    def read(self, raw: Path) -> Iterator[Document | Failure]:
+        """Every text file of the zip or tree in `raw` (or of the zip `raw`), sorted by name.
+
+        Raises:
+            InputError: neither zip nor tree; a truncated zip; a split or gold file without its columns, with other codes, or in
+                which a study stands twice and differs.
+        """
+        folder = raw if raw.is_dir() else None
+        splits, annotated = load_splits(_one(folder, SPLIT)), load_annotations(_one(folder, GOLD))
+        self._left, met = {}, set()
+        root, places = _locate(raw)
+        for made in packed.each(root, places, parse):
+            met.add(made.report_id)
+            if isinstance(made, Failure):
+                yield made
+            else:
+                yield replace(made, split=splits.get(made.report_id), annotations=annotated.get(made.report_id, ()))
+        self._left = {report_id: said for report_id, said in annotated.items() if report_id not in met}
+
+    def gold(
+        self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
+    ) -> pl.DataFrame:
+        """The radiologist's labels of the test set; blank (not mentioned) is absent. Nobody annotated the open-ended task.
+
+        Studies that are annotated and were not read have rows, too.
+
+        Raises:
+            InputError: labels.csv of the mapping is missing, of another form, decides not every column, or lacks a label's.
+        """
+        said_of = {r: dict(cell.split("=") for cell in said) for r, said in (annotations | self._left).items() if said}
+        names = [label.name for label in label_set]
+        column_of = _columns_of(mapping / "labels.csv", names, sorted(set().union(*said_of.values())))
+        stated = [(r, name, _status(said[column])) for r, said in said_of.items() for name, column in column_of.items()]
+        unstated = pl.DataFrame({"report_id": [r for r, said in annotations.items() if not said]}, schema=dict(_ROWS[:1]))
+        excluded = unstated.join(pl.DataFrame({"label": names}), how="cross").with_columns(status=pl.lit(EXCLUDED))
+        rows = pl.concat([pl.DataFrame(stated, schema=dict(_ROWS), orient="row"), excluded[: excluded.height if said_of else 0]])
+        task, annotator = pl.lit("multiple_choice").alias("task"), pl.lit(ANNOTATOR).alias("annotator")
+        return rows.select("report_id", task, annotator, "label", "status")
+
+
+def parse(file: Content) -> Document | Failure:
+    """One file of the zip or tree; patient and study are those of its path."""
+    found = _REPORT.fullmatch(file.name)
+    if not found or ".." in file.name:
+        return Failure(file.name, "no name like files/p10/p10000032/s50414267.txt")
+    patient_id, report_id = found.groups()
+    if file.reason:
+        return Failure(report_id, file.reason)
+    try:
+        text = file.content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return Failure(report_id, "not UTF-8")
+    words = sectioning.words(text)
+    return Document(
+        report_id, patient_id, words.findings, words.impression, words.indication, words.comparison, (),
+        without_headers=words.without_headers,
+    )  # fmt: skip
+
+
+def load_splits(path: Path | None) -> dict[str, str]:
+    """Report id to the split of its images in the file's words; of several, all of them ("test and train")."""
+    if path is None:
+        return {}
+    table = _table(path, ["study_id", "split"]).select("study_id", "split").unique()
+    said = table.group_by("study_id").agg(pl.col("split").sort().str.join(" and "))
+    return dict(said.select("study_id", "split").iter_rows())
+
+
+def load_annotations(path: Path | None) -> dict[str, tuple[str, ...]]:
+    """Report id to its cells ("Edema=-1.0", "Fracture="); codes are CheXpert's.
+
+    Raises:
+        InputError: no study_id, cells with other codes, studies that stand twice and differ.
+    """
+    if path is None:
+        return {}
+    table = _table(path, ["study_id"])
+    names = [name for name in table.columns if name not in KEYS]
+    table = table.select("study_id", *names).unique(maintain_order=True)
+    for name in names:
+        if strange := table.filter(~pl.col(name).is_in(list(CODES))).height:
+            raise InputError(f"{path}: column '{name}' has {strange} cells that are not 1, 0, -1 or blank")
+    if doubled := table.height - table["study_id"].n_unique():
+        raise InputError(f"{path}: {doubled} rows repeat a study_id with other codes; keep one of each")
+    return {
+        study: tuple(f"{name}={cell}" for name, cell in zip(names, cells, strict=True)) for study, *cells in table.iter_rows()
+    }
+
+
+def load_mapping(path: Path) -> dict[str, str]:
+    """Column to label, "" for one that is no label.
+
+    Raises:
+        InputError: missing file, other columns.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            reader = csv.DictReader(lines, restkey="", restval=None)
+            rows = list(reader)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; params.yaml names its folder as extract.gold") from None
+    if reader.fieldnames != ["column", "label", "why"] or any(None in row.values() or "" in row for row in rows):
+        raise InputError(f"{path} is not a CSV with the columns column, label, why; a comma in a cell asks for quotes")
+    return {row["column"]: row["label"] for row in rows}
+
+
+def _columns_of(mapping: Path, names: list[str], there: list[str]) -> dict[str, str]:
+    """The column of each label, of those of the test set; {} where there is none, as nobody annotated anything."""
+    label_of = load_mapping(mapping)
+    if not there:
+        return {}
+    if undecided := [column for column in there if column not in label_of]:
+        raise InputError(f"{mapping} does not decide the columns {', '.join(undecided)}; add a row for each")
+    of = {name: [column for column in there if label_of[column] == name] for name in names}
+    if wrong := [name for name, found in of.items() if len(found) != 1]:
+        raise InputError(f"{mapping} names no column, or several, for {', '.join(wrong)}; there are: {', '.join(there)}")
+    return {name: found[0] for name, found in of.items()}
+
+
+def _status(cell: str) -> str:
+    status = from_chexpert(CODES[cell])
+    return ABSENT if status == UNMENTIONED else status
+
+
+def _table(path: Path, wanted: list[str]) -> pl.DataFrame:
+    """The file with all cells as trimmed strings, blank ones ""; study ids as report ids."""
+    try:
+        head = pl.read_csv(path, infer_schema=False, has_header=False, n_rows=1)
+        table = pl.read_csv(path, infer_schema=False)
+    except pl.exceptions.PolarsError:
+        raise InputError(f"{path} is empty, or no readable CSV (UTF-8, comma)") from None
+    there = [str(name).strip("\ufeff ") for name in head.row(0)]
+    columns.require(str(path), there, [*wanted, *there])
+    table = table.select(pl.all().str.strip_chars().fill_null(""))
+    if strange := table.filter(~pl.col("study_id").str.contains(_STUDY)).height:
+        raise InputError(f"{path}: column 'study_id' has {strange} cells that are no number of a study")
+    return table.with_columns(pl.col("study_id").str.replace(_STUDY, "s$1"))
+
+
+def _one(folder: Path | None, pattern: str) -> Path | None:
+    """The one file of this name, None where there is none."""
+    there = sorted(folder.glob(pattern)) if folder else []
+    if len(there) > 1:
+        raise InputError(f"{folder} holds {', '.join(path.name for path in there)}; keep one")
+    return there[0] if there else None
+
+
+def _locate(raw: Path) -> tuple[Path, list[Place]]:
+    """The zip or the folder that holds the reports, and their places."""
+    archive = raw / ZIP if raw.is_dir() else raw
+    if archive.is_file():
+        root, places = archive, packed.in_zip(archive, _is_text)
+    else:
+        root = next((folder for folder in (raw / TREE, raw / Path(ZIP).stem / TREE, raw) if any(folder.glob("p??"))), raw)
+        places = packed.in_folder(root, _walk(root)) if root.is_dir() else []
+    if not places:
+        raise InputError(f"{raw} holds no report of MIMIC-CXR: neither {ZIP} nor {TREE}/p10/p10000032/s50414267.txt")
+    return root, places
+
+
+def _walk(root: Path) -> Iterator[str]:
+    """Text files of the patients' folders. Folders of studies hold images and are not entered."""
+    for group in sorted(root.glob("p??")):
+        with os.scandir(group) as patients:
+            for patient in patients:
+                if patient.is_dir():
+                    with os.scandir(patient.path) as files:
+                        yield from (f"{group.name}/{patient.name}/{file.name}" for file in files if _is_text(file.name))
+
+
+def _is_text(name: str) -> bool:
+    return name.endswith(".txt") and not name.startswith("__MACOSX/") and "/._" not in name
