@@ -172,7 +172,7 @@ def test_equal_texts_share_a_key_and_whatever_shapes_the_answer_changes_it(promp
         "again": here.again(ask(), "x", "y"), "told": here.again(ask(), "x", "z"), "said": here.again(ask(), "w", "y"),
     }  # fmt: skip
     assert len({question.key for question in changed.values()}) == len(changed)
-    assert ask(asks=9, samples=9).key == ask().key, "how often is asked changes no answer"
+    assert ask(asks=9, samples=9, temperature=0.1).key == ask(temperature=0.1).key, "how often is asked changes no answer"
 
 
 def test_decisions_are_asked_again_as_before_under_another_key() -> None:
@@ -242,6 +242,8 @@ def test_shipped_examples_cover_what_is_hard(task: str) -> None:
     [
         ("open_ended", {"answers": "decisions"}, "multiple_choice only"),
         ("multiple_choice", {"answers": "decisions", "logprobs": True}, "llm.logprobs"),
+        ("multiple_choice", {"samples": 3, "temperature": 0.0}, "llm.samples"),
+        ("multiple_choice", {"samples": 3, "answers": "decisions"}, "llm.samples"),
     ],
 )
 def test_settings_that_do_not_go_together(task: str, changed: dict[str, Any], told: str) -> None:
