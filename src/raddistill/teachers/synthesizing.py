@@ -121,9 +121,10 @@ def synthesize(task: str, p: TeacherParams, reports: dy.DataFrame[Reports], labe
     quarantined = metrics["reports"] - metrics["labelled"]
     if quarantined > p.max_quarantine * metrics["reports"]:
         reasons = "; ".join(f"{reason}: {n}" for reason, n in metrics["quarantined"].items())
+        again = "run again for those without an answer, " if "no answer" in reasons else ""
         raise InputError(
             f"{quarantined} of {metrics['reports']} reports could not be labelled for {task} ({reasons}), more than "
-            f"max_quarantine = {p.max_quarantine} allows; mend {p.source} or raise that share"
+            f"max_quarantine = {p.max_quarantine} allows; {again}mend {p.source} or raise that share"
         )
     answers = tables.check(
         Answers, Answers.create_empty() if labelled.answers is None else labelled.answers, f"answers of {task}"

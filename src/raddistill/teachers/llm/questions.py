@@ -125,7 +125,7 @@ class Questioner:
         if self._p.answers == "decisions" and self._p.logprobs:
             raise ParamsError("llm.logprobs: decisions come with probabilities of their own; set it to false")
         if self._p.samples > 1 and (self._p.temperature == 0 or self._p.answers == "decisions"):
-            raise ParamsError("llm.samples: the same answer would be paid several times; raise llm.temperature, or set samples to 1")
+            raise ParamsError("llm.samples: one answer would be paid several times; raise llm.temperature, or set samples to 1")
         if self._p.answers == "decisions" and len(names) > MOST_DECISIONS:
             raise InputError(f"the label set has {len(names)} labels, a decision answers {MOST_DECISIONS} at most")
         odd = [name for name in names if "|" in name or name.strip() != name or len(name.splitlines()) != 1]
