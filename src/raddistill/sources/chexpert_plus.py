@@ -1,0 +1,124 @@
+"""CheXpert Plus (Chambon et al. 2024, arXiv 2405.19538) from its CSV, `df_chexpert_plus_240401.csv`: 223,462 rows, one an image,
+of 187,711 reports.
+
+The publishers' section columns are taken as they are. Where they hold neither findings nor impression, the whole report is read as
+any free text is (sources/sectioning.py). Nobody annotated the reports by hand, so there is no gold; the label files that come with
+them are a teacher's (teachers/imported.py).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from raddistill.concepts import Concept
+from raddistill.labelsets import Label
+from raddistill.sources import images, sectioning
+from raddistill.sources.documents import Document, Failure
+from raddistill.sources.readers import NOT_UTF8
+from raddistill.sources.sections import single_spaced
+from raddistill.tables.gold import Gold
+
+FILES = "df_chexpert_plus*.csv*"
+TEXTS = [
+    "report", "section_findings", "section_impression", "section_clinical_history", "section_history", "section_comparison",
+]  # fmt: skip
+COLUMNS = ["path_to_image", "deid_patient_id", "split", *TEXTS]
+_STUDY = re.compile(r"(?:.*/)?(patient\d+)/(study\d+)/[^/]+")
+
+
+class Texts(NamedTuple):
+    """The columns TEXTS, each single-spaced but for `report`, which keeps its lines."""
+
+    report: str | None
+    findings: str | None
+    impression: str | None
+    clinical_history: str | None
+    history: str | None
+    comparison: str | None
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What the rows of one report say."""
+
+    texts: set[Texts] = field(default_factory=set)
+    patients: set[str] = field(default_factory=set)
+    splits: set[str] = field(default_factory=set)
+
+
+class CheXpertPlus:
+    """The collection as one CSV, packed by gzip or not."""
+
+    name = "chexpert_plus"
+    sensitivity = "credentialed"
+
+    def read(self, raw: Path) -> Iterator[Document | Failure]:
+        """Every report of the CSV `raw`, or of the one in the folder `raw`, sorted by id (`patient00001/study1`, from the path of
+        the image). Rows that cannot be told to belong to a report come first, as failures under their number.
+
+        Raises:
+            InputError: as `images.the_file` and `images.rows`.
+        """
+        path = images.the_file(raw, FILES)
+        reports: dict[str, Gathered] = {}
+        for number, row in enumerate(images.rows(path, COLUMNS), start=1):
+            if isinstance(row, Failure):
+                yield row
+            elif found := _STUDY.fullmatch(row[0].strip()):
+                _add(reports.setdefault("/".join(found.groups()), Gathered()), row[1].strip() or found[1], *row[2:])
+            else:
+                yield Failure(f"{path.name}, row {number}", "path_to_image names no patient and study")
+        for report_id in sorted(reports):
+            yield _document(report_id, reports.pop(report_id))
+
+    def gold(
+        self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
+    ) -> pl.DataFrame:
+        """No rows: nobody annotated these reports."""
+        return Gold.create_empty()
+
+
+def _add(gathered: Gathered, patient: str, split: str, *texts: str) -> None:
+    report, *sections = (text.replace("\\n", "\n") for text in texts)  # some line ends stand there as backslash and n
+    gathered.texts.add(Texts(report.strip() or None, *map(single_spaced, sections)))
+    gathered.patients.add(patient)
+    if split.strip():
+        gathered.splits.add(split.strip())
+
+
+def _document(report_id: str, gathered: Gathered) -> Document | Failure:
+    if reason := _reason(gathered):
+        return Failure(report_id, reason)
+    said = gathered.texts.pop()
+    history = single_spaced(" ".join(words for words in (said.clinical_history, said.history) if words))
+    sections = sectioning.Words(said.findings, said.impression, history, said.comparison, without_headers=False)
+    if not said.findings and not said.impression and said.report:
+        read = sectioning.words(said.report)
+        sections = read._replace(indication=history or read.indication, comparison=said.comparison or read.comparison)
+    return Document(
+        report_id=report_id,
+        patient_id=gathered.patients.pop(),
+        findings=sections.findings,
+        impression=sections.impression,
+        indication=sections.indication,
+        comparison=sections.comparison,
+        annotations=(),
+        split=gathered.splits.pop() if len(gathered.splits) == 1 else None,
+        without_headers=sections.without_headers,
+    )
+
+
+def _reason(gathered: Gathered) -> str | None:
+    """Why the report cannot be used; None if it can."""
+    reasons = {
+        "id of several different reports": len(gathered.texts) > 1,
+        "report of several patients": len(gathered.patients) > 1,
+        NOT_UTF8: not all(
+            images.is_utf8(text or "") for text in [*gathered.patients, *(t for said in gathered.texts for t in said)]
+        ),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)

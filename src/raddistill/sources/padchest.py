@@ -1,0 +1,134 @@
+"""PadChest (Bustos et al. 2020, Medical Image Analysis 66:101797): 107,783 Spanish reports, stemmed and in lower case, in the CSV
+of its 160,861 images. Physicians labelled 26,412 of them, a recurrent network (`RNN_model`) the others.
+
+Counted over all of the file: a report's text is the same in all its rows, and has neither headers nor line ends, so all of it is
+findings. 2,136 reports have rows of both methods; the physicians' labels are taken there. The network's are never read here: they
+are a teacher's (teachers/imported.py). 1,214 reports stand under two patient ids, always on one day and but for a few with one
+sex and year of birth: a person with two numbers. Ids that share a report are taken for one, else such a person's reports would
+stand on both sides of a split.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from raddistill.concepts import Concept
+from raddistill.labelsets import Label
+from raddistill.sources import images, padchest_gold
+from raddistill.sources.documents import Document, Failure
+from raddistill.sources.readers import NOT_UTF8
+from raddistill.sources.sections import single_spaced
+
+FILES = "PADCHEST*.csv*"
+COLUMNS = ["ReportID", "PatientID", "Report", "MethodLabel", "Labels"]
+PHYSICIAN, NETWORK = "Physician", "RNN_model"
+# Python's way to write a list of strings; it is never evaluated.
+_STRING = r"'[^'\\]*'|\"[^\"\\]*\""
+_STRINGS = re.compile(rf"\[(?:(?:{_STRING})(?:, *(?:{_STRING}))*)?\]")
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What the rows of one report say."""
+
+    texts: set[str | None] = field(default_factory=set)
+    patients: set[str] = field(default_factory=set)
+    methods: set[str] = field(default_factory=set)
+    labels: set[str] = field(default_factory=set)  # the physicians' cells as they stand
+
+
+class PadChest:
+    """The collection as one CSV, packed by gzip or not."""
+
+    name = "padchest"
+    sensitivity = "credentialed"  # its terms: for research, not to be passed on
+
+    def read(self, raw: Path) -> Iterator[Document | Failure]:
+        """Every report of the CSV `raw`, or of the one in the folder `raw`, sorted by id. Rows that cannot be told to belong to a
+        report come first, as failures under their number.
+
+        Raises:
+            InputError: as `images.the_file` and `images.rows`.
+        """
+        path = images.the_file(raw, FILES)
+        reports: dict[str, Gathered] = {}
+        for number, row in enumerate(images.rows(path, COLUMNS), start=1):
+            if isinstance(row, Failure):
+                yield row
+            elif not (report_id := row[0].strip()) or not images.is_utf8(report_id):
+                yield Failure(f"{path.name}, row {number}", "no report id")
+            else:
+                _add(reports.setdefault(report_id, Gathered()), *row[1:])
+        persons = link(gathered.patients for gathered in reports.values())
+        for report_id in sorted(reports):
+            yield _document(report_id, reports[report_id], persons)
+
+    def gold(
+        self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
+    ) -> pl.DataFrame:
+        """The physicians' labels as gold of both tasks; reports that only the network labelled are excluded."""
+        return padchest_gold.gold(annotations, mapping, label_set, concepts)
+
+
+def link(groups: Iterable[set[str]]) -> dict[str, str]:
+    """Each id to the smallest of those that it shares a group with, directly or by others. PadChest: 1,121 pairs, no longer chain."""
+    above: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while (up := above.setdefault(name, name)) != name:
+            name = up
+        return name
+
+    for group in groups:
+        roots = sorted({root(name) for name in group})
+        above.update({name: roots[0] for name in roots})
+    return {name: root(name) for name in above}
+
+
+def labels_of(cell: str) -> tuple[str, ...] | None:
+    """The words of a list such as "['kyphosis', ' nodule']", sorted, each once, without spaces around them (the file has some);
+    None where the cell is no list."""
+    if not _STRINGS.fullmatch(cell.strip()):
+        return None
+    return tuple(sorted({word for string in re.findall(_STRING, cell) if (word := string[1:-1].strip())}))
+
+
+def _add(gathered: Gathered, patient: str, text: str, method: str, labels: str) -> None:
+    gathered.texts.add(single_spaced(text))
+    gathered.methods.add(method)
+    if patient.strip():
+        gathered.patients.add(patient.strip())
+    if method == PHYSICIAN:
+        gathered.labels.add(labels)
+
+
+def _document(report_id: str, gathered: Gathered, persons: dict[str, str]) -> Document | Failure:
+    annotations = {labels_of(cell) for cell in gathered.labels}
+    if reason := _reason(gathered, annotations):
+        return Failure(report_id, reason)
+    text = gathered.texts.pop()
+    return Document(
+        report_id=report_id,
+        patient_id=persons[min(gathered.patients)] if gathered.patients else None,
+        findings=text,
+        impression=None,
+        indication=None,
+        comparison=None,
+        annotations=(annotations.pop() or ()) if annotations else (),
+        without_headers=text is not None,
+    )
+
+
+def _reason(gathered: Gathered, annotations: set[tuple[str, ...] | None]) -> str | None:
+    """Why the report cannot be used; None if it can."""
+    reasons = {
+        "id of several different reports": len(gathered.texts) > 1,
+        "MethodLabel is neither Physician nor RNN_model": bool(gathered.methods - {PHYSICIAN, NETWORK}),
+        "Labels are no list of words": None in annotations,
+        "physicians' labels differ between rows": len(annotations) > 1,
+        NOT_UTF8: not all(images.is_utf8(text or "") for text in gathered.texts | gathered.patients),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
