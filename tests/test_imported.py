@@ -1,5 +1,7 @@
 """Labels from a file: matched by name and id, never by order; what does not fit is refused or counted."""
 
+import gzip
+
 import polars as pl
 import pytest
 
@@ -79,7 +81,7 @@ def test_a_report_without_label_is_quarantined_and_foreign_labels_are_counted(tm
         ("report_id,Edema\na,1\n", r"labels\.csv: columns missing: Pleural Effusion"),
         ("report_id,Edema,Pleural Effusion,Sex\na,1,0,F\n", "columns unknown: Sex; rename or drop them"),
         ("study,Edema,Pleural Effusion\na,1,0\n", "missing: report_id; unknown: study"),
-        ("report_id,edema,Pleural Effusion\na,1,0\n", "missing: Edema; unknown: edema"),
+        ("report_id,edema,Pleural Effusion\na,1,0\n", r"missing: Edema \(is it edema\?\); unknown: edema"),
         ("report_id,Edema,Edema,Pleural Effusion\na,1,1,0\n", "columns unknown|not a readable CSV"),
         (WIDE + "a,1,1\n", "1 rows repeat an earlier report_id"),
         ("report_id,Edema,Pleural Effusion\na,2,0\nb,x,0\n", "column 'Edema' has 2 cells that are not 1, 0, -1 or blank"),
@@ -116,3 +118,112 @@ def test_long_form_is_normalised_and_an_empty_phrase_says_nothing_found(tmp_path
 def test_long_form_refusals(tmp_path, content, message):
     with pytest.raises(InputError, match=message):
         label(tmp_path, content, task="open_ended")
+
+
+# ------------------------------------------------------------------------------------------------- files of others
+
+STUDIES = pl.DataFrame({"report_id": ["s50000001", "s50000002"]})
+MIMIC = "subject_id,study_id,Edema,Fracture,No Finding,Pleural Effusion\n10000001,50000001,1.0,,,0.0\n10000002,50000002,-1.0,,,\n"
+OF_STUDIES = {(f"s5000000{'ab'.index(r) + 1}", label): status for (r, label), status in EXPECTED.items()}
+
+
+@pytest.mark.parametrize("content", [MIMIC, MIMIC.replace(",5000", ",s5000"), MIMIC + "10000002,50000002,-1.0,,,\n"])
+def test_label_files_of_mimic_cxr(tmp_path, content):
+    path = tmp_path / "mimic-cxr-2.0.0-chexpert.csv.gz"
+    path.write_bytes(gzip.compress(content.encode()))
+    made = ImportedTeacher("multiple_choice", str(path)).label(STUDIES, LABELS)
+    assert cells(made) == OF_STUDIES
+    assert made.counts == {"ignored_columns": 2, "labels_for_unknown_reports": 0}
+    assert made.labels["teacher"].unique().to_list() == ["imported:mimic-cxr-2.0.0-chexpert"]
+
+
+def test_airspace_opacity_is_lung_opacity(tmp_path):
+    (tmp_path / "labels.csv").write_text("study_id,Airspace Opacity\n50000001,1.0\n50000002,\n")
+    labels = [Label(name="Lung Opacity", description="")]
+    made = ImportedTeacher("multiple_choice", str(tmp_path / "labels.csv")).label(STUDIES, labels)
+    assert cells(made) == {("s50000001", "Lung Opacity"): PRESENT, ("s50000002", "Lung Opacity"): UNMENTIONED}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (MIMIC.replace("Edema", "Oedema"), r"columns missing: Edema \(is it Oedema\?\)"),
+        (MIMIC.replace("50000001", "x"), "column 'study_id' has 1 cells that are of another form"),
+        (MIMIC + "10000002,50000002,1.0,,,\n", "1 rows repeat an earlier report_id"),
+        (MIMIC.replace("-1.0", "-2"), "column 'Edema' has 1 cells that are not 1, 0, -1 or blank"),
+    ],
+)
+def test_a_label_file_of_mimic_cxr_with_faults(tmp_path, content, message):
+    with pytest.raises(InputError, match=message):
+        label(tmp_path, content, reports=STUDIES)
+
+
+def line(image, edema, effusion):
+    return f'{{"path_to_image": "{image}", "Edema": {edema}, "Pleural Effusion": {effusion}, "No Finding": null}}\n'
+
+
+CHEXBERT = (
+    line("train/patient00001/study1/view1_frontal.jpg", "1.0", "0.0")
+    + line("train/patient00001/study1/view2_lateral.jpg", "1.0", "0.0")
+    + line("valid/patient00002/study3/view1_frontal.jpg", "-1.0", "null")
+)
+
+
+def test_chexbert_lines_of_chexpert_plus_are_of_images(tmp_path):
+    (tmp_path / "impression_fixed.json").write_text(CHEXBERT)
+    reports = pl.DataFrame({"report_id": ["patient00001/study1", "patient00002/study3"]})
+    made = ImportedTeacher("multiple_choice", str(tmp_path / "impression_fixed.json")).label(reports, LABELS)
+    assert cells(made) == {(reports["report_id"]["ab".index(r)], label): status for (r, label), status in EXPECTED.items()}
+    (tmp_path / "impression_fixed.json").write_text(
+        CHEXBERT.replace('view2_lateral.jpg", "Edema": 1.0', 'view2.jpg", "Edema": 0.0')
+    )
+    with pytest.raises(InputError, match="1 rows repeat an earlier report_id"):
+        ImportedTeacher("multiple_choice", str(tmp_path / "impression_fixed.json")).label(reports, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[1, 2", "not a readable CSV"),
+        ("", "not a readable CSV"),
+        (line("train/patient00001/study1/view1.jpg", "[1.0]", "0.0"), "columns Edema hold lists or objects"),
+        (CHEXBERT.replace("train/patient00001/study1/", ""), "column 'path_to_image' has 2 cells that are of another form"),
+    ],
+)
+def test_chexbert_lines_with_faults(tmp_path, content, message):
+    (tmp_path / "labels.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        ImportedTeacher("multiple_choice", str(tmp_path / "labels.json")).label(REPORTS, LABELS)
+
+
+PADCHEST = """,ImageID,ReportID,Report,MethodLabel,Labels
+0,1.png,11,words,RNN_model,"['edema', ' Pleural effusion']"
+1,2.png,11,words,RNN_model,"['edema', ' Pleural effusion']"
+2,3.png,12,words,RNN_model,"['', 'normal']"
+3,4.png,13,words,Physician,['edema']
+4,5.png,14,words,RNN_model,nan
+"""
+
+
+def test_padchest_gives_the_labels_of_its_network_and_not_those_of_physicians(tmp_path):
+    made = label(tmp_path, PADCHEST, reports=pl.DataFrame({"report_id": ["11", "12", "13", "14"]}))
+    assert cells(made) == {
+        ("11", "Edema"): PRESENT,
+        ("11", "Pleural Effusion"): PRESENT,
+        ("12", "Edema"): ABSENT,
+        ("12", "Pleural Effusion"): ABSENT,
+    }
+    assert made.quarantine["report_id"].to_list() == ["13", "14"]
+    assert made.counts == {"ignored_columns": 1, "labels_for_unknown_reports": 0}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (PADCHEST.replace("edema", "oedema"), r"no report of PadChest has the label Edema \(is it oedema\?\)"),
+        (PADCHEST.replace("['edema']", "a sentence"), "column 'Labels' has a cell that is no list of labels$"),
+    ],
+)
+def test_padchest_with_faults(tmp_path, content, message):
+    with pytest.raises(InputError, match=message):
+        label(tmp_path, content)

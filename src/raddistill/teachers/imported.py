@@ -1,7 +1,8 @@
 """A teacher whose labels come from a file: those that another labeler, or the publishers of the reports, made.
 
-Multiple choice, the wide form of CheXpert and of MIMIC-CXR's label files: a column `report_id`, a column for each label by
-its name, CheXpert's codes in the cells. A column "No Finding" says nothing that the others do not, and is left out (counted).
+Multiple choice, the wide form: a column `report_id`, a column for each label by its name, CheXpert's codes in the cells. A column
+"No Finding" says nothing that the others do not, and is left out (counted). The label files of MIMIC-CXR, CheXpert Plus and
+PadChest are read as they are published (label_files.py).
 Open-ended, the long form: columns `report_id`, `phrase`, `code`. A row with an empty phrase says that nothing was found.
 """
 
@@ -17,9 +18,9 @@ from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine
+from raddistill.teachers import label_files
 from raddistill.teachers.teacher import Labelled
 
-IGNORED = "No Finding"
 WITHOUT_LABEL = "no label in file"
 # pandas writes a column with blanks as floats, and a blank in Parquet as NaN.
 _CODES = {written: from_chexpert(float(written)) for written in ("1", "1.0", "0", "0.0", "-1", "-1.0")}
@@ -27,10 +28,10 @@ _CODES |= {"": from_chexpert(None), "NaN": from_chexpert(None)}
 
 
 class ImportedTeacher:
-    """Takes the labels for one task from the CSV or Parquet file `source`."""
+    """Takes the labels for one task from the file `source`: CSV (packed by gzip or not), Parquet, JSON lines."""
 
     def __init__(self, task: str, source: str) -> None:
-        self.name = f"imported:{Path(source).stem}"
+        self.name = f"imported:{Path(source.removesuffix('.gz')).stem}"
         self._task, self._path = task, Path(source)
 
     def label(self, reports: pl.DataFrame, label_set: list[Label]) -> Labelled:
@@ -65,7 +66,8 @@ class ImportedTeacher:
 
     def _wide(self, names: list[str]) -> tuple[pl.DataFrame, dict[str, int]]:
         """Rows (report_id, label, status, code) of a file in the wide form, and counts."""
-        wide = self._read(["report_id", *names], ignored=[IGNORED])
+        wide, ignored = label_files.wide(self._path, self._read(), names)
+        self._refuse_blank(wide)
         self._refuse_doubled(wide, ["report_id"])
         for name in names:
             n_strange = wide.filter(~pl.col(name).is_in(list(_CODES))).height
@@ -73,39 +75,25 @@ class ImportedTeacher:
                 raise InputError(f"{self._path}: column '{name}' has {n_strange} cells that are not 1, 0, -1 or blank")
         long = wide.select("report_id", *names).unpivot(index="report_id", variable_name="label", value_name="cell")
         status = pl.col("cell").replace_strict(_CODES, return_dtype=pl.Enum(STATUSES))
-        counts = {"ignored_columns": len({IGNORED} & set(wide.columns) - set(names))}
-        return long.select("report_id", "label", status=status, code=pl.lit(None, pl.String)), counts
+        return long.select("report_id", "label", status=status, code=pl.lit(None, pl.String)), {"ignored_columns": ignored}
 
     def _long(self) -> tuple[pl.DataFrame, dict[str, int]]:
         """Rows (report_id, label, status, code) of a file in the long form; label is empty where nothing was found."""
-        long = self._read(["report_id", "phrase", "code"], ignored=[])
+        long = self._read()
+        label_files.require(self._path, long, ["report_id", "phrase", "code"], also=[])
+        self._refuse_blank(long)
         phrase = pl.col("phrase").str.to_lowercase().str.replace_all(r"\s+", " ")
         code = pl.when(pl.col("code") != "").then("code")
         rows = long.select("report_id", label=phrase, status=pl.lit(PRESENT, pl.Enum(STATUSES)), code=code)
         self._refuse_doubled(rows, ["report_id", "label"])
         return rows, {}
 
-    def _read(self, columns: list[str], ignored: list[str]) -> pl.DataFrame:
-        """The file with all cells as trimmed strings; blank cells are empty strings."""
-        try:
-            if self._path.suffix == ".parquet":
-                frame = pl.read_parquet(self._path)
-            else:
-                frame = pl.read_csv(self._path, infer_schema=False)
-        except FileNotFoundError:
-            raise InputError(f"{self._path} does not exist; params.yaml names it as synthesize.{self._task}.source") from None
-        except pl.exceptions.PolarsError:
-            raise InputError(f"{self._path} is not a readable CSV (UTF-8, comma) or .parquet file") from None
-        missing = [name for name in columns if name not in frame.columns]
-        unknown = [name for name in frame.columns if name not in columns + ignored]
-        if missing or unknown:
-            said = [f"{what}: {', '.join(names)}" for what, names in (("missing", missing), ("unknown", unknown)) if names]
-            raise InputError(f"{self._path}: columns {'; '.join(said)}; rename or drop them, matching is by name")
-        frame = frame.select(pl.all().cast(pl.String).str.strip_chars().fill_null(""))
-        n_blank = frame.filter(pl.col("report_id") == "").height
-        if n_blank:
+    def _read(self) -> pl.DataFrame:
+        return label_files.read(self._path, f"synthesize.{self._task}.source")
+
+    def _refuse_blank(self, frame: pl.DataFrame) -> None:
+        if n_blank := frame.filter(pl.col("report_id") == "").height:
             raise InputError(f"{self._path}: column 'report_id' is blank in {n_blank} rows")
-        return frame
 
     def _refuse_doubled(self, frame: pl.DataFrame, key: list[str]) -> None:
         n_doubled = frame.height - frame.select(key).unique().height
