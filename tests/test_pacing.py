@@ -281,3 +281,18 @@ def test_better_news_end_a_long_wait() -> None:
 
     asyncio.run(go())
     assert clock.now - 100 < 3
+
+
+@pytest.mark.parametrize(("limit", "each_s"), [(60, 1.0), (20, 3.0)])
+def test_headers_that_are_heard_once_do_not_stop_the_run_for_ever(limit: int, each_s: float) -> None:
+    """A gateway that sends rate headers with its 429 only: what it said then refills at its pace, whatever was sent since."""
+    paced, clock = pacer()
+
+    async def run() -> None:
+        paced.throttled(await paced.turn(1), told("requests", limit, 0, "60s"), None)
+        begin = clock.now
+        for _ in range(5 * limit):
+            paced.answered(await paced.turn(1), {}, None)
+        assert clock.now - begin == pytest.approx(5 * limit * each_s, rel=0.05)
+
+    asyncio.run(run())

@@ -99,21 +99,33 @@ class _Told:
     def __init__(self, kind: str) -> None:
         self._limit, self._left, self._reset = (f"x-ratelimit-{word}-{kind}" for word in ("limit", "remaining", "reset"))
         self.sent = 0.0  # units, ever
-        self._known: tuple[float, float, float, float, float] | None = None
+        self._of: tuple[float, float] | None = None  # limit, units a second
+        self._there, self._at, self._heard = (
+            0.0,
+            -math.inf,
+            -math.inf,
+        )  # units left at a time; when the question of the headers went
 
     def wait(self, units: float, now: float) -> float:
         """Seconds until `units` will be there."""
-        if self._known is None:
+        if self._of is None:
             return 0.0
-        limit, left, a_second, at, sent_then = self._known
-        there = min(limit, left + a_second * (now - at)) - (self.sent - sent_then)
-        lacking = min(units, limit) - there  # what is larger than the limit goes when all is there
+        limit, a_second = self._of
+        self._refill(now)
+        lacking = min(units, limit) - self._there  # what is larger than the limit goes when all is there
         return max(0.0, lacking / a_second)
 
-    def hear(self, headers: Mapping[str, str], sent_at: float, sent_then: float) -> None:
+    def take(self, units: float, now: float) -> None:
+        """Counts units that are sent now."""
+        self.sent += units
+        if self._of is not None:
+            self._refill(now)
+            self._there -= units
+
+    def hear(self, headers: Mapping[str, str], sent_at: float, sent_then: float, now: float) -> None:
         """Headers of an answer to what went at `sent_at`, when `sent_then` units had been sent, its own included."""
         text = headers.get(self._left)
-        if text is None or (self._known is not None and sent_at < self._known[3]):
+        if text is None or sent_at < self._heard:
             return
         limit, left = _number(headers.get(self._limit)), _number(text)
         if limit is None or left is None or not (0 < limit < math.inf) or not math.isfinite(left):
@@ -121,7 +133,15 @@ class _Told:
         left = min(max(left, 0.0), limit)
         reset = parse_duration(headers.get(self._reset))
         a_second = (limit - left) / reset if reset and left < limit else limit / 60  # it is full again after `reset`
-        self._known = limit, left, a_second, sent_at, sent_then
+        self._of, self._heard = (limit, a_second), sent_at
+        self._there, self._at = left - (self.sent - sent_then), sent_at
+        self._refill(now)
+
+    def _refill(self, now: float) -> None:
+        """Up to the limit; what was sent is off by then, or a server that goes silent would stop us for ever."""
+        assert self._of is not None
+        limit, a_second = self._of
+        self._there, self._at = min(limit, self._there + a_second * max(0.0, now - self._at)), now
 
 
 class Turn(NamedTuple):
@@ -172,7 +192,7 @@ class Pacer:
         self.in_flight += 1
         for rate, told, units in zip(self._rates, self._told, (1.0, tokens), strict=True):
             rate.take(units, now)
-            told.sent += units
+            told.take(units, now)
         return Turn(now, tokens, self._told[0].sent, self._told[1].sent)
 
     async def turn(self, tokens: float) -> Turn:
@@ -219,5 +239,6 @@ class Pacer:
 
     def _hear(self, turn: Turn, headers: Mapping[str, str]) -> None:
         requests, tokens = self._told
-        requests.hear(headers, turn.at, turn.requests_sent)
-        tokens.hear(headers, turn.at, turn.tokens_sent)
+        now = self._clock()
+        requests.hear(headers, turn.at, turn.requests_sent, now)
+        tokens.hear(headers, turn.at, turn.tokens_sent, now)
