@@ -11,7 +11,7 @@ from raddistill.tables.reports import Reports
 def main() -> None:
     p = params.load("extract", extracting.ExtractParams)
     label_set = labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path)
-    extracted = extracting.extract(p, paths.RAW, label_set, concepts.load_concepts(paths.CONCEPTS))
+    extracted = extracting.extract(p, label_set, concepts.load_concepts(paths.CONCEPTS))
     tables.write(Reports, extracted.reports, paths.REPORTS)
     tables.write(Gold, extracted.gold, paths.GOLD)
     tables.write(Quarantine, extracted.quarantine, paths.EXTRACT_QUARANTINE)

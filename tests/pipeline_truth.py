@@ -15,7 +15,7 @@ from dvc.repo import Repo
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from raddistill import params
+from raddistill import params, paths
 
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src"
@@ -170,11 +170,11 @@ def _paths(main: ast.FunctionDef, known: dict[str, Any]) -> Iterator[Path]:
 
 
 def _path_params(sections: dict[str, type[params.Section]]) -> Iterator[str]:
-    """Values of loaded params that are files or folders of the repository."""
+    """Values of loaded params that are files or folders of the repository, or what `fetch` brings."""
     for section, into in sections.items():
         for leaf in leaves(section, into) if section not in UNLISTED else ():
             value = _at(leaf)
-            if isinstance(value, str) and value and (ROOT / value).exists():
+            if isinstance(value, str) and value and ((ROOT / value).exists() or value == str(paths.RAW)):
                 yield value
 
 

@@ -56,7 +56,8 @@ def archive(folder: Path, *files: bytes, names: list[str] | None = None) -> Path
 
 
 def extract(raw: Path, **changed: object) -> extracting.Extracted:
-    return extracting.extract(PARAMS.model_copy(update=changed), raw, LABELS, concepts.load_concepts(ROOT / paths.CONCEPTS))
+    p = PARAMS.model_copy(update={"raw": str(raw)} | changed)
+    return extracting.extract(p, LABELS, concepts.load_concepts(ROOT / paths.CONCEPTS))
 
 
 def reasons(extracted: extracting.Extracted) -> list[tuple[str, int, str]]:
@@ -164,7 +165,7 @@ def test_too_many_in_quarantine(tmp_path: Path) -> None:
 
 
 def test_unknown_source(tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match=r"extract\.source: there is no 'opnei'; known: openi"):
+    with pytest.raises(ParamsError, match=r"extract\.source: there is no 'opnei'; known: files, openi"):
         extract(tmp_path, source="opnei")
 
 

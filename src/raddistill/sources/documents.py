@@ -23,6 +23,7 @@ class Document:
     comparison: str | None
     annotations: tuple[str, ...]  # what people coded, in the source's own words
     split: str | None = None  # as the source's own file calls it (sources/splitting.py knows the words); None where it says none
+    date: str | None = None  # ISO 8601, all of one kind; of several reports with one id the latest is kept
     without_headers: bool = False  # all of a text that has no header stands in the findings
 
 

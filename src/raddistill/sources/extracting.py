@@ -1,27 +1,39 @@
 """Raw files to the tables of reports and gold. Every report of the source ends in `reports` or in `quarantine`.
 
-Sources are named by `extract.source`; each declares the sensitivity of what it holds.
+Sources are named by `extract.source`; each declares the sensitivity of what it holds. Reports pass in chunks of columns, so that
+no Python object a report stays: 228,000 reports of MIMIC's length take about 0.6 GB.
 """
 
-from collections import Counter, defaultdict
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import polars as pl
 from pydantic import Field, model_validator
+from rich.console import Console
 
 from raddistill.concepts import Concept
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
-from raddistill.sources import sections, splitting
+from raddistill.sources import annotating, resembling, sections, splitting
 from raddistill.sources.documents import Document, Failure, Source
-from raddistill.sources.openi import OpenI
+from raddistill.sources.files import Files, FilesParams
 from raddistill.statuses import EXCLUDED, PRESENT
-from raddistill.tables.reports import SPLITS, Reports
+from raddistill.tables.reports import SENSITIVITIES, SPLITS, Reports
 
-SOURCES: dict[str, Source] = {source.name: source for source in (OpenI(),)}
+SOURCES = ("openi", "files")
+CHUNK = 20_000  # documents
+SECTIONS = ("findings", "impression", "indication", "comparison")
+UNKNOWN = "annotated, but not among the reports"
+_READ = pl.Schema(
+    dict.fromkeys(["report_id", "patient_id", *SECTIONS, "said", "date", "text", "text_group", "by_hash"], pl.String)
+    | {"annotations": pl.List(pl.String), "without_headers": pl.Boolean}
+)
+_FAILED = pl.Schema({"report_id": pl.String, "reason": pl.String})
+console = Console(stderr=True)
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -30,11 +42,16 @@ class ExtractParams(Section):
     """Which collection, by which mapping its annotations become gold, and how it is split."""
 
     source: str
+    raw: str
     gold: str
+    annotators: annotating.Adjudication
+    splits: Literal["hash", "file"]
     salt: str
     train: Share
     validation: Share
+    near_duplicate: Share  # token Jaccard
     max_quarantine: Share
+    files: FilesParams
 
     @model_validator(mode="after")
     def _leaves_a_test_split(self) -> Self:
@@ -53,81 +70,126 @@ class Extracted:
     metrics: dict[str, Any]
 
 
-def extract(p: ExtractParams, raw: Path, label_set: list[Label], concepts: list[Concept]) -> Extracted:
-    """Reads the collection in the folder `raw`.
+def extract(p: ExtractParams, label_set: list[Label], concepts: list[Concept]) -> Extracted:
+    """Reads the collection in `extract.raw`, a folder or a file.
 
     Raises:
-        ParamsError: a source that does not exist.
+        ParamsError: a source that does not exist, or without splits of its own where they are asked for.
         InputError: the collection is missing or damaged; too many of its reports cannot be used (counts by reason).
     """
-    if p.source not in SOURCES:
-        raise ParamsError(f"extract.source: there is no '{p.source}'; known: {', '.join(sorted(SOURCES))}")
-    source = SOURCES[p.source]
-    documents: list[Document] = []
-    failures: list[Failure] = []
-    for made in source.read(raw):
-        if isinstance(made, Document):
-            documents.append(made)
-        else:
-            failures.append(made)
+    source, raw = source_named(p, label_set), Path(p.raw)
+    if not raw.exists():
+        raise InputError(f"{raw} does not exist; params.yaml names it as extract.raw, the files of {p.source}")
+    documents, failed = _gather(p, source.read(raw))
     kept, unusable = _sift(documents)
-    reports, quarantine = _reports(p, source, kept), _quarantine(failures + unusable)
-    assert reports.height + quarantine.height == len(documents) + len(failures), "a report was lost"
-    _refuse_too_many(quarantine, reports.height, p.max_quarantine)
-    gold = source.gold({d.report_id: d.annotations for d in kept}, Path(p.gold), label_set, concepts)
-    assert set(gold["report_id"]) == set(reports["report_id"]), "gold and reports are not the same reports"
-    return Extracted(reports, gold, quarantine, _metrics(reports, gold, quarantine))
+    kept, unsplit = _split(p, kept)
+    quarantine = pl.concat([failed, unusable, unsplit])
+    assert kept.height + quarantine.height == documents.height + failed.height, "a report was lost"
+    _refuse_too_many(quarantine, kept.height, p.max_quarantine)
+    annotations = dict(zip(kept["report_id"], map(tuple, kept["annotations"]), strict=True))
+    gold = source.gold(annotations, Path(p.gold), label_set, concepts).with_columns(pl.all().cast(pl.String))
+    agreed = annotating.agreement(gold)
+    gold, unknown = _of(kept["report_id"], annotating.adjudicate(gold, p.annotators))
+    reports = kept.with_columns(source=pl.lit(source.name), sensitivity=pl.lit(source.sensitivity)).select(*Reports.columns())
+    metrics = _metrics(reports, gold, quarantine) | _also(p, kept, reports, unknown, agreed)
+    return Extracted(reports, gold, _counted(pl.concat([quarantine, unknown])), metrics)
 
 
-def _sift(documents: list[Document]) -> tuple[list[Document], list[Failure]]:
-    """Documents with a text under an id of their own. Of equal copies one is kept; of copies that differ none is:
-    nobody could say which of them is the report."""
-    copies: dict[str, list[Document]] = defaultdict(list)
-    for document in documents:
-        copies[document.report_id].append(document)
-    kept, unusable = [], []
-    for report_id, same in copies.items():
-        if any(document != same[0] for document in same):
-            unusable += [Failure(report_id, "id of several different reports")] * len(same)
-            continue
-        unusable += [Failure(report_id, "copy of another file")] * (len(same) - 1)
-        if same[0].findings or same[0].impression:
-            kept.append(same[0])
-        else:
-            unusable.append(Failure(report_id, "no findings and no impression"))
-    return kept, unusable
+def source_named(p: ExtractParams, label_set: list[Label]) -> Source:
+    """The source `extract.source`; its module is imported only if it is asked for.
+
+    Raises:
+        ParamsError: there is no such source.
+    """
+    match p.source:
+        case "openi":
+            from raddistill.sources.openi import OpenI
+
+            return OpenI()
+        case "files":
+            return Files(p.files, [label.name for label in label_set])
+        case _:
+            raise ParamsError(f"extract.source: there is no '{p.source}'; known: {', '.join(sorted(SOURCES))}")
 
 
-def _reports(p: ExtractParams, source: Source, documents: list[Document]) -> pl.DataFrame:
-    rows = []
-    for d in documents:
-        group = splitting.text_group(d.findings, d.impression)
-        rows.append(
-            {
-                "report_id": d.report_id,
-                "patient_id": d.patient_id,
-                "source": source.name,
-                "sensitivity": source.sensitivity,
-                "findings": d.findings,
-                "impression": d.impression,
-                "indication": d.indication,
-                "comparison": d.comparison,
-                "text": sections.compose(d.findings, d.impression),
-                "split": splitting.split(d.patient_id or group, p.salt, p.train, p.validation),
-                "text_group": group,
-            }
-        )
-    return pl.DataFrame(rows, schema=dict.fromkeys(Reports.columns(), pl.String))
+def _gather(p: ExtractParams, read: Iterator[Document | Failure]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """All documents, with text, text group and the split by hash; all failures."""
+    documents, failures = [pl.DataFrame(schema=_READ)], [pl.DataFrame(schema=_FAILED)]
+    done = 0
+    with console.status(f"extract: reading {p.source}") as status:
+        while chunk := list(itertools.islice(read, CHUNK)):
+            rows = [_row(p, made) for made in chunk if isinstance(made, Document)]
+            broken = [(made.report_id, made.reason) for made in chunk if isinstance(made, Failure)]
+            columns = dict(zip(_READ, zip(*rows, strict=True), strict=True)) if rows else {}
+            documents.append(pl.DataFrame({name: list(columns.get(name, ())) for name in _READ}, schema=_READ))
+            failures.append(pl.DataFrame(broken, schema=_FAILED, orient="row"))
+            done += len(chunk)
+            status.update(f"extract: {done:,} reports of {p.source} read")
+    return pl.concat(documents), pl.concat(failures)
 
 
-def _quarantine(failures: list[Failure]) -> pl.DataFrame:
-    seen: Counter[str] = Counter()
-    rows = []
-    for failure in failures:
-        rows.append((failure.report_id, seen[failure.report_id], failure.reason, None))
-        seen[failure.report_id] += 1
-    schema = {"report_id": pl.String, "n": pl.Int64, "reason": pl.String, "answer": pl.String}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+def _row(p: ExtractParams, d: Document) -> tuple[Any, ...]:
+    """The columns of _READ."""
+    group = splitting.text_group(d.findings, d.impression)
+    by_hash = splitting.split(d.patient_id or group, p.salt, p.train, p.validation)
+    words = (d.findings, d.impression, d.indication, d.comparison)
+    text = sections.compose(d.findings, d.impression)
+    return d.report_id, d.patient_id, *words, d.split, d.date, text, group, by_hash, list(d.annotations), d.without_headers
+
+
+def _sift(documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Documents that can be used, one an id, and the failures of the others. Which are kept does not depend on their order."""
+    unusable = []
+    if documents["report_id"].is_duplicated().any():
+        latest = pl.col("date").max().over("report_id")
+        told = ~pl.col("date").is_null().any().over("report_id")
+        documents, older = _part(documents, told & (pl.col("date") < latest), "an earlier version of the report")
+        all_of_it = pl.struct(pl.col("annotations").list.join("\n"), *(c for c in _READ if c not in ("report_id", "annotations")))
+        versions = documents.select("report_id", it=all_of_it).select(pl.col("it").n_unique().over("report_id")).to_series()
+        documents, several = _part(documents, versions > 1, "id of several different reports")
+        documents, copies = _part(documents, ~pl.col("report_id").is_first_distinct(), "copy of another file")
+        unusable = [older, several, copies]
+    documents, empty = _part(documents, pl.col("text") == "", "no findings and no impression")
+    return documents, pl.concat([*unusable, empty])
+
+
+def _part(documents: pl.DataFrame, unusable: pl.Expr | pl.Series, reason: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    marked = documents.with_columns(unusable=unusable)
+    failures = marked.filter("unusable").select("report_id", reason=pl.lit(reason))
+    return marked.filter(~pl.col("unusable")).drop("unusable"), failures
+
+
+def _split(p: ExtractParams, documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The documents with their `split`; with the file's own splits, failures of those that have none.
+
+    Raises:
+        ParamsError: the file's own are asked for and there are none.
+    """
+    if p.splits == "hash":
+        return documents.with_columns(split="by_hash"), pl.DataFrame(schema=_FAILED)
+    if documents.height and documents["said"].is_null().all():
+        raise ParamsError(f"extract.splits: file, but what was read of {p.source} names no split; use hash")
+    documents, silent = _part(documents, pl.col("said").is_null(), "no split in the source's file")
+    ours = pl.col("said").str.to_lowercase().replace_strict(splitting.OF_FILES, default=None, return_dtype=pl.String)
+    documents, strange = _part(documents.with_columns(split=ours), ours.is_null(), "a split of another name")
+    return documents, pl.concat([silent, strange])
+
+
+def _of(reports: pl.Series, gold: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The gold of these reports, complete; and a failure for each other report that it annotates."""
+    known = gold.join(reports.to_frame("report_id"), on="report_id", how="semi", maintain_order="left")
+    ours = annotating.complete(known, reports)
+    for (task,), rows in ours.group_by("task"):
+        assert rows.height == reports.len() * rows["label"].n_unique(), f"{task}: gold and reports are not the same reports"
+    strange = gold.filter(pl.col("status") != EXCLUDED).join(reports.to_frame("report_id"), on="report_id", how="anti")
+    return ours, strange.select("report_id", reason=pl.lit(UNKNOWN)).unique()
+
+
+def _counted(failures: pl.DataFrame) -> pl.DataFrame:
+    """The Quarantine table; `n` counts the rows of one id, in an order that is not that of the files."""
+    ordered = failures.sort("report_id", "reason")
+    n = pl.int_range(pl.len(), dtype=pl.Int64).over("report_id")
+    return ordered.select("report_id", n.alias("n"), "reason", answer=pl.lit(None, pl.String))
 
 
 def _refuse_too_many(quarantine: pl.DataFrame, kept: int, allowed: float) -> None:
@@ -155,8 +217,48 @@ def _metrics(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame
     return {
         "files": reports.height + quarantine.height,
         "reports": reports.height,
-        "quarantined": {"total": quarantine.height} | {r.replace(" ", "_"): n for r, n in reasons.iter_rows()},
+        "quarantined": {"total": quarantine.height} | {_key(r): n for r, n in reasons.iter_rows()},
         "splits": {split: reports.filter(pl.col("split") == split).height for split in SPLITS},
         "text_groups": reports.get_column("text_group").n_unique(),
         "gold": tasks,
     }
+
+
+def _also(
+    p: ExtractParams, kept: pl.DataFrame, reports: pl.DataFrame, unknown: pl.DataFrame, agreed: dict[str, Any]
+) -> dict[str, Any]:
+    """What is counted beside: sections, patients, what stands on both sides of the split, annotations of other reports."""
+    leaks = _leaks(reports)
+    if leaks["patients"]:
+        console.print(
+            f"extract: {leaks['patients']:,} patients stand in more than one split of the source's own file "
+            f"({leaks['reports_of_patients']:,} reports); extract.splits: hash keeps patients together"
+        )
+    return {
+        "sections": {name: reports.height - reports[name].null_count() for name in SECTIONS},
+        "without_headers": int(kept["without_headers"].sum()),
+        "patients": reports["patient_id"].drop_nulls().n_unique(),
+        "sensitivity": {name: reports.filter(pl.col("sensitivity") == name).height for name in SENSITIVITIES},
+        "leaks": leaks,
+        "near_neighbours": resembling.near_training(reports, p.near_duplicate),
+        "gold_of_unknown_reports": unknown.height,
+    } | ({"agreement": agreed} if agreed else {})
+
+
+def _leaks(reports: pl.DataFrame) -> dict[str, int]:
+    """Patients and texts that stand in more than one split; by training reports, what `merge` drops for the latter."""
+    apart = pl.col("split").n_unique() > 1
+    patients = reports.drop_nulls("patient_id").group_by("patient_id").agg(pl.len(), apart=apart).filter("apart")
+    texts = reports.group_by("text_group").agg(apart=apart).filter("apart")
+    held = reports.filter(pl.col("split") != "train")
+    training = reports.filter(pl.col("split") == "train").join(held, on="text_group", how="semi")
+    return {
+        "patients": patients.height,
+        "reports_of_patients": int(patients["len"].sum()),
+        "texts": texts.height,
+        "training_reports_of_texts": training.height,
+    }
+
+
+def _key(reason: str) -> str:
+    return reason.replace(" ", "_")

@@ -7,6 +7,21 @@ import hashlib
 import re
 
 _TOKEN = re.compile(r"[^\W_]+")
+# ASCII text, most of it, takes a tenth of the time this way, with the same words: letters in lower case, digits, else a space.
+_ASCII = bytes(ord(chr(code).lower()) if chr(code).isalnum() else 32 for code in range(128)) + bytes(128)
+# What the splits are called in the sources' own files: MIMIC-CXR has validate, CheXpert valid.
+OF_FILES = {
+    "train": "train", "training": "train", "validation": "validation", "validate": "validation", "valid": "validation",
+    "val": "validation", "dev": "validation", "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+def words_of(*sections: str | None) -> list[str]:
+    """The words of the sections in their order, without case, punctuation, spacing and headers."""
+    text = " ".join(section for section in sections if section)
+    if text.isascii():
+        return text.encode().translate(_ASCII).decode().split()
+    return _TOKEN.findall(text.casefold())
 
 
 def text_group(*sections: str | None) -> str:
@@ -14,8 +29,7 @@ def text_group(*sections: str | None) -> str:
 
     Headers are left out, so a text in the findings of one report and the impression of another is the same text.
     """
-    words = _TOKEN.findall(" ".join(section for section in sections if section).casefold())
-    return hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
+    return hashlib.sha256(" ".join(words_of(*sections)).encode()).hexdigest()[:16]
 
 
 def split(group: str, salt: str, train: float, validation: float) -> str:

@@ -1,0 +1,90 @@
+"""Several people's annotations to one gold: completed, adjudicated, with their agreement."""
+
+from itertools import combinations
+from typing import Any, Literal
+
+import polars as pl
+
+from raddistill.statuses import ABSENT, AMBIGUOUS, EXCLUDED, PRESENT, UNCERTAIN
+
+Adjudication = Literal["first", "both", "either"]
+RANKS = {ABSENT: 0, AMBIGUOUS: 1, UNCERTAIN: 2, PRESENT: 3}  # how much is stated
+STATED = [PRESENT, UNCERTAIN]
+
+
+def adjudicate(gold: pl.DataFrame, how: Adjudication) -> pl.DataFrame:
+    """One annotator a task: `gold` itself, or where a task has several, what they say together, under the name of `how`.
+
+    Of those who annotated a report, `first` takes the first by name, `both` the least that they say (present if all say so),
+    `either` the most that one of them says.
+    """
+    tasks = [_one_annotator(rows, how) for _, rows in gold.group_by("task", maintain_order=True)]
+    return pl.concat(tasks) if tasks else gold
+
+
+def _one_annotator(gold: pl.DataFrame, how: Adjudication) -> pl.DataFrame:
+    if gold["annotator"].n_unique() <= 1:
+        return gold
+    said = gold.filter(pl.col("status") != EXCLUDED)
+    if how == "first":
+        first = said.group_by("report_id").agg(pl.col("annotator").min())
+        made = said.join(first, on=["report_id", "annotator"], how="semi")
+    else:
+        ranked = pl.col("status").sort_by(pl.col("status").replace_strict(RANKS, return_dtype=pl.Int8))
+        least_or_most = ranked.first() if how == "both" else ranked.last()
+        made = said.group_by("report_id", "task", "label", maintain_order=True).agg(least_or_most)
+    return made.with_columns(annotator=pl.lit(how)).select(gold.columns)
+
+
+def complete(gold: pl.DataFrame, reports: pl.Series) -> pl.DataFrame:
+    """`gold` (one annotator a task) with `excluded` rows for every report that a task's annotator did not annotate."""
+    missing = []
+    for (task, annotator), rows in gold.group_by("task", "annotator", maintain_order=True):
+        names = rows.select("label").unique(maintain_order=True)
+        others = reports.to_frame("report_id").join(rows, on="report_id", how="anti").join(names, how="cross")
+        added = others.with_columns(task=pl.lit(task), annotator=pl.lit(annotator), status=pl.lit(EXCLUDED))
+        missing.append(added.select(gold.columns))
+    return pl.concat([gold, *missing])
+
+
+def agreement(gold: pl.DataFrame) -> dict[str, Any]:
+    """By task: how many reports two annotators share, and for each label what they agree on, over all pairs of annotators.
+
+    Present and uncertain against absent; ambiguous and excluded cells are left out. `kappa` (Cohen 1960) is the mean over
+    pairs, and there only where it is defined: for some pair, not all cells are alike.
+    """
+    told: dict[str, Any] = {}
+    for (task,), rows in gold.group_by("task", maintain_order=True):
+        if rows["annotator"].n_unique() > 1:
+            told[str(task)] = _agreement(rows.filter(~pl.col("status").is_in([AMBIGUOUS, EXCLUDED])))
+    return told
+
+
+def _agreement(rows: pl.DataFrame) -> dict[str, Any]:
+    stated = rows.select("report_id", "annotator", "label", stated=pl.col("status").is_in(STATED))
+    parts = stated.partition_by("annotator", as_dict=True)
+    pairs = [
+        parts[one].join(parts[other], on=["report_id", "label"]).select("report_id", "label", a="stated", b="stated_right")
+        for one, other in combinations(sorted(parts), 2)
+    ]
+    by_label = {name: [_kappa(of) for pair in pairs if not (of := pair.filter(pl.col("label") == name)).is_empty()] for name in
+                sorted(rows["label"].unique())}  # fmt: skip
+    both = pl.concat(pairs)
+    told: dict[str, Any] = {"reports": both["report_id"].n_unique(), "annotators": len(parts), "labels": {}}
+    for name, kappas in by_label.items():
+        of = both.filter(pl.col("label") == name)
+        defined = [kappa for kappa in kappas if kappa is not None]
+        if of.select((pl.col("a") | pl.col("b")).any()).item():
+            told["labels"][name] = {"reports": of.height, "agree": (of["a"] == of["b"]).mean()}
+            if defined:
+                told["labels"][name]["kappa"] = sum(defined) / len(defined)
+    return told
+
+
+def _kappa(pair: pl.DataFrame) -> float | None:
+    """Cohen's kappa of two columns of booleans; None where chance alone explains all (both say the same of every report)."""
+    a, b = pair["a"].cast(pl.Float64), pair["b"].cast(pl.Float64)
+    agree = float((a == b).cast(pl.Float64).mean())  # type: ignore[arg-type]
+    p, q = float(a.mean()), float(b.mean())  # type: ignore[arg-type]
+    chance = p * q + (1 - p) * (1 - q)
+    return None if chance == 1.0 else (agree - chance) / (1 - chance)
