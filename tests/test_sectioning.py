@@ -77,6 +77,16 @@ CASES: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "part-of-impression": ("IMPRESSION:\nCHEST: Normal.\nABDOMEN: Normal.", [(I, "CHEST: Normal.\nABDOMEN: Normal.")]),
     "chest-findings": ("CHEST FINDINGS: No mass.", [(F, "No mass.")]),
     "incidental-findings": ("INCIDENTAL FINDINGS: Scoliosis.", [(F, "Scoliosis.")]),
+    "parts-after-a-sentence": ("The heart is large.\nLungs: Clear.", [(F, "The heart is large.\nLungs: Clear.")]),
+    "parts-after-a-sentence-and-impression": (
+        "The heart is large.\nLungs: Clear.\nIMPRESSION: Large heart.",
+        [(F, "The heart is large.\nLungs: Clear."), (I, "Large heart.")],
+    ),
+    "pain-is-no-part": (
+        "HISTORY: Fall.\nRIGHT SHOULDER: pain.\nFINDINGS: Clear.",
+        [("history", "Fall."), ("other", "pain."), (F, "Clear.")],
+    ),
+    "note-stays": ("FINDINGS: Clear.\nNOTE: Rotated. COMMENT: None.", [(F, "Clear.\nNOTE: Rotated. COMMENT: None.")]),
     # findings and impression in one
     "both-and": ("FINDINGS AND IMPRESSION: Normal heart.", [("findings_and_impression", "Normal heart.")]),
     "both-slash": ("FINDINGS/IMPRESSION:\nNormal heart.", [("findings_and_impression", "Normal heart.")]),
@@ -90,6 +100,13 @@ CASES: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [(F, "A nodule."), (I, "Nodule, CT.")],
     ),
     "summary": ("FINDINGS: Clear.\nSUMMARY: Normal.", [(F, "Clear."), (I, "Normal.")]),
+    "one-hospitals-csv": (
+        "NARRATIVE:\nRADIOGRAPHIC EXAMINATION OF THE CHEST: 1-1-01\n\nCLINICAL HISTORY: Fall.\n\nCOMPARISON: None.\n\n"
+        "PROCEDURE COMMENTS: Two views.\n\nFINDINGS:\n\nIMPRESSION:\n\n1. NO FRACTURE.\n\nSUMMARY: 1-NORMAL\n\n"
+        "ACCESSION NUMBER:\n7",
+        [(X, "1-1-01"), ("history", "Fall."), ("comparison", "None."), ("technique", "Two views."), (I, "1. NO FRACTURE."),
+         ("other", "1-NORMAL"), ("other", "7")],
+    ),
     "summary-is-a-code": ("IMPRESSION: Normal.\nSUMMARY: 1-NORMAL.", [(I, "Normal."), ("other", "1-NORMAL.")]),
     "end-of-impression": ("IMPRESSION: Normal.\nEND OF IMPRESSION: x", [(I, "Normal."), ("other", "x")]),
     "clinical-impression": ("CLINICAL IMPRESSION: Flu?\nIMPRESSION: Normal.", [("indication", "Flu?"), (I, "Normal.")]),
@@ -108,6 +125,16 @@ CASES: dict[str, tuple[str, list[tuple[str, str]]]] = {
     ),
     "dash": ("FINDINGS - no mass.\nIMPRESSION – normal.", [(F, "no mass."), (I, "normal.")]),
     "stop": ("FINDINGS. No mass.\nIMPRESSION; normal.", [(F, "No mass."), (I, "normal.")]),
+    "alone-without-stops": ("FINDINGS\nNo mass\nIMPRESSION\nNormal", [(F, "No mass"), (I, "Normal")]),
+    "lines-without-stops": (
+        "Exam: Chest\nReason: Cough\nComparison: None\nFindings: Clear\nImpression: Normal",
+        [(X, "Chest"), ("indication", "Cough"), ("comparison", "None"), (F, "Clear"), (I, "Normal")],
+    ),
+    "capitals-go-on-below": ("IMPRESSION: NO ACUTE\nFINDINGS: NORMAL CHEST.", [(I, "NO ACUTE\nFINDINGS: NORMAL CHEST.")]),
+    "weak-word-mid-line": (
+        "INDICATION: A test. Result: positive.\nFINDINGS: Clear.",
+        [("indication", "A test. Result: positive."), (F, "Clear.")],
+    ),
     # misspelt
     "indication-without-i": (
         "NDICATION: Cough.\nFINDINGS: Clear.\nIMPRESSION: Normal.",
@@ -117,6 +144,10 @@ CASES: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "findings-without-f": ("INDINGS: Clear.\nMPRESSION: Normal.", [(F, "Clear."), (I, "Normal.")]),
     "letters-changed-places": (
         "INDICATOIN: Cough.\nFINIDNGS: Clear.\nIMPRESSON: Normal.",
+        [("indication", "Cough."), (F, "Clear."), (I, "Normal.")],
+    ),
+    "misspelt-mixed-case": (
+        "Indicaton: Cough.\nFindigs: Clear.\nImpresion: Normal.",
         [("indication", "Cough."), (F, "Clear."), (I, "Normal.")],
     ),
     "comparision": ("COMPARISION: None.\nFINDINGS: Clear.", [("comparison", "None."), (F, "Clear.")]),
@@ -243,8 +274,8 @@ def test_cases_are_parted(text: str) -> None:
 # What could go wrong is where pieces of headers, line ends and words meet.
 PIECES = st.sampled_from(
     ["FINDINGS", "Findings", "IMPRESSION", "impression:", "AND", "/", ":", ": ", "\n", "\n\n", "\r\n", " ", "\t", ".", "___",
-     ACROSS, "**", "FINAL REPORT", "NDICATION:", "LUNGS:", "CHEST, PA:", "DOSE:", "WET READ", "#1", "The lungs are clear. ", "cough",
-     "1. ", "3:45", "(S)", "\u2028", "\x85", "\x1c", "\u00a0", "ß", "İ", "ﬁ", "：", "]", "[", "no "]
+     ACROSS, "**", "FINAL REPORT", "NDICATION:", "LUNGS:", "CHEST, PA:", "DOSE:", "WET READ", "#1", "The lungs are clear. ",
+     "cough", "1. ", "3:45", "(S)", "\u2028", "\x85", "\x1c", "\u00a0", "ß", "İ", "ﬁ", "：", "]", "[", "no "]
 )  # fmt: skip
 
 

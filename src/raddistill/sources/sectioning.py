@@ -66,7 +66,7 @@ KNOWN_AS = {
     OTHER: (
         "notification", "notifications", "end of impression", "accession number", "dictated by", "signed by", "attestation",
         "electronically signed by", "transcribed by", "reviewed by", "interpreted by", "approved by", "critical result",
-        "critical results", "communication", "comment", "comments", "note", "notes", "signature", "dictated", "signed",
+        "critical results", "communication", "signature", "dictated", "signed",
     ),
 }  # fmt: skip
 KNOWN = {header: name for name, headers in KNOWN_AS.items() for header in headers}
@@ -78,7 +78,12 @@ _OPENS = {"final report", "narrative", "radiology report", "chest radiograph rep
 _ALONE = {header: name for header, name in KNOWN.items() if name != OTHER} | dict.fromkeys(_OPENS, EXAM)
 _WITH_COLON = KNOWN | dict.fromkeys(_OPENS, EXAM)
 _PART = "part"  # of the findings
-# Said of the words before "FINDINGS:" in capitals, they go on with a sentence.
+# So sure a sign that it need not be in capitals to begin within a line.
+_SURE = re.compile(
+    r"(?:findings?|impressions?|conclusions?)(?:(?: and |/|, )(?:findings?|impressions?|conclusions?))?\Z|indications?\Z"
+    r"|comparisons?\Z|technique\Z|history\Z|addendum\Z|recommendations?\Z|clinical \w+\Z|reason for "
+)
+# After these words a header's word goes on with their sentence: "NO SIGNIFICANT FINDINGS: ...".
 _GOES_ON = re.compile(
     r"(?:no|the|these|this|significant|abnormal|acute|following|above|with|of|and|or|for|in|my|our|new|normal)\Z", re.IGNORECASE
 )
@@ -89,10 +94,13 @@ _PARTS = re.compile(
     r"|hardware|catheters?|support|air ?space\w*|airways?|(?:hemi)?diaphragms?|abdom\w*|soft tissues?|hil(?:a|um|ar)|vascul\w*"
     r"|vessels?|aort\w*|spine|ribs?|trache\w*|thora\w*|parenchyma|interstitium|upper|lower|right|left|bilateral|nodul\w*|mass(?:es)?"
     r"|effusions?|opacit\w*|consolidation|pneumothorax|edema|fractures?|atelectasis|pneumonia|lymph\w*|neck|shoulders?|others?"
-    r"|miscellaneous|additional|chest wall|pacemaker|pacer|stomach|bowel|breasts?|size)\b"
+    r"|miscellaneous|additional|notes?|comments?|chest wall|pacemaker|pacer|stomach|bowel|breasts?|size)\b"
+)
+_BODY_BEGINS = re.compile(
+    r"(?:lungs?|heart|cardi\w+|mediastin\w+|pleura\w*|bones?|osseous|lines|tubes|support|devices|air ?(?:way|space)s?)\b"
 )
 _TITLE = re.compile(
-    r"(?:chest|radiograph(?:s|y|ic)?|x-?rays?|cxr|xr|films?|views?|pa|ap|lateral|portable|frontal|single|one|two|three|upright|supine"
+    r"(?:chest|radiograph(?:s|y|ic)?|x-?rays?|cxr|xr|films?|views?|pa|ap|lateral|left|right|portable|frontal|single|one|two|three|upright|supine"
     r"|(?:semi-?)?erect|semi-?upright|sitting|bedside|decubitus|examination|exam|study|series|of|the|and|a|in|at|on|with|performed"
     r"|obtained|dated|taken|were|was|is|[ap]\.?m|hours|hrs|hr|date|time|reference|plain|digital|upper|lower|ribs?|abdomen|ct)\Z"
 )
@@ -104,7 +112,8 @@ _BARE = re.compile(
 )
 _COLON = re.compile(r":(?!(?<=\d:)\d)[:*]*")  # not in "10:30"; with the marks of "**FINDINGS:**"
 _STUCK = re.compile(r"(?<=[a-z.!?,;)_])([A-Z]{4,})[ \t]*\Z")
-_ACROSS = re.compile(r"[_=*-]{10,}\Z")
+_ACROSS_OF = "_=-"
+_ACROSS = re.compile(r"[_=-]{10,}\Z")
 _BLANK_LINE = re.compile(r"\S[ \t\r]*\n[ \t\r]*\n\s*")
 _VERSION = re.compile(r" ?(?:version )?#? ?\d+\Z")
 _AROUND = " \t\r*#>[]"  # white space and the marks of other systems around a header
@@ -135,6 +144,15 @@ class Words(NamedTuple):
     without_headers: bool
 
 
+class _Above(NamedTuple):
+    """What stands above a line."""
+
+    name: str  # the section, "" before the first
+    words: str  # of the line above
+    fresh: bool  # a new sentence can begin
+    blank: bool
+
+
 class _Header(NamedTuple):
     start: int
     end: int  # equal to `start` where a section begins without a header of its own
@@ -145,7 +163,7 @@ def read(text: str) -> Found:
     """All sections of a report, one after the other; a name can come twice (addenda, several reports in one text)."""
     text = text.replace("：", ":")
     headers = list(_headers(text))
-    if not headers:
+    if not any(header.start < header.end for header in headers):
         return Found([Section(FINDINGS, 0, len(text))] if text else [], [])
     sections = [Section(EXAM, 0, headers[0].start)]
     ends = [header.start for header in headers[1:]] + [len(text)]
@@ -170,68 +188,95 @@ def words(text: str) -> Words:
 
 
 def _headers(text: str) -> Iterator[_Header]:
-    """Headers in their order; the state is the section a line stands in, and whether a new sentence can begin there."""
-    at, name, fresh, blank, concluded = 0, "", True, True, False
+    at, concluded = 0, False
+    name, last, fresh, blank = "", "", True, True
     for line in text.split("\n"):
-        words = line.strip(_AROUND)
-        if words:
-            end = 0
-            for start, end, opened in _in_line(line, words, name, fresh, blank):
-                name = opened
+        words, end = line.strip().strip(_AROUND), 0
+        if words and _may_hold(line, words):
+            for start, end, opened in _in_line(line, words, _Above(name, last, fresh, blank)):
+                header = _Header(at + start, at + end, opened)
+                if start == end and not name and _is_prose(text[: at + start]):
+                    header = _Header(0, 0, opened)  # the body has begun before its first part
                 if opened == _SUMMARY:
-                    name = OTHER if concluded else IMPRESSION
+                    header = header._replace(name=OTHER if concluded else IMPRESSION)
+                name = header.name
                 concluded = concluded or name == IMPRESSION
-                yield _Header(at + start, at + end, name)
-            fresh, blank = words[-1] in ".:!?_" or not line[end:].strip(), False
-        else:
-            fresh = blank = True
+                yield header
+        fresh = not words or words[-1] in ".:!?_" or (end > 0 and not line[end:].strip())
+        last, blank = words, not words
         at += len(line) + 1
 
 
-def _in_line(line: str, words: str, name: str, fresh: bool, blank: bool) -> Iterator[_Header]:
+def _may_hold(line: str, words: str) -> bool:
+    """Whether it is worth a closer look: most lines are not."""
+    return ":" in line or (words[0].isupper() and (len(words) <= 40 or words[1].isupper())) or words[0] in _ACROSS_OF
+
+
+def _in_line(line: str, words: str, above: _Above) -> Iterator[_Header]:
     """Headers of a line; `words` are the line without what is around them."""
-    first = len(line) - len(line.lstrip())
-    if fresh and (alone := _alone(line.strip(), words)):
-        yield _Header(first, len(line.rstrip()), alone)
-        return
     low = 0
-    if fresh and words[:2].isupper() and (bare := _BARE.match(words)):
-        name, low = KNOWN[_key(bare[1] or bare[0])], line.index(words) + bare.end()
-        yield _Header(first, low, name)
-    for colon in _COLON.finditer(line):
+    first = len(line) - len(line.lstrip())
+    if words[0].isupper() or line[first] in _ACROSS_OF:
+        if alone := _alone(line.strip(), words, above):
+            yield _Header(first, len(line.rstrip()), alone)
+            return
+        if words[:2].isupper() and (bare := _BARE.match(words)) and _may_open(bare[0], above):
+            low = line.index(words) + bare.end()
+            yield _Header(first, low, KNOWN[_key(bare[1] or bare[0])])
+    for colon in _COLON.finditer(line) if ":" in line else ():
         begins, opened = first, None
         if low == 0 and colon.start() - first <= 80:
-            opened = _opened(line[first : colon.start()].strip(_AROUND), name, fresh, blank)
+            opened = _opened(line[first : colon.start()].strip(_AROUND), above)
         if not opened:
             begins, opened = _within(line, low, colon.start())
-        if opened == _PART:
-            name, low = FINDINGS, colon.end()
-            yield _Header(begins, begins, name)
-        elif opened:
-            name, low = opened, colon.end()
-            yield _Header(begins, low, name)
+            opened = opened if low or begins > first else None
+        if opened:
+            low = colon.end()
+            yield _Header(begins, begins, FINDINGS) if opened == _PART else _Header(begins, low, opened)
 
 
-def _alone(line: str, words: str) -> str | None:
+def _alone(line: str, words: str, above: _Above) -> str | None:
     """What a line opens that is a known header, or "FINAL REPORT", without a colon, or goes across the page."""
-    if len(words) <= 40 and words[0].isupper() and (name := _ALONE.get(_key(words))):
+    if len(words) <= 40 and (name := _ALONE.get(_key(words))) and words[0].isupper() and _may_open(words, above):
         return name
-    return EXAM if line[:1] in "_=-*" and _ACROSS.match(line) else None
+    return EXAM if line[0] in _ACROSS_OF and _ACROSS.match(line) else None
 
 
-def _opened(said: str, name: str, fresh: bool, blank: bool) -> str | None:
-    """What the words between the beginning of a line and a colon open, in the section `name`."""
-    key = _key(said)
+def _may_open(said: str, above: _Above) -> bool:
+    """Whether these words at the beginning of a line can open a section, or go on with the sentence above."""
+    if above.fresh:
+        return True
+    # A line that is as short did not end for want of room.
+    sure = said.isupper() or (said[:1].isupper() and (len(above.words) < 50 or _SURE.match(_key(said)) is not None))
+    return sure and not _GOES_ON.match(above.words.rpartition(" ")[2])
+
+
+def _opened(said: str, above: _Above) -> str | None:
+    """What the words between the beginning of a line and a colon open."""
+    key, name = _key(said), above.name
+    if not said or not _may_open(said, above):
+        return None
     if known := _WITH_COLON.get(key):
-        return known if fresh or not said[0].islower() else None
+        return known
     capitals = _CAPITALS.match(said)
-    if not capitals and (name in _READ or not said[:1].isupper() or len(said) > 30):
+    if not capitals and not (said[0].isupper() and len(said) <= 25):
         return None
     kind = _kind(key)
     if kind == _PART:
-        return None if name in _READ else kind
-    stays = kind == EXAM and (name in (FINDINGS, BOTH) or (name == IMPRESSION and not blank))
-    return kind if capitals and not stays else None
+        return _of_part(key, name, bool(capitals))
+    if kind == EXAM:  # a title of views, or of a part in a report on several
+        stays = name in (FINDINGS, BOTH) or (name == IMPRESSION and not above.blank)
+        return None if stays or not capitals else kind
+    return None if kind == OTHER and not capitals else kind
+
+
+def _of_part(key: str, name: str, capitals: bool) -> str | None:
+    """A part of the findings stays where something is read, and opens them after a title, or if it is surely one."""
+    if name in _READ:
+        return None
+    if name in ("", EXAM) or _BODY_BEGINS.match(key):
+        return _PART
+    return OTHER if capitals else None
 
 
 def _within(line: str, low: int, colon: int) -> tuple[int, str | None]:
@@ -249,7 +294,7 @@ def _within(line: str, low: int, colon: int) -> tuple[int, str | None]:
     if written.isupper():
         opens = not _GOES_ON.match(before.rpartition(" ")[2])
     else:
-        opens = written[0].isupper() and (not before or before[-1] in ".!?")
+        opens = written[0].isupper() and before[-1:] in ".!?" and _SURE.match(_key(written)) is not None
     return longest, known if opens else None
 
 
@@ -270,16 +315,19 @@ def _key(said: str) -> str:
 def _kind(key: str) -> str | None:
     """What capitals before a colon are that are no known header: a name, _PART, or None (a sentence)."""
     said = key.split()
-    if len(said) > 9 or _SENTENCE.search(key):
-        return None
     if _SHOWS_CHEST.search(key) and _is_title(key):
         return EXAM
+    if len(said) > 9 or _SENTENCE.search(key):
+        return None
     if _PARTS.search(key) or key == "chest":
         return _PART
     if said[-1] in (*_FINDINGS[:2], *_IMPRESSION[:4]):
         return KNOWN[said[-1]]
     # 0.87 takes one letter that is missing or two that changed places; OCCLUSION and COMPRESSION stay apart (0.84, 0.86).
-    near = difflib.get_close_matches(key, KNOWN, n=1, cutoff=0.87) if len(key) >= 6 else []
+    # A millisecond each: not for what holds a number or a name, which is new in every report.
+    near = (
+        difflib.get_close_matches(key, KNOWN, n=1, cutoff=0.87) if 6 <= len(key) <= 30 and key.replace(" ", "").isalpha() else []
+    )
     return KNOWN[near[0]] if near else OTHER
 
 
