@@ -117,6 +117,7 @@ def test_show_of_a_task_whose_teacher_is_no_llm_uses_the_shipped_prompts(project
     ("words", "error", "match"),
     [
         (["show", "r9", "--teacher", "llm"], InputError, "no report r9 among the pipeline's 4 reports"),
+        (["show", "r1", "--teacher", "llm", "--input", "other.csv"], InputError, "leave out --input"),
         (["show", "r1", "--teacher", "gpt"], ParamsError, "no key 'gpt'"),
         (["estimate", "gpt"], ParamsError, "no key 'gpt'"),
     ],

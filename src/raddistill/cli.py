@@ -177,7 +177,10 @@ def label(
 def show(
     report_id: Annotated[str, typer.Argument(metavar="REPORT_ID")],
     teacher: Annotated[
-        str, typer.Option(metavar="rules|llm|NAME", help="llm: as synthesize.TASK of params.yaml has it; NAME: one of its section teachers.")
+        str,
+        typer.Option(
+            metavar="rules|llm|NAME", help="llm: as synthesize.TASK of params.yaml has it; NAME: one of its section teachers."
+        ),
     ] = "rules",
     as_json: Annotated[bool, typer.Option("--json", help="Of an LLM: the requests' bodies alone, a line each.")] = False,
     source: Annotated[
@@ -209,6 +212,11 @@ def show(
     `raddistill show CXR12 --teacher llm --task open_ended`
     """
     if teacher != "rules":
+        if source or lexicon or label_set or sections != "findings_and_impression":
+            raise InputError(
+                "--teacher other than rules asks as params.yaml says, about the pipeline's reports: "
+                "leave out --input, --lexicon, --label-set and --sections"
+            )
         _show_questions(report_id, teacher, task, as_json)
         return
     from rich.console import Console

@@ -139,6 +139,9 @@ class Journal:
         """Answers may quote reports, so nobody but the user reads them: folder 0700, file 0600."""
         if not self._folder.is_dir():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ignored = self._folder / ".gitignore"  # wherever RADDISTILL_JOURNAL puts it, `git add -A` must not take it
+        if not ignored.exists():
+            ignored.write_text("*\n", encoding="utf-8")
         self._writer = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         folder = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -28,6 +28,7 @@ class Plan(NamedTuple):
     done: int
     open: int
     without: int  # have none of the sections
+    batches: bool  # whether batch mode takes such questions
     estimate: Estimate
 
 
@@ -50,7 +51,7 @@ def plan(teacher: str, inquiry: Inquiry, p: LLMParams, reports: pl.DataFrame, kn
 
     made = estimate(questions(), answered(), prices=prices, model=p.model, asks=p.asks)
     done = reports.height - len(open_reports) - len(without)
-    return Plan(teacher, p.model, reports.height, done, len(open_reports), len(without), made)
+    return Plan(teacher, p.model, reports.height, done, len(open_reports), len(without), p.answers != "decisions", made)
 
 
 def find_questions(inquiry: Inquiry, reports: pl.DataFrame, report_id: str, known: Known) -> list[Question]:
@@ -109,10 +110,16 @@ def plans_page(plans: list[Plan], budget_usd: float) -> RenderableType:
     for each in plans:
         e = each.estimate
         cells = [f"{each.reports:,}", f"{each.done:,}", f"{each.open:,}", f"{e.requests:,.0f}"]
-        cells += [f"{e.prompt_tokens:,.0f}", f"{e.completion_tokens:,.0f}", _usd(e.usd), _usd(e.usd_batch)]
+        cells += [
+            f"{e.prompt_tokens:,.0f}",
+            f"{e.completion_tokens:,.0f}",
+            _usd(e.usd),
+            _usd(e.usd_batch) if each.batches else "-",
+        ]
         table.add_row(each.teacher, each.model, *cells)
+        batch = _usd(e.usd_batch_at_most) if each.batches else "-"
         most = [f"{e.requests_at_most:,}", f"{e.prompt_tokens_at_most:,}", f"{e.completion_tokens_at_most:,}"]
-        table.add_row("", "at most", "", "", "", *most, _usd(e.usd_at_most), _usd(e.usd_batch_at_most), style="dim")
+        table.add_row("", "at most", "", "", "", *most, _usd(e.usd_at_most), batch, style="dim")
     return Group(table, *(Text(line, style="dim") for line in _notes(plans, budget_usd)))
 
 

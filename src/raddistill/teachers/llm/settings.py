@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from raddistill.params import Section
 
@@ -32,7 +32,14 @@ class AskingParams(Section):
     tokens_per_minute: int = Field(ge=0)  # 0: as the server's headers say
     timeout_s: float = Field(gt=0)  # of one request
     tries: int = Field(ge=1)  # of one request, until it counts as failed
-    budget_usd: float = Field(ge=-1)  # spent by one run of the stage at most; -1: no cap
+    budget_usd: float = Field(ge=-1)  # spent by one run of the stage at most; -1: no cap, nothing else below 0
     prices: str  # the price table, a YAML file
     approved_hosts: list[str]  # where text that is not public may go, beside loopback: host or host:port
     poll_s: float = Field(gt=0)  # batch mode: between two looks at the server
+
+    @field_validator("budget_usd")
+    @classmethod
+    def _cap_or_none(cls, usd: float) -> float:
+        if usd < 0 and usd != -1:
+            raise ValueError("a cap is 0 or more; -1: no cap")
+        return usd

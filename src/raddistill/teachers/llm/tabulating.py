@@ -63,7 +63,7 @@ class _Tables:
         }  # fmt: skip
         self._rows: dict[str, list[tuple]] = {name: [] for name in self._schemas}
         self._frames = {name: [schema.create_empty()] for name, schema in self._schemas.items()}
-        self._counts: Counter[str] = Counter(asked_again=0, samples_without_answer=0)
+        self._counts: Counter[str] = Counter(asked_again=0, samples_without_answer=0, labels_with_probability=0)
         self._faults: Counter[str] = Counter()
 
     def count(self, what: str, n: int) -> None:
@@ -80,6 +80,7 @@ class _Tables:
             n = seen[found.label]
             seen[found.label] += 1
             if n == 0:
+                self.count("labels_with_probability", found.probability is not None)
                 self._add("labels", (report_id, *self._key, found.label, found.status, found.probability, found.code))
             if found.start is not None:
                 self._add("evidence", (report_id, *self._key, found.label, n, found.section, found.start, found.end, None))
