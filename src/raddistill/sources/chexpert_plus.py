@@ -1,9 +1,9 @@
 """CheXpert Plus (Chambon et al. 2024, arXiv 2405.19538) from its CSV, `df_chexpert_plus_240401.csv`: 223,462 rows, one an image,
 of 187,711 reports.
 
-The publishers' section columns are taken as they are. Where they hold neither findings nor impression, the whole report is read as
-any free text is (sources/sectioning.py). Nobody annotated the reports by hand, so there is no gold; the label files that come with
-them are a teacher's (teachers/imported.py).
+The publishers' section columns are taken as they are. Where they hold neither findings nor impression, the whole report is read
+as any free text is (sources/sectioning.py). Nobody annotated the reports by hand, so there is no gold; the label files that come
+with them are a teacher's (teachers/imported.py).
 """
 
 import re

@@ -1,10 +1,10 @@
 """PadChest's labels, as physicians gave them, to gold for both tasks.
 
 The mapping is data, in the form of Open-i's (sources/openi_gold.py): heads.csv decides every label of the collection, labels.csv
-and concepts.csv hold the rules. Here a head is a label in PadChest's own words, without qualifiers. A report is excluded where each
-of its labels is (`exclude`, `unchanged`: alone they tell nothing). A rule with the head `*` holds for every annotated report:
-PadChest has no word for such a thing, so nobody could say that it is absent. A label of the set that no rule names, but a head does,
-means itself: so PadChest's own labels are a label set.
+and concepts.csv hold the rules. Here a head is a label in PadChest's own words, without qualifiers. A report is excluded where
+each of its labels is (`exclude`, `unchanged`: alone they tell nothing). A rule with the head `*` holds for every annotated
+report: PadChest has no word for such a thing, so nobody could say that it is absent. A label of the set that no rule names, but a
+head does, means itself: so PadChest's own labels are a label set.
 """
 
 from collections import defaultdict

@@ -1,0 +1,151 @@
+"""CheXpert Plus' form, with reports written for these tests."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from raddistill import concepts, labelsets
+from raddistill.errors import InputError
+from raddistill.sources.chexpert_plus import CheXpertPlus
+from raddistill.sources.documents import Document, Failure
+from raddistill.tables import base as tables
+from raddistill.tables.gold import Gold
+
+ROOT = Path(__file__).parent.parent
+COLUMNS = [
+    "path_to_image", "path_to_dcm", "frontal_lateral", "ap_pa", "deid_patient_id", "patient_report_date_order", "report",
+    "section_narrative", "section_clinical_history", "section_history", "section_comparison", "section_technique",
+    "section_procedure_comments", "section_findings", "section_impression", "section_end_of_impression", "section_summary",
+    "section_accession_number", "age", "sex", "race", "ethnicity", "interpreter_needed", "insurance_type", "recent_bmi",
+    "deceased", "split",
+]  # fmt: skip
+FIRST = {
+    "path_to_image": "train/patient00007/study2/view1_frontal.jpg",
+    "deid_patient_id": "patient00007",
+    "report": "FINDINGS: \n1. HEART ENLARGED.\nIMPRESSION: \n1. Large heart.",
+    "section_findings": "1. HEART ENLARGED.\\n2. CLEAR LUNGS.",
+    "section_impression": " 1. Large heart.\n",
+    "split": "train",
+}
+
+
+def write(folder: Path, *rows: dict[str, str], names: list[str] = COLUMNS) -> Path:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names)
+    writer.writeheader()
+    writer.writerows(rows)
+    path = folder / "df_chexpert_plus_240401.csv"
+    path.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
+    return path
+
+
+def row(**changed: str) -> dict[str, str]:
+    return FIRST | changed
+
+
+def of(patient: int, study: int, view: int = 1, split: str = "train") -> dict[str, str]:
+    return {
+        "path_to_image": f"{split}/patient{patient:05}/study{study}/view{view}_frontal.jpg",
+        "deid_patient_id": f"patient{patient:05}",
+        "split": split,
+    }
+
+
+def read(raw: Path) -> list[Document | Failure]:
+    return list(CheXpertPlus().read(raw))
+
+
+def one(folder: Path, **changed: str) -> Document:
+    write(folder, row(**changed))
+    (made,) = read(folder)
+    assert isinstance(made, Document)
+    return made
+
+
+def test_27_columns() -> None:
+    assert len(COLUMNS) == 27
+
+
+def test_rows_of_images_become_reports(tmp_path: Path) -> None:
+    write(tmp_path, row(), row(**of(7, 2, view=2)), row(**of(7, 10)), row(**of(8, 1, split="valid")))
+    made = read(tmp_path)
+    assert [document.report_id for document in made] == ["patient00007/study10", "patient00007/study2", "patient00008/study1"]
+    assert [document.patient_id for document in made] == ["patient00007", "patient00007", "patient00008"]
+    assert [document.split for document in made] == ["train", "train", "valid"]
+    assert read(tmp_path / "df_chexpert_plus_240401.csv") == made
+
+
+def test_section_columns_are_taken_and_single_spaced(tmp_path: Path) -> None:
+    made = one(tmp_path, section_clinical_history="Cough,\\nfever.", section_history="Smoker.", section_comparison="None.")
+    assert (made.findings, made.impression) == ("1. HEART ENLARGED. 2. CLEAR LUNGS.", "1. Large heart.")
+    assert (made.indication, made.comparison, made.without_headers) == ("Cough, fever. Smoker.", "None.", False)
+
+
+def test_an_impression_alone_is_enough(tmp_path: Path) -> None:
+    made = one(tmp_path, section_findings=" \\n ", report="IMPRESSION: Large heart. FINDINGS: not looked at.")
+    assert (made.findings, made.impression) == (None, "1. Large heart.")
+
+
+def test_without_sections_the_whole_report_is_read(tmp_path: Path) -> None:
+    empty = {"section_findings": "", "section_impression": ""}
+    report = "CLINICAL HISTORY: Cough.\\nCOMPARISON: None.\\nFINDINGS: The heart is large.\\nIMPRESSION: Large heart."
+    made = one(tmp_path, **empty, report=report, section_comparison="A film of March.")
+    assert (made.findings, made.impression) == ("The heart is large.", "Large heart.")
+    assert (made.indication, made.comparison) == ("Cough.", "A film of March.")
+    made = one(tmp_path, **empty, report="The heart is large.")
+    assert (made.findings, made.impression, made.without_headers) == ("The heart is large.", None, True)
+    made = one(tmp_path, **empty, report="")
+    assert (made.findings, made.impression, made.without_headers) == (None, None, False)
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"section_findings": "Clear lungs."}, "id of several different reports"),
+        ({"report": "Something else."}, "id of several different reports"),
+        ({"deid_patient_id": "patient00009"}, "report of several patients"),
+    ],
+    ids=["section", "report", "patient"],
+)
+def test_a_report_whose_rows_do_not_fit(other: dict[str, str], reason: str, tmp_path: Path) -> None:
+    rows = [row(), row(**of(7, 2, view=2) | other), row(**of(8, 1))]
+    for order in (rows, rows[::-1]):
+        write(tmp_path, *order)
+        assert [made if isinstance(made, Failure) else made.report_id for made in read(tmp_path)] == [
+            Failure("patient00007/study2", reason),
+            "patient00008/study1",
+        ]
+
+
+def test_a_study_in_two_splits_has_none(tmp_path: Path) -> None:
+    write(tmp_path, row(), row(split="valid"))
+    (made,) = read(tmp_path)
+    assert made.split is None
+
+
+def test_another_encoding_and_paths_without_a_study(tmp_path: Path) -> None:
+    write(tmp_path, row(path_to_image="secret words"), row(section_findings="caf\udce9"), row(**of(8, 1)))
+    *failures, document = read(tmp_path)
+    assert failures == [
+        Failure("df_chexpert_plus_240401.csv, row 1", "path_to_image names no patient and study"),
+        Failure("patient00007/study2", "not UTF-8"),
+    ]
+    assert document.report_id == "patient00008/study1"
+
+
+def test_the_patient_of_the_path_where_the_column_is_blank(tmp_path: Path) -> None:
+    assert one(tmp_path, deid_patient_id="").patient_id == "patient00007"
+
+
+def test_a_missing_column_is_named_with_the_nearest(tmp_path: Path) -> None:
+    write(tmp_path, names=["section_finding" if name == "section_findings" else name for name in COLUMNS])
+    with pytest.raises(InputError, match=r"no column 'section_findings'; did you mean 'section_finding'\? There are: path_to"):
+        read(tmp_path)
+
+
+def test_nobody_annotated(tmp_path: Path) -> None:
+    label_set = labelsets.load_labels(ROOT / "lexicon/label_sets/chest_13.yaml")
+    made = CheXpertPlus().gold({"a": ()}, tmp_path, label_set, concepts.load_concepts(ROOT / "gold/concepts.csv"))
+    assert tables.check(Gold, made, "gold").height == 0
