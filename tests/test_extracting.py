@@ -165,7 +165,7 @@ def test_too_many_in_quarantine(tmp_path: Path) -> None:
 
 
 def test_unknown_source(tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match=r"extract\.source: there is no 'opnei'; known: files, openi"):
+    with pytest.raises(ParamsError, match=r"extract\.source: there is no 'opnei'; did you mean 'openi'"):
         extract(tmp_path, source="opnei")
 
 

@@ -4,6 +4,7 @@ Sources are named by `extract.source`; each declares the sensitivity of what it 
 no Python object a report stays: 228,000 reports of MIMIC's length take about 0.6 GB.
 """
 
+import difflib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from raddistill.sources.files import Files, FilesParams
 from raddistill.statuses import EXCLUDED, PRESENT
 from raddistill.tables.reports import SENSITIVITIES, SPLITS, Reports
 
-SOURCES = ("openi", "files")
+SOURCES = ("openi", "mimic_cxr", "chexpert_plus", "padchest", "files")
 CHUNK = 20_000  # documents
 SECTIONS = ("findings", "impression", "indication", "comparison")
 UNKNOWN = "annotated, but not among the reports"
@@ -91,8 +92,8 @@ def extract(p: ExtractParams, label_set: list[Label], concepts: list[Concept]) -
     agreed = annotating.agreement(gold)
     gold, unknown = _of(kept["report_id"], annotating.adjudicate(gold, p.annotators))
     reports = kept.with_columns(source=pl.lit(source.name), sensitivity=pl.lit(source.sensitivity)).select(*Reports.columns())
-    metrics = _metrics(reports, gold, quarantine) | _also(p, kept, reports, unknown, agreed)
-    return Extracted(reports, gold, _counted(pl.concat([quarantine, unknown])), metrics)
+    metrics = counts(reports, gold, quarantine) | _also(p, kept, reports, unknown, agreed)
+    return Extracted(reports, gold, counted(pl.concat([quarantine, unknown])), metrics)
 
 
 def source_named(p: ExtractParams, label_set: list[Label]) -> Source:
@@ -106,10 +107,24 @@ def source_named(p: ExtractParams, label_set: list[Label]) -> Source:
             from raddistill.sources.openi import OpenI
 
             return OpenI()
+        case "mimic_cxr":
+            from raddistill.sources.mimic_cxr import MimicCXR
+
+            return MimicCXR()
+        case "chexpert_plus":
+            from raddistill.sources.chexpert_plus import CheXpertPlus
+
+            return CheXpertPlus()
+        case "padchest":
+            from raddistill.sources.padchest import PadChest
+
+            return PadChest()
         case "files":
             return Files(p.files, [label.name for label in label_set])
         case _:
-            raise ParamsError(f"extract.source: there is no '{p.source}'; known: {', '.join(sorted(SOURCES))}")
+            near = difflib.get_close_matches(p.source, SOURCES, n=1)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            raise ParamsError(f"extract.source: there is no '{p.source}'; {hint}Known: {', '.join(SOURCES)}")
 
 
 def _gather(p: ExtractParams, read: Iterator[Document | Failure]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -185,7 +200,7 @@ def _of(reports: pl.Series, gold: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFr
     return ours, strange.select("report_id", reason=pl.lit(UNKNOWN)).unique()
 
 
-def _counted(failures: pl.DataFrame) -> pl.DataFrame:
+def counted(failures: pl.DataFrame) -> pl.DataFrame:
     """The Quarantine table; `n` counts the rows of one id, in an order that is not that of the files."""
     ordered = failures.sort("report_id", "reason")
     n = pl.int_range(pl.len(), dtype=pl.Int64).over("report_id")
@@ -203,7 +218,7 @@ def _refuse_too_many(quarantine: pl.DataFrame, kept: int, allowed: float) -> Non
     )
 
 
-def _metrics(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) -> dict[str, Any]:
+def counts(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) -> dict[str, Any]:
     """Counts of reports; for each task of the gold also the cells in which people state something."""
     reasons = quarantine.get_column("reason").value_counts().sort("reason")
     tasks = {}

@@ -1,0 +1,73 @@
+"""One cohort, or two: trained at one place, tested at another.
+
+Of the first, train and validation are kept, exactly as they are without a second, so the same model is trained; its own test
+reports are set aside in quarantine. Of the second, all is test.
+"""
+
+from dataclasses import replace
+
+import polars as pl
+
+from raddistill.concepts import Concept
+from raddistill.errors import InputError
+from raddistill.labelsets import Label
+from raddistill.params import Section
+from raddistill.sources import annotating, extracting, resembling
+from raddistill.sources.extracting import Extracted, ExtractParams
+
+SET_ASIDE = "test split of the first cohort"
+
+
+class SecondParams(Section):
+    """The cohort that is tested on; '' as source: there is none. The columns of `extract.files` hold for it, too."""
+
+    source: str
+    raw: str
+    gold: str
+
+
+def extract(p: ExtractParams, second: SecondParams, label_set: list[Label], concepts: list[Concept]) -> Extracted:
+    """The tables of the cohort of `p`, or of two.
+
+    Raises:
+        ParamsError, InputError: as `extracting.extract`, of either; InputError for ids that both have.
+    """
+    first = extracting.extract(p, label_set, concepts)
+    if not second.source:
+        return first
+    all_test = {"splits": "hash", "train": 0.0, "validation": 0.0}
+    there = p.model_copy(update=second.model_dump() | all_test)
+    return _join(first, extracting.extract(there, label_set, concepts), p.near_duplicate)
+
+
+def _join(first: Extracted, second: Extracted, near_duplicate: float) -> Extracted:
+    """Both, without the test reports of the first."""
+    shared = first.reports.join(second.reports, on="report_id", how="semi")["report_id"].sort().to_list()
+    if shared:
+        raise InputError(
+            f"{len(shared)} reports of both cohorts have the same id (such as {shared[0]}); ids of one must "
+            "be changed in its files, and in the files of labels that go with it"
+        )
+    if set(first.reports["source"]) & set(second.reports["source"]):
+        second = replace(second, reports=second.reports.with_columns(pl.col("source") + "_second"))
+    kept, aside = first.reports.filter(pl.col("split") != "test"), first.reports.filter(pl.col("split") == "test")
+    reports = pl.concat([kept, second.reports])
+    gold = _one_annotator(pl.concat([first.gold.join(kept, on="report_id", how="semi", maintain_order="left"), second.gold]))
+    set_aside = aside.select("report_id", reason=pl.lit(SET_ASIDE))
+    quarantine = pl.concat([part.select("report_id", "reason") for part in (first.quarantine, second.quarantine, set_aside)])
+    gold = annotating.complete(gold, reports["report_id"])
+    metrics = extracting.counts(reports, gold, quarantine.filter(pl.col("reason") != extracting.UNKNOWN)) | {
+        "texts_of_training_in_second": second.reports.join(
+            kept.filter(pl.col("split") == "train"), on="text_group", how="semi"
+        ).height,
+        "near_neighbours": resembling.near_training(reports, near_duplicate),
+        "first": first.metrics,
+        "second": second.metrics,
+    }
+    return Extracted(reports, gold, extracting.counted(quarantine), metrics)
+
+
+def _one_annotator(gold: pl.DataFrame) -> pl.DataFrame:
+    """By task the annotators of both as one, as each report has but one of them and scoring takes gold of one."""
+    names = pl.col("annotator").unique().sort().str.join("+").over("task")
+    return gold.with_columns(annotator=names)
