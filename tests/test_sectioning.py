@@ -48,6 +48,12 @@ CASES: dict[str, tuple[str, list[tuple[str, str]]]] = {
     ),
     "glued-after-stop": ("FINDINGS:No mass.IMPRESSION:Normal.", [(F, "No mass."), (I, "Normal.")]),
     "glued-after-word": ("FINDINGS: small effusionIMPRESSION: Effusion.", [(F, "small effusion"), (I, "Effusion.")]),
+    "glued-mixed-case": ("Findings: No mass.Impression:Normal.", [(F, "No mass."), (I, "Normal.")]),
+    "glued-to-a-redaction": ("INDICATION:Cough and XXXXFINDINGS:No mass.", [("indication", "Cough and XXXX"), (F, "No mass.")]),
+    "mixed-without-stops": (
+        "Indication: Cough Comparison: None Findings: Clear lungs Impression: Normal",
+        [("indication", "Cough"), ("comparison", "None"), (F, "Clear lungs"), (I, "Normal")],
+    ),
     "header-after-header": ("FINDINGS: IMPRESSION: Normal.", [(I, "Normal.")]),
     "literal-line-breaks": (r"FINDINGS:\nNo mass.\nIMPRESSION:\nNormal.", [(F, r"\nNo mass.\n"), (I, r"\nNormal.")]),
     # words that look like headers and are none
@@ -59,6 +65,10 @@ CASES: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "capitals-go-on": ("IMPRESSION: NO SIGNIFICANT FINDINGS: NORMAL CHEST.", [(I, "NO SIGNIFICANT FINDINGS: NORMAL CHEST.")]),
     "capitals-sentence": ("FINDINGS:\nTHERE IS A NEW FINDING: AN EFFUSION.", [(F, "THERE IS A NEW FINDING: AN EFFUSION.")]),
     "alone-but-goes-on": ("IMPRESSION: No acute\nfindings\nare seen.", [(I, "No acute\nfindings\nare seen.")]),
+    "redaction": ("FINDINGS: Clear.\nXXXX: single view.\n___: same.", [(F, "Clear.\nXXXX: single view.\n___: same.")]),
+    "redacted-end-of-line": ("Comparison: None for\nFindings: Clear.", [("comparison", "None for"), (F, "Clear.")]),
+    "shouted-stop": ("IMPRESSION: SEE ABOVE AND CT\nFINDINGS. NORMAL.", [(I, "SEE ABOVE AND CT\nFINDINGS. NORMAL.")]),
+    "sentence-before-header": ("INDICATION: 3\nWEEKS. IMPRESSION: Normal.", [("indication", "3\nWEEKS."), (I, "Normal.")]),
     "time-of-day": ("FINDINGS: Tube placed at\n10:30 PM. WET at 3:15.", [(F, "Tube placed at\n10:30 PM. WET at 3:15.")]),
     "ratio": ("FINDINGS: Ratio of heart to\nTHORAX 1:2 is normal.", [(F, "Ratio of heart to\nTHORAX 1:2 is normal.")]),
     "occlusion-no-conclusion": ("FINDINGS: Stent.\nOCCLUSION: none.", [(F, "Stent."), ("other", "none.")]),

@@ -2,7 +2,8 @@
 
 There is no one mark of a header, so several kinds of evidence are asked, line by line:
 
-- a known header and a colon: at the beginning of a line, in capitals anywhere, in mixed case after the end of a sentence;
+- a known header and a colon: at the beginning of a line, in capitals anywhere, or
+  one of the sure ones with a capital;
 - capitals and a colon at the beginning of a line: a known header misspelt ("NDICATION:"), a title of views ("CHEST, PA AND
   LATERAL:"), a part of the findings ("LUNGS:", which stays in the section it stands in), or else a header nobody knows: `other`;
 - a known header alone on its line, without a colon, or in capitals before a sentence in mixed case ("FINDINGS The heart ...");
@@ -111,7 +112,10 @@ _BARE = re.compile(
     r"(?:[ \t]*[-–—;.]+(?=\s|$)|[ \t]*(?=[A-Z][a-z]|\d{1,2}[.)]\s))|(?:ADDENDUM|WET READ)(?=[ \t]+(?!VERSION|[ \t:]))"
 )
 _COLON = re.compile(r":(?!(?<=\d:)\d)[:*]*")  # not in "10:30"; with the marks of "**FINDINGS:**"
-_STUCK = re.compile(r"(?<=[a-z.!?,;)_])([A-Z]{4,})[ \t]*\Z")
+_STUCK = re.compile(
+    r"(?:(?<=[a-z.!?)])(?=[A-Z][a-z])|(?=[A-Z]{7}))"
+    r"((?i:findings?|impressions?|conclusions?|indications?|comparisons?|technique|history|addendum))[ \t]*\Z"
+)
 _ACROSS_OF = "_=-"
 _ACROSS = re.compile(r"[_=-]{10,}\Z")
 _BLANK_LINE = re.compile(r"\S[ \t\r]*\n[ \t\r]*\n\s*")
@@ -220,7 +224,8 @@ def _in_line(line: str, words: str, above: _Above) -> Iterator[_Header]:
         if alone := _alone(line.strip(), words, above):
             yield _Header(first, len(line.rstrip()), alone)
             return
-        if words[:2].isupper() and (bare := _BARE.match(words)) and _may_open(bare[0], above):
+        shouted = above.words.isupper() and not above.fresh  # "NO ACUTE\nFINDINGS. HEART ..."
+        if words[:2].isupper() and not shouted and (bare := _BARE.match(words)) and _may_open(bare[0], above, colon=False):
             low = line.index(words) + bare.end()
             yield _Header(first, low, KNOWN[_key(bare[1] or bare[0])])
     for colon in _COLON.finditer(line) if ":" in line else ():
@@ -237,24 +242,25 @@ def _in_line(line: str, words: str, above: _Above) -> Iterator[_Header]:
 
 def _alone(line: str, words: str, above: _Above) -> str | None:
     """What a line opens that is a known header, or "FINAL REPORT", without a colon, or goes across the page."""
-    if len(words) <= 40 and (name := _ALONE.get(_key(words))) and words[0].isupper() and _may_open(words, above):
+    if len(words) <= 40 and (name := _ALONE.get(_key(words))) and words[0].isupper() and _may_open(words, above, colon=False):
         return name
     return EXAM if line[0] in _ACROSS_OF and _ACROSS.match(line) else None
 
 
-def _may_open(said: str, above: _Above) -> bool:
+def _may_open(said: str, above: _Above, colon: bool) -> bool:
     """Whether these words at the beginning of a line can open a section, or go on with the sentence above."""
     if above.fresh:
         return True
     # A line that is as short did not end for want of room.
     sure = said.isupper() or (said[:1].isupper() and (len(above.words) < 50 or _SURE.match(_key(said)) is not None))
-    return sure and not _GOES_ON.match(above.words.rpartition(" ")[2])
+    above_goes_on = _GOES_ON.match(above.words.rpartition(" ")[2]) and (not colon or above.words.isupper())
+    return sure and not above_goes_on
 
 
 def _opened(said: str, above: _Above) -> str | None:
     """What the words between the beginning of a line and a colon open."""
     key, name = _key(said), above.name
-    if not said or not _may_open(said, above):
+    if not said or not _may_open(said, above, colon=True):
         return None
     if known := _WITH_COLON.get(key):
         return known
@@ -280,7 +286,7 @@ def _of_part(key: str, name: str, capitals: bool) -> str | None:
 
 
 def _within(line: str, low: int, colon: int) -> tuple[int, str | None]:
-    """Start and name of a known header before this colon: in capitals, or in mixed case after the end of a sentence."""
+    """Start and name of a known header before this colon: in capitals, or a sure one with a capital."""
     low = max(low, colon - 60)
     start, longest, known = colon, colon, None
     said = line[low:colon].split()[-5:]
@@ -291,15 +297,13 @@ def _within(line: str, low: int, colon: int) -> tuple[int, str | None]:
     written, before = line[longest:colon], line[low:longest].rstrip()
     if not known:
         return _glued(line, low, colon)
-    if written.isupper():
-        opens = not _GOES_ON.match(before.rpartition(" ")[2])
-    else:
-        opens = written[0].isupper() and before[-1:] in ".!?" and _SURE.match(_key(written)) is not None
+    opens = written.isupper() or (written[0].isupper() and _SURE.match(_key(written)))
+    opens = opens and not _GOES_ON.match(before.rpartition(" ")[2])
     return longest, known if opens else None
 
 
 def _glued(line: str, low: int, colon: int) -> tuple[int, str | None]:
-    """A header in capitals to which the end of a sentence sticks: "cough.FINDINGS:", "effusionIMPRESSION:"."""
+    """A header to which the end of a sentence sticks: "cough.Findings:", "effusionIMPRESSION:"."""
     match = _STUCK.search(line, low, colon)
     return (match.start(), KNOWN.get(match[1].lower())) if match else (colon, None)
 
@@ -315,9 +319,11 @@ def _key(said: str) -> str:
 def _kind(key: str) -> str | None:
     """What capitals before a colon are that are no known header: a name, _PART, or None (a sentence)."""
     said = key.split()
+    if not key.strip("x _"):  # words taken out
+        return None
     if _SHOWS_CHEST.search(key) and _is_title(key):
         return EXAM
-    if len(said) > 9 or _SENTENCE.search(key):
+    if len(said) > 9 or ". " in key or _SENTENCE.search(key):
         return None
     if _PARTS.search(key) or key == "chest":
         return _PART
@@ -325,9 +331,8 @@ def _kind(key: str) -> str | None:
         return KNOWN[said[-1]]
     # 0.87 takes one letter that is missing or two that changed places; OCCLUSION and COMPRESSION stay apart (0.84, 0.86).
     # A millisecond each: not for what holds a number or a name, which is new in every report.
-    near = (
-        difflib.get_close_matches(key, KNOWN, n=1, cutoff=0.87) if 6 <= len(key) <= 30 and key.replace(" ", "").isalpha() else []
-    )
+    worth = 6 <= len(key) <= 30 and key.replace(" ", "").isalpha()
+    near = difflib.get_close_matches(key, KNOWN, n=1, cutoff=0.87) if worth else []
     return KNOWN[near[0]] if near else OTHER
 
 
