@@ -125,9 +125,9 @@ def label(
     `zcat reports.csv.gz | raddistill label - -o phrases.csv --task open_ended --format long`
 
     **Input**: CSV or TSV with a header, JSON lines, Parquet (.csv.gz and the like too), or a folder of .txt files (the id is the
-    path without .txt). A report is in a column `text`, or in `findings` and `impression`. A text is split at FINDINGS: and
-    IMPRESSION:, in capitals anywhere or at the beginning of a line; what stands under other headers (INDICATION:, COMPARISON:,
-    ...) is not read. Without those two headers all of it is read.
+    path without .txt). A report is in a column `text`, or in `findings` and `impression`. A text is split at its headers
+    (FINDINGS, Impression, CONCLUSION, FINDINGS AND IMPRESSION, ..., with or without a colon); what stands under other headers
+    (INDICATION, COMPARISON, ...) is not read. Without findings and impression all of it is read.
 
     **Formats**: `wide`: a row a report and a column a label with 1 (present), 0 (absent), -1 (uncertain) or blank (unmentioned),
     as CheXpert has them; No Finding is 1 where no label but Support Devices is 1 or -1, else blank. `long`: a row for each report

@@ -1,53 +1,27 @@
-"""Sections of a report that comes as one text, by a simple rule.
+"""What is read of a report that comes as one text: findings and impression, as `sectioning` finds them, and where they stand."""
 
-A header is one of the words below and a colon: at the beginning of a line in any case ("Findings:"), in capitals anywhere
-("... cough. FINDINGS: ..."). A section runs to the next header. What stands under another header (INDICATION:, COMPARISON:) or
-before the first is not part of any section. A text without a header of findings or impression has no sections.
-"""
+from raddistill.sources import sectioning
+from raddistill.sources.sectioning import BOTH, FINDINGS, IMPRESSION
 
-import re
-from collections.abc import Iterator
-
-HEADERS = {
-    "findings": ("findings", "finding"),
-    "impression": ("impression", "impressions", "conclusion", "conclusions"),
-    "": (  # end a section, and are none that is read
-        "indication", "indications", "history", "clinical history", "clinical information", "reason for exam",
-        "reason for examination", "comparison", "comparisons", "technique", "exam", "examination", "procedure",
-        "recommendation", "recommendations", "notification", "addendum", "wet read",
-    ),
-}  # fmt: skip
-_SECTION_OF = {header: section for section, headers in HEADERS.items() for header in headers}
-# The longer first: "reason for examination" before "reason for exam".
-_WORDS = "|".join(re.escape(header) for header in sorted(_SECTION_OF, key=len, reverse=True))
-_HEADER = re.compile(rf"(?:^[ \t]*(?i:(?P<line>{_WORDS}))|\b(?P<anywhere>{_WORDS.upper()}))[ \t]*:", re.MULTILINE)
+# What stands under FINDINGS AND IMPRESSION is findings, and is not repeated.
+_READ_AS = {FINDINGS: FINDINGS, BOTH: FINDINGS, IMPRESSION: IMPRESSION}
 
 
 def split(text: str) -> dict[str, list[tuple[int, str]]]:
-    """`findings` and `impression`, each with its pieces (start in code points, words); without such headers all as `text`."""
-    sections: dict[str, list[tuple[int, str]]] = {}
-    for section, start, end in _places(text):
-        if section:
-            sections.setdefault(section, [])
-            if piece := strip(text[start:end]):
-                sections[section].append((start + piece[0], piece[1]))
-    if not sections:
-        whole = strip(text)
+    """`findings` and `impression`, each with its pieces (start in code points, words); all as `text` where there is neither."""
+    found = sectioning.read(text)
+    read = [(_READ_AS[section.name], section) for section in found.sections if section.name in _READ_AS]
+    if not (read and found.headers):
+        whole = strip(text) if any(text[start:end].strip() for _, start, end in found.sections) else None
         return {"text": [whole]} if whole else {}
-    return {section: pieces for section, pieces in sections.items() if pieces}
+    sections: dict[str, list[tuple[int, str]]] = {}
+    for name, section in read:
+        if piece := strip(text[section.start : section.end]):
+            sections.setdefault(name, []).append((section.start + piece[0], piece[1]))
+    return sections
 
 
 def strip(words: str) -> tuple[int, str] | None:
     """The words without white space around them, and how much stood before; None where nothing is left."""
     stripped = words.strip()
     return (words.index(stripped[0]), stripped) if stripped else None
-
-
-def _places(text: str) -> Iterator[tuple[str, int, int]]:
-    """Section, start and end of what follows each header."""
-    if ":" not in text:
-        return
-    found = list(_HEADER.finditer(text))
-    ends = [match.start() for match in found[1:]] + [len(text)]
-    for match, end in zip(found, ends, strict=False):
-        yield _SECTION_OF[(match["line"] or match["anywhere"]).lower()], match.end(), end

@@ -95,6 +95,7 @@ _PARTS = re.compile(
     r"|hardware|catheters?|support|air ?space\w*|airways?|(?:hemi)?diaphragms?|abdom\w*|soft tissues?|hil(?:a|um|ar)|vascul\w*"
     r"|vessels?|aort\w*|spine|ribs?|trache\w*|thora\w*|parenchyma|interstitium|upper|lower|right|left|bilateral|nodul\w*|mass(?:es)?"
     r"|effusions?|opacit\w*|consolidation|pneumothorax|edema|fractures?|atelectasis|pneumonia|lymph\w*|neck|shoulders?|others?"
+    r"|clavicles?|scapulae?|humer\w+|pelvi\w+|hips?|nodes?|picc|ports?|drains?|ett|contours?|silhouette|volumes?"
     r"|miscellaneous|additional|notes?|comments?|chest wall|pacemaker|pacer|stomach|bowel|breasts?|size)\b"
 )
 _BODY_BEGINS = re.compile(
