@@ -1,0 +1,132 @@
+"""How long it takes to extract a large corpus: a written one in MIMIC-CXR's layout, and PadChest's 107,783 real reports.
+
+    python -m benchmarks.cohorts --padchest PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv.gz     # from the root
+
+The written corpus (benchmarks/written_cohort.py) is made once in --folder, in about a minute. "ours" is the stage `extract`, from
+the zip to tables on disk: sections by evidence, splits, gold, quarantine, neighbours across splits. "one file at a time" is what
+one would write in an afternoon: zipfile, a regular expression for the headers, rows to Parquet; it has none of the rest. Each
+runs in a process of its own, the sides take turns, the best turn is told. Processor time and memory (resident, every 50 ms) are
+those of all processes of a side; pages that processes share count for each, so the sum is an upper bound.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import polars as pl
+import typer
+from rich.console import Console
+from rich.table import Table
+from ruamel.yaml import YAML
+
+from benchmarks.label_throughput import family, resident
+from benchmarks.written_cohort import STUDIES, write_cohort
+from raddistill import params, paths
+
+ROOT = Path(__file__).parents[1]
+HEADER = re.compile(r"^\s*([A-Z][A-Z /]+):", re.MULTILINE)
+WRITTEN = {"source": "mimic_cxr", "gold": "gold/mimic_cxr", "splits": "file"}
+PADCHEST = {"source": "padchest", "gold": "gold/padchest", "splits": "hash"}
+
+
+class Run(NamedTuple):
+    """A side's turn: seconds, processor seconds, MiB at the peak, reports."""
+
+    seconds: float
+    cpu: float
+    peak: float
+    reports: int
+
+
+def main(
+    folder: Annotated[Path, typer.Option(help="where the written corpus is, or is made")] = Path(".store/written_cohort"),
+    studies: Annotated[int, typer.Option(help="of the written corpus")] = STUDIES,
+    padchest: Annotated[Path | None, typer.Option(help="PadChest's CSV, as the torchxrayvision wheel ships it")] = None,
+    turns: int = 2,
+) -> None:
+    raw = folder / str(studies)
+    if not (raw / "written").exists():
+        Console(stderr=True).print(f"writing {studies:,} reports to {raw}, once")
+        write_cohort(raw / "files", studies)
+        (raw / "written").touch()
+    corpus = (raw / "files").resolve()
+    sides = {("written, MIMIC-CXR's layout", "ours"): lambda: ours(WRITTEN | {"raw": str(corpus)})}
+    sides["written, MIMIC-CXR's layout", "one file at a time"] = lambda: plain(corpus)
+    if padchest:
+        sides["PadChest, real", "ours"] = lambda: ours(PADCHEST | {"raw": str(padchest.resolve())})
+    runs = [{side: run() for side, run in sides.items()} for _ in range(turns)]
+    table = Table("corpus", "reader", *(f"{name:>}" for name in ("reports", "seconds", "reports/s", "processor s", "peak MiB")))
+    for side in sides:
+        best = min((turn[side] for turn in runs), key=lambda run: run.seconds)
+        figures = (best.reports, best.seconds, best.reports / best.seconds, best.cpu, best.peak)
+        table.add_row(*side, *(f"{figure:,.{digits}f}" for figure, digits in zip(figures, (0, 1, 0, 1, 0), strict=True)))
+    console = Console()
+    console.print(table)
+    console.print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end, best of {turns}")
+
+
+def ours(extract: dict[str, Any]) -> Run:
+    """The stage in a project of its own, with some params of `extract` changed."""
+    with tempfile.TemporaryDirectory() as name:
+        project = Path(name)
+        for part in ("gold", "lexicon"):
+            (project / part).symlink_to(ROOT / part)
+        changed = params.read(ROOT / "params.yaml")
+        changed["extract"] |= extract | {"max_quarantine": 1.0}
+        with (project / "params.yaml").open("w", encoding="utf-8") as file:
+            YAML().dump(changed, file)
+        run = measure([sys.executable, "-m", "stages.extract"], project)
+        return run._replace(reports=pl.scan_parquet(project / paths.REPORTS).select(pl.len()).collect().item())
+
+
+def plain(corpus: Path) -> Run:
+    with tempfile.TemporaryDirectory() as name:
+        table = Path(name, "reports.parquet")
+        command = "from benchmarks.cohorts import read_plainly; import sys; read_plainly(*sys.argv[1:])"
+        run = measure([sys.executable, "-c", command, str(corpus / "mimic-cxr-reports.zip"), str(table)], ROOT)
+        return run._replace(reports=pl.scan_parquet(table).select(pl.len()).collect().item())
+
+
+def read_plainly(archive: str, table: str) -> None:
+    """A straightforward reader: a file after the other, sections by capitals and a colon at the beginning of a line."""
+    rows = []
+    with zipfile.ZipFile(archive) as reports:
+        for name in reports.namelist():
+            if not name.endswith(".txt"):
+                continue
+            with reports.open(name) as file:
+                text = file.read().decode()
+            headers = list(HEADER.finditer(text))
+            row: dict[str, str | None] = {"report_id": Path(name).stem, "patient_id": Path(name).parent.name, "text": text}
+            for at, header in enumerate(headers):
+                end = headers[at + 1].start() if at + 1 < len(headers) else len(text)
+                if (section := header[1].lower()) in ("findings", "impression", "indication", "comparison"):
+                    row[section] = " ".join(text[header.end() : end].split())
+            rows.append(row)
+    pl.DataFrame(rows, infer_schema_length=None).write_parquet(table)
+
+
+def measure(command: list[str], folder: Path) -> Run:
+    """The command, run in the folder, from its start to its end."""
+    paths_of = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+    began, before = time.monotonic(), os.times()
+    peak = 0
+    with subprocess.Popen(command, cwd=folder, env=os.environ | {"PYTHONPATH": paths_of}) as process:
+        while process.poll() is None:
+            peak = max(peak, sum(resident(pid) for pid in family(process.pid)))
+            time.sleep(0.05)
+    if process.returncode:
+        sys.exit("the reader failed; what it said stands above")
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return Run(time.monotonic() - began, cpu, peak / 1024, 0)
+
+
+if __name__ == "__main__":
+    typer.run(main)
