@@ -239,6 +239,18 @@ CASES: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [(X, "Chest radiograph, two views."), (I, "Normal.")],
     ),
     "only-final-report": ("FINAL REPORT\n\nThe heart is large.", [(F, "The heart is large.")]),
+    "only-a-rule": (f"The heart is large.\n{ACROSS}\nSeen by two.", [(F, "The heart is large."), (F, "Seen by two.")]),
+    "only-final-report-no-stop": ("FINAL REPORT\nNormal chest", [(F, "Normal chest")]),
+    "body-without-stops": ("INDICATION: cough\n\nlarge heart, no mass", [("indication", "cough"), (F, "large heart, no mass")]),
+    "compared": (
+        "HISTORY: Cough.\n\nIMPRESSION:  AP chest compared to ___:\n\nClear lungs.\n\nPA CHEST: Same.",
+        [("history", "Cough."), (I, "AP chest compared to ___:\n\nClear lungs.\n\nPA CHEST: Same.")],
+    ),
+    "compared-in-capitals": ("IMPRESSION:\nAP CHEST COMPARED TO ___:\nCLEAR.", [(I, "AP CHEST COMPARED TO ___:\nCLEAR.")]),
+    "longer-than-known": (
+        "CLINICAL INFORMATION & QUESTION TO ANSWER: Cough.\nCOMPARISON STUDY DATE: None.\nFINDINGS (CHEST): Clear.",
+        [("indication", "Cough."), ("comparison", "None."), (F, "Clear.")],
+    ),
     "only-wet-read": ("WET READ: The heart is large.", [(F, "The heart is large.")]),
     "wet-read-and-impression": ("WET READ: Large heart.\nIMPRESSION: Normal.", [("wet_read", "Large heart."), (I, "Normal.")]),
     "no-body": ("INDICATION: Cough.\nCOMPARISON: None.", [("indication", "Cough."), ("comparison", "None.")]),

@@ -88,7 +88,7 @@ _SURE = re.compile(
 _GOES_ON = re.compile(
     r"(?:no|the|these|this|significant|abnormal|acute|following|above|with|of|and|or|for|in|my|our|new|normal)\Z", re.IGNORECASE
 )
-_SENTENCE = re.compile(r"\b(?:is|are|was|were|the|there|no|with|has|have|following|this|these|due|may)\b")
+_SENTENCE = re.compile(r"\b(?:is|are|was|were|the|there|no|with|has|have|following|this|these|due|may|compared)\b")
 _READ = frozenset({FINDINGS, IMPRESSION, BOTH, "addendum", "wet_read"})
 _PARTS = re.compile(
     r"\b(?:lungs?|hearts?|cardi\w*|mediastin\w*|pleura\w*|bon(?:e|es|y)|osseous|skelet\w*|musculoskeletal|tubes?|lines?|devices?"
@@ -105,6 +105,11 @@ _TITLE = re.compile(
     r"(?:chest|radiograph(?:s|y|ic)?|x-?rays?|cxr|xr|films?|views?|pa|ap|lateral|left|right|portable|frontal|single|one|two|three|upright|supine"
     r"|(?:semi-?)?erect|semi-?upright|sitting|bedside|decubitus|examination|exam|study|series|of|the|and|a|in|at|on|with|performed"
     r"|obtained|dated|taken|were|was|is|[ap]\.?m|hours|hrs|hr|date|time|reference|plain|digital|upper|lower|ribs?|abdomen|ct)\Z"
+)
+# Known headers with more words: "HISTORY AND PHYSICAL", "FINDINGS (CHEST)", "CLINICAL QUESTION TO ANSWER", "CT FINDINGS".
+_LONGER = re.compile(
+    r"\A(?:findings|impression|conclusion|addendum|recommendations?|indications?|history|comparisons?|technique|clinical|reason)\b"
+    r"|\b(?:findings?|impressions?|conclusions?)\Z"
 )
 _SHOWS_CHEST = re.compile(r"\b(?:chest|cxr|radiographs?|x-?rays?|films?|views?)\b")
 _CAPITALS = re.compile(r"[A-Z][A-Z0-9 \t,/()&'’.#_:\[\]-]{1,78}\Z")
@@ -155,7 +160,6 @@ class _Above(NamedTuple):
     name: str  # the section, "" before the first
     words: str  # of the line above
     fresh: bool  # a new sentence can begin
-    blank: bool
 
 
 class _Header(NamedTuple):
@@ -194,11 +198,11 @@ def words(text: str) -> Words:
 
 def _headers(text: str) -> Iterator[_Header]:
     at, concluded = 0, False
-    name, last, fresh, blank = "", "", True, True
+    name, last, fresh = "", "", True
     for line in text.split("\n"):
         words, end = line.strip().strip(_AROUND), 0
         if words and _may_hold(line, words):
-            for start, end, opened in _in_line(line, words, _Above(name, last, fresh, blank)):
+            for start, end, opened in _in_line(line, words, _Above(name, last, fresh)):
                 header = _Header(at + start, at + end, opened)
                 if start == end and not name and _is_prose(text[: at + start]):
                     header = _Header(0, 0, opened)  # the body has begun before its first part
@@ -208,7 +212,7 @@ def _headers(text: str) -> Iterator[_Header]:
                 concluded = concluded or name == IMPRESSION
                 yield header
         fresh = not words or words[-1] in ".:!?_" or (end > 0 and not line[end:].strip())
-        last, blank = words, not words
+        last = words
         at += len(line) + 1
 
 
@@ -272,8 +276,7 @@ def _opened(said: str, above: _Above) -> str | None:
     if kind == _PART:
         return _of_part(key, name, bool(capitals))
     if kind == EXAM:  # a title of views, or of a part in a report on several
-        stays = name in (FINDINGS, BOTH) or (name == IMPRESSION and not above.blank)
-        return None if stays or not capitals else kind
+        return None if name in (FINDINGS, BOTH, IMPRESSION) or not capitals else kind
     return None if kind == OTHER and not capitals else kind
 
 
@@ -326,10 +329,10 @@ def _kind(key: str) -> str | None:
         return EXAM
     if len(said) > 9 or ". " in key or _SENTENCE.search(key):
         return None
+    if longer := _LONGER.search(key):
+        return KNOWN.get(longer[0], "indication")
     if _PARTS.search(key) or key == "chest":
         return _PART
-    if said[-1] in (*_FINDINGS[:2], *_IMPRESSION[:4]):
-        return KNOWN[said[-1]]
     # 0.87 takes one letter that is missing or two that changed places; OCCLUSION and COMPRESSION stay apart (0.84, 0.86).
     # A millisecond each: not for what holds a number or a name, which is new in every report.
     worth = 6 <= len(key) <= 30 and key.replace(" ", "").isalpha()
@@ -342,30 +345,32 @@ def _with_body(text: str, sections: list[Section]) -> list[Section]:
     if any(section.name in (FINDINGS, BOTH) and text[section.start : section.end].strip() for section in sections):
         return sections
     names = [section.name for section in sections]
+    if set(names) == {EXAM}:
+        return [section._replace(name=FINDINGS) for section in sections]
     stop = names.index(IMPRESSION) if IMPRESSION in names else len(sections)
     for at in reversed(range(stop)):
         section = sections[at]
-        if (start := _body(text, section, stop == len(sections))) is not None:
+        if (start := _body(text, section, last_resort=stop == len(sections))) is not None:
             above = [Section(section.name, section.start, start)] if start > section.start else []
             return [*sections[:at], *above, Section(FINDINGS, start, section.end), *sections[at + 1 :]]
     return sections
 
 
 def _body(text: str, section: Section, last_resort: bool) -> int | None:
-    """Where the body begins in this section."""
+    """Where the body begins in this section. `last_resort`: there is no impression either."""
     if section.name in (FINDINGS, OTHER, "recommendation"):
         return None
     words = text[section.start : section.end]
-    if section.name not in ("wet_read", "addendum"):
-        if (blank := _BLANK_LINE.search(words)) and _is_prose(words[blank.end() :]):
-            return section.start + blank.end()
-        return section.start if section.name == EXAM and _is_prose(words) else None
-    return section.start if last_resort and _is_prose(words) else None
+    if section.name in ("wet_read", "addendum"):
+        return section.start if last_resort and _is_prose(words) else None
+    if (blank := _BLANK_LINE.search(words)) and _is_prose(words[blank.end() :], stops=not last_resort):
+        return section.start + blank.end()
+    return section.start if section.name == EXAM and _is_prose(words) else None
 
 
-def _is_prose(words: str) -> bool:
-    """Sentences, and not only a title such as "Chest radiograph, two views."."""
-    return "." in words and len(words.split()) >= 2 and not _is_title(words.lower())
+def _is_prose(words: str, stops: bool = True) -> bool:
+    """Sentences (with their stops, if these are asked for), and not only a title such as "Chest radiograph, two views."."""
+    return ("." in words or not stops) and len(words.split()) >= 2 and not _is_title(words.lower())
 
 
 def _is_title(words: str) -> bool:
