@@ -1,0 +1,156 @@
+"""Any label set: three labels and PadChest's 190 go the whole way, from a written cohort in PadChest's form to scores and plots.
+
+Nothing but the label-set file knows how many there are. The student's place is taken by the linear arm, which needs no torch.
+"""
+
+import csv
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+from transformers import AutoTokenizer
+
+from raddistill import answers, concepts, labelsets, params
+from raddistill.errors import InputError
+from raddistill.scoring import pages, scores
+from raddistill.sources import extracting
+from raddistill.student import calibrating, linear, merging
+from raddistill.student.prompts import Renderer, encode, slot_lines
+from raddistill.tables import base as tables
+from raddistill.tables.examples import Examples
+from raddistill.tables.gold import Gold
+from raddistill.tables.labels import Labels
+from raddistill.tables.predictions import Predictions, Probabilities
+from raddistill.tables.reports import Reports
+from raddistill.teachers.imported import ImportedTeacher
+from raddistill.teachers.llm.questions import Questioner
+from raddistill.teachers.llm.settings import LLMParams
+from raddistill.teachers.rules.labeler import RulesTeacher
+
+ROOT = Path(__file__).parent.parent
+MC, OE = "multiple_choice", "open_ended"
+OWN = [label.name for label in labelsets.load_labels(ROOT / "lexicon/label_sets/padchest.yaml")]
+OFTEN = ["cardiomegaly", "pleural effusion", "pneumothorax", "kyphosis", "nodule"]
+CONCEPTS = concepts.load_concepts(ROOT / "gold/concepts.csv")
+LLM = LLMParams(
+    endpoint="openai", model="m", answers="json_schema", temperature=0.0, top_p=None, max_tokens=9000, examples=0, seed=13,
+    asks=1, samples=1, logprobs=False,
+)  # fmt: skip
+
+
+def cohort(folder: Path) -> Path:
+    """400 reports of two labels each, named by physicians and by the network, which leaves out every seventh label."""
+    path = folder / "PADCHEST_written.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["ImageID", "ReportID", "PatientID", "Report", "MethodLabel", "Labels"])
+        for n in range(400):
+            said = [OWN[n % len(OWN)], OFTEN[n % len(OFTEN)]]
+            noisy = [label for k, label in enumerate(said) if (n + k) % 7] or ["normal"]
+            text = f"informe numero {n} . " + " . ".join(said)
+            for method, labels in (("Physician", said), ("RNN_model", noisy)):
+                writer.writerow([f"{n}{method}.png", n, n, text, method, repr([f" {label}" for label in labels])])
+    return path
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return cohort(tmp_path_factory.mktemp("cohort"))
+
+
+@pytest.fixture(scope="module", params=["three", "padchest"])
+def made(request: Any, raw: Path, tiny_base: Path) -> SimpleNamespace:
+    """Every table of a run with one label set."""
+    label_set = labelsets.load_labels(ROOT / f"lexicon/label_sets/{request.param}.yaml")
+    p = params.load("extract", extracting.ExtractParams, ROOT / "params.yaml")
+    p = p.model_copy(update={"source": "padchest", "raw": str(raw), "gold": str(ROOT / "gold/padchest")})
+    extracted = extracting.extract(p, label_set, CONCEPTS)
+    reports, gold = tables.check(Reports, extracted.reports, "reports"), tables.check(Gold, extracted.gold, "gold")
+    taught = ImportedTeacher(MC, str(raw)).label(reports, label_set)
+    outcomes = taught.outcomes.select("report_id", "outcome")
+    labels = {MC: tables.check(Labels, taught.labels, "labels"), OE: Labels.create_empty()}
+    m = params.load("merge", merging.MergeParams, ROOT / "params.yaml")
+    m = m.model_copy(update={"max_tokens": 4000, "multiple_choice_reports": -1, "open_ended_reports": 10})
+    tokenizer = AutoTokenizer.from_pretrained(tiny_base)
+    merged = merging.merge(m, reports, labels, {MC: outcomes, OE: outcomes}, label_set, tokenizer, ROOT / "prompts/student")
+    return SimpleNamespace(
+        name=request.param, label_set=label_set, names=[label.name for label in label_set], reports=reports, gold=gold,
+        labels=labels, examples=tables.check(Examples, merged.examples, "examples"), tokenizer=tokenizer,
+    )  # fmt: skip
+
+
+def scored(made: SimpleNamespace, tmp_path: Path) -> scores.Scored:
+    """The linear arm, trained on the network's labels, in the student's place."""
+    train = made.examples.filter(pl.col("selected") & (pl.col("split") == "train"))
+    asked = made.examples.filter(pl.col("split") == "test", pl.col("task") == MC)
+    _, logits = linear.predict(train, asked, made.label_set)
+    frame = Probabilities.validate(logits.with_columns(arm=pl.lit("student")), cast=True)
+    said = asked.select("report_id", "task", arm=pl.lit("student"), answer=pl.lit(None, pl.String))
+    against = calibrating.CalibrateParams(against="teacher", gold_reports=0)
+    lexicon = tmp_path / "lexicon.csv"
+    lexicon.write_text("phrase,concept\n", encoding="utf-8")
+    p = params.load("score", scores.ScoreParams, ROOT / "params.yaml").model_copy(
+        update={"bootstrap": 20, "macro_min_positives": 1}
+    )
+    return scores.score(
+        p, split="test", reports=made.reports, gold=made.gold, labels=made.labels, examples=made.examples,
+        predictions={"student": Predictions.validate(said, cast=True)}, probabilities={"student": frame},
+        calibration=calibrating.calibrate(against, frame, made.labels[MC], made.gold),
+        label_set=made.label_set, concepts=CONCEPTS, lexicon=lexicon,
+    )  # fmt: skip
+
+
+def test_teacher_and_gold_speak_of_the_set_and_of_nothing_else(made: SimpleNamespace) -> None:
+    for frame in (made.labels[MC], made.gold.filter(pl.col("task") == MC)):
+        assert frame["label"].unique().sort().to_list() == sorted(made.names)
+        assert frame.height == made.reports.height * len(made.names)
+
+
+def test_the_prompts_have_a_place_for_every_label(made: SimpleNamespace) -> None:
+    renderer = Renderer(ROOT / "prompts/student", made.tokenizer, made.label_set)
+    encoded = encode(made.tokenizer, renderer.prompt("slots", "corazon grand"), slot_lines(made.label_set), "slots")
+    assert len(encoded.slots) == len(made.names)
+    targets = made.examples.filter(pl.col("task") == MC)["targets"]
+    assert targets.list.len().unique().to_list() == [len(made.names)]
+    listed = renderer.prompt("list", "corazon grand")
+    assert all(name in listed for name in made.names)
+    assert answers.parse_list(answers.render_list(made.names), made.label_set) == made.names
+
+
+def test_an_llm_is_asked_for_every_label(made: SimpleNamespace) -> None:
+    asked = str(Questioner(MC, ROOT / "prompts/teacher", made.label_set, LLM).question("r", "corazon grand", 0))
+    assert all(label.name in asked and label.description in asked for label in made.label_set)
+
+
+def test_the_shipped_examples_are_of_the_13_labels(made: SimpleNamespace) -> None:
+    with pytest.raises(InputError, match="example"):
+        Questioner(MC, ROOT / "prompts/teacher", made.label_set, LLM.model_copy(update={"examples": 3}))
+
+
+def test_scores_and_plots_are_of_the_set(made: SimpleNamespace, tmp_path: Path) -> None:
+    result = scored(made, tmp_path)
+    choice = result.metrics[MC]
+    assert choice["teacher"]["precision"] == 1.0  # the network leaves labels out, and makes none up
+    assert 0.5 < choice["teacher"]["recall"] < 1.0
+    assert choice["student"]["reports"] == choice["reports"] > 50
+    rows = result.per_label.filter(pl.col("task") == MC)
+    assert set(rows["label"]) == set(made.names)
+    pages.draw(result, tmp_path)
+    drawn = pl.read_csv(tmp_path / "per_label.csv").filter(pl.col("task") == MC)
+    assert set(drawn["label"]) == set(made.names)
+    assert (tmp_path / "per_label.svg").stat().st_size > 1000
+
+
+def test_the_rules_know_labels_for_which_there_is_a_lexicon(made: SimpleNamespace) -> None:
+    words = "FINDINGS: The heart is enlarged. There is a pneumothorax. No pleural effusion."
+    one = pl.DataFrame({"report_id": ["a"], "findings": [words[10:]], "impression": [None], "text": [words]},
+                       schema_overrides={"impression": pl.String})  # fmt: skip
+    teacher = RulesTeacher(MC, str(ROOT / "lexicon/cold"), "findings_and_impression")
+    if made.name == "padchest":
+        with pytest.raises(InputError):
+            teacher.label(one, made.label_set)
+        return
+    said = dict(teacher.label(one, made.label_set).labels.select("label", "status").rows())
+    assert said == {"Cardiomegaly": "present", "Pneumothorax": "present", "Pleural Effusion": "absent"}
