@@ -1,0 +1,443 @@
+"""Anyone's own reports: every form, bad rows, splits and labels. All sentences are written for these tests."""
+
+import gzip
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from raddistill import concepts, labelsets, params, paths
+from raddistill.errors import InputError, ParamsError
+from raddistill.sources import annotating, extracting, resembling, splitting
+from raddistill.sources.files import FilesParams
+from raddistill.tables import base as tables
+from raddistill.tables.gold import Gold
+from raddistill.tables.quarantine import Quarantine
+from raddistill.tables.reports import Reports
+
+ROOT = Path(__file__).parent.parent
+SHIPPED = params.load("extract", extracting.ExtractParams, ROOT / "params.yaml")
+LABELS = labelsets.load_labels(ROOT / "lexicon/label_sets/chest_13.yaml")
+NAMES = [label.name for label in LABELS]
+CONCEPTS = concepts.load_concepts(ROOT / paths.CONCEPTS)
+COLUMNS = dict.fromkeys(FilesParams.model_fields, "") | {"sensitivity": "phi", "encoding": "utf-8", "id": "report_id"}
+
+Extract = Callable[..., extracting.Extracted]
+
+
+@pytest.fixture
+def extract(tmp_path: Path) -> Extract:
+    """Extracts a file; keys of `extract.files` by name, others of `extract` in `also`."""
+    (tmp_path / "none").mkdir(exist_ok=True)
+
+    def run(raw: Path, also: dict[str, Any] | None = None, **columns: str) -> extracting.Extracted:
+        told = COLUMNS | ({} if {"text", "findings", "impression"} & set(columns) else {"text": "text"}) | columns
+        changed = {"source": "files", "raw": str(raw), "gold": str(tmp_path / "none"), "max_quarantine": 1.0}
+        p = SHIPPED.model_copy(update=changed | {"files": FilesParams.model_validate(told)} | (also or {}))
+        return extracting.extract(p, LABELS, CONCEPTS)
+
+    return run
+
+
+def csv_of(path: Path, *rows: str, encoding: str = "utf-8") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes("\n".join(rows).encode(encoding) + b"\n")
+    return path
+
+
+def reasons(made: extracting.Extracted) -> dict[str, str]:
+    return dict(made.quarantine.select("report_id", "reason").rows())
+
+
+ROWS = [
+    {"report_id": "a1", "text": "FINDINGS: The lungs are clear.\nIMPRESSION: No acute disease."},
+    {"report_id": "a2", "text": "There is a small effusion on the left."},
+]
+
+
+def write_csv(path: Path) -> Path:
+    pl.DataFrame(ROWS).write_csv(path)
+    return path
+
+
+def write_gz(path: Path) -> Path:
+    path.write_bytes(gzip.compress(pl.DataFrame(ROWS).write_csv().encode()))
+    return path
+
+
+def write_tsv(path: Path) -> Path:
+    pl.DataFrame(ROWS).write_csv(path, separator="\t")
+    return path
+
+
+def write_jsonl(path: Path) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
+    return path
+
+
+def write_parquet(path: Path) -> Path:
+    pl.DataFrame(ROWS).write_parquet(path)
+    return path
+
+
+def write_folder(path: Path) -> Path:
+    path.mkdir()
+    for row in ROWS:
+        (path / f"{row['report_id']}.txt").write_text(row["text"], encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (write_csv, "r.csv"), (write_gz, "r.csv.gz"), (write_tsv, "r.tsv"), (write_jsonl, "r.jsonl"), (write_parquet, "r.parquet"),
+        (write_folder, "texts"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("within", [False, True])
+def test_every_form_gives_the_same_tables(
+    write: Callable[[Path], Path], name: str, within: bool, extract: Extract, tmp_path: Path
+) -> None:
+    (tmp_path / "raw").mkdir()
+    raw = write(tmp_path / "raw" / name)
+    made = extract(raw.parent if within and name != "texts" else raw)
+    rows = {row["report_id"]: row for row in made.reports.iter_rows(named=True)}
+    assert rows["a1"]["text"] == "FINDINGS: The lungs are clear.\nIMPRESSION: No acute disease."
+    assert rows["a2"]["text"] == "FINDINGS: There is a small effusion on the left."
+    assert {row["sensitivity"] for row in rows.values()} == {"phi"}
+    assert made.metrics["without_headers"] == 1
+    assert made.metrics["sections"] == {"findings": 2, "impression": 1, "indication": 0, "comparison": 0}
+    assert made.gold.height == 0
+    for schema, frame in ((Reports, made.reports), (Gold, made.gold), (Quarantine, made.quarantine)):
+        tables.check(schema, frame, "table")
+
+
+def test_sections_in_columns_of_any_name(extract: Extract, tmp_path: Path) -> None:
+    raw = csv_of(tmp_path / "r.csv", "no,who,befund,urteil,frage", "7,p1,Clear lungs.,,Cough?", "8,p1,,Normal chest.,")
+    made = extract(raw, id="no", patient="who", findings="befund", impression="urteil", indication="frage")
+    first = made.reports.row(0, named=True)
+    assert (first["report_id"], first["patient_id"], first["findings"], first["indication"]) == (
+        "7",
+        "p1",
+        "Clear lungs.",
+        "Cough?",
+    )
+    assert made.reports["split"].n_unique() == 1  # one patient
+    assert made.metrics["patients"] == 1
+    assert made.metrics["without_headers"] == 0
+
+
+def test_sensitivity_must_be_declared(extract: Extract, tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="say whether these reports are public, credentialed or phi"):
+        extract(write_csv(tmp_path / "r.csv"), sensitivity="")
+
+
+@pytest.mark.parametrize("columns", [{"text": "text", "findings": "f"}, {"text": ""}])
+def test_text_or_sections(columns: dict[str, str], extract: Extract, tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="set the others to ''"):
+        extract(write_csv(tmp_path / "r.csv"), **columns)
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (["reportid,text", "1,Clear."], "no column 'report_id'; did you mean 'reportid'.*There are: reportid, text"),
+        (["report_id,text,text", "1,Clear.,Clear."], "more than one column 'text'"),
+        (["report_id;text", "1;Clear."], "no column 'report_id'"),
+        (["report_id,text"], "holds no report"),
+        ([""], "r.csv"),
+        (["1,The patient coughs since a week."], "its first line does not look like names of columns"),
+    ],
+)
+def test_columns_that_are_not_there(rows: list[str], told: str, extract: Extract, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=told) as refused:
+        extract(csv_of(tmp_path / "r.csv", *rows))
+    assert "cough" not in str(refused.value)
+
+
+def test_empty_file_no_file_several_files(extract: Extract, tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/empty.csv").touch()
+    with pytest.raises(InputError, match="empty"):
+        extract(tmp_path / "raw/empty.csv")
+    write_csv(tmp_path / "raw/r.csv")
+    with pytest.raises(InputError, match=r"holds empty\.csv, r\.csv: name one of 2 files as extract\.raw"):
+        extract(tmp_path / "raw")
+    with pytest.raises(InputError, match="does not exist; params.yaml names it as extract.raw"):
+        extract(tmp_path / "nowhere")
+
+
+def test_rows_that_cannot_be_used_are_in_quarantine_and_the_sum_is_right(extract: Extract, tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_bytes(
+        b"report_id,text\na,Clear lungs.\na,Clear lungs.\nb,Mild edema.\nb,No edema.\nc,\n,Orphan words.\nd,caf\xe9 words\ne,One,two\n"
+        b'f,"He said ""clear""."\n'
+    )
+    made = extract(path)
+    assert sorted(made.reports["report_id"]) == ["a", "f"]
+    assert made.metrics["files"] == 9 == made.reports.height + made.quarantine.height
+    told = sorted(made.quarantine.select("report_id", "reason").rows())
+    assert told == [
+        ("a", "copy of another file"),
+        ("b", "id of several different reports"),
+        ("b", "id of several different reports"),
+        ("c", "no findings and no impression"),
+        ("d", "not UTF-8"),
+        ("r.csv, row 6", "blank report id"),
+        ("r.csv, row 8", "3 cells, the header has 2"),
+    ]
+
+
+def test_wrong_encoding_can_be_named(extract: Extract, tmp_path: Path) -> None:
+    raw = csv_of(tmp_path / "r.csv", "report_id,text", "a,caf\xe9", encoding="latin-1")
+    assert reasons(extract(raw)) == {"a": "not UTF-8"}
+    assert extract(raw, encoding="latin-1").reports["findings"].to_list() == ["caf\xe9"]
+    raw = csv_of(tmp_path / "r16.csv", "report_id,text", "a,Clear.", encoding="utf-16")
+    with pytest.raises(InputError, match=r"extract\.files\.encoding utf-16"):
+        extract(raw)
+
+
+def test_ids_of_two_types_are_one_id(extract: Extract, tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    rows = [{"report_id": 1, "text": "Clear."}, {"report_id": "1", "text": "Edema."}, {"report_id": 2.0, "text": "Mass."}]
+    path.write_text("\n".join(json.dumps(row) for row in [*rows, {"report_id": [3], "text": "Nodule."}]), encoding="utf-8")
+    made = extract(path)
+    assert made.reports["report_id"].to_list() == ["2"]
+    assert sorted(made.quarantine["reason"]) == ["id of several different reports"] * 2 + [
+        "the report id is neither text nor a number"
+    ]
+
+
+def test_of_several_versions_the_latest_is_kept(extract: Extract, tmp_path: Path) -> None:
+    rows = ["a,2024-01-02,Preliminary words.", "a,2024-01-03T10:00:00+02:00,Final words.", "b,2024-01-01,One.", "c,May,Two."]
+    raw = csv_of(tmp_path / "r.csv", "report_id,when,text", *rows)
+    made = extract(raw, date="when")
+    assert dict(made.reports.select("report_id", "findings").rows()) == {"a": "Final words.", "b": "One."}
+    assert reasons(made) == {"a": "an earlier version of the report", "c": "the date is not ISO 8601"}
+    pl.DataFrame({"report_id": ["a", "a"], "text": ["Old.", "New."], "when": [date(2024, 1, 1), date(2024, 2, 1)]}).write_parquet(
+        tmp_path / "r.parquet"
+    )
+    assert extract(tmp_path / "r.parquet", date="when").reports["findings"].to_list() == ["New."]
+
+
+SPLIT_ROWS = [
+    "report_id,who,split,text",
+    "a,p1,train,Clear lungs and a normal heart.",
+    "b,p1,TEST,A small effusion on the left.",
+    "c,p2,validate,Clear lungs and a normal heart!",
+    "d,p3,,Mild edema.",
+    "e,p4,holdout,A nodule.",
+]
+
+
+def test_the_files_own_split_and_its_leaks(extract: Extract, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = extract(csv_of(tmp_path / "r.csv", *SPLIT_ROWS), {"splits": "file"}, patient="who", split="split")
+    assert dict(made.reports.select("report_id", "split").rows()) == {"a": "train", "b": "test", "c": "validation"}
+    assert reasons(made) == {"d": "no split in the source's file", "e": "a split of another name"}
+    assert made.metrics["leaks"] == {"patients": 1, "reports_of_patients": 2, "texts": 1, "training_reports_of_texts": 1}
+    assert made.metrics["near_neighbours"] == {"validation": 1, "test": 0}
+    assert "1 patients stand in more than one split" in " ".join(capsys.readouterr().err.split())
+    by_hash = extract(csv_of(tmp_path / "r.csv", *SPLIT_ROWS), patient="who", split="split")
+    assert by_hash.reports.height == 5
+    assert by_hash.metrics["leaks"]["patients"] == 0
+
+
+def test_a_file_without_splits_has_none_to_honour(extract: Extract, tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="names no split; use hash"):
+        extract(write_csv(tmp_path / "r.csv"), {"splits": "file"})
+
+
+def wide(path: Path, **said: dict[str, str]) -> Path:
+    rows = [",".join([report_id, *(codes.get(name, "") for name in NAMES)]) for report_id, codes in said.items()]
+    return csv_of(path, ",".join(["report_id", *NAMES]), *rows)
+
+
+def statuses(made: extracting.Extracted, label: str, task: str = "multiple_choice") -> dict[str, str]:
+    return dict(made.gold.filter(pl.col("task") == task, pl.col("label") == label).select("report_id", "status").rows())
+
+
+@pytest.mark.parametrize(
+    ("how", "edema", "annotator"),
+    [
+        ("first", {"r1": "present", "r2": "present", "r3": "uncertain", "r4": "excluded"}, "first"),
+        ("both", {"r1": "present", "r2": "absent", "r3": "uncertain", "r4": "excluded"}, "both"),
+        ("either", {"r1": "present", "r2": "present", "r3": "uncertain", "r4": "excluded"}, "either"),
+    ],
+)
+def test_two_annotators(how: str, edema: dict[str, str], annotator: str, extract: Extract, tmp_path: Path) -> None:
+    gold = tmp_path / "gold"
+    wide(gold / "multiple_choice/anna.csv", r1={"Edema": "1"}, r2={"Edema": "1.0", "Fracture": "0"}, zz={"Edema": "1"})
+    wide(gold / "multiple_choice/bert.csv", r2={"Edema": "0"}, r1={"Edema": "1"}, r3={"Edema": "-1"})
+    raw = csv_of(tmp_path / "r.csv", "report_id,text", *(f"r{n},Written sentence {n}." for n in range(1, 5)))
+    made = extract(raw, {"gold": str(gold), "annotators": how})
+    assert statuses(made, "Edema") == edema
+    assert set(statuses(made, "Fracture").values()) == {"absent", "excluded"}
+    assert set(made.gold["annotator"]) == {annotator}
+    assert set(made.gold["task"]) == {"multiple_choice"}
+    assert made.gold.height == 4 * len(NAMES)
+    assert made.metrics["gold"]["multiple_choice"] == {
+        "annotated": 3, "excluded": 1, "present": sum(status == "present" for status in edema.values())
+    }  # fmt: skip
+    assert made.metrics["gold_of_unknown_reports"] == 1
+    assert reasons(made) == {"zz": "annotated, but not among the reports"}
+    assert made.metrics["quarantined"] == {"total": 0}
+    agreed = made.metrics["agreement"]["multiple_choice"]
+    assert (agreed["reports"], agreed["annotators"]) == (2, 2)
+    assert agreed["labels"] == {"Edema": {"reports": 2, "agree": 0.5, "kappa": 0.0}}
+    tables.check(Gold, made.gold, "gold")
+
+
+def test_kappa_is_cohens() -> None:
+    """As scikit-learn has it."""
+    from sklearn.metrics import cohen_kappa_score
+
+    a, b = [1, 1, 0, 0, 1, 0, 1, 0, 0, 0], [1, 0, 0, 0, 1, 1, 1, 0, 0, 0]
+    rows = [
+        (f"r{n}", "multiple_choice", who, "Edema", "present" if said else "absent")
+        for who, codes in (("a", a), ("b", b))
+        for n, said in enumerate(codes)
+    ]
+    gold = pl.DataFrame(rows, schema=["report_id", "task", "annotator", "label", "status"], orient="row")
+    told = annotating.agreement(gold)["multiple_choice"]["labels"]["Edema"]
+    assert told["kappa"] == pytest.approx(cohen_kappa_score(a, b))
+    assert told["agree"] == 0.8
+
+
+def test_open_ended_gold_in_the_long_form(extract: Extract, tmp_path: Path) -> None:
+    gold = tmp_path / "gold"
+    names = [c.concept for c in CONCEPTS]
+    csv_of(gold / "open_ended/anna.csv", "report_id,concept,status", f"a1,{names[3]},", f"a1,{names[5]},ambiguous", "a2,,")
+    made = extract(write_csv(tmp_path / "r.csv"), {"gold": str(gold)})
+    assert statuses(made, names[3], "open_ended") == {"a1": "present", "a2": "absent"}
+    assert statuses(made, names[5], "open_ended") == {"a1": "ambiguous", "a2": "absent"}
+    assert made.gold.height == 2 * len(names)
+    assert set(made.gold["annotator"]) == {"anna"}
+
+
+@pytest.mark.parametrize(
+    ("file", "rows", "told"),
+    [
+        ("multiple_choice/a.csv", ["report_id,Edema", "a1,1"], "no column 'Atelectasis'"),
+        (
+            "multiple_choice/a.csv",
+            [",".join(["report_id", *NAMES]), "a1,7" + "," * 12],
+            r"'Atelectasis' is not 1, 0, -1 or blank.*a1",
+        ),
+        (
+            "multiple_choice/a.csv",
+            [",".join(["report_id", *NAMES]), *["a1,1" + "," * 12] * 2],
+            r"report_id stand more.*2 rows.*a1",
+        ),
+        ("multiple_choice/a.csv", [",".join(["report_id", *NAMES]), ",1" + "," * 12], "'report_id' is blank in 1 rows"),
+        (
+            "multiple_choice/a.csv",
+            [",".join(["report_id", *NAMES]), "q9,1" + "," * 12],
+            r"none of 1 annotated ids \(such as q9\)",
+        ),
+        ("multiple_choice/a.csv", [",".join(["report_id", *NAMES]), "a1,1"], "a row cannot be read"),
+        (
+            "open_ended/a.csv",
+            ["report_id,concept,status", "a1,the patient coughs,"],
+            r"'concept' is none of gold/concepts.csv.*a1",
+        ),
+        ("open_ended/a.csv", ["report_id,concept,status", "a1,,maybe"], "'status' is none of present"),
+        ("open_ended/a.csv", ["report_id,concept", "a1,x"], "no column 'status'"),
+        ("heads.csv", ["head,decision,why"], r"set extract\.gold to gold/none"),
+    ],
+)
+def test_gold_that_cannot_be_read(file: str, rows: list[str], told: str, extract: Extract, tmp_path: Path) -> None:
+    csv_of(tmp_path / "gold" / file, *rows)
+    with pytest.raises(InputError, match=told) as refused:
+        extract(write_csv(tmp_path / "r.csv"), {"gold": str(tmp_path / "gold")})
+    assert "cough" not in str(refused.value)
+
+
+def test_labels_with_the_reports_in_a_list(extract: Extract, tmp_path: Path) -> None:
+    rows = ["a,Edema; Fracture,One.", "b,Normal,Two.", "c,,Three.", "d,Oedema,Four."]
+    made = extract(csv_of(tmp_path / "r.csv", "report_id,found,text", *rows), labels="found")
+    assert statuses(made, "Edema") == {"a": "present", "b": "absent", "c": "excluded"}
+    assert reasons(made) == {"d": "a label outside of the set"}
+
+
+def test_labels_with_the_reports_in_columns(extract: Extract, tmp_path: Path) -> None:
+    head = ",".join(["report_id", "text", *NAMES, "No Finding"])
+    blank = "," * (len(NAMES) - 1)
+    rows = [f"a,One.,1{blank},", f"b,Two.,{blank},1", f"c,Three.,{blank},", f"d,Four.,-1.0{blank},", f"e,Five.,2{blank},"]
+    made = extract(csv_of(tmp_path / "r.csv", head, *rows), labels="*")
+    assert statuses(made, NAMES[0]) == {"a": "present", "b": "absent", "c": "excluded", "d": "uncertain"}
+    assert reasons(made) == {"e": "a code other than 1, 0, -1 and blank"}
+    with pytest.raises(InputError, match="no column 'Atelectasis'"):
+        extract(write_csv(tmp_path / "s.csv"), labels="*")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
+@given(order=st.permutations(range(14)))
+def test_another_order_of_rows_gives_the_same_bytes(order: list[int], extract: Extract, tmp_path: Path) -> None:
+    rows = [f"r{n % 10},p{n % 4},Written sentence {n % 7}.,2024-01-{1 + n % 5:02}" for n in range(14)]
+
+    def written(rows: list[str]) -> list[bytes]:
+        made = extract(csv_of(tmp_path / "r.csv", "report_id,who,text,when", *rows), patient="who", date="when")
+        parts = []
+        for schema, frame in ((Reports, made.reports), (Gold, made.gold), (Quarantine, made.quarantine)):
+            tables.write(schema, frame, tmp_path / "table.parquet")
+            parts.append((tmp_path / "table.parquet").read_bytes())
+        return [*parts, json.dumps(made.metrics).encode()]
+
+    assert written([rows[at] for at in order]) == written(rows)
+
+
+def test_no_error_or_metric_or_quarantine_holds_text(
+    extract: Extract, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = "Zebrafish in the left lung"
+    rows = [f'x,"{secret}', *(f"{n},{secret} {n}." for n in range(3)), f"4,{secret},{secret}", f"4,{secret}", f'5,a "{secret}" b']
+    for kept in (rows, rows[1:], rows[2:]):
+        try:
+            made = extract(csv_of(tmp_path / "r.csv", "report_id,text", *kept))
+            told = f"{made.metrics}{made.quarantine.rows()}"
+        except InputError as error:
+            told = str(error)
+        streams = capsys.readouterr()
+        assert "zebra" not in (told + streams.out + streams.err).lower()
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=80))
+def test_words_are_those_of_the_pattern(text: str) -> None:
+    """The fast way for ASCII and the slow one for all agree, so text groups stay what they were."""
+    assert splitting.words_of(text) == splitting._TOKEN.findall(text.casefold())
+    ascii_only = text.encode("ascii", "replace").decode()
+    assert splitting.words_of(ascii_only) == splitting._TOKEN.findall(ascii_only.casefold())
+
+
+def test_near_neighbours_are_those_that_a_full_comparison_finds() -> None:
+    """Among 600 texts from a small vocabulary, where many are near."""
+    import random
+
+    draw = random.Random(3)
+    templates = [[f"word{draw.randrange(60)}" for _ in range(25)] for _ in range(40)]
+    texts = [
+        " ".join(w if draw.random() > 0.1 else f"word{draw.randrange(60)}" for w in draw.choice(templates)) for _ in range(600)
+    ]
+    splits = ["train", "train", "validation", "test"] * 150
+    frame = pl.DataFrame({"text": texts, "split": splits, "text_group": texts})
+    sets = [set(text.split()) for text in texts]
+    training = [words for words, split in zip(sets, splits, strict=True) if split == "train"]
+    for jaccard in (0.8, 0.6):
+        exact = {
+            name: sum(
+                any(len(words & other) >= jaccard * len(words | other) for other in training)
+                for words, split in zip(sets, splits, strict=True)
+                if split == name
+            )
+            for name in ("validation", "test")
+        }
+        found = resembling.near_training(frame, jaccard)
+        for name, count in exact.items():
+            assert 0.9 * count <= found[name] <= count
+    assert exact["test"] > 20
