@@ -96,8 +96,8 @@ def write_folder(path: Path) -> Path:
 @pytest.mark.parametrize(
     ("write", "name"),
     [
-        (write_csv, "r.csv"), (write_gz, "r.csv.gz"), (write_tsv, "r.tsv"), (write_jsonl, "r.jsonl"), (write_parquet, "r.parquet"),
-        (write_folder, "texts"),
+        (write_csv, "r.csv"), (write_gz, "r.csv.gz"), (write_tsv, "r.tsv"), (write_jsonl, "r.jsonl"),
+        (write_parquet, "r.parquet"), (write_folder, "texts"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("within", [False, True])
@@ -169,14 +169,15 @@ def test_empty_file_no_file_several_files(extract: Extract, tmp_path: Path) -> N
     write_csv(tmp_path / "raw/r.csv")
     with pytest.raises(InputError, match=r"holds empty\.csv, r\.csv: name one of 2 files as extract\.raw"):
         extract(tmp_path / "raw")
-    with pytest.raises(InputError, match="does not exist; params.yaml names it as extract.raw"):
+    with pytest.raises(InputError, match=r"does not exist; params\.yaml names it as extract\.raw"):
         extract(tmp_path / "nowhere")
 
 
 def test_rows_that_cannot_be_used_are_in_quarantine_and_the_sum_is_right(extract: Extract, tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
     path.write_bytes(
-        b"report_id,text\na,Clear lungs.\na,Clear lungs.\nb,Mild edema.\nb,No edema.\nc,\n,Orphan words.\nd,caf\xe9 words\ne,One,two\n"
+        b"report_id,text\na,Clear lungs.\na,Clear lungs.\nb,Mild edema.\nb,No edema.\nc,\n,Orphan words.\n"
+        b"d,caf\xe9 words\ne,One,two\n"
         b'f,"He said ""clear""."\n'
     )
     made = extract(path)
@@ -395,8 +396,8 @@ def test_another_order_of_rows_gives_the_same_bytes(order: list[int], extract: E
 def test_no_error_or_metric_or_quarantine_holds_text(
     extract: Extract, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    secret = "Zebrafish in the left lung"
-    rows = [f'x,"{secret}', *(f"{n},{secret} {n}." for n in range(3)), f"4,{secret},{secret}", f"4,{secret}", f'5,a "{secret}" b']
+    words = "Zebrafish in the left lung"
+    rows = [f'x,"{words}', *(f"{n},{words} {n}." for n in range(3)), f"4,{words},{words}", f"4,{words}", f'5,a "{words}" b']
     for kept in (rows, rows[1:], rows[2:]):
         try:
             made = extract(csv_of(tmp_path / "r.csv", "report_id,text", *kept))
