@@ -1,0 +1,136 @@
+"""Trained at one place, tested at another: Open-i's form and a written cohort, up to scores."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from pipeline_truth import ROOT
+
+from raddistill import concepts, labelsets, params, paths
+from raddistill.errors import InputError
+from raddistill.sources import cohorts, comparing, extracting
+from raddistill.tables import base as tables
+from raddistill.tables.gold import Gold
+from raddistill.tables.quarantine import Quarantine
+from raddistill.tables.reports import Reports
+from raddistill.teachers.rules.labeler import RulesTeacher
+
+LABELS = labelsets.load_labels(ROOT / "lexicon/label_sets/chest_13.yaml")
+CONCEPTS = concepts.load_concepts(ROOT / paths.CONCEPTS)
+PRESET: dict[str, Any] = params.read(ROOT / "presets/two-cohorts.yaml")["params"]
+WRITTEN = ROOT / "gold/written_cohort"
+N_WRITTEN = 41
+
+
+@pytest.fixture
+def first(collection: Path) -> extracting.ExtractParams:
+    """Open-i's place, with the preset's columns for the other."""
+    p = params.load("extract", extracting.ExtractParams, ROOT / "params.yaml")
+    files = p.files.model_copy(update=PRESET["extract"]["files"])
+    return p.model_copy(update={"raw": str(collection.parent), "gold": str(ROOT / "gold/openi"), "files": files})
+
+
+def second(**changed: str) -> cohorts.SecondParams:
+    return cohorts.SecondParams(source="files", raw=str(WRITTEN / "reports.csv"), gold=str(WRITTEN)).model_copy(update=changed)
+
+
+def extract(p: extracting.ExtractParams, other: cohorts.SecondParams) -> extracting.Extracted:
+    return cohorts.extract(p, other, LABELS, CONCEPTS)
+
+
+def test_the_preset_names_the_written_cohort() -> None:
+    named = cohorts.SecondParams(**PRESET["second_cohort"])
+    assert (named.source, ROOT / named.raw, ROOT / named.gold) == ("files", WRITTEN / "reports.csv", WRITTEN)
+
+
+def test_without_a_second_all_is_as_before(first: extracting.ExtractParams) -> None:
+    alone, before = extract(first, second(source="")), extracting.extract(first, LABELS, CONCEPTS)
+    assert alone.metrics == before.metrics
+    for table in ("reports", "gold", "quarantine"):
+        assert getattr(alone, table).equals(getattr(before, table))
+
+
+def test_training_stays_and_the_other_place_is_the_test(first: extracting.ExtractParams) -> None:
+    alone, both = extracting.extract(first, LABELS, CONCEPTS), extract(first, second())
+    for split in ("train", "validation"):
+        of_split = [made.reports.filter(pl.col("split") == split).sort("report_id") for made in (alone, both)]
+        assert of_split[0].height
+        assert of_split[1].equals(of_split[0])
+    tested = both.reports.filter(pl.col("split") == "test")
+    assert tested.height == N_WRITTEN
+    assert set(tested["source"]) == {"files"}
+    assert set(both.reports["sensitivity"]) == {"public"}
+
+
+def test_every_report_is_somewhere_and_counted(first: extracting.ExtractParams) -> None:
+    alone, both = extracting.extract(first, LABELS, CONCEPTS), extract(first, second())
+    aside = both.quarantine.filter(pl.col("reason") == cohorts.SET_ASIDE)
+    assert set(aside["report_id"]) == set(alone.reports.filter(pl.col("split") == "test")["report_id"])
+    assert both.metrics["files"] == alone.metrics["files"] + N_WRITTEN == both.reports.height + both.quarantine.height
+    assert both.metrics["quarantined"]["test_split_of_the_first_cohort"] == aside.height
+    assert both.metrics["splits"] == alone.metrics["splits"] | {"test": N_WRITTEN}
+    assert both.metrics["first"] == alone.metrics
+    assert both.metrics["second"]["reports"] == N_WRITTEN
+    for schema, frame in ((Reports, both.reports), (Gold, both.gold), (Quarantine, both.quarantine)):
+        tables.check(schema, frame, "made")
+
+
+def test_gold_of_both_is_one_that_scoring_takes(first: extracting.ExtractParams) -> None:
+    gold = extract(first, second()).gold
+    assert set(gold["annotator"]) == {"author+openi_mesh"}
+    for task, names in (("multiple_choice", len(LABELS)), ("open_ended", len(CONCEPTS))):
+        per_report = gold.filter(pl.col("task") == task).group_by("report_id").len()
+        assert set(per_report["len"]) == {names}
+    cell = (pl.col("report_id") == "W01") & (pl.col("label") == "Cardiomegaly")
+    assert gold.filter(cell)["status"].to_list() == ["present"]
+
+
+def test_a_second_without_gold_is_excluded(first: extracting.ExtractParams) -> None:
+    gold = extract(first, second(gold=str(ROOT / "gold/none"))).gold
+    said = gold.filter(pl.col("report_id").str.starts_with("W"))
+    assert said["report_id"].n_unique() == N_WRITTEN
+    assert set(said["status"]) == {"excluded"}
+
+
+def test_ids_in_both_are_refused(first: extracting.ExtractParams) -> None:
+    with pytest.raises(InputError, match=r"\d+ reports of both cohorts have the same id \(such as CXR10\)"):
+        extract(first, second(source="openi", raw=first.raw, gold=first.gold))
+
+
+def test_two_tables_of_files_stay_apart(first: extracting.ExtractParams, tmp_path: Path) -> None:
+    rows = {"report_id": ["A1", "A2"], "patient_id": ["P01", "x"], "text": ["IMPRESSION: Clear.", "IMPRESSION: Edema."]}
+    pl.DataFrame(rows).write_csv(tmp_path / "first.csv")
+    here = {"source": "files", "raw": str(tmp_path / "first.csv"), "gold": str(ROOT / "gold/none"), "train": 0.9}
+    reports = extract(first.model_copy(update=here), second()).reports
+    assert set(reports["source"]) <= {"files", "files_second"}
+    assert reports.filter(pl.col("source") == "files_second").height == N_WRITTEN
+
+
+def test_a_training_text_that_stands_in_the_second_is_counted(first: extracting.ExtractParams, tmp_path: Path) -> None:
+    kept = extracting.extract(first, LABELS, CONCEPTS).reports.filter(pl.col("split") == "train").sort("report_id")[0]
+    copy = pl.DataFrame({"report_id": ["W99"], "patient_id": ["P99"], "text": kept["text"]})
+    copy.write_csv(tmp_path / "copy.csv")
+    metrics = extract(first, second(raw=str(tmp_path / "copy.csv"), gold=str(ROOT / "gold/none"))).metrics
+    assert metrics["texts_of_training_in_second"] == 1
+
+
+def test_compare_cohorts_reads_the_joined_table(first: extracting.ExtractParams, tmp_path: Path) -> None:
+    both = extract(first, second())
+    tables.write(Reports, both.reports, tmp_path / "reports.parquet")
+    tables.write(Gold, both.gold, tmp_path / "gold.parquet")
+    told = comparing.compare(*comparing.read([tmp_path / "reports.parquet"], [tmp_path / "gold.parquet"])).as_json()
+    assert [cohort["name"] for cohort in told["cohorts"]] == ["files", "openi"]
+    assert told["redaction marks"]["reports with ___"]["values"][0] > 0
+    assert told["labels present"]["Fracture"]["values"][0] == pytest.approx(3 / N_WRITTEN)
+
+
+def test_the_rules_read_the_written_cohort_as_its_author_does(first: extracting.ExtractParams) -> None:
+    """The written gold is no worse than this: a slip of its author, or a section lost on the way, would show."""
+    both = extract(first, second())
+    written = both.reports.filter(pl.col("source") == "files")
+    labels = RulesTeacher("multiple_choice", str(ROOT / "lexicon/tuned"), "findings_and_impression").label(written, LABELS).labels
+    said = both.gold.filter(pl.col("task") == "multiple_choice").join(written, on="report_id", how="semi")
+    cells = said.join(labels, on=["report_id", "label"], suffix="_told")
+    truth, told = (cells[column].cast(pl.String).is_in(["present", "uncertain"]) for column in ("status", "status_told"))
+    assert 2 * (truth & told).sum() / (truth.sum() + told.sum()) > 0.9
