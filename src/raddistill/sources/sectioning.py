@@ -2,8 +2,7 @@
 
 There is no one mark of a header, so several kinds of evidence are asked, line by line:
 
-- a known header and a colon: at the beginning of a line, in capitals anywhere, or
-  one of the sure ones with a capital;
+- a known header and a colon: at the beginning of a line, in capitals anywhere, or if it is a sure one with a capital anywhere;
 - capitals and a colon at the beginning of a line: a known header misspelt ("NDICATION:"), a title of views ("CHEST, PA AND
   LATERAL:"), a part of the findings ("LUNGS:", which stays in the section it stands in), or else a header nobody knows: `other`;
 - a known header alone on its line, without a colon, or in capitals before a sentence in mixed case ("FINDINGS The heart ...");
@@ -55,7 +54,7 @@ KNOWN_AS = {
     ),
     "technique": (
         "technique", "techniques", "imaging technique", "technical factors", "protocol", "procedure", "procedure comments",
-        "procedures", "views", "number of views",
+        "procedures", "number of views",
     ),
     EXAM: (
         "exam", "exams", "examination", "examinations", "study", "type of exam", "type of examination", "exam type", "study type",
@@ -93,8 +92,8 @@ _READ = frozenset({FINDINGS, IMPRESSION, BOTH, "addendum", "wet_read"})
 _PARTS = re.compile(
     r"\b(?:lungs?|hearts?|cardi\w*|mediastin\w*|pleura\w*|bon(?:e|es|y)|osseous|skelet\w*|musculoskeletal|tubes?|lines?|devices?"
     r"|hardware|catheters?|support|air ?space\w*|airways?|(?:hemi)?diaphragms?|abdom\w*|soft tissues?|hil(?:a|um|ar)|vascul\w*"
-    r"|vessels?|aort\w*|spine|ribs?|trache\w*|thora\w*|parenchyma|interstitium|upper|lower|right|left|bilateral|nodul\w*|mass(?:es)?"
-    r"|effusions?|opacit\w*|consolidation|pneumothorax|edema|fractures?|atelectasis|pneumonia|lymph\w*|neck|shoulders?|others?"
+    r"|vessels?|aort\w*|spine|ribs?|trache\w*|thora\w*|parenchyma|interstitium|upper|lower|right|left|bilateral|nodul\w*"
+    r"|mass(?:es)?|effusions?|opacit\w*|consolidation|pneumothorax|edema|fractures?|atelectasis|pneumonia|lymph\w*|neck|shoulders?|others?"
     r"|clavicles?|scapulae?|humer\w+|pelvi\w+|hips?|nodes?|picc|ports?|drains?|ett|contours?|silhouette|volumes?"
     r"|miscellaneous|additional|notes?|comments?|chest wall|pacemaker|pacer|stomach|bowel|breasts?|size)\b"
 )
@@ -102,14 +101,14 @@ _BODY_BEGINS = re.compile(
     r"(?:lungs?|heart|cardi\w+|mediastin\w+|pleura\w*|bones?|osseous|lines|tubes|support|devices|air ?(?:way|space)s?)\b"
 )
 _TITLE = re.compile(
-    r"(?:chest|radiograph(?:s|y|ic)?|x-?rays?|cxr|xr|films?|views?|pa|ap|lateral|left|right|portable|frontal|single|one|two|three|upright|supine"
-    r"|(?:semi-?)?erect|semi-?upright|sitting|bedside|decubitus|examination|exam|study|series|of|the|and|a|in|at|on|with|performed"
-    r"|obtained|dated|taken|were|was|is|[ap]\.?m|hours|hrs|hr|date|time|reference|plain|digital|upper|lower|ribs?|abdomen|ct)\Z"
+    r"(?:chest|radiograph(?:s|y|ic)?|x-?rays?|cxr|xr|films?|views?|pa|ap|lateral|left|right|portable|frontal|single|one|two|three"
+    r"|upright|supine|(?:semi-?)?erect|semi-?upright|sitting|bedside|decubitus|examination|exam|study|series|of|the|and|a|in|at|on|with"
+    r"|performed|obtained|dated|taken|were|was|is|[ap]\.?m|hours|hrs|hr|date|time|reference|plain|digital|upper|lower|ribs?|abdomen|ct)\Z"
 )
 # Known headers with more words: "HISTORY AND PHYSICAL", "FINDINGS (CHEST)", "CLINICAL QUESTION TO ANSWER", "CT FINDINGS".
 _LONGER = re.compile(
-    r"\A(?:findings|impression|conclusion|addendum|recommendations?|indications?|history|comparisons?|technique|clinical|reason)\b"
-    r"|\b(?:findings?|impressions?|conclusions?)\Z"
+    r"\A(?:findings|impression|conclusion|addendum|recommendations?|indications?|history|comparisons?|technique|clinical"
+    r"|reason)\b|\b(?:findings?|impressions?|conclusions?)\Z"
 )
 _SHOWS_CHEST = re.compile(r"\b(?:chest|cxr|radiographs?|x-?rays?|films?|views?)\b")
 _CAPITALS = re.compile(r"[A-Z][A-Z0-9 \t,/()&'’.#_:\[\]-]{1,78}\Z")
@@ -197,6 +196,7 @@ def words(text: str) -> Words:
 
 
 def _headers(text: str) -> Iterator[_Header]:
+    """Headers in their order."""
     at, concluded = 0, False
     name, last, fresh = "", "", True
     for line in text.split("\n"):
@@ -346,7 +346,8 @@ def _with_body(text: str, sections: list[Section]) -> list[Section]:
         return sections
     names = [section.name for section in sections]
     if set(names) == {EXAM}:
-        return [section._replace(name=FINDINGS) for section in sections]
+        titles = [_is_title(text[section.start : section.end].lower()) for section in sections]
+        return [s if title else s._replace(name=FINDINGS) for s, title in zip(sections, titles, strict=True)]
     stop = names.index(IMPRESSION) if IMPRESSION in names else len(sections)
     for at in reversed(range(stop)):
         section = sections[at]
