@@ -241,7 +241,7 @@ CASES: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "only-final-report": ("FINAL REPORT\n\nThe heart is large.", [(F, "The heart is large.")]),
     "only-a-rule": (f"The heart is large.\n{ACROSS}\nSeen by two.", [(F, "The heart is large."), (F, "Seen by two.")]),
     "only-titles": (" FINAL REPORT\n CHEST, PA AND LATERAL: ___", [(X, "___")]),
-    "views-mid-line": ("EXAM: CHEST 2 VIEWS: Clear lungs.\nIMPRESSION: Normal.", [(F, "CHEST 2 VIEWS: Clear lungs."), (I, "Normal.")]),
+    "views-mid-line": ("EXAM: CHEST 2 VIEWS: Big heart.\nIMPRESSION: Big.", [(F, "CHEST 2 VIEWS: Big heart."), (I, "Big.")]),
     "only-final-report-no-stop": ("FINAL REPORT\nNormal chest", [(F, "Normal chest")]),
     "body-without-stops": ("INDICATION: cough\n\nlarge heart, no mass", [("indication", "cough"), (F, "large heart, no mass")]),
     "compared": (

@@ -93,8 +93,8 @@ _PARTS = re.compile(
     r"\b(?:lungs?|hearts?|cardi\w*|mediastin\w*|pleura\w*|bon(?:e|es|y)|osseous|skelet\w*|musculoskeletal|tubes?|lines?|devices?"
     r"|hardware|catheters?|support|air ?space\w*|airways?|(?:hemi)?diaphragms?|abdom\w*|soft tissues?|hil(?:a|um|ar)|vascul\w*"
     r"|vessels?|aort\w*|spine|ribs?|trache\w*|thora\w*|parenchyma|interstitium|upper|lower|right|left|bilateral|nodul\w*"
-    r"|mass(?:es)?|effusions?|opacit\w*|consolidation|pneumothorax|edema|fractures?|atelectasis|pneumonia|lymph\w*|neck|shoulders?|others?"
-    r"|clavicles?|scapulae?|humer\w+|pelvi\w+|hips?|nodes?|picc|ports?|drains?|ett|contours?|silhouette|volumes?"
+    r"|mass(?:es)?|effusions?|opacit\w*|consolidation|pneumothorax|edema|fractures?|atelectasis|pneumonia|lymph\w*|neck"
+    r"|shoulders?|others?|clavicles?|scapulae?|humer\w+|pelvi\w+|hips?|nodes?|picc|ports?|drains?|ett|contours?|silhouette|volumes?"
     r"|miscellaneous|additional|notes?|comments?|chest wall|pacemaker|pacer|stomach|bowel|breasts?|size)\b"
 )
 _BODY_BEGINS = re.compile(
@@ -102,8 +102,9 @@ _BODY_BEGINS = re.compile(
 )
 _TITLE = re.compile(
     r"(?:chest|radiograph(?:s|y|ic)?|x-?rays?|cxr|xr|films?|views?|pa|ap|lateral|left|right|portable|frontal|single|one|two|three"
-    r"|upright|supine|(?:semi-?)?erect|semi-?upright|sitting|bedside|decubitus|examination|exam|study|series|of|the|and|a|in|at|on|with"
-    r"|performed|obtained|dated|taken|were|was|is|[ap]\.?m|hours|hrs|hr|date|time|reference|plain|digital|upper|lower|ribs?|abdomen|ct)\Z"
+    r"|upright|supine|(?:semi-?)?erect|semi-?upright|sitting|bedside|decubitus|examination|exam|study|series|of|the|and|a|in|at|on"
+    r"|with|performed|obtained|dated|taken|were|was|is|[ap]\.?m|hours|hrs|hr|date|time|reference|plain|digital|upper|lower|ribs?|abdomen"
+    r"|ct)\Z"
 )
 # Known headers with more words: "HISTORY AND PHYSICAL", "FINDINGS (CHEST)", "CLINICAL QUESTION TO ANSWER", "CT FINDINGS".
 _LONGER = re.compile(
