@@ -2,7 +2,6 @@
 
 import gzip
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -113,7 +112,7 @@ def test_two_processes_give_the_same_as_one(tmp_path: Path, monkeypatch: pytest.
     alone = list(packed.each(archive, places, parse, many=41))
     assert len(alone) == 40
     assert list(packed.each(archive, places, parse, many=1)) == alone
-    some: Iterator[Document | Failure] = packed.each(archive, places, parse, many=1)
+    some = packed.each(archive, places, parse, many=1)
     assert next(some) == alone[0]
     some.close()  # and the processes end
 

@@ -12,7 +12,6 @@ import csv
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -23,6 +22,7 @@ from raddistill.labelsets import Label
 from raddistill.sources import columns, packed, sectioning
 from raddistill.sources.documents import Document, Failure
 from raddistill.sources.packed import Content, Place
+from raddistill.sources.sectioning import Words
 from raddistill.statuses import ABSENT, EXCLUDED, UNMENTIONED, from_chexpert
 
 ANNOTATOR = "mimic_cxr_radiologist"
@@ -57,11 +57,16 @@ class MimicCXR:
         self._left, met = {}, set()
         root, places = _locate(raw)
         for made in packed.each(root, places, parse):
-            met.add(made.report_id)
             if isinstance(made, Failure):
+                met.add(made.report_id)
                 yield made
-            else:
-                yield replace(made, split=splits.get(made.report_id), annotations=annotated.get(made.report_id, ()))
+                continue
+            report_id, patient_id, words = made
+            met.add(report_id)
+            yield Document(
+                report_id, patient_id, words.findings, words.impression, words.indication, words.comparison,
+                annotated.get(report_id, ()), split=splits.get(report_id), without_headers=words.without_headers,
+            )  # fmt: skip
         self._left = {report_id: said for report_id, said in annotated.items() if report_id not in met}
 
     def gold(
@@ -85,8 +90,8 @@ class MimicCXR:
         return rows.select("report_id", task, annotator, "label", "status")
 
 
-def parse(file: Content) -> Document | Failure:
-    """One file of the zip or tree; patient and study are those of its path."""
+def parse(file: Content) -> tuple[str, str, Words] | Failure:
+    """One file of the zip or tree: report and patient by its path, and its words. (Tuples pass between processes fast.)"""
     found = _REPORT.fullmatch(file.name)
     if not found or ".." in file.name:
         return Failure(file.name, "no name like files/p10/p10000032/s50414267.txt")
@@ -97,11 +102,7 @@ def parse(file: Content) -> Document | Failure:
         text = file.content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return Failure(report_id, "not UTF-8")
-    words = sectioning.words(text)
-    return Document(
-        report_id, patient_id, words.findings, words.impression, words.indication, words.comparison, (),
-        without_headers=words.without_headers,
-    )  # fmt: skip
+    return report_id, patient_id, sectioning.words(text)
 
 
 def load_splits(path: Path | None) -> dict[str, str]:
