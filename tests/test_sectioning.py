@@ -67,6 +67,7 @@ CASES: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "alone-but-goes-on": ("IMPRESSION: No acute\nfindings\nare seen.", [(I, "No acute\nfindings\nare seen.")]),
     "redaction": ("FINDINGS: Clear.\nXXXX: single view.\n___: same.", [(F, "Clear.\nXXXX: single view.\n___: same.")]),
     "redacted-end-of-line": ("Comparison: None for\nFindings: Clear.", [("comparison", "None for"), (F, "Clear.")]),
+    "redacted-end-mid-line": ("COMPARISON: Film of the FINDINGS: Clear.", [("comparison", "Film of the"), (F, "Clear.")]),
     "shouted-stop": ("IMPRESSION: SEE ABOVE AND CT\nFINDINGS. NORMAL.", [(I, "SEE ABOVE AND CT\nFINDINGS. NORMAL.")]),
     "sentence-before-header": ("INDICATION: 3\nWEEKS. IMPRESSION: Normal.", [("indication", "3\nWEEKS."), (I, "Normal.")]),
     "time-of-day": ("FINDINGS: Tube placed at\n10:30 PM. WET at 3:15.", [(F, "Tube placed at\n10:30 PM. WET at 3:15.")]),

@@ -302,9 +302,10 @@ def _within(line: str, low: int, colon: int) -> tuple[int, str | None]:
     written, before = line[longest:colon], line[low:longest].rstrip()
     if not known:
         return _glued(line, low, colon)
+    last = before.rpartition(" ")[2]
+    goes_on = _GOES_ON.match(last) and (last.isupper() or not written.isupper())  # "for FINDINGS:" lost its end to redaction
     opens = written.isupper() or (written[0].isupper() and _SURE.match(_key(written)))
-    opens = opens and not _GOES_ON.match(before.rpartition(" ")[2])
-    return longest, known if opens else None
+    return longest, known if opens and not goes_on else None
 
 
 def _glued(line: str, low: int, colon: int) -> tuple[int, str | None]:
