@@ -18,8 +18,9 @@ def adjudicate(gold: pl.DataFrame, how: Adjudication) -> pl.DataFrame:
     Of those who annotated a report, `first` takes the first by name, `both` the least that they say (present if all say so),
     `either` the most that one of them says.
     """
-    tasks = [_one_annotator(rows, how) for _, rows in gold.group_by("task", maintain_order=True)]
-    return pl.concat(tasks) if tasks else gold
+    if not _several(gold):  # 10 million rows of one annotator are not copied
+        return gold
+    return pl.concat([_one_annotator(rows, how) for _, rows in gold.group_by("task", maintain_order=True)])
 
 
 def _one_annotator(gold: pl.DataFrame, how: Adjudication) -> pl.DataFrame:
@@ -39,12 +40,15 @@ def _one_annotator(gold: pl.DataFrame, how: Adjudication) -> pl.DataFrame:
 def complete(gold: pl.DataFrame, reports: pl.Series) -> pl.DataFrame:
     """`gold` (one annotator a task) with `excluded` rows for every report that a task's annotator did not annotate."""
     missing = []
-    for (task, annotator), rows in gold.group_by("task", "annotator", maintain_order=True):
-        names = rows.select("label").unique(maintain_order=True)
-        others = reports.to_frame("report_id").join(rows, on="report_id", how="anti").join(names, how="cross")
-        added = others.with_columns(task=pl.lit(task), annotator=pl.lit(annotator), status=pl.lit(EXCLUDED))
-        missing.append(added.select(gold.columns))
-    return pl.concat([gold, *missing])
+    counted = gold.group_by("task", "annotator", maintain_order=True).agg(pl.len(), names=pl.col("label").n_unique())
+    for task, annotator, rows, names in counted.iter_rows():
+        if rows != names * reports.len():
+            said = gold.filter(pl.col("task") == task, pl.col("annotator") == annotator)
+            labels = said.select("label").unique(maintain_order=True)
+            others = reports.to_frame("report_id").join(said, on="report_id", how="anti").join(labels, how="cross")
+            added = others.with_columns(task=pl.lit(task), annotator=pl.lit(annotator), status=pl.lit(EXCLUDED))
+            missing.append(added.select(gold.columns).cast(gold.schema))
+    return pl.concat([gold, *missing]) if missing else gold
 
 
 def agreement(gold: pl.DataFrame) -> dict[str, Any]:
@@ -54,10 +58,17 @@ def agreement(gold: pl.DataFrame) -> dict[str, Any]:
     pairs, and there only where it is defined: for some pair, not all cells are alike.
     """
     told: dict[str, Any] = {}
+    if not _several(gold):
+        return told
     for (task,), rows in gold.group_by("task", maintain_order=True):
         if rows["annotator"].n_unique() > 1:
             told[str(task)] = _agreement(rows.filter(~pl.col("status").is_in([AMBIGUOUS, EXCLUDED])))
     return told
+
+
+def _several(gold: pl.DataFrame) -> bool:
+    """Whether some task has more than one annotator."""
+    return bool(gold.select("task", "annotator").unique()["task"].is_duplicated().any())
 
 
 def _agreement(rows: pl.DataFrame) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def extract(p: ExtractParams, label_set: list[Label], concepts: list[Concept]) -
     assert kept.height + quarantine.height == documents.height + failed.height, "a report was lost"
     _refuse_too_many(quarantine, kept.height, p.max_quarantine)
     annotations = dict(zip(kept["report_id"], map(tuple, kept["annotations"]), strict=True))
-    gold = source.gold(annotations, Path(p.gold), label_set, concepts).with_columns(pl.all().cast(pl.String))
+    gold = source.gold(annotations, Path(p.gold), label_set, concepts)
     agreed = annotating.agreement(gold)
     gold, unknown = _of(kept["report_id"], annotating.adjudicate(gold, p.annotators))
     reports = kept.with_columns(source=pl.lit(source.name), sensitivity=pl.lit(source.sensitivity)).select(*Reports.columns())
@@ -192,12 +192,18 @@ def _split(p: ExtractParams, documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.
 
 def _of(reports: pl.Series, gold: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The gold of these reports, complete; and a failure for each other report that it annotates."""
-    known = gold.join(reports.to_frame("report_id"), on="report_id", how="semi", maintain_order="left")
-    ours = annotating.complete(known, reports)
-    for (task,), rows in ours.group_by("task"):
-        assert rows.height == reports.len() * rows["label"].n_unique(), f"{task}: gold and reports are not the same reports"
-    strange = gold.filter(pl.col("status") != EXCLUDED).join(reports.to_frame("report_id"), on="report_id", how="anti")
-    return ours, strange.select("report_id", reason=pl.lit(UNKNOWN)).unique()
+    others = gold.select("report_id").unique().join(reports.to_frame("report_id"), on="report_id", how="anti")
+    strange = pl.DataFrame(schema=_FAILED)
+    if others.height:
+        annotated = (
+            gold.filter(pl.col("status") != EXCLUDED).join(others, on="report_id", how="semi").select("report_id").unique()
+        )
+        strange = annotated.with_columns(reason=pl.lit(UNKNOWN))
+        gold = gold.join(others, on="report_id", how="anti", maintain_order="left")
+    gold = annotating.complete(gold, reports)
+    for task, rows, names in gold.group_by("task").agg(pl.len(), names=pl.col("label").n_unique()).iter_rows():
+        assert rows == reports.len() * names, f"{task}: gold and reports are not the same reports"
+    return gold, strange
 
 
 def counted(failures: pl.DataFrame) -> pl.DataFrame:
@@ -222,13 +228,10 @@ def counts(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) 
     """Counts of reports; for each task of the gold also the cells in which people state something."""
     reasons = quarantine.get_column("reason").value_counts().sort("reason")
     tasks = {}
-    for (task,), cells in gold.group_by("task", maintain_order=True):
-        excluded = cells.filter(pl.col("status") == EXCLUDED).get_column("report_id").n_unique()
-        tasks[str(task)] = {
-            "annotated": reports.height - excluded,
-            "excluded": excluded,
-            "present": cells.filter(pl.col("status") == PRESENT).height,
-        }
+    excluded = pl.col("report_id").filter(pl.col("status") == EXCLUDED).n_unique()
+    present = (pl.col("status") == PRESENT).sum()
+    for task, n_excluded, n in gold.group_by("task", maintain_order=True).agg(excluded, n=present).iter_rows():
+        tasks[str(task)] = {"annotated": reports.height - n_excluded, "excluded": n_excluded, "present": n}
     return {
         "files": reports.height + quarantine.height,
         "reports": reports.height,

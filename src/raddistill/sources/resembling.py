@@ -49,8 +49,8 @@ def _mark(near: Bools, words: sparse.csr_matrix, vocabulary: list[str], trained:
         band = np.zeros(len(near), dtype=np.uint64)
         for factor, shift in generator.integers(0, 2**63, (ROWS, 2), dtype=np.uint64):
             mixed = (hashes + shift) * (factor | np.uint64(1))
-            mixed ^= mixed >> np.uint64(29)
-            least = np.minimum.reduceat((mixed * np.uint64(0x9E3779B97F4A7C15))[words.indices], starts)
+            mixed = ((mixed ^ mixed >> np.uint64(29)) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(32)).astype(np.uint32)
+            least = np.minimum.reduceat(mixed[words.indices], starts)
             band[told] = band[told] * np.uint64(0x100000001B3) + least
         one, other = _meet(band, told, trained, near)
         shared = np.asarray(words[one].multiply(words[other]).sum(axis=1)).ravel()
