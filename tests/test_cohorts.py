@@ -1,5 +1,6 @@
 """Trained at one place, tested at another: Open-i's form and a written cohort, up to scores."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,20 @@ def test_the_rules_read_the_written_cohort_as_its_author_does(first: extracting.
     cells = said.join(labels, on=["report_id", "label"], suffix="_told")
     truth, told = (cells[column].cast(pl.String).is_in(["present", "uncertain"]) for column in ("status", "status_told"))
     assert 2 * (truth & told).sum() / (truth.sum() + told.sum()) > 0.9
+
+
+def test_the_guide_names_what_there_is() -> None:
+    guide = (ROOT / "docs/cohorts.md").read_text(encoding="utf-8")
+    shipped = params.read(ROOT / "params.yaml")
+    named = set(re.findall(r"\b(extract|second_cohort|asking|label_set)\.(?!json|parquet)((?:files\.)?\w+)", guide))
+    assert len(named) >= 12
+    for section, key in named:
+        content = shipped[section]["files"] if key.startswith("files.") else shipped[section]
+        assert key.removeprefix("files.") in content, f"{section}.{key}"
+    presets = set(re.findall(r"raddistill preset ([\w.-]+)", guide))
+    assert presets >= {"mimic-cxr", "padchest", "two-cohorts"}
+    assert all((ROOT / "presets" / f"{name}.yaml").exists() for name in presets)
+    assert set(re.findall(r"^\| `(\w+)` \|", guide, re.MULTILINE)) >= set(extracting.SOURCES)
+    folders = set(re.findall(r"`(gold/\w+)`", guide))
+    assert folders >= {"gold/none", "gold/written_cohort"}
+    assert all((ROOT / folder).is_dir() for folder in folders)
