@@ -1,12 +1,17 @@
 """Trained at one place, tested at another: Open-i's form and a written cohort, up to scores."""
 
+import copy
+import importlib
+import json
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from pipeline_truth import ROOT
+from pipeline_truth import ROOT, declared, dvc_yaml
 
 from raddistill import concepts, labelsets, params, paths
 from raddistill.errors import InputError
@@ -152,3 +157,37 @@ def test_the_guide_names_what_there_is() -> None:
     folders = set(re.findall(r"`(gold/\w+)`", guide))
     assert folders >= {"gold/none", "gold/written_cohort"}
     assert all((ROOT / folder).is_dir() for folder in folders)
+
+
+def test_trained_here_and_scored_there(
+    small_params: dict[str, Any],
+    write_params: Callable[[dict[str, Any], Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every stage with the preset: validation is the first cohort's, final the second's, each by its own gold."""
+    content = copy.deepcopy(small_params)
+    for section, changed in PRESET.items():
+        for key, value in changed.items():
+            content[section][key] = content[section][key] | value if isinstance(value, dict) else value
+    for arm in content["predict"].values():
+        arm["open_ended_reports"] = 6
+    for name in ("lexicon", "gold", "prompts"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    write_params(content, tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    for stage in (name for name in declared(dvc_yaml()) if not name.startswith("teach@")):
+        name, _, key = stage.partition("@")
+        importlib.import_module(f"stages.{name}").main(*([key] if key else []))
+    reports, asked = pl.read_parquet(paths.REPORTS), pl.read_parquet(paths.predictions("student_test"))
+    there = reports.filter(pl.col("source") == "files")["report_id"]
+    final, validation = (json.loads(path.read_text(encoding="utf-8")) for path in (paths.FINAL_METRICS, paths.VALIDATION_METRICS))
+    assert set(asked.filter(pl.col("task") == "multiple_choice")["report_id"]) == set(there)
+    assert final["multiple_choice"]["reports"] == N_WRITTEN
+    assert final["multiple_choice"]["teacher"]["micro_f1"] > 0.8
+    assert final["open_ended"]["reports"] == 6
+    assert (
+        validation["multiple_choice"]["reports"]
+        == reports.filter((pl.col("split") == "validation") & (pl.col("report_id") != "CXR2")).height
+    )
