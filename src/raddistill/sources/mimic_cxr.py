@@ -23,7 +23,7 @@ from raddistill.sources import columns, packed, sectioning
 from raddistill.sources.documents import Document, Failure
 from raddistill.sources.packed import Content, Place
 from raddistill.sources.sectioning import Words
-from raddistill.statuses import ABSENT, EXCLUDED, GOLD_STATUSES, UNMENTIONED, from_chexpert
+from raddistill.statuses import ABSENT, GOLD_STATUSES, UNMENTIONED, from_chexpert
 
 ANNOTATOR = "mimic_cxr_radiologist"
 ZIP, TREE = "mimic-cxr-reports.zip", "files"
@@ -32,7 +32,6 @@ KEYS = {"study_id", "subject_id"}
 # pandas writes a column with blanks as floats.
 CODES = {"1": 1.0, "1.0": 1.0, "0": 0.0, "0.0": 0.0, "-1": -1.0, "-1.0": -1.0, "": None}
 _REPORT = re.compile(r"(?:[^/]+/)*p\d\d/(p\d+)/(s\d+)\.txt")
-_IDS = {"report_id": pl.String}
 _STUDY = r"^s?(\d+)(?:\.0)?$"
 
 
@@ -74,7 +73,7 @@ class MimicCXR:
     ) -> pl.DataFrame:
         """The radiologist's labels of the test set; blank (not mentioned) is absent. Nobody annotated the open-ended task.
 
-        Studies that are annotated and were not read have rows, too.
+        Studies that are annotated and were not read have rows, too; those that nobody annotated have none.
 
         Raises:
             InputError: labels.csv of the mapping is missing, of another form, decides not every column, or lacks a label's.
@@ -83,14 +82,10 @@ class MimicCXR:
         names = [label.name for label in label_set]
         column_of = _columns_of(mapping / "labels.csv", names, sorted(set().union(*said_of.values())))
         rows = [(r, name, _status(said[column])) for r, said in said_of.items() for name, column in column_of.items()]
-        label, status = pl.Enum(names), pl.Enum(GOLD_STATUSES)  # of 3 million rows strings would take half a GB
-        gold = pl.DataFrame(rows, schema={"report_id": pl.String, "label": label, "status": status}, orient="row")
-        if rows:
-            unstated = pl.DataFrame({"report_id": [r for r, said in annotations.items() if not said]}, schema_overrides=_IDS)
-            excluded = unstated.join(pl.DataFrame({"label": names}, schema={"label": label}), how="cross")
-            gold = pl.concat([gold, excluded.with_columns(status=pl.lit(EXCLUDED, status))])
-        task, annotator = pl.lit("multiple_choice", pl.Enum(["multiple_choice"])), pl.lit(ANNOTATOR, pl.Enum([ANNOTATOR]))
-        return gold.select("report_id", task.alias("task"), annotator.alias("annotator"), "label", "status")
+        schema = {"report_id": pl.String, "label": pl.Enum(names), "status": pl.Enum(GOLD_STATUSES)}
+        gold = pl.DataFrame(rows, schema=schema, orient="row")
+        task, annotator = pl.lit("multiple_choice").alias("task"), pl.lit(ANNOTATOR).alias("annotator")
+        return gold.select("report_id", task, annotator, "label", "status")
 
 
 def parse(file: Content) -> tuple[str, str, Words] | Failure:
