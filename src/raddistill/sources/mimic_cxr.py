@@ -23,7 +23,7 @@ from raddistill.sources import columns, packed, sectioning
 from raddistill.sources.documents import Document, Failure
 from raddistill.sources.packed import Content, Place
 from raddistill.sources.sectioning import Words
-from raddistill.statuses import ABSENT, GOLD_STATUSES, UNMENTIONED, from_chexpert
+from raddistill.statuses import ABSENT, UNMENTIONED, from_chexpert
 
 ANNOTATOR = "mimic_cxr_radiologist"
 ZIP, TREE = "mimic-cxr-reports.zip", "files"
@@ -82,8 +82,7 @@ class MimicCXR:
         names = [label.name for label in label_set]
         column_of = _columns_of(mapping / "labels.csv", names, sorted(set().union(*said_of.values())))
         rows = [(r, name, _status(said[column])) for r, said in said_of.items() for name, column in column_of.items()]
-        schema = {"report_id": pl.String, "label": pl.Enum(names), "status": pl.Enum(GOLD_STATUSES)}
-        gold = pl.DataFrame(rows, schema=schema, orient="row")
+        gold = pl.DataFrame(rows, schema=dict.fromkeys(["report_id", "label", "status"], pl.String), orient="row")
         task, annotator = pl.lit("multiple_choice").alias("task"), pl.lit(ANNOTATOR).alias("annotator")
         return gold.select("report_id", task, annotator, "label", "status")
 
