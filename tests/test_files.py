@@ -266,9 +266,9 @@ def statuses(made: extracting.Extracted, label: str, task: str = "multiple_choic
 @pytest.mark.parametrize(
     ("how", "edema", "annotator"),
     [
-        ("first", {"r1": "present", "r2": "present", "r3": "uncertain", "r4": "excluded"}, "first"),
-        ("both", {"r1": "present", "r2": "absent", "r3": "uncertain", "r4": "excluded"}, "both"),
-        ("either", {"r1": "present", "r2": "present", "r3": "uncertain", "r4": "excluded"}, "either"),
+        ("first", {"r1": "present", "r2": "present", "r3": "uncertain"}, "first"),
+        ("both", {"r1": "present", "r2": "absent", "r3": "uncertain"}, "both"),
+        ("either", {"r1": "present", "r2": "present", "r3": "uncertain"}, "either"),
     ],
 )
 def test_two_annotators(how: str, edema: dict[str, str], annotator: str, extract: Extract, tmp_path: Path) -> None:
@@ -278,12 +278,12 @@ def test_two_annotators(how: str, edema: dict[str, str], annotator: str, extract
     raw = csv_of(tmp_path / "r.csv", "report_id,text", *(f"r{n},Written sentence {n}." for n in range(1, 5)))
     made = extract(raw, {"gold": str(gold), "annotators": how})
     assert statuses(made, "Edema") == edema
-    assert set(statuses(made, "Fracture").values()) == {"absent", "excluded"}
+    assert set(statuses(made, "Fracture").values()) == {"absent"}
     assert set(made.gold["annotator"]) == {annotator}
     assert set(made.gold["task"]) == {"multiple_choice"}
-    assert made.gold.height == 4 * len(NAMES)
+    assert made.gold.height == 3 * len(NAMES)  # of r4, which nobody read, there is no row
     assert made.metrics["gold"]["multiple_choice"] == {
-        "annotated": 3, "excluded": 1, "present": sum(status == "present" for status in edema.values())
+        "annotated": 3, "excluded": 0, "present": sum(status == "present" for status in edema.values())
     }  # fmt: skip
     assert made.metrics["gold_of_unknown_reports"] == 1
     assert reasons(made) == {"zz": "annotated, but not among the reports"}
@@ -362,7 +362,7 @@ def test_gold_that_cannot_be_read(file: str, rows: list[str], told: str, extract
 def test_labels_with_the_reports_in_a_list(extract: Extract, tmp_path: Path) -> None:
     rows = ["a,Edema; Fracture,One.", "b,Normal,Two.", "c,,Three.", "d,Oedema,Four."]
     made = extract(csv_of(tmp_path / "r.csv", "report_id,found,text", *rows), labels="found")
-    assert statuses(made, "Edema") == {"a": "present", "b": "absent", "c": "excluded"}
+    assert statuses(made, "Edema") == {"a": "present", "b": "absent"}
     assert reasons(made) == {"d": "a label outside of the set"}
 
 
@@ -371,7 +371,7 @@ def test_labels_with_the_reports_in_columns(extract: Extract, tmp_path: Path) ->
     blank = "," * (len(NAMES) - 1)
     rows = [f"a,One.,1{blank},", f"b,Two.,{blank},1", f"c,Three.,{blank},", f"d,Four.,-1.0{blank},", f"e,Five.,2{blank},"]
     made = extract(csv_of(tmp_path / "r.csv", head, *rows), labels="*")
-    assert statuses(made, NAMES[0]) == {"a": "present", "b": "absent", "c": "excluded", "d": "uncertain"}
+    assert statuses(made, NAMES[0]) == {"a": "present", "b": "absent", "d": "uncertain"}
     assert reasons(made) == {"e": "a code other than 1, 0, -1 and blank"}
     with pytest.raises(InputError, match="no column 'Atelectasis'"):
         extract(write_csv(tmp_path / "s.csv"), labels="*")

@@ -379,6 +379,18 @@ def test_gold_with_holes_is_refused(lexicon):
         scores.score(P, lexicon=lexicon, **tables(gold=holes))
 
 
+def test_a_report_that_nobody_read_needs_no_row(scored, lexicon):
+    """`excluded` rows and no rows are the same to scores; a task without any gold has none."""
+    read = gold().filter(pl.col("status") != "excluded")
+    assert read.height < gold().height
+    assert scores.score(P, lexicon=lexicon, **tables(gold=read)).metrics == scored.metrics
+    metrics = scores.score(P, lexicon=lexicon, **tables(gold=read.filter(pl.col("task") == MC))).metrics
+    assert metrics[MC] == scored.metrics[MC]
+    assert metrics[OE] == {"reports": 0, "positives": 0, "gold_budget": 0}
+    for arms in (scores.score(P, lexicon=lexicon, **tables(gold=read.clear())).metrics[task] for task in (MC, OE)):
+        assert arms["reports"] == 0
+
+
 def test_gold_of_two_annotators_is_refused(lexicon):
     two = pl.concat([gold(), gold().with_columns(pl.lit("another").alias("annotator"))])
     with pytest.raises(TableError, match="several annotators: another, by_hand"):

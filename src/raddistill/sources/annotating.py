@@ -1,4 +1,4 @@
-"""Several people's annotations to one gold: completed, adjudicated, with their agreement."""
+"""Several people's annotations to one gold: adjudicated, with their agreement."""
 
 from itertools import combinations
 from typing import Any, Literal
@@ -35,20 +35,6 @@ def _one_annotator(gold: pl.DataFrame, how: Adjudication) -> pl.DataFrame:
         least_or_most = ranked.first() if how == "both" else ranked.last()
         made = said.group_by("report_id", "task", "label", maintain_order=True).agg(least_or_most)
     return made.with_columns(annotator=pl.lit(how)).select(gold.columns)
-
-
-def complete(gold: pl.DataFrame, reports: pl.Series) -> pl.DataFrame:
-    """`gold` (one annotator a task) with `excluded` rows for every report that a task's annotator did not annotate."""
-    missing = []
-    counted = gold.group_by("task", "annotator", maintain_order=True).agg(pl.len(), names=pl.col("label").n_unique())
-    for task, annotator, rows, names in counted.iter_rows():
-        if rows != names * reports.len():
-            said = gold.filter(pl.col("task") == task, pl.col("annotator") == annotator)
-            labels = said.select("label").unique(maintain_order=True)
-            others = reports.to_frame("report_id").join(said, on="report_id", how="anti").join(labels, how="cross")
-            added = others.with_columns(task=pl.lit(task), annotator=pl.lit(annotator), status=pl.lit(EXCLUDED))
-            missing.append(added.select(gold.columns).cast(gold.schema))
-    return pl.concat([gold, *missing]) if missing else gold
 
 
 def agreement(gold: pl.DataFrame) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.params import Section
-from raddistill.sources import annotating, extracting, resembling
+from raddistill.sources import extracting, resembling
 from raddistill.sources.extracting import Extracted, ExtractParams
 
 SET_ASIDE = "test split of the first cohort"
@@ -55,7 +55,6 @@ def _join(first: Extracted, second: Extracted, near_duplicate: float) -> Extract
     gold = _one_annotator(pl.concat([first.gold.join(kept, on="report_id", how="semi", maintain_order="left"), second.gold]))
     set_aside = aside.select("report_id", reason=pl.lit(SET_ASIDE))
     quarantine = pl.concat([part.select("report_id", "reason") for part in (first.quarantine, second.quarantine, set_aside)])
-    gold = annotating.complete(gold, reports["report_id"])
     metrics = extracting.counts(reports, gold, quarantine.filter(pl.col("reason") != extracting.UNKNOWN)) | {
         "texts_of_training_in_second": second.reports.join(
             kept.filter(pl.col("split") == "train"), on="text_group", how="semi"

@@ -54,9 +54,10 @@ class Source(Protocol):
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
-        """The Gold table by the files in the folder `mapping`; `annotations` are the documents', by id, of every report.
+        """The Gold table by the files in the folder `mapping`; `annotations` are the documents', by id, where there are any.
 
-        A task that anybody annotated has a row for each report and name (`excluded` where nobody annotated that report), by one
-        annotator; a task that nobody annotated has none. Rows of other reports may be there: extracting.py counts and lists them.
+        A report that an annotator read has a row for each name of the task (all `excluded` where the annotator set it aside); one
+        that nobody read has none, so that the table of a large cohort stays small. Several annotators may have rows:
+        annotating.py makes them one. Rows of other reports may be there: extracting.py counts and lists them.
         """
         ...

@@ -87,7 +87,8 @@ def extract(p: ExtractParams, label_set: list[Label], concepts: list[Concept]) -
     quarantine = pl.concat([failed, unusable, unsplit])
     assert kept.height + quarantine.height == documents.height + failed.height, "a report was lost"
     _refuse_too_many(quarantine, kept.height, p.max_quarantine)
-    annotations = dict(zip(kept["report_id"], map(tuple, kept["annotations"]), strict=True))
+    annotated = kept.filter(pl.col("annotations").list.len() > 0)
+    annotations = dict(zip(annotated["report_id"], map(tuple, annotated["annotations"]), strict=True))
     gold = source.gold(annotations, Path(p.gold), label_set, concepts)
     agreed = annotating.agreement(gold)
     gold, unknown = _of(kept["report_id"], annotating.adjudicate(gold, p.annotators))
@@ -191,18 +192,16 @@ def _split(p: ExtractParams, documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.
 
 
 def _of(reports: pl.Series, gold: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The gold of these reports, complete; and a failure for each other report that it annotates."""
+    """The gold of these reports; and a failure for each other report that it annotates."""
     others = gold.select("report_id").unique().join(reports.to_frame("report_id"), on="report_id", how="anti")
     strange = pl.DataFrame(schema=_FAILED)
     if others.height:
-        annotated = (
-            gold.filter(pl.col("status") != EXCLUDED).join(others, on="report_id", how="semi").select("report_id").unique()
-        )
-        strange = annotated.with_columns(reason=pl.lit(UNKNOWN))
+        stated = gold.filter(pl.col("status") != EXCLUDED).join(others, on="report_id", how="semi")
+        strange = stated.select("report_id", reason=pl.lit(UNKNOWN)).unique()
         gold = gold.join(others, on="report_id", how="anti", maintain_order="left")
-    gold = annotating.complete(gold, reports)
-    for task, rows, names in gold.group_by("task").agg(pl.len(), names=pl.col("label").n_unique()).iter_rows():
-        assert rows == reports.len() * names, f"{task}: gold and reports are not the same reports"
+    by_task = gold.group_by("task").agg(pl.len(), pl.col("report_id").n_unique(), pl.col("label").n_unique())
+    for task, rows, annotated, names in by_task.iter_rows():
+        assert rows == annotated * names, f"{task}: an annotated report lacks a row of a label"
     return gold, strange
 
 
@@ -228,10 +227,15 @@ def counts(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) 
     """Counts of reports; for each task of the gold also the cells in which people state something."""
     reasons = quarantine.get_column("reason").value_counts().sort("reason")
     tasks = {}
-    excluded = pl.col("report_id").filter(pl.col("status") == EXCLUDED).n_unique()
-    present = (pl.col("status") == PRESENT).sum()
-    for task, n_excluded, n in gold.group_by("task", maintain_order=True).agg(excluded, n=present).iter_rows():
-        tasks[str(task)] = {"annotated": reports.height - n_excluded, "excluded": n_excluded, "present": n}
+    apart = pl.col("status") == EXCLUDED
+    figures = {
+        "annotated": pl.col("report_id").filter(~apart).n_unique(),
+        "excluded": pl.col("report_id").filter(apart).n_unique(),
+        "present": (pl.col("status") == PRESENT).sum(),
+    }
+    by_task = gold.group_by("task", maintain_order=True).agg(**figures)
+    for row in by_task.iter_rows(named=True):
+        tasks[str(row.pop("task"))] = row
     return {
         "files": reports.height + quarantine.height,
         "reports": reports.height,

@@ -68,6 +68,7 @@ class Files:
             )
         self.sensitivity: str = p.sensitivity
         self._p, self._label_set = p, label_set
+        self._ids: set[str] = set()  # of what was read
 
     def read(self, raw: Path) -> Iterator[Document | Failure]:
         """Every row, or every text file.
@@ -85,7 +86,9 @@ class Files:
             count = 0
             for count, row in enumerate(self._told(rows.rows(wanted)), start=1):
                 cells = dict(zip([*of, *(f"={name}" for name in labels)], row.cells, strict=True))
-                yield self._made(f"{path.name}, row {count}", cells, row.reason)
+                made = self._made(f"{path.name}, row {count}", cells, row.reason)
+                self._ids.add(made.report_id)
+                yield made
             if not count:
                 raise InputError(f"{path} holds no report")
         finally:
@@ -107,7 +110,7 @@ class Files:
                 f"{mapping} holds no multiple_choice/<annotator>.csv and no open_ended/<annotator>.csv; "
                 "if nobody annotated these reports, set extract.gold to gold/none"
             )
-        _refuse_other_ids(frames, annotations, mapping)
+        _refuse_other_ids(frames, self._ids, mapping)
         return pl.concat([pl.DataFrame(schema=GOLD), *frames, _with_reports(annotations, labels)])
 
     def _open(self, path: Path) -> readers.Rows:
@@ -320,12 +323,12 @@ def _refuse_doubled(path: Path, frame: pl.DataFrame, key: list[str]) -> None:
     _refuse(path, doubled, f"{' and '.join(key)} stand more than once")
 
 
-def _refuse_other_ids(frames: list[pl.DataFrame], annotations: dict[str, tuple[str, ...]], mapping: Path) -> None:
+def _refuse_other_ids(frames: list[pl.DataFrame], known: set[str], mapping: Path) -> None:
     """Annotators' files that name none of the reports are of another collection, or write ids otherwise (0012 and 12)."""
     ids = sorted({report_id for frame in frames for report_id in frame["report_id"].unique()})
-    if ids and annotations and not any(report_id in annotations for report_id in ids):
+    if ids and known.isdisjoint(ids):
         raise InputError(
-            f"{mapping}: none of {len(ids)} annotated ids (such as {ids[0]}) is that of a report (such as {min(annotations)}); "
+            f"{mapping}: none of {len(ids)} annotated ids (such as {ids[0]}) is that of a report (such as {min(known)}); "
             "ids are compared as text"
         )
 

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import polars as pl
 from scipy import sparse  # type: ignore[import-untyped]
 
-BANDS, ROWS = 12, 4  # of hashes: two texts of Jaccard 0.8 meet in some band with probability 1 - (1 - 0.8^4)^12 = 0.998
-MEETING = 16  # training texts of a bucket that are looked at
+BANDS, ROWS = 16, 5  # of hashes: two texts of Jaccard 0.8 meet in some band with probability 1 - (1 - 0.8^5)^16 = 0.998
+MEETING = 8  # training texts of a bucket that are looked at
 Bools = npt.NDArray[np.bool_]
 
 
