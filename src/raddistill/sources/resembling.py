@@ -8,6 +8,7 @@ import polars as pl
 from scipy import sparse  # type: ignore[import-untyped]
 
 BANDS, ROWS = 16, 5  # of hashes: two texts of Jaccard 0.8 meet in some band with probability 1 - (1 - 0.8^5)^16 = 0.998
+TOGETHER = 20_000  # texts whose words are told apart at a time
 MEETING = 8  # training texts of a bucket that are looked at
 Bools = npt.NDArray[np.bool_]
 
@@ -29,14 +30,21 @@ def near_training(reports: pl.DataFrame, jaccard: float) -> dict[str, int]:
 
 
 def _words(texts: pl.Series) -> tuple[sparse.csr_matrix, list[str]]:
-    """(texts, words) of ones, and the words in alphabetical order. A text without words has none."""
+    """(texts, words) of ones, and the words. A text without words has none. A part of the texts at a time, as words take room."""
     said = pl.col("text").str.to_lowercase().str.extract_all(r"\w+").list.unique()
-    pairs = pl.DataFrame({"text": texts}).with_row_index("row").select("row", word=said).explode("word").drop_nulls()
-    vocabulary = pairs.select(pl.col("word").unique().sort()).with_row_index("column")
-    at = pairs.join(vocabulary, on="word").sort("row", "column")
-    ones = np.ones(at.height, dtype=np.int16)
-    shape = (texts.len(), vocabulary.height)
-    return sparse.csr_matrix((ones, (at["row"].to_numpy(), at["column"].to_numpy())), shape), vocabulary["word"].to_list()
+    column_of: dict[str, int] = {}
+    columns, sizes = [], []
+    for start in range(0, texts.len(), TOGETHER):
+        some = pl.DataFrame({"text": texts[start : start + TOGETHER]}).with_row_index("row")
+        pairs = some.select("row", word=said).explode("word").drop_nulls()
+        words = pairs["word"].unique().sort()
+        known = pl.DataFrame({"word": words, "column": [column_of.setdefault(word, len(column_of)) for word in words]})
+        at = pairs.join(known, on="word").sort("row", "column")
+        columns.append(at["column"].to_numpy().astype(np.int32))
+        sizes.append(np.bincount(at["row"].to_numpy(), minlength=some.height))
+    indices, ends = np.concatenate(columns), np.cumsum(np.concatenate([[0], *sizes]))
+    ones = np.ones(len(indices), dtype=np.int16)
+    return sparse.csr_matrix((ones, indices, ends), shape=(texts.len(), len(column_of))), list(column_of)
 
 
 def _mark(near: Bools, words: sparse.csr_matrix, vocabulary: list[str], trained: Bools, jaccard: float) -> None:
