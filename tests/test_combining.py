@@ -400,7 +400,7 @@ def test_the_teacher_reads_its_members_and_names_itself(tmp_path):
     assert teacher.name == "combined:union"
     assert cells(made)["r1", "Edema"] == PRESENT
     assert list(made.counts["agreement"]["found"]["labels"]["Edema"]["pairs"]) == ["rules & gpt"]
-    with pytest.raises(InputError, match=r"nobody/labels\.parquet is missing"):
+    with pytest.raises(InputError, match=r"has no teacher 'nobody'.*there are: "):
         CombinedTeacher("multiple_choice", tmp_path, "union", ["rules", "nobody"]).label(REPORTS, LABELS)
 
 

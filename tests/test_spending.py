@@ -74,7 +74,7 @@ def test_usd(model: str, tokens: Tokens, batch: bool, usd: float) -> None:
     ("text", "told"),
     [
         ("gpt-x: {input: 1\ngpt-y: 2", "line 2"),
-        ("gpt-x: {input: 1, cached_input: 1, output: 1}", "gpt-x.batch: Field required"),
+        ("gpt-x: {input: 1, cached_input: 1}", "gpt-x.output: Field required"),
         ("gpt-x: {input: -1, cached_input: 1, output: 1, batch: 1}", "gpt-x.input"),
         ("gpt-x: {input: .nan, cached_input: 1, output: 1, batch: 1}", "gpt-x.input"),
         ("gpt-x: {input: 1, cached_input: 1, output: one, batch: 1}", "gpt-x.output"),

@@ -179,7 +179,7 @@ def show(
     teacher: Annotated[
         str,
         typer.Option(
-            metavar="rules|llm|NAME", help="llm: as synthesize.TASK of params.yaml has it; NAME: one of its section teachers."
+            metavar="rules|llm|NAME", help="llm: as synthesize.TASK of params.yaml has it; NAME: an LLM of its section teachers."
         ),
     ] = "rules",
     as_json: Annotated[bool, typer.Option("--json", help="Of an LLM: the requests' bodies alone, a line each.")] = False,

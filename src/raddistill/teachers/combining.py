@@ -78,6 +78,7 @@ class CombinedTeacher:
             InputError: a member's table is missing, is of another task or of several teachers, or does not fit the label set.
             TableError: a member's table breaks its schema.
         """
+        self._refuse_unknown()
         read = {}
         for member in self._members:
             folder = self._folder / member
@@ -87,6 +88,15 @@ class CombinedTeacher:
                 tables.read(Outcomes, folder / "outcomes.parquet"),
             )
         return combine(self._task, self._how, read, reports, label_set)
+
+    def _refuse_unknown(self) -> None:
+        there = sorted(folder.name for folder in self._folder.iterdir() if folder.is_dir()) if self._folder.is_dir() else []
+        for member in self._members:
+            if member not in there:
+                raise InputError(
+                    f"{self._folder} has no teacher '{member}', which synthesize.{self._task}.combine.members names; there are: "
+                    f"{', '.join(there) or 'none'}. Members are names of the section `teachers` with task: {self._task}"
+                )
 
 
 def combine(task: str, how: str, members: dict[str, MemberTables], reports: pl.DataFrame, label_set: list[Label]) -> Labelled:

@@ -184,12 +184,11 @@ class _Run(Generic[R]):
             f"and the next run asks only for what is missing"
         )
         if self.stopped == "interrupted":
-            shown.say(f"Stopped: {kept}.")
             raise KeyboardInterrupt(kept)
         if self.stopped == "budget":
             raise spending.BudgetReached(
                 f"asking.budget_usd: {self._budget.told()}, and the next request could pass it. {kept}. "
-                f"Raise asking.budget_usd and run again"
+                f"The cap is for one run: run again to spend as much again, or raise asking.budget_usd"
             )
         raise InputError(f"{self.stopped}. {kept}")
 
@@ -278,9 +277,13 @@ class _Run(Generic[R]):
             return  # refused, as it was before: a run that goes on with an earlier one meets all refused questions in a row
         self._in_a_row += 1
         if self._in_a_row == IN_A_ROW:
+            why = (
+                f"and takes llm.answers, llm.logprobs and llm.max_tokens as they are, and has the model '{self._model}'"
+                if not trouble.again
+                else f"and that {self._client.base_url.host} is the host you mean (its URL comes from the environment)"
+            )
             self.stop(
-                f"{IN_A_ROW} questions in a row had no answer, the last: {trouble.reason}. Check that the server runs, "
-                f"has the model '{self._model}', and takes llm.answers, llm.logprobs and llm.max_tokens as they are"
+                f"{IN_A_ROW} questions in a row had no answer, the last: {trouble.reason}. Check that the server runs, {why}"
             )
 
     # ------------------------------------------------------------------ one request

@@ -45,9 +45,12 @@ def plan(teacher: str, inquiry: Inquiry, p: LLMParams, reports: pl.DataFrame, kn
             yield from new
 
     def answered() -> Iterator[tuple[Question, Answer]]:
+        counted: set[str] = set()
         for each in inquiry.shown(reports, {}):
             for conversation in inquiry.conversations(each, known):
-                yield from ((turn.question, turn.answer) for turn in conversation.turns)
+                new = [turn for turn in conversation.turns if turn.question.key not in counted]
+                counted.update(turn.question.key for turn in new)
+                yield from ((turn.question, turn.answer) for turn in new)
 
     made = estimate(questions(), answered(), prices=prices, model=p.model, asks=p.asks)
     done = reports.height - len(open_reports) - len(without)
@@ -127,18 +130,24 @@ def _notes(plans: list[Plan], budget_usd: float) -> list[str]:
     lines = [
         f"{each.teacher}: learnt from {each.estimate.answers:,} answers in the journal"
         if each.estimate.answers
-        else f"{each.teacher}: a guess, as the journal has no answer yet (4 characters a token, answers as long as the examples')"
+        else f"{each.teacher}: a guess, as the journal has no answer to these questions (4 characters a token, "
+        "answers as long as the examples')"
         for each in plans
         if each.open
     ]
     lines += [f"{each.teacher}: {each.without:,} reports have none of the sections" for each in plans if each.without]
-    lines += [f"{each.teacher}: no price for {each.model} in the table" for each in plans if each.estimate.usd is None]
-    cap = "none" if budget_usd == -1 else f"{budget_usd:.2f} USD a run"
-    return [
-        "",
-        *lines,
-        f"at most: every answer is as long as it may be, and every report is asked as often as it may be. Cap: {cap}",
+    lines += [
+        f"{each.teacher}: no price for {each.model}; add it to the file that asking.prices names"
+        for each in plans
+        if each.estimate.usd is None
     ]
+    cap = "none" if budget_usd == -1 else f"{budget_usd:.2f} USD a run"
+    lines.append("requests: reports that say the same are asked about once")
+    lines.append(
+        "at most: every answer as long as it may be, every report asked as often as it may be with failed answers in the prompt, "
+        f"a token a byte. Cap: {cap}"
+    )
+    return ["", *lines]
 
 
 def _usd(amount: float | None) -> str:

@@ -140,7 +140,10 @@ class Questioner:
         try:
             return self._environment.get_template(name).render(**words).strip()
         except jinja2.TemplateNotFound:
-            raise InputError(f"{self._folder / name} is missing; `git checkout {self._folder}` brings it back") from None
+            raise InputError(
+                f"{self._folder / name} is missing; `source` of the teacher llm is a folder of prompts, such as the shipped "
+                f"one that docs/teachers.md names"
+            ) from None
         except BREAKS as error:
             line = _line_of(error, self._folder)
             raise InputError(f"{self._folder / name}:{line} {type(error).__name__}; see docs of jinja2") from None

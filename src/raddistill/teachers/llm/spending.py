@@ -36,7 +36,7 @@ class Price(Section):
     cached_input: float = Field(ge=0, allow_inf_nan=False)
     cache_write: float | None = Field(default=None, ge=0, allow_inf_nan=False)  # None: as input
     output: float = Field(ge=0, allow_inf_nan=False)
-    batch: float = Field(gt=0, le=1)  # batch mode, as a share of the others
+    batch: float = Field(default=1.0, gt=0, le=1)  # batch mode, as a share of the others; left out: as dear
 
     @property
     def written(self) -> float:
@@ -143,8 +143,8 @@ class Budget:
         self._price = prices.of(model)
         if cap_usd != NO_CAP and self._price is None:
             raise InputError(
-                f"asking.budget_usd is set, but the price table has no price for '{model}': "
-                f"add it to the file that asking.prices names, or set asking.budget_usd to -1"
+                f"asking.budget_usd is set, but the price table has no price for '{model}': add a row to the file that "
+                f"asking.prices names, such as {model}: {{input: 0, cached_input: 0, output: 0}}, or set asking.budget_usd to -1"
             )
         self.cap = math.inf if cap_usd == NO_CAP else cap_usd
         self.spent = 0.0  # USD that answers cost
@@ -198,9 +198,16 @@ class Budget:
 
     def told(self) -> str:
         """For people: spent, and under which cap."""
-        cap = "no cap" if self.cap == math.inf else f"cap {self.cap:.2f}"
-        lost = f", and up to {self.lost:.2f} for requests whose answer was lost" if self.lost else ""
-        return f"{self.spent:.2f} USD spent{lost} ({cap})"
+        if self._price is None:
+            return "USD unknown, as the price table has no price for this model"
+        cap = "no cap" if self.cap == math.inf else f"cap {_money(self.cap)}"
+        lost = f", and up to {_money(self.lost)} for requests whose answer was lost" if self.lost else ""
+        return f"{_money(self.spent)} USD spent{lost} ({cap})"
+
+
+def _money(usd: float) -> str:
+    """Cents, and for less than that two digits that say something."""
+    return f"{usd:.2f}" if usd >= 0.01 or usd == 0 else f"{usd:.2g}"
 
 
 class Estimate(NamedTuple):
