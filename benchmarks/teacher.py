@@ -39,7 +39,7 @@ MODEL = "mock-1"
 INSTRUCTIONS = "You read reports of chest radiographs and say for each label whether the report says that it is present. " * 12
 LABELS = ["Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Fracture", "Lung Lesion", "Lung Opacity", "Pleural Effusion"]
 SENTENCES = (
-    "The heart is mildly enlarged. There is a small left pleural effusion with adjacent atelectasis, {n} mm deep. "
+    "Mild enlargement of the heart. A small effusion lies on the left with atelectasis beside it, {n} mm deep. "
     "No pneumothorax. The aorta is tortuous and calcified. Old healed fracture of the left sixth rib, number {n}. "
     "Streaky opacities at the right base may represent atelectasis or early pneumonia."
 )
