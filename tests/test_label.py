@@ -338,7 +338,7 @@ def test_a_killed_run_goes_on_where_it_was(name: str, jobs: int, here: Path) -> 
 
 
 def test_ctrl_c_is_exit_code_130_and_can_be_resumed(here: Path) -> None:
-    reports(1500).write_ndjson("r.jsonl")
+    reports(8000).write_ndjson("r.jsonl")  # enough to be still at it when the signal comes
     process = started("r.jsonl", "-o", "o.csv", "--jobs", "2")
     stderr = killed(process, Path("o.csv.partial.json"), 100, signal.SIGINT)
     assert process.returncode == 130
