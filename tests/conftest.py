@@ -3,6 +3,7 @@
 import hashlib
 import io
 import random
+import signal
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,10 @@ from raddistill import params
 from raddistill.sources import fetching
 
 ROOT = Path(__file__).parents[1]
+
+# What a shell without job control starts in the background ignores Ctrl-C, and so would all that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A finding as we would write it, and the head under which Open-i's coders would file it.
 FINDINGS = [
