@@ -1,6 +1,7 @@
 """MIMIC-CXR's files, written for the tests in PhysioNet's layout: no text and no label of the collection is here."""
 
 import gzip
+import os
 import zipfile
 from pathlib import Path
 
@@ -147,6 +148,13 @@ NAME = "no name like files/p10/p10000032/s50414267.txt"
 def test_a_file_that_cannot_be_used_is_named(name: str, content: bytes | str, expected: tuple[str, str], tmp_path: Path) -> None:
     raw = zipped(tmp_path, {path_of(50000001): REPORT, name: content})
     assert sorted(told(raw)) == sorted([("s50000001", "read"), expected])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_a_name_on_disk_that_is_no_utf8(tmp_path: Path) -> None:
+    raw = tree(tmp_path, {path_of(50000001): REPORT})
+    (raw / "files/p10/p10000001" / os.fsdecode(b"s\xe9.txt")).write_text(REPORT)
+    assert sorted(told(raw)) == [("p10/p10000001/s?.txt", NAME), ("s50000001", "read")]
 
 
 def spoil(raw: Path, what: bytes, put: bytes, count: int = -1) -> Path:

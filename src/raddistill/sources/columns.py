@@ -22,7 +22,7 @@ def require(source: str, there: list[str], wanted: list[str]) -> None:
 
 def _instead(column: str, there: list[str]) -> str:
     # A file without a header has its first row there, which may be report text.
-    if any(len(name) > SHOWN or len(name.split()) > 4 or name.endswith(".") for name in there):
+    if any(len(name) > SHOWN or len(name.split()) > 4 or name.endswith(".") or name.strip().isdigit() for name in there):
         return "its first line does not look like names of columns; it needs a header"
     lower = {name.lower(): name for name in reversed(there)}
     near = difflib.get_close_matches(column.lower(), lower, n=1)

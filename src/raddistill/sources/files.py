@@ -252,6 +252,8 @@ def _reason(report_id: str | None, cells: dict[str, Any]) -> str | None:
         return "blank report id"
     if isinstance(cells["id"], bool | list | dict):
         return "the report id is neither text nor a number"
+    if isinstance(cells.get("patient"), bool | list | dict):
+        return "the patient id is neither text nor a number"
     for key, cell in cells.items():
         if key in ("text", "findings", "impression", "indication", "comparison") and not isinstance(cell, str | None):
             return "the report is not text"
@@ -261,19 +263,23 @@ def _reason(report_id: str | None, cells: dict[str, Any]) -> str | None:
 
 
 def _date(cell: Any) -> str | None:
-    """ISO 8601 in UTC, to the second, so that texts compare as times do.
+    """ISO 8601 in UTC, to the microsecond, so that texts compare as times do; None where there is none.
 
     Raises:
         ValueError: it is no date.
     """
-    if isinstance(cell, str) and cell.strip():
+    if cell is None or cell != cell or (isinstance(cell, str) and not cell.strip()):  # noqa: PLR0124 - NaN
+        return None
+    if isinstance(cell, str):
         try:
             cell = datetime.fromisoformat(cell.strip())
         except ValueError:
             raise ValueError("the date is not ISO 8601") from None
     if isinstance(cell, datetime):
         return (cell.astimezone(UTC) if cell.tzinfo else cell).replace(tzinfo=None).isoformat(timespec="microseconds")
-    return datetime(cell.year, cell.month, cell.day).isoformat(timespec="microseconds") if isinstance(cell, date) else None
+    if isinstance(cell, date):
+        return datetime(cell.year, cell.month, cell.day).isoformat(timespec="microseconds")
+    raise ValueError("the date is not ISO 8601")
 
 
 def _encodable(text: str) -> bool:

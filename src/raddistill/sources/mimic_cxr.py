@@ -91,7 +91,8 @@ def parse(file: Content) -> tuple[str, str, Words] | Failure:
     """One file of the zip or tree: report and patient by its path, and its words. (Tuples pass between processes fast.)"""
     found = _REPORT.fullmatch(file.name)
     if not found or ".." in file.name:
-        return Failure(file.name, "no name like files/p10/p10000032/s50414267.txt")
+        told = file.name.encode("utf-8", "replace").decode()  # a name on disk may be no UTF-8, and no table takes such
+        return Failure(told, "no name like files/p10/p10000032/s50414267.txt")
     patient_id, report_id = found.groups()
     if file.reason:
         return Failure(report_id, file.reason)
