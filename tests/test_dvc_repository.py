@@ -100,7 +100,7 @@ def test_interrupted_training_goes_on(
     clone.run("dvc", "cache", "dir", "--local", str(project.folder / ".dvc/cache"))
     clone.run("dvc", "checkout")
     content = read(clone.folder / "params.yaml")
-    content["train"] |= {"epochs": 20, "seed": seed}
+    content["train"] |= {"epochs": 10, "seed": seed}
     write_params(content, clone.folder / "params.yaml")
     running = clone.start("dvc", "repro", "train")
     until = time.monotonic() + 120
