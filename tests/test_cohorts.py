@@ -107,9 +107,12 @@ def test_two_tables_of_files_stay_apart(first: extracting.ExtractParams, tmp_pat
     rows = {"report_id": ["A1", "A2"], "patient_id": ["P01", "x"], "text": ["IMPRESSION: Clear.", "IMPRESSION: Edema."]}
     pl.DataFrame(rows).write_csv(tmp_path / "first.csv")
     here = {"source": "files", "raw": str(tmp_path / "first.csv"), "gold": str(ROOT / "gold/none"), "train": 0.9}
-    reports = extract(first.model_copy(update=here), second()).reports
-    assert set(reports["source"]) <= {"files", "files_second"}
-    assert reports.filter(pl.col("source") == "files_second").height == N_WRITTEN
+    both = extract(first.model_copy(update=here), second())
+    assert set(both.reports["source"]) == {"files", "files_second"}
+    of_second = both.reports.filter(pl.col("source") == "files_second")
+    assert of_second.height == N_WRITTEN
+    assert both.reports.filter(pl.col("report_id") == "A1")["split"].to_list() == ["train"]
+    assert both.metrics["patients_of_training_in_second"] == of_second.filter(pl.col("patient_id") == "P01").height > 0
 
 
 def test_a_training_text_that_stands_in_the_second_is_counted(first: extracting.ExtractParams, tmp_path: Path) -> None:

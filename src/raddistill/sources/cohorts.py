@@ -1,7 +1,8 @@
 """One cohort, or two: trained at one place, tested at another.
 
-Of the first, train and validation are kept, exactly as they are without a second, so the same model is trained; its own test
-reports are set aside in quarantine. Of the second, all is test.
+Of the first, train and validation are kept, exactly as they are without a second; its own test reports are set aside in
+quarantine. Of the second, all is test. (`merge` drops training reports whose text is held out: of the second now, not of the
+first's test. So the same model is trained only where texts do not stand on both sides, as with splits by text.)
 """
 
 from dataclasses import replace
@@ -55,10 +56,10 @@ def _join(first: Extracted, second: Extracted, near_duplicate: float) -> Extract
     gold = _one_annotator(pl.concat([first.gold.join(kept, on="report_id", how="semi", maintain_order="left"), second.gold]))
     set_aside = aside.select("report_id", reason=pl.lit(SET_ASIDE))
     quarantine = pl.concat([part.select("report_id", "reason") for part in (first.quarantine, second.quarantine, set_aside)])
+    training = kept.filter(pl.col("split") == "train")
     metrics = extracting.counts(reports, gold, quarantine.filter(pl.col("reason") != extracting.UNKNOWN)) | {
-        "texts_of_training_in_second": second.reports.join(
-            kept.filter(pl.col("split") == "train"), on="text_group", how="semi"
-        ).height,
+        "texts_of_training_in_second": second.reports.join(training, on="text_group", how="semi").height,
+        "patients_of_training_in_second": second.reports.join(training, on="patient_id", how="semi").height,
         "near_neighbours": resembling.near_training(reports, near_duplicate),
         "first": first.metrics,
         "second": second.metrics,
