@@ -455,3 +455,14 @@ def test_near_neighbours_are_those_that_a_full_comparison_finds() -> None:
         for name, count in exact.items():
             assert 0.9 * count <= found[name] <= count
     assert exact["test"] > 20
+
+
+def test_a_column_of_text_named_as_ids_is_never_told(extract: Extract, tmp_path: Path) -> None:
+    said = ["The heart is a little larger than on the film of last year.", "No fluid, no air.", "No fluid, no air."]
+    raw = csv_of(tmp_path / "r.csv", "report_id,text", *(f'"{words}","{words}"' for words in said))
+    made = extract(raw)
+    assert reasons(made)["r.csv, row 1"] == "the report id is no id but text"
+    with pytest.raises(InputError) as refused:
+        extract(raw, {"max_quarantine": 0.0})
+    assert "heart" not in str(refused.value)
+    assert "fluid" not in str(refused.value)

@@ -217,10 +217,15 @@ def _refuse_too_many(quarantine: pl.DataFrame, kept: int, allowed: float) -> Non
     if quarantine.height <= allowed * files:
         return
     reasons = quarantine.group_by("reason").agg(pl.len(), pl.col("report_id").min()).sort("reason")
-    told = "; ".join(f"{reason}: {count} (such as {report_id})" for reason, count, report_id in reasons.iter_rows())
+    told = "; ".join(f"{reason}: {count}{_such_as(report_id)}" for reason, count, report_id in reasons.iter_rows())
     raise InputError(
         f"{quarantine.height} of {files} reports cannot be used, more than extract.max_quarantine ({allowed}) allows: {told}"
     )
+
+
+def _such_as(report_id: str) -> str:
+    """An example, unless it may be words of a report: a column of text that was named as that of ids."""
+    return f" (such as {report_id})" if len(report_id.split()) <= 3 else ""
 
 
 def counts(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) -> dict[str, Any]:

@@ -32,6 +32,9 @@ _CODES |= {"": ABSENT, "NaN": ABSENT}
 GOLD = dict.fromkeys(["report_id", "task", "annotator", "label", "status"], pl.String)
 
 
+LONGEST_ID, MOST_WORDS = 100, 8  # characters and words of an id; names of files are ids, too
+
+
 class FilesParams(Section):
     """What the columns are called; '' where there is none."""
 
@@ -140,6 +143,8 @@ class Files:
     def _made(self, place: str, cells: dict[str, Any], reason: str | None) -> Document | Failure:
         report_id = identity(cells["id"])
         known = report_id if report_id and _encodable(report_id) and not reason else place
+        if report_id and _is_text(report_id):
+            return Failure(place, "the report id is no id but text")
         if reason := reason or _reason(report_id, cells):
             return Failure(known, reason)
         assert report_id is not None
@@ -260,6 +265,11 @@ def _reason(report_id: str | None, cells: dict[str, Any]) -> str | None:
         if isinstance(cell, str) and not _encodable(cell):
             return readers.NOT_UTF8
     return None
+
+
+def _is_text(report_id: str) -> bool:
+    """Whether a column of reports was named as that of ids: what stands there is then never told."""
+    return len(report_id) > LONGEST_ID or len(report_id.splitlines()) > 1 or len(report_id.split()) > MOST_WORDS
 
 
 def _date(cell: Any) -> str | None:

@@ -51,6 +51,7 @@ class MimicCXR:
             InputError: neither zip nor tree; a truncated zip; a split or gold file without its columns, with other codes, or in
                 which a study stands twice and differs.
         """
+        _refuse_if_files_lie_beside(raw)
         folder = raw if raw.is_dir() else None
         splits, annotated = load_splits(_one(folder, SPLIT)), load_annotations(_one(folder, GOLD))
         self._left, met = {}, set()
@@ -189,6 +190,16 @@ def _one(folder: Path | None, pattern: str) -> Path | None:
     if len(there) > 1:
         raise InputError(f"{folder} holds {', '.join(path.name for path in there)}; keep one")
     return there[0] if there else None
+
+
+def _refuse_if_files_lie_beside(raw: Path) -> None:
+    """Split and gold beside what was named would be left out without a word, and DVC would not know of them."""
+    if raw.is_file() or raw.name == TREE:
+        beside = [path.name for pattern in (SPLIT, GOLD) for path in sorted(raw.parent.glob(pattern))]
+        if beside:
+            raise InputError(
+                f"{raw}: beside it lies {', '.join(beside)}; name the folder {raw.parent} as extract.raw to have them read"
+            )
 
 
 def _locate(raw: Path) -> tuple[Path, list[Place]]:

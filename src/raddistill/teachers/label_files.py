@@ -9,6 +9,7 @@ A form is known by its columns:
 
 import ast
 import difflib
+import re
 from pathlib import Path
 
 import polars as pl
@@ -21,6 +22,7 @@ LINES = {".json", ".jsonl", ".ndjson"}
 PADCHEST = {"ReportID", "MethodLabel", "Labels"}
 BY_RNN = "RNN_model"
 _STUDY = r"^s?(\d+)(?:\.0)?$"
+_DOUBLED = re.compile(r"_duplicated_\d+$")
 _IMAGE = r"^(?:.*/)?([^/]+/[^/]+)/[^/]+$"
 
 
@@ -44,6 +46,8 @@ def read(path: Path, param: str) -> pl.DataFrame:
         raise InputError(f"{path} is not a readable CSV (UTF-8, comma), .parquet file or file of JSON lines") from None
     if nested := [name for name, kind in frame.schema.items() if kind.is_nested()]:
         raise InputError(f"{path}: columns {', '.join(nested)} hold lists or objects, not codes")
+    if doubled := [name for name in frame.columns if _DOUBLED.search(name)]:  # polars' names for the second of two
+        raise InputError(f"{path}: column '{_DOUBLED.sub('', doubled[0])}' stands there twice; keep one")
     return frame.select(pl.all().cast(pl.String).str.strip_chars().fill_null(""))
 
 
