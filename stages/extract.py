@@ -1,7 +1,7 @@
 """Raw files to reports with splits, and people's annotations to gold; what cannot be used goes to quarantine."""
 
 from raddistill import concepts, errors, labelsets, params, paths
-from raddistill.sources import cohorts, extracting
+from raddistill.sources import cohorts, extracting, sharing
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
 from raddistill.tables.quarantine import Quarantine
@@ -11,8 +11,10 @@ from raddistill.tables.reports import Reports
 def main() -> None:
     p = params.load("extract", extracting.ExtractParams)
     second = params.load("second_cohort", cohorts.SecondParams)
+    remotes = params.load("remotes", sharing.RemotesParams)
     label_set = labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path)
     extracted = cohorts.extract(p, second, label_set, concepts.load_concepts(paths.CONCEPTS))
+    sharing.refuse_sharing(remotes, extracted.reports)
     tables.write(Reports, extracted.reports, paths.REPORTS)
     tables.write(Gold, extracted.gold, paths.GOLD)
     tables.write(Quarantine, extracted.quarantine, paths.EXTRACT_QUARANTINE)

@@ -14,8 +14,8 @@ import pytest
 from pipeline_truth import ROOT, declared, dvc_yaml
 
 from raddistill import concepts, labelsets, params, paths
-from raddistill.errors import InputError
-from raddistill.sources import cohorts, comparing, extracting
+from raddistill.errors import InputError, ParamsError
+from raddistill.sources import cohorts, comparing, extracting, sharing
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
 from raddistill.tables.quarantine import Quarantine
@@ -193,3 +193,16 @@ def test_trained_here_and_scored_there(
         validation["multiple_choice"]["reports"]
         == reports.filter((pl.col("split") == "validation") & (pl.col("report_id") != "CXR2")).height
     )
+
+
+@pytest.mark.parametrize(("split", "sensitivity"), [("train", "phi"), ("validation", "credentialed")])
+def test_models_of_text_that_is_not_public_do_not_go_to_the_shared_remote(split: str, sensitivity: str) -> None:
+    table = pl.DataFrame({"split": ["train", split], "sensitivity": ["public", sensitivity]})
+    with pytest.raises(ParamsError, match=f"remotes.models.* 1 reports to learn from are {sensitivity}"):
+        sharing.refuse_sharing(sharing.RemotesParams(models="shared"), table)
+    sharing.refuse_sharing(sharing.RemotesParams(models="private"), table)
+
+
+def test_what_is_only_tested_on_says_nothing_about_the_models() -> None:
+    table = pl.DataFrame({"split": ["train", "test"], "sensitivity": ["public", "phi"]})
+    sharing.refuse_sharing(sharing.RemotesParams(models="shared"), table)
