@@ -1,15 +1,19 @@
 """Labels from a file: matched by name and id, never by order; what does not fit is refused or counted."""
 
+import csv
 import gzip
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from raddistill.errors import InputError
-from raddistill.labelsets import Label
+from raddistill.labelsets import Label, load_labels
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
+from raddistill.teachers import label_files
 from raddistill.teachers.imported import ImportedTeacher
 
+ROOT = Path(__file__).parent.parent
 LABELS = [Label(name="Edema", description=""), Label(name="Pleural Effusion", description="")]
 REPORTS = pl.DataFrame({"report_id": ["a", "b"]})
 WIDE = "report_id,Edema,Pleural Effusion\na,1.0,0.0\nb,-1.0,\n"
@@ -58,10 +62,28 @@ def test_parquet_with_the_nan_of_pandas(tmp_path):
     assert cells(ImportedTeacher("multiple_choice", str(tmp_path / "labels.parquet")).label(REPORTS, LABELS)) == EXPECTED
 
 
-def test_no_finding_is_left_out_and_counted(tmp_path):
-    made = label(tmp_path, "report_id,No Finding,Edema,Pleural Effusion\na,,1,0\nb,1,-1,\n")
+def test_other_columns_of_chexpert_are_left_out_and_counted(tmp_path):
+    made = label(tmp_path, "report_id,No Finding,Edema,Airspace Opacity,Pleural Effusion\na,,1,,0\nb,1,-1,1,\n")
     assert cells(made) == EXPECTED
-    assert made.counts == {"ignored_columns": 1, "labels_for_unknown_reports": 0}
+    assert made.counts == {"ignored_columns": 2, "labels_for_unknown_reports": 0}
+
+
+ALL_14 = (
+    "Atelectasis,Cardiomegaly,Consolidation,Edema,Enlarged Cardiomediastinum,Fracture,Lung Lesion,Lung Opacity,No Finding,"
+    "Pleural Effusion,Pleural Other,Pneumonia,Pneumothorax,Support Devices"
+)
+
+
+@pytest.mark.parametrize("key", ["report_id", "subject_id,study_id", "path_to_image"])
+@pytest.mark.parametrize(("label_set", "left_out"), [("three", 11), ("chest_13", 1)])
+def test_any_set_of_chexperts_labels_takes_a_file_of_all_14(tmp_path, key, label_set, left_out):
+    first = {"report_id": "s1", "subject_id,study_id": "9,1", "path_to_image": "train/s/1/view1.jpg"}[key]
+    (tmp_path / "labels.csv").write_text(f"{key},{ALL_14}\n{first}{',1.0' * 14}\n")
+    labels = load_labels(ROOT / f"lexicon/label_sets/{label_set}.yaml")
+    reports = pl.DataFrame({"report_id": ["s1" if key != "path_to_image" else "s/1"]})
+    made = ImportedTeacher("multiple_choice", str(tmp_path / "labels.csv")).label(reports, labels)
+    assert made.labels["label"].to_list() == [one.name for one in labels]
+    assert made.counts == {"ignored_columns": left_out, "labels_for_unknown_reports": 0}
 
 
 def test_a_report_without_label_is_quarantined_and_foreign_labels_are_counted(tmp_path):
@@ -86,6 +108,8 @@ def test_a_report_without_label_is_quarantined_and_foreign_labels_are_counted(tm
         (WIDE + "a,1,1\n", "1 rows repeat an earlier report_id"),
         ("report_id,Edema,Pleural Effusion\na,2,0\nb,x,0\n", "column 'Edema' has 2 cells that are not 1, 0, -1 or blank"),
         ("report_id,Edema,Pleural Effusion\n,1,0\n", "column 'report_id' is blank in 1 rows"),
+        (",report_id,Edema,Pleural Effusion\n0,a,1,0\n", r"unknown: \(one without a name\); rename or drop"),
+        ("10000001,50000001,1.0,0.0\n1,2,3,4\n", r"labels\.csv: its first line does not look like names of columns"),
         ("", "not a readable CSV"),
         (b"report_id,Edema,Pleural Effusion\n\xe9,1,0\n", "not a readable CSV"),
         ("report_id,Edema,Pleural Effusion\na,1,0,1,1\n", "not a readable CSV"),
@@ -147,7 +171,10 @@ def test_airspace_opacity_is_lung_opacity(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (MIMIC.replace("Edema", "Oedema"), r"columns missing: Edema \(is it Oedema\?\)"),
+        (MIMIC.replace("Edema", "Oedema"), r"columns missing: Edema \(is it Oedema\?\); unknown: Oedema"),
+        (MIMIC.replace("Fracture", "Fractures"), "columns unknown: Fractures; rename or drop them"),
+        (MIMIC.replace("No Finding", "Airspace Opacity").replace("Fracture", "Lung Opacity"), "unknown: Airspace Opacity"),
+        (MIMIC.replace("subject_id", "path_to_image"), "unknown: path_to_image"),
         (MIMIC.replace("50000001", "x"), "column 'study_id' has 1 cells that are of another form"),
         (MIMIC + "10000002,50000002,1.0,,,\n", "1 rows repeat an earlier report_id"),
         (MIMIC.replace("-1.0", "-2"), "column 'Edema' has 1 cells that are not 1, 0, -1 or blank"),
@@ -187,6 +214,8 @@ def test_chexbert_lines_of_chexpert_plus_are_of_images(tmp_path):
         ("[1, 2", "not a readable CSV"),
         ("", "not a readable CSV"),
         (line("train/patient00001/study1/view1.jpg", "[1.0]", "0.0"), "columns Edema hold lists or objects"),
+        (CHEXBERT.replace("No Finding", "No Findings"), "columns unknown: No Findings"),
+        (CHEXBERT.replace("No Finding", "subject_id"), "columns unknown: subject_id"),
         (CHEXBERT.replace("train/patient00001/study1/", ""), "column 'path_to_image' has 2 cells that are of another form"),
     ],
 )
@@ -202,19 +231,30 @@ PADCHEST = """,ImageID,ReportID,Report,MethodLabel,Labels
 2,3.png,12,words,RNN_model,"['', 'normal']"
 3,4.png,13,words,Physician,['edema']
 4,5.png,14,words,RNN_model,nan
+5,6.png,15,words,RNN_model,"['exclude', ' unchanged']"
+6,7.png,16,words,RNN_model,"['', ' ']"
+7,8.png,17,words,RNN_model,[]
+8,9.png,18,words,RNN_model,"['unchanged', 'edema ']"
 """
 
 
 def test_padchest_gives_the_labels_of_its_network_and_not_those_of_physicians(tmp_path):
-    made = label(tmp_path, PADCHEST, reports=pl.DataFrame({"report_id": ["11", "12", "13", "14"]}))
+    made = label(tmp_path, PADCHEST, reports=pl.DataFrame({"report_id": [str(n) for n in range(11, 19)]}))
     assert cells(made) == {
         ("11", "Edema"): PRESENT,
         ("11", "Pleural Effusion"): PRESENT,
         ("12", "Edema"): ABSENT,
         ("12", "Pleural Effusion"): ABSENT,
+        ("18", "Edema"): PRESENT,
+        ("18", "Pleural Effusion"): ABSENT,
     }
-    assert made.quarantine["report_id"].to_list() == ["13", "14"]
-    assert made.counts == {"ignored_columns": 1, "labels_for_unknown_reports": 0}
+    assert made.quarantine["report_id"].to_list() == ["13", "14", "15", "16", "17"]
+    assert made.counts == {"ignored_columns": 3, "labels_for_unknown_reports": 0}
+
+
+def test_padchests_words_that_tell_nothing_are_those_that_its_gold_excludes():
+    with (ROOT / "gold/padchest/heads.csv").open(encoding="utf-8", newline="") as lines:
+        assert {row["head"] for row in csv.DictReader(lines) if row["decision"] == "excluded"} == label_files.SILENT
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """A teacher whose labels come from a file: those that another labeler, or the publishers of the reports, made.
 
-Multiple choice, the wide form: a column `report_id`, a column for each label by its name, CheXpert's codes in the cells. A column
-"No Finding" says nothing that the others do not, and is left out (counted). The label files of MIMIC-CXR, CheXpert Plus and
-PadChest are read as they are published (label_files.py).
+Multiple choice, the wide form: a column `report_id`, a column for each label by its name, CheXpert's codes in the cells. Other
+columns of CheXpert's are left out (counted), unknown ones refused. The label files of MIMIC-CXR, CheXpert Plus and PadChest are
+read as they are published (label_files.py).
 Open-ended, the long form: columns `report_id`, `phrase`, `code`. A row with an empty phrase says that nothing was found.
 """
 
