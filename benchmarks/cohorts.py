@@ -2,6 +2,8 @@
 
     python -m benchmarks.cohorts --padchest PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv.gz     # from the root
 
+With --tree the corpus also unpacked; with --csv-gigabytes 5 a CSV of that size (5 GB: some minutes to write, some to extract).
+
 The written corpus (benchmarks/written_cohort.py) is made once in --folder, in about a minute. "ours" is the stage `extract`, from
 the zip to tables on disk: sections by evidence, splits, gold, quarantine, neighbours across splits. "one file at a time" is what
 one would write in an afternoon: zipfile, a regular expression for the headers, rows to Parquet; it has none of the rest. Each
@@ -16,6 +18,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -26,13 +29,16 @@ from rich.table import Table
 from ruamel.yaml import YAML
 
 from benchmarks.label_throughput import family, resident
-from benchmarks.written_cohort import STUDIES, write_cohort
+from benchmarks.written_cohort import STUDIES, unpack, write_cohort, write_csv
 from raddistill import params, paths
 
 ROOT = Path(__file__).parents[1]
 HEADER = re.compile(r"^\s*([A-Z][A-Z /]+):", re.MULTILINE)
+MOST = 16 << 20  # KiB that a side may take
 WRITTEN = {"source": "mimic_cxr", "gold": "gold/mimic_cxr", "splits": "file"}
 PADCHEST = {"source": "padchest", "gold": "gold/padchest", "splits": "hash"}
+ONE_CSV = {"source": "files", "gold": "gold/none", "splits": "hash"}
+COLUMNS = {"sensitivity": "public", "id": "path_to_image", "patient": "deid_patient_id", "text": "report"}
 
 
 class Run(NamedTuple):
@@ -48,16 +54,22 @@ def main(
     folder: Annotated[Path, typer.Option(help="where the written corpus is, or is made")] = Path(".store/written_cohort"),
     studies: Annotated[int, typer.Option(help="of the written corpus")] = STUDIES,
     padchest: Annotated[Path | None, typer.Option(help="PadChest's CSV, as the torchxrayvision wheel ships it")] = None,
+    tree: Annotated[bool, typer.Option(help="the written corpus also unpacked, as the tree of its files")] = False,
+    csv_gigabytes: Annotated[float, typer.Option(help="a written CSV of this size instead of the corpus; 0: none")] = 0.0,
     turns: int = 2,
 ) -> None:
-    raw = folder / str(studies)
-    if not (raw / "written").exists():
-        Console(stderr=True).print(f"writing {studies:,} reports to {raw}, once")
-        write_cohort(raw / "files", studies)
-        (raw / "written").touch()
-    corpus = (raw / "files").resolve()
-    sides = {("written, MIMIC-CXR's layout", "ours"): lambda: ours(WRITTEN | {"raw": str(corpus)})}
-    sides["written, MIMIC-CXR's layout", "one file at a time"] = lambda: plain(corpus)
+    sides: dict[tuple[str, str], Callable[[], Run]] = {}
+    if csv_gigabytes:
+        table = once(folder / f"{csv_gigabytes:g}GB", lambda made: write_csv(made / "written.csv", int(csv_gigabytes * 1e9)))
+        there = ONE_CSV | {"raw": str(table / "written.csv")}
+        sides[f"written, a CSV of {csv_gigabytes:g} GB", "ours, files"] = lambda: ours(there, COLUMNS)
+    else:
+        corpus = once(folder / str(studies), lambda made: write_cohort(made, studies))
+        sides["written, MIMIC-CXR's layout", "ours"] = lambda: ours(WRITTEN | {"raw": str(corpus)})
+        sides["written, MIMIC-CXR's layout", "one file at a time"] = lambda: plain(corpus)
+        if tree:
+            unpacked = once(folder / f"{studies}-tree", lambda made: unpack(corpus, made))
+            sides["written, its tree", "ours"] = lambda: ours(WRITTEN | {"raw": str(unpacked)})
     if padchest:
         sides["PadChest, real", "ours"] = lambda: ours(PADCHEST | {"raw": str(padchest.resolve())})
     runs = [{side: run() for side, run in sides.items()} for _ in range(turns)]
@@ -71,14 +83,25 @@ def main(
     console.print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end, best of {turns}")
 
 
-def ours(extract: dict[str, Any]) -> Run:
-    """The stage in a project of its own, with some params of `extract` changed."""
+def once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """The folder `files` in it, made by `make` unless it was made whole before."""
+    if not (folder / "written").exists():
+        Console(stderr=True).print(f"writing {folder}, once")
+        (folder / "files").mkdir(parents=True, exist_ok=True)
+        make(folder / "files")
+        (folder / "written").touch()
+    return (folder / "files").resolve()
+
+
+def ours(extract: dict[str, Any], columns: dict[str, str] | None = None) -> Run:
+    """The stage in a project of its own, with some params of `extract` and of `extract.files` changed."""
     with tempfile.TemporaryDirectory() as name:
         project = Path(name)
         for part in ("gold", "lexicon"):
             (project / part).symlink_to(ROOT / part)
         changed = params.read(ROOT / "params.yaml")
-        changed["extract"] |= extract | {"max_quarantine": 1.0}
+        changed["extract"] |= extract | {"max_quarantine": 1.0, "files": changed["extract"]["files"] | (columns or {})}
+        changed["remotes"] = {"models": "private"}
         with (project / "params.yaml").open("w", encoding="utf-8") as file:
             YAML().dump(changed, file)
         run = measure([sys.executable, "-m", "stages.extract"], project)
@@ -120,6 +143,9 @@ def measure(command: list[str], folder: Path) -> Run:
     with subprocess.Popen(command, cwd=folder, env=os.environ | {"PYTHONPATH": paths_of}) as process:
         while process.poll() is None:
             peak = max(peak, sum(resident(pid) for pid in family(process.pid)))
+            if peak > MOST:
+                process.kill()
+                sys.exit(f"the reader took more than {MOST >> 20} GiB and was ended")
             time.sleep(0.05)
     if process.returncode:
         sys.exit("the reader failed; what it said stands above")

@@ -1,4 +1,5 @@
-"""A written (invented) corpus in the exact layout of MIMIC-CXR: the zip, the split file, label files and the test set's.
+"""A written (invented) corpus in the exact layout of MIMIC-CXR: the zip, the split file, label files and the test set's. And a
+CSV of any size in that of CheXpert Plus.
 
 Sentences are put together by chance; nothing of MIMIC-CXR is in them, and nothing can be learned from them. What is as there
 (Johnson et al. 2019; PhysioNet's page): 227,835 studies of 65,379 patients and 377,110 images, lines of at most 79 characters, a
@@ -10,6 +11,7 @@ import csv
 import gzip
 import io
 import random
+import shutil
 import textwrap
 import zipfile
 from collections.abc import Iterator
@@ -39,6 +41,15 @@ SENTENCES = [
     "Dr. ___ was told of the {side} {seen} by telephone at ___.",
     "{other} cannot be excluded at the {side} {place}.",
 ]
+COLUMNS = [  # of CheXpert Plus, in its order
+    "path_to_image", "path_to_dcm", "frontal_lateral", "ap_pa", "deid_patient_id", "patient_report_date_order", "report",
+    "section_narrative", "section_clinical_history", "section_history", "section_comparison", "section_technique",
+    "section_procedure_comments", "section_findings", "section_impression", "section_end_of_impression", "section_summary",
+    "section_accession_number", "age", "sex", "race", "ethnicity", "interpreter_needed", "insurance_type", "recent_bmi",
+    "deceased", "split",
+]  # fmt: skip
+ROWS_OF_REPORT = 223_462 / 187_711
+POOL = 50_000  # sentences of the large CSV
 REASONS = ["cough", "fever", "pain of the chest", "shortness of breath", "a fall", "placement of a line", "surgery"]
 
 
@@ -64,6 +75,51 @@ def write_cohort(folder: Path, studies: int = STUDIES, seed: int = 13) -> int:
     header = ["study_id", *("Airspace Opacity" if label == "Lung Opacity" else label for label in LABELS)]
     _write(folder / "mimic-cxr-2.1.0-test-set-labeled.csv", header, [[s, *_codes(draw)] for s in of_test])
     return len(keys)
+
+
+def write_csv(path: Path, size: int, seed: int = 13) -> int:
+    """Writes one CSV of `size` bytes or a little more in CheXpert Plus' form, a row an image; returns how many rows."""
+    draw = random.Random(seed)  # noqa: S311
+    pool = [_sentences(draw, 1, 1) for _ in range(POOL)]
+    rows = study = 0
+    with path.open("w", encoding="ascii", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
+        writer.writeheader()
+        while file.tell() < size:
+            for _ in range(1000):
+                study += 1
+                row = _row(draw, pool, f"patient{study // 3:07}", study % 3 + 1)
+                views = 1 + (draw.random() < ROWS_OF_REPORT - 1)
+                for view in range(1, views + 1):
+                    image = f"{row['split']}/{row['deid_patient_id']}/study{study % 3 + 1}/view{view}_frontal"
+                    writer.writerow(row | {"path_to_image": f"{image}.jpg", "path_to_dcm": f"{image}.dcm"})
+                rows += views
+    return rows
+
+
+def _row(draw: random.Random, pool: list[str], patient: str, study: int) -> dict[str, str]:
+    """A report with its sections, once whole and once in columns, as there."""
+    said = {
+        "clinical_history": f"___ years of age, {draw.choice(REASONS)}.",
+        "comparison": draw.choice(["None.", "___", "Chest radiograph of ___."]),
+        "findings": " ".join(draw.choices(pool, k=draw.randint(4, 12))) if draw.random() < 0.3 else "",
+        "impression": "\n".join(f"{n}. {words}" for n, words in enumerate(draw.choices(pool, k=draw.randint(2, 6)), start=1)),
+    }
+    said["narrative"] = f"RADIOGRAPHIC EXAMINATION OF THE CHEST: {draw.randint(1, 12)}/{draw.randint(1, 28)}/____"
+    headers = ("narrative", "clinical_history", "comparison", "findings", "impression")
+    report = "\n \n".join(f"{name.upper().replace('_', ' ')}: \n{said[name]}" for name in headers if said[name])
+    return {f"section_{name}": words for name, words in said.items()} | {
+        "report": report, "deid_patient_id": patient, "patient_report_date_order": str(study), "frontal_lateral": "Frontal",
+        "ap_pa": "AP", "age": str(draw.randint(18, 90)), "sex": draw.choice(["Male", "Female"]), "split": "train",
+    }  # fmt: skip
+
+
+def unpack(corpus: Path, folder: Path) -> None:
+    """The corpus with the tree in place of the zip."""
+    with zipfile.ZipFile(corpus / "mimic-cxr-reports.zip") as archive:
+        archive.extractall(folder)
+    for path in corpus.glob("*.csv*"):
+        shutil.copy(path, folder)
 
 
 def write_report(draw: random.Random) -> str:
