@@ -11,6 +11,7 @@ in another spelling.
 """
 
 import ast
+import contextlib
 import difflib
 import re
 from pathlib import Path
@@ -30,6 +31,7 @@ PADCHEST = {"ReportID", "MethodLabel", "Labels"}
 BY_RNN = "RNN_model"
 SILENT = {"exclude", "unchanged"}  # PadChest's words for sentences that tell nothing of this picture; gold/padchest has them, too
 _BESIDE: dict[str, list[str]] = {"report_id": [], "study_id": ["subject_id"], "path_to_image": []}  # a form's columns of no label
+_NO_HEADER = "its first line does not look like names of columns; it needs a header with ids and labels"
 _STUDY = r"^s?(\d+)(?:\.0)?$"
 _DOUBLED = re.compile(r"_duplicated_\d+$")
 _IMAGE = r"^(?:.*/)?([^/]+/[^/]+)/[^/]+$"
@@ -42,6 +44,7 @@ def read(path: Path, param: str) -> pl.DataFrame:
         InputError: no such file, one that cannot be read, lists or objects in cells.
     """
     unpacked = path.with_suffix("") if path.suffix == ".gz" else path
+    frame = None
     try:
         if unpacked.suffix == ".parquet":
             frame = pl.read_parquet(path)
@@ -52,11 +55,15 @@ def read(path: Path, param: str) -> pl.DataFrame:
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; params.yaml names it as {param}") from None
     except pl.exceptions.PolarsError:
-        raise InputError(f"{path} is not a readable CSV (UTF-8, comma), .parquet file or file of JSON lines") from None
+        pass
+    if frame is None:  # raised here, as polars' own error quotes cells and would stay its context
+        raise InputError(f"{path} is not a readable CSV (UTF-8, comma), .parquet file or file of JSON lines")
     if nested := [name for name, kind in frame.schema.items() if kind.is_nested()]:
         raise InputError(f"{path}: columns {', '.join(nested)} hold lists or objects, not codes")
     if doubled := [name for name in frame.columns if _DOUBLED.search(name)]:  # polars' names for the second of two
-        raise InputError(f"{path}: column '{_DOUBLED.sub('', doubled[0])}' stands there twice; keep one")
+        name = _DOUBLED.sub("", doubled[0])
+        twice = f"column '{name}' stands there twice; keep one"
+        raise InputError(f"{path}: {_NO_HEADER if not name or _is_cell(name) else twice}")
     return frame.select(pl.all().cast(pl.String).str.strip_chars().fill_null(""))
 
 
@@ -92,14 +99,19 @@ def require(path: Path, frame: pl.DataFrame, columns: list[str], also: list[str]
     unknown = [name for name in frame.columns if name not in columns + also]
     if not missing and not unknown:
         return
-    if any(len(name) > 60 or name.replace(".", "").isdigit() for name in unknown):  # cells, which are not told
-        raise InputError(f"{path}: its first line does not look like names of columns; it needs a header")
     others = [name for name in frame.columns if name not in columns]
     near = {name: difflib.get_close_matches(name, others, n=1, cutoff=0.7) for name in missing}
+    if (missing == columns and not any(near.values())) or any(map(_is_cell, unknown)):
+        raise InputError(f"{path}: {_NO_HEADER}")
     told = [f"{name} (is it {near[name][0]}?)" if near[name] else name for name in missing]
     nameable = [name or "(one without a name)" for name in unknown]
     said = [f"{what}: {', '.join(names)}" for what, names in (("missing", told), ("unknown", nameable)) if names]
     raise InputError(f"{path}: columns {'; '.join(said)}; rename or drop them, matching is by name")
+
+
+def _is_cell(name: str) -> bool:
+    """Whether what should name a column looks like a cell, which may be text of a report and is never told."""
+    return len(name) > 60 or name.endswith(".") or name.replace(".", "").lstrip("-").isdigit()
 
 
 def _padchest(path: Path, frame: pl.DataFrame, names: list[str]) -> tuple[pl.DataFrame, int]:
@@ -128,7 +140,6 @@ def _listed(path: Path, said: str) -> frozenset[str]:
     """The labels of a cell, which is a list as Python writes it; none where it says nan or nothing."""
     if said in {"", "nan"}:
         return frozenset()
-    try:
+    with contextlib.suppress(ValueError, SyntaxError, AttributeError, TypeError):  # which quote the cell
         return frozenset(label.strip().casefold() for label in ast.literal_eval(said) if label.strip())
-    except (ValueError, SyntaxError, AttributeError, TypeError):
-        raise InputError(f"{path}: column 'Labels' has a cell that is no list of labels") from None
+    raise InputError(f"{path}: column 'Labels' has a cell that is no list of labels")
