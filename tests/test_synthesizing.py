@@ -72,12 +72,29 @@ def test_too_many_in_quarantine_fail_with_the_counts(tmp_path):
     header = ",".join(label.name for label in LABELS)
     labels.write_text(f"report_id,{header}\n" + "".join(f"r{i}{',' * len(LABELS)}\n" for i in range(3)))
     p = RULES.model_copy(update={"teacher": "imported", "source": str(labels)})
-    with pytest.raises(InputError, match=r"1 of 4 reports .* \(no label in file: 1\), more than .*max_quarantine = 0.05"):
+    told = r"1 of 4 reports to learn from .* \(no label in file: 1\), more than .*max_quarantine = 0.05"
+    with pytest.raises(InputError, match=told):
         synthesize("multiple_choice", p, REPORTS, LABELS, MEANS)
     made = synthesize("multiple_choice", p.model_copy(update={"max_quarantine": 0.25}), REPORTS, LABELS, MEANS)
     assert made.metrics["quarantined"] == {"no label in file": 1}
     assert made.metrics["labelled"] == 3
     assert made.outcomes.height == REPORTS.height
+
+
+def test_a_test_split_that_the_file_does_not_hold_is_told_and_counted(tmp_path, capsys):
+    """As of a second cohort: nothing is learned from its labels."""
+    labels = tmp_path / "labels.csv"
+    header = ",".join(label.name for label in LABELS)
+    labels.write_text(f"report_id,{header}\n" + "".join(f"r{i}{',' * len(LABELS)}\n" for i in range(2)))
+    p = RULES.model_copy(update={"teacher": "imported", "source": str(labels)})
+    second = pl.when(pl.col("report_id").is_in(["r2", "r3"])).then(pl.lit("test")).otherwise("split")
+    reports = Reports.validate(REPORTS.with_columns(split=second), cast=True)
+    made = synthesize("multiple_choice", p, reports, LABELS, MEANS)
+    assert (made.metrics["labelled"], made.metrics["quarantined"]) == (2, {"no label in file": 2})
+    assert "2 of 2 reports of the test split could not be labelled (no label in file: 2)" in capsys.readouterr().err
+    labels.write_text(labels.read_text().replace("r1", "r2"))
+    with pytest.raises(InputError, match="1 of 2 reports to learn from could not be labelled"):
+        synthesize("multiple_choice", p, reports, LABELS, MEANS)
 
 
 def test_unknown_task_lists_the_known():

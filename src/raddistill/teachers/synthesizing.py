@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import dataframely as dy
 import polars as pl
+from rich.console import Console
 
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
@@ -25,6 +26,7 @@ from raddistill.teachers.rules.labeler import RulesTeacher
 from raddistill.teachers.teacher import Labelled, Teacher
 
 TASKS = ("multiple_choice", "open_ended")
+console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 class CombineParams(Section):
@@ -40,7 +42,7 @@ class TeacherParams(Section):
     teacher: str
     source: str
     sections: str | list[str]  # findings_and_impression | impression_else_findings | a list
-    max_quarantine: float  # share of the reports, 0 to 1
+    max_quarantine: float  # share of the reports to learn from (train and validation), 0 to 1
 
 
 class SynthesizeParams(TeacherParams):
@@ -105,8 +107,8 @@ def synthesize(task: str, p: TeacherParams, reports: dy.DataFrame[Reports], labe
 
     Raises:
         ParamsError: unknown task or teacher.
-        InputError: the teacher's source is missing or broken, or a larger share than p.max_quarantine is in quarantine; of a
-            teacher that asks others, also all that ends the asking early.
+        InputError: the teacher's source is missing or broken, or a larger share than p.max_quarantine of the reports to learn
+            from is in quarantine; of a teacher that asks others, also all that ends the asking early.
     """
     if task not in TASKS:
         raise ParamsError(f"unknown task '{task}'; known: {', '.join(TASKS)}")
@@ -117,15 +119,7 @@ def synthesize(task: str, p: TeacherParams, reports: dy.DataFrame[Reports], labe
     labelled = TEACHERS[p.teacher](task, p, means).label(reports, label_set)
     outcomes = tables.check(Outcomes, labelled.outcomes, f"outcomes of {task}")
     assert outcomes["report_id"].sort().equals(reports["report_id"].sort()), "a teacher must return one outcome a report"
-    metrics = measure(task, labelled)
-    quarantined = metrics["reports"] - metrics["labelled"]
-    if quarantined > p.max_quarantine * metrics["reports"]:
-        reasons = "; ".join(f"{reason}: {n}" for reason, n in metrics["quarantined"].items())
-        again = "run again for those without an answer, " if "no answer" in reasons else ""
-        raise InputError(
-            f"{quarantined} of {metrics['reports']} reports could not be labelled for {task} ({reasons}), more than "
-            f"max_quarantine = {p.max_quarantine} allows; {again}mend {p.source} or raise that share"
-        )
+    _refuse_too_many(task, p, reports, outcomes)
     answers = tables.check(
         Answers, Answers.create_empty() if labelled.answers is None else labelled.answers, f"answers of {task}"
     )
@@ -135,9 +129,33 @@ def synthesize(task: str, p: TeacherParams, reports: dy.DataFrame[Reports], labe
         outcomes,
         tables.check(Quarantine, labelled.quarantine, f"quarantine of {task}"),
         answers,
-        metrics,
+        measure(task, labelled),
         measure_spending(answers),
     )
+
+
+def _refuse_too_many(task: str, p: TeacherParams, reports: pl.DataFrame, outcomes: pl.DataFrame) -> None:
+    """Nothing if few enough of the reports to learn from are in quarantine. Too many of the test split are only told: nothing is
+    learned from their labels, and there may be none, as of a second cohort."""
+    tested = reports.filter(pl.col("split").cast(pl.String) == "test").select("report_id")
+    of_test = outcomes.join(tested, on="report_id", how="semi")
+    learned = outcomes.join(tested, on="report_id", how="anti")
+    if told := _too_many(p, learned, "to learn from"):
+        again = "run again for those without an answer, " if "no answer" in told else ""
+        raise InputError(
+            f"{task}: {told}, more than max_quarantine = {p.max_quarantine} allows; {again}mend {p.source} or raise that share"
+        )
+    if told := _too_many(p, of_test, "of the test split"):
+        console.print(f"{task}: {told}; the teacher's scores on them mean nothing")
+
+
+def _too_many(p: TeacherParams, outcomes: pl.DataFrame, which: str) -> str:
+    """How many are in quarantine, of how many, and why; '' if that share is allowed."""
+    missing = outcomes.filter(pl.col("outcome") == "quarantined")
+    if missing.height <= p.max_quarantine * outcomes.height:
+        return ""
+    reasons = "; ".join(f"{reason}: {n}" for reason, n in missing.group_by("reason").len().sort("reason").iter_rows())
+    return f"{missing.height} of {outcomes.height} reports {which} could not be labelled ({reasons})"
 
 
 def _keep(means: Means) -> None:
