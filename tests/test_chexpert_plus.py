@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from raddistill import concepts, labelsets
+from raddistill import concepts, labelsets, params
 from raddistill.errors import InputError
+from raddistill.sources import extracting
 from raddistill.sources.chexpert_plus import CheXpertPlus
 from raddistill.sources.documents import Document, Failure
 from raddistill.tables import base as tables
@@ -36,6 +37,7 @@ def write(folder: Path, *rows: dict[str, str], names: list[str] = COLUMNS) -> Pa
     writer = csv.DictWriter(text, names)
     writer.writeheader()
     writer.writerows(rows)
+    folder.mkdir(exist_ok=True)
     path = folder / "df_chexpert_plus_240401.csv"
     path.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
     return path
@@ -62,10 +64,6 @@ def one(folder: Path, **changed: str) -> Document:
     (made,) = read(folder)
     assert isinstance(made, Document)
     return made
-
-
-def test_27_columns() -> None:
-    assert len(COLUMNS) == 27
 
 
 def test_rows_of_images_become_reports(tmp_path: Path) -> None:
@@ -126,13 +124,20 @@ def test_a_study_in_two_splits_has_none(tmp_path: Path) -> None:
 
 
 def test_another_encoding_and_paths_without_a_study(tmp_path: Path) -> None:
-    write(tmp_path, row(path_to_image="secret words"), row(section_findings="caf\udce9"), row(**of(8, 1)))
-    *failures, document = read(tmp_path)
-    assert failures == [
-        Failure("df_chexpert_plus_240401.csv, row 1", "path_to_image names no patient and study"),
-        Failure("patient00007/study2", "not UTF-8"),
+    rows = [
+        row(path_to_image="secret words"),
+        row(section_findings="caf\udce9"),
+        row(**of(8, 1)),
+        row(**of(9, 1) | {"split": "\udce9"}),
     ]
-    assert document.report_id == "patient00008/study1"
+    write(tmp_path, *rows)
+    made = read(tmp_path)
+    assert [m for m in made if isinstance(m, Failure)] == [
+        Failure("df_chexpert_plus_240401.csv", "path_to_image names no patient and study", 1),
+        Failure("patient00007/study2", "not UTF-8"),
+        Failure("patient00009/study1", "not UTF-8"),
+    ]
+    assert [m.report_id for m in made if isinstance(m, Document)] == ["patient00008/study1"]
 
 
 def test_the_patient_of_the_path_where_the_column_is_blank(tmp_path: Path) -> None:
@@ -145,7 +150,35 @@ def test_a_missing_column_is_named_with_the_nearest(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def extract(raw: Path, gold: Path) -> extracting.Extracted:
+    p = params.load("extract", extracting.ExtractParams, ROOT / "params.yaml")
+    p = p.model_copy(update={"source": "chexpert_plus", "raw": str(raw), "gold": str(gold), "max_quarantine": 1.0})
+    label_set = labelsets.load_labels(ROOT / "lexicon/label_sets/three.yaml")
+    return extracting.extract(p, label_set, concepts.load_concepts(ROOT / "gold/concepts.csv"))
+
+
 def test_nobody_annotated(tmp_path: Path) -> None:
-    label_set = labelsets.load_labels(ROOT / "lexicon/label_sets/chest_13.yaml")
-    made = CheXpertPlus().gold({"a": ()}, tmp_path, label_set, concepts.load_concepts(ROOT / "gold/concepts.csv"))
-    assert tables.check(Gold, made, "gold").height == 0
+    write(tmp_path / "raw", row())
+    made = extract(tmp_path / "raw", ROOT / "gold/none")
+    assert (made.reports.height, tables.check(Gold, made.gold, "gold").height) == (1, 0)
+    assert made.metrics["reports_without_gold"] == {"multiple_choice": 1, "open_ended": 1}
+    with pytest.raises(
+        InputError, match=r"gold/openi holds no multiple_choice/<annotator>\.csv .* set extract\.gold to gold/none"
+    ):
+        extract(tmp_path / "raw", ROOT / "gold/openi")
+
+
+def test_your_own_annotators_files_are_gold(tmp_path: Path) -> None:
+    write(tmp_path / "raw", row(), row(**of(8, 1)), row(**of(9, 1)) | {"split": "valid"})
+    names = [label.name for label in labelsets.load_labels(ROOT / "lexicon/label_sets/three.yaml")]
+    annotated = tmp_path / "gold/multiple_choice"
+    annotated.mkdir(parents=True)
+    rows = [["report_id", *names], ["patient00007/study2", "1", "", "-1"], ["patient00099/study1", "1", "", ""]]
+    (annotated / "anna.csv").write_text("".join(",".join(cells) + "\n" for cells in rows), encoding="utf-8")
+    made = extract(tmp_path / "raw", tmp_path / "gold")
+    assert made.gold.select("report_id", "annotator", "label", "status").rows() == [
+        ("patient00007/study2", "anna", name, status)
+        for name, status in zip(names, ["present", "absent", "uncertain"], strict=True)
+    ]
+    assert made.metrics["reports_without_gold"]["multiple_choice"] == 2
+    assert made.metrics["gold_of_unknown_reports"] == 1

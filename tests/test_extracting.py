@@ -84,6 +84,7 @@ def test_a_report_becomes_rows_of_every_table(tmp_path: Path) -> None:
     heart = made.gold.filter(pl.col("task") == "multiple_choice", pl.col("label") == "Cardiomegaly")
     assert dict(heart.select("report_id", "status").rows()) == {"CXR1": "present", "CXR2": "absent", "CXR3": "excluded"}
     assert made.metrics["gold"]["multiple_choice"] == {"annotated": 2, "excluded": 1, "present": 1}
+    assert made.metrics["reports_without_gold"] == {"multiple_choice": 1, "open_ended": 1}
     assert made.metrics["files"] == made.metrics["reports"] == sum(made.metrics["splits"].values()) == 3
     assert made.metrics["text_groups"] == 2
     assert made.metrics["quarantined"] == {"total": 0}
@@ -127,6 +128,18 @@ def test_other_encoding_that_the_file_declares_is_read() -> None:
     assert document.findings == "caf\xe9"
 
 
+def test_annotators_files_go_before_the_sources_own_annotations(tmp_path: Path) -> None:
+    raw = archive(tmp_path / "raw", xml("CXR1", majors=["Cardiomegaly"]), xml("CXR2"))
+    (tmp_path / "gold/open_ended").mkdir(parents=True)
+    (tmp_path / "gold/open_ended/anna.csv").write_text("report_id,concept,status\nCXR2,cardiomegaly,\n", encoding="utf-8")
+    made = extract(raw, gold=str(tmp_path / "gold"))
+    said = made.gold.filter(pl.col("status") == "present")
+    assert said.select("report_id", "task", "annotator", "label").rows() == [("CXR2", "open_ended", "anna", "cardiomegaly")]
+    assert set(made.gold["report_id"]) == {"CXR2"}
+    with pytest.raises(InputError, match=r"heads\.csv is missing; params\.yaml names its folder as extract\.gold"):
+        extract(raw, gold=str(ROOT / "gold/none"))
+
+
 @pytest.mark.parametrize("empty", ["", "  \n "])
 def test_no_text(empty: str, tmp_path: Path) -> None:
     assert reasons(extract(archive(tmp_path, xml("CXR1", empty, empty), xml("CXR2")))) == [
@@ -136,6 +149,7 @@ def test_no_text(empty: str, tmp_path: Path) -> None:
 
 def test_equal_copies_leave_one(tmp_path: Path) -> None:
     made = extract(archive(tmp_path, xml("CXR1"), xml("CXR1"), xml("CXR1"), xml("CXR2")))
+    assert made.metrics["gold_of_quarantined_reports"] == 0
     assert reasons(made) == [("CXR1", 0, "copy of another file"), ("CXR1", 1, "copy of another file")]
     assert sorted(made.reports["report_id"]) == ["CXR1", "CXR2"]
 
@@ -147,6 +161,7 @@ def test_an_id_of_two_reports_leaves_neither(tmp_path: Path) -> None:
         made = extract(raw)
         assert reasons(made) == [("CXR2", n, "id of several different reports") for n in (0, 1)]
         assert set(made.reports["report_id"]) == set(made.gold["report_id"]) == {"CXR1"}
+        assert (made.metrics["gold_of_quarantined_reports"], made.metrics["gold_of_unknown_reports"]) == (1, 0)
 
 
 def test_a_file_named_like_a_report_in_quarantine(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from raddistill import concepts, labelsets, params, paths
 from raddistill.errors import InputError, ParamsError
-from raddistill.sources import annotating, extracting, resembling, splitting
+from raddistill.sources import annotating, extracting, files, resembling, splitting
 from raddistill.sources.files import FilesParams
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
@@ -151,7 +151,7 @@ def test_text_or_sections(columns: dict[str, str], extract: Extract, tmp_path: P
         (["report_id,text,text", "1,Clear.,Clear."], "more than one column 'text'"),
         (["report_id;text", "1;Clear."], "no column 'report_id'"),
         (["report_id,text"], "holds no report"),
-        ([""], "r.csv"),
+        ([""], "r.csv is empty; its first line must name the columns"),
         (["1,The patient coughs since a week."], "its first line does not look like names of columns"),
         (["1,Coughs now"], "its first line does not look like names of columns"),
     ],
@@ -174,7 +174,9 @@ def test_empty_file_no_file_several_files(extract: Extract, tmp_path: Path) -> N
         extract(tmp_path / "nowhere")
 
 
-def test_rows_that_cannot_be_used_are_in_quarantine_and_the_sum_is_right(extract: Extract, tmp_path: Path) -> None:
+def test_rows_that_cannot_be_used_are_in_quarantine_and_the_sum_is_right(
+    extract: Extract, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "r.csv"
     path.write_bytes(
         b"report_id,text\na,Clear lungs.\na,Clear lungs.\nb,Mild edema.\nb,No edema.\nc,\n,Orphan words.\n"
@@ -191,9 +193,21 @@ def test_rows_that_cannot_be_used_are_in_quarantine_and_the_sum_is_right(extract
         ("b", "id of several different reports"),
         ("c", "no findings and no impression"),
         ("d", "not UTF-8"),
-        ("r.csv, row 6", "blank report id"),
-        ("r.csv, row 8", "3 cells, the header has 2"),
+        ("r.csv", "3 cells, the header has 2"),
+        ("r.csv", "blank report id"),
     ]
+    # Where they are is said, and stands in no table, which would depend on the order of rows.
+    said = " ".join(capsys.readouterr().err.split())
+    assert "r.csv: blank report id; 1 rows without an id, such as 6" in said
+    assert "r.csv: 3 cells, the header has 2; 1 rows without an id, such as 8" in said
+
+
+def test_a_file_of_a_folder_that_cannot_be_read_is_named(extract: Extract, tmp_path: Path) -> None:
+    raw = write_folder(tmp_path / "texts")
+    (raw / "a3.txt").write_bytes(b"caf\xe9")
+    made = extract(raw, format="folder")
+    assert sorted(made.reports["report_id"]) == ["a1", "a2"]
+    assert reasons(made) == {"a3": "not UTF-8"}
 
 
 def test_wrong_encoding_can_be_named(extract: Extract, tmp_path: Path) -> None:
@@ -255,7 +269,7 @@ def test_the_files_own_split_and_its_leaks(extract: Extract, tmp_path: Path, cap
     assert dict(made.reports.select("report_id", "split").rows()) == {"a": "train", "b": "test", "c": "validation"}
     assert reasons(made) == {"d": "no split in the source's file", "e": "a split of another name"}
     assert made.metrics["leaks"] == {"patients": 1, "reports_of_patients": 2, "texts": 1, "training_reports_of_texts": 1}
-    assert made.metrics["near_neighbours"] == {"validation": 1, "test": 0}
+    assert made.metrics["near_neighbours"] == {"validation": 0, "test": 0}  # a copy is a leak, and dropped; none is near
     assert "1 patients stand in more than one split" in " ".join(capsys.readouterr().err.split())
     by_hash = extract(csv_of(tmp_path / "r.csv", *SPLIT_ROWS), patient="who", split="split")
     assert by_hash.reports.height == 5
@@ -298,6 +312,7 @@ def test_two_annotators(how: str, edema: dict[str, str], annotator: str, extract
     assert made.metrics["gold"]["multiple_choice"] == {
         "annotated": 3, "excluded": 0, "present": sum(status == "present" for status in edema.values())
     }  # fmt: skip
+    assert made.metrics["reports_without_gold"] == {"multiple_choice": 1, "open_ended": 4}
     assert made.metrics["gold_of_unknown_reports"] == 1
     assert reasons(made) == {"zz": "annotated, but not among the reports"}
     assert made.metrics["quarantined"] == {"total": 0}
@@ -305,6 +320,27 @@ def test_two_annotators(how: str, edema: dict[str, str], annotator: str, extract
     assert (agreed["reports"], agreed["annotators"]) == (2, 2)
     assert agreed["labels"] == {"Edema": {"reports": 2, "agree": 0.5, "kappa": 0.0}}
     tables.check(Gold, made.gold, "gold")
+
+
+def test_gold_of_reports_in_quarantine_and_of_none(extract: Extract, tmp_path: Path) -> None:
+    """The first is counted, the second listed; neither is agreed on. r3 has two versions, of which one is kept."""
+    gold, edema = tmp_path / "gold", {"Edema": "1"}
+    for name in ("anna", "bert"):
+        wide(gold / f"multiple_choice/{name}.csv", r1=edema, r2=edema, r3=edema, zz=edema)
+    csv_of(gold / "open_ended/anna.csv", "report_id,concept,status", "r2,,", "yy,,")
+    rows = ["r1,2024-01-01,Clear.", "r2,2024-01-01,", "r3,2024-01-01,Old.", "r3,2024-01-02,New."]
+    made = extract(csv_of(tmp_path / "r.csv", "report_id,when,text", *rows), {"gold": str(gold)}, date="when")
+    assert statuses(made, "Edema") == {"r1": "present", "r3": "present"}
+    assert set(made.gold["task"]) == {"multiple_choice"}
+    assert (made.metrics["gold_of_quarantined_reports"], made.metrics["gold_of_unknown_reports"]) == (1, 2)
+    assert sorted(made.quarantine.select("report_id", "reason").rows()) == [
+        ("r2", "no findings and no impression"),
+        ("r3", "an earlier version of the report"),
+        ("yy", "annotated, but not among the reports"),
+        ("zz", "annotated, but not among the reports"),
+    ]
+    assert made.metrics["reports_without_gold"] == {"multiple_choice": 0, "open_ended": 2}
+    assert made.metrics["agreement"]["multiple_choice"]["reports"] == 2
 
 
 def test_kappa_is_cohens() -> None:
@@ -372,11 +408,44 @@ def test_gold_that_cannot_be_read(file: str, rows: list[str], told: str, extract
     assert "cough" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ([], r"nothing holds no multiple_choice/<annotator>\.csv .* set extract\.gold to gold/none"),
+        (["README.md"], "holds no multiple_choice"),
+        (["multiple_choice/anna.tsv"], r"only <annotator>\.csv .* is read, not anna\.tsv"),
+        (["multiple_choice/anna.csv", "multiple_choice/bert.xlsx"], r"is read, not bert\.xlsx"),
+        (["open_ended/README.md"], r"only <annotator>\.csv .* is read; there is none"),
+        (["multiple_choise/anna.csv"], "the folder multiple_choise is not read; should it be multiple_choice"),
+        (["multiple_choice/anna.csv", "Open-Ended/anna.csv"], "the folder Open-Ended is not read; should it be open_ended"),
+    ],
+)
+def test_a_folder_of_gold_that_holds_none(written: list[str], told: str, extract: Extract, tmp_path: Path) -> None:
+    gold = tmp_path / "nothing"
+    gold.mkdir()
+    for file in written:
+        wide(gold / file, a1={"Edema": "1"})
+    with pytest.raises(InputError, match=told):
+        extract(write_csv(tmp_path / "r.csv"), {"gold": str(gold)})
+
+
+def test_a_path_of_gold_that_is_mistyped(extract: Extract, tmp_path: Path) -> None:
+    raw = write_csv(tmp_path / "r.csv")
+    with pytest.raises(InputError, match=r"golt does not exist; params\.yaml names it as extract\.gold"):
+        extract(raw, {"gold": str(tmp_path / "golt")})
+    with pytest.raises(InputError, match=r"r\.csv is no folder"):
+        extract(raw, {"gold": str(raw)})
+    assert extract(raw, {"gold": str(ROOT / "gold/none")}).gold.height == 0
+
+
 def test_labels_with_the_reports_in_a_list(extract: Extract, tmp_path: Path) -> None:
     rows = ["a,Edema; Fracture,One.", "b,Normal,Two.", "c,,Three.", "d,Oedema,Four."]
     made = extract(csv_of(tmp_path / "r.csv", "report_id,found,text", *rows), labels="found")
     assert statuses(made, "Edema") == {"a": "present", "b": "absent"}
     assert reasons(made) == {"d": "a label outside of the set"}
+    wide(tmp_path / "gold/multiple_choice/anna.csv", a={"Edema": "0"}, c={"Edema": "1"})
+    made = extract(tmp_path / "r.csv", {"gold": str(tmp_path / "gold"), "annotators": "both"}, labels="found")
+    assert statuses(made, "Edema") == {"a": "absent", "b": "absent", "c": "present"}
 
 
 def test_labels_with_the_reports_in_columns(extract: Extract, tmp_path: Path) -> None:
@@ -393,7 +462,8 @@ def test_labels_with_the_reports_in_columns(extract: Extract, tmp_path: Path) ->
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
 @given(order=st.permutations(range(14)))
 def test_another_order_of_rows_gives_the_same_bytes(order: list[int], extract: Extract, tmp_path: Path) -> None:
-    rows = [f"r{n % 10},p{n % 4},Written sentence {n % 7}.,2024-01-{1 + n % 5:02}" for n in range(14)]
+    rows = [f"r{n % 7},p{n % 4},Written sentence {n % 7}.,2024-01-{1 + n % 5:02}" for n in range(10)]
+    rows += [",p1,No id.,2024-01-01", ",,No id either.,", "r1,p1,A cell too many.,2024-01-01,x", "r11,p1,,2024-01-01"]
 
     def written(rows: list[str]) -> list[bytes]:
         made = extract(csv_of(tmp_path / "r.csv", "report_id,who,text,when", *rows), patient="who", date="when")
@@ -406,19 +476,32 @@ def test_another_order_of_rows_gives_the_same_bytes(order: list[int], extract: E
     assert written([rows[at] for at in order]) == written(rows)
 
 
+def test_how_far_the_reading_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "TOLD", 2)
+    raw = csv_of(tmp_path / "r.csv", "report_id,text", *(f"r{n},Written sentence {n}." for n in range(5)))
+    told: list[tuple[int, int | None]] = []
+    source = files.Files(FilesParams.model_validate(COLUMNS | {"text": "text"}), NAMES)
+    assert len(list(source.read(raw, lambda done, total: told.append((done, total))))) == 5
+    size = raw.stat().st_size
+    assert told == [(size, size), (size, size)]  # in bytes; so small a file is read at once
+
+
 def test_no_error_or_metric_or_quarantine_holds_text(
     extract: Extract, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = "Zebrafish in the left lung"
-    rows = [f'x,"{words}', *(f"{n},{words} {n}." for n in range(3)), f"4,{words},{words}", f"4,{words}", f'5,a "{words}" b']
+    rows = [f'x,"{words}', *(f"{n},{words} {n}." for n in range(3)), f"4,{words},{words}", f"4,{words}", f'5,"a "{words}" b"']
+    told = []
     for kept in (rows, rows[1:], rows[2:]):
         try:
             made = extract(csv_of(tmp_path / "r.csv", "report_id,text", *kept))
-            told = f"{made.metrics}{made.quarantine.rows()}"
+            told.append(f"{made.metrics}{made.quarantine.rows()}")
         except InputError as error:
-            told = str(error)
-        streams = capsys.readouterr()
-        assert "zebra" not in (told + streams.out + streams.err).lower()
+            told.append(str(error))
+    streams = capsys.readouterr()
+    assert "zebra" not in ("".join(told) + streams.out + streams.err).lower()
+    assert "quote" in told[0]
+    assert all("3 cells, the header has 2" in one and "quotes within a cell" in one for one in told[1:])
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=80))
@@ -441,7 +524,9 @@ def test_near_neighbours_are_those_that_a_full_comparison_finds() -> None:
     splits = ["train", "train", "validation", "test"] * 150
     frame = pl.DataFrame({"text": texts, "split": splits, "text_group": texts})
     sets = [set(text.split()) for text in texts]
-    training = [words for words, split in zip(sets, splits, strict=True) if split == "train"]
+    held_out = {text for text, split in zip(texts, splits, strict=True) if split != "train"}
+    training = [set(text.split()) for text in dict.fromkeys(texts) if text not in held_out]
+    assert set(texts) - held_out < {t for t, s in zip(texts, splits, strict=True) if s == "train"}  # some are on both sides
     for jaccard in (0.8, 0.6):
         exact = {
             name: sum(
@@ -461,7 +546,7 @@ def test_a_column_of_text_named_as_ids_is_never_told(extract: Extract, tmp_path:
     said = ["The heart is a little larger than on the film of last year.", "No fluid, no air.", "No fluid, no air."]
     raw = csv_of(tmp_path / "r.csv", "report_id,text", *(f'"{words}","{words}"' for words in said))
     made = extract(raw)
-    assert reasons(made)["r.csv, row 1"] == "the report id is no id but text"
+    assert reasons(made)["r.csv"] == "the report id is no id but text"
     with pytest.raises(InputError) as refused:
         extract(raw, {"max_quarantine": 0.0})
     assert "heart" not in str(refused.value)

@@ -8,9 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from raddistill import concepts, labelsets
+from raddistill import concepts, labelsets, params
 from raddistill.errors import InputError
-from raddistill.sources import packed
+from raddistill.sources import extracting, mimic_cxr, packed
 from raddistill.sources.documents import Document, Failure
 from raddistill.sources.mimic_cxr import MimicCXR, load_splits, parse
 from raddistill.sources.packed import LARGEST_FILE
@@ -116,6 +116,13 @@ def test_two_processes_give_the_same_as_one(tmp_path: Path, monkeypatch: pytest.
     some = packed.each(archive, places, parse, many=1)
     assert next(some) == alone[0]
     some.close()  # and the processes end
+
+
+def test_how_far_the_reading_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mimic_cxr, "TOLD", 2)
+    told: list[tuple[int, int | None]] = []
+    assert len(list(MimicCXR().read(zipped(tmp_path, FILES), lambda done, total: told.append((done, total))))) == 3
+    assert told == [(2, 3)]
 
 
 def test_what_is_no_report_is_left_alone(tmp_path: Path) -> None:
@@ -301,6 +308,23 @@ def test_nobody_annotated_anything(tmp_path: Path) -> None:
 def test_an_annotated_study_without_report_has_its_rows(tmp_path: Path) -> None:
     gold = gold_of(annotated(tmp_path, f"50000001{ROW}59999999{ROW}"))
     assert set(gold["report_id"]) == {"s50000001", "s59999999"}
+
+
+def test_gold_of_studies_in_quarantine_and_of_none(tmp_path: Path) -> None:
+    """A study of another encoding, one without text, one that is not there: only the last is listed so."""
+    raw = annotated(tmp_path, "".join(f"{study}{ROW}" for study in (50000001, 50000002, 50000004, 59999999)))
+    zipped(raw, FILES | {path_of(50000002, 11000001): "FINDINGS: h\xe9".encode("latin-1"), path_of(50000004): "FINDINGS:\n"})
+    p = params.load("extract", extracting.ExtractParams, ROOT / "params.yaml")
+    p = p.model_copy(update={"source": "mimic_cxr", "raw": str(raw), "gold": str(MAPPING), "max_quarantine": 1.0})
+    made = extracting.extract(p, LABELS, CONCEPTS)
+    assert set(made.gold["report_id"]) == {"s50000001"}
+    assert (made.metrics["gold_of_quarantined_reports"], made.metrics["gold_of_unknown_reports"]) == (2, 1)
+    assert made.metrics["reports_without_gold"] == {"multiple_choice": 1, "open_ended": 2}
+    assert sorted(made.quarantine.select("report_id", "reason").rows()) == [
+        ("s50000002", "not UTF-8"),
+        ("s50000004", "no findings and no impression"),
+        ("s59999999", "annotated, but not among the reports"),
+    ]
 
 
 def test_a_label_set_of_another_size_and_a_label_without_column(tmp_path: Path) -> None:

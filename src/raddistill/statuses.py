@@ -33,3 +33,10 @@ def from_chexpert(code: float | None) -> str:
     if code not in _FROM_CHEXPERT:
         raise ValueError("not one of CheXpert's codes 1, 0, -1 and blank")
     return _FROM_CHEXPERT[code]
+
+
+# The codes as files have them: pandas writes a column with blanks as floats, and a blank in Parquet as NaN.
+CHEXPERT_CELLS = {written: from_chexpert(float(written)) for written in ("1", "1.0", "0", "0.0", "-1", "-1.0")}
+CHEXPERT_CELLS |= {"": UNMENTIONED, "NaN": UNMENTIONED}
+# In people's annotations: what somebody who read the report does not mention is absent.
+GOLD_CELLS = {written: ABSENT if status == UNMENTIONED else status for written, status in CHEXPERT_CELLS.items()}

@@ -20,10 +20,10 @@ def adjudicate(gold: pl.DataFrame, how: Adjudication) -> pl.DataFrame:
     """
     if not _several(gold):  # 10 million rows of one annotator are not copied
         return gold
-    return pl.concat([_one_annotator(rows, how) for _, rows in gold.group_by("task", maintain_order=True)])
+    return pl.concat([_adjudicated(rows, how) for _, rows in gold.group_by("task", maintain_order=True)])
 
 
-def _one_annotator(gold: pl.DataFrame, how: Adjudication) -> pl.DataFrame:
+def _adjudicated(gold: pl.DataFrame, how: Adjudication) -> pl.DataFrame:
     if gold["annotator"].n_unique() <= 1:
         return gold
     said = gold.filter(pl.col("status") != EXCLUDED)

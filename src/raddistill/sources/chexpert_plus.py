@@ -2,8 +2,8 @@
 of 187,711 reports.
 
 The publishers' section columns are taken as they are. Where they hold neither findings nor impression, the whole report is read
-as any free text is (sources/sectioning.py). Nobody annotated the reports by hand, so there is no gold; the label files that come
-with them are a teacher's (teachers/imported.py).
+as any free text is (sources/sectioning.py). The publishers had nobody annotate the reports by hand, so there is no gold but what
+your annotators write (sources/annotator_files.py). The label files that come with them are a teacher's (teachers/imported.py).
 """
 
 import re
@@ -17,8 +17,8 @@ import polars as pl
 from raddistill.concepts import Concept
 from raddistill.labelsets import Label
 from raddistill.sources import images, sectioning
-from raddistill.sources.documents import Document, Failure
-from raddistill.sources.readers import NOT_UTF8
+from raddistill.sources.documents import Document, Failure, Tell, untold
+from raddistill.sources.readers import NOT_UTF8, is_utf8
 from raddistill.sources.sections import single_spaced
 from raddistill.tables.gold import Gold
 
@@ -49,45 +49,46 @@ class Gathered:
     patients: set[str] = field(default_factory=set)
     splits: set[str] = field(default_factory=set)
 
+    def add(self, cells: list[str]) -> None:
+        """The cells of COLUMNS."""
+        path, patient, split, *texts = cells
+        report, *sections = (text.replace("\\n", "\n") for text in texts)  # some line ends stand there as backslash and n
+        self.texts.add(Texts(report.strip() or None, *map(single_spaced, sections)))
+        self.patients.add(patient.strip() or _id_of(path).partition("/")[0])
+        if split.strip():
+            self.splits.add(split.strip())
+
 
 class CheXpertPlus:
     """The collection as one CSV, packed by gzip or not."""
 
     name = "chexpert_plus"
     sensitivity = "credentialed"
+    needs_mapping = False
 
-    def read(self, raw: Path) -> Iterator[Document | Failure]:
+    def read(self, raw: Path, tell: Tell = untold) -> Iterator[Document | Failure]:
         """Every report of the CSV `raw`, or of the one in the folder `raw`, sorted by id (`patient00001/study1`, from the path of
-        the image). Rows that cannot be told to belong to a report come first, as failures under their number.
+        the image). Rows that cannot be told to belong to a report come first, as failures.
 
         Raises:
-            InputError: as `images.the_file` and `images.rows`.
+            InputError: as `images.the_file` and `images.gather`.
         """
-        path = images.the_file(raw, FILES)
-        reports: dict[str, Gathered] = {}
-        for number, row in enumerate(images.rows(path, COLUMNS), start=1):
-            if isinstance(row, Failure):
-                yield row
-            elif found := _STUDY.fullmatch(row[0].strip()):
-                _add(reports.setdefault("/".join(found.groups()), Gathered()), row[1].strip() or found[1], *row[2:])
-            else:
-                yield Failure(f"{path.name}, row {number}", "path_to_image names no patient and study")
+        path, without_id = images.the_file(raw, FILES), "path_to_image names no patient and study"
+        reports = yield from images.gather(path, COLUMNS, _id_of, without_id, Gathered, tell)
         for report_id in sorted(reports):
             yield _document(report_id, reports.pop(report_id))
 
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
-        """No rows: nobody annotated these reports."""
+        """No rows: the publishers have none."""
         return Gold.create_empty()
 
 
-def _add(gathered: Gathered, patient: str, split: str, *texts: str) -> None:
-    report, *sections = (text.replace("\\n", "\n") for text in texts)  # some line ends stand there as backslash and n
-    gathered.texts.add(Texts(report.strip() or None, *map(single_spaced, sections)))
-    gathered.patients.add(patient)
-    if split.strip():
-        gathered.splits.add(split.strip())
+def _id_of(path: str) -> str:
+    """Patient and study of the path of an image; "" where it names none."""
+    found = _STUDY.fullmatch(path.strip())
+    return "/".join(found.groups()) if found else ""
 
 
 def _document(report_id: str, gathered: Gathered) -> Document | Failure:
@@ -118,7 +119,7 @@ def _reason(gathered: Gathered) -> str | None:
         "id of several different reports": len(gathered.texts) > 1,
         "report of several patients": len(gathered.patients) > 1,
         NOT_UTF8: not all(
-            images.is_utf8(text or "") for text in [*gathered.patients, *(t for said in gathered.texts for t in said)]
+            is_utf8(text or "") for cells in (gathered.patients, gathered.splits, *gathered.texts) for text in cells
         ),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)

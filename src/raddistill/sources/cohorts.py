@@ -10,10 +10,11 @@ from dataclasses import replace
 import polars as pl
 
 from raddistill.concepts import Concept
-from raddistill.errors import InputError
+from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.sources import extracting, resembling
+from raddistill.sources.documents import such_as
 from raddistill.sources.extracting import Extracted, ExtractParams
 
 SET_ASIDE = "test split of the first cohort"
@@ -38,7 +39,11 @@ def extract(p: ExtractParams, second: SecondParams, label_set: list[Label], conc
         return first
     all_test = {"splits": "hash", "train": 0.0, "validation": 0.0}
     there = p.model_copy(update=second.model_dump() | all_test)
-    return _join(first, extracting.extract(there, label_set, concepts), p.near_duplicate)
+    try:
+        tested = extracting.extract(there, label_set, concepts)
+    except (InputError, ParamsError) as error:
+        raise type(error)(f"second_cohort: {error}") from None
+    return _join(first, tested, p.near_duplicate)
 
 
 def _join(first: Extracted, second: Extracted, near_duplicate: float) -> Extracted:
@@ -46,14 +51,15 @@ def _join(first: Extracted, second: Extracted, near_duplicate: float) -> Extract
     shared = first.reports.join(second.reports, on="report_id", how="semi")["report_id"].sort().to_list()
     if shared:
         raise InputError(
-            f"{len(shared)} reports of both cohorts have the same id (such as {shared[0]}); ids of one must "
+            f"{len(shared)} reports of both cohorts have the same id{such_as(shared[0])}; ids of one must "
             "be changed in its files, and in the files of labels that go with it"
         )
     if set(first.reports["source"]) & set(second.reports["source"]):
         second = replace(second, reports=second.reports.with_columns(pl.col("source") + "_second"))
     kept, aside = first.reports.filter(pl.col("split") != "test"), first.reports.filter(pl.col("split") == "test")
     reports = pl.concat([kept, second.reports])
-    gold = _one_annotator(pl.concat([first.gold.join(kept, on="report_id", how="semi", maintain_order="left"), second.gold]))
+    gold_here = first.gold.join(kept, on="report_id", how="semi", maintain_order="left")
+    gold = _under_one_name(pl.concat([gold_here, second.gold], how="vertical_relaxed"))  # PadChest's columns are enums
     set_aside = aside.select("report_id", reason=pl.lit(SET_ASIDE))
     quarantine = pl.concat([part.select("report_id", "reason") for part in (first.quarantine, second.quarantine, set_aside)])
     training = kept.filter(pl.col("split") == "train")
@@ -67,7 +73,7 @@ def _join(first: Extracted, second: Extracted, near_duplicate: float) -> Extract
     return Extracted(reports, gold, extracting.counted(quarantine), metrics)
 
 
-def _one_annotator(gold: pl.DataFrame) -> pl.DataFrame:
+def _under_one_name(gold: pl.DataFrame) -> pl.DataFrame:
     """By task the annotators of both as one, as each report has but one of them and scoring takes gold of one."""
-    names = pl.col("annotator").unique().sort().str.join("+").over("task")
+    names = pl.col("annotator").cast(pl.String).unique().sort().str.join("+").over("task")
     return gold.with_columns(annotator=names)

@@ -1,6 +1,6 @@
 """What every source of reports hands on: documents it could read, failures for files it could not, gold where it has any."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -9,6 +9,14 @@ import polars as pl
 
 from raddistill.concepts import Concept
 from raddistill.labelsets import Label
+
+# Told now and then how much was read, of how much, both in one unit (bytes, rows, files); None where the whole is not known.
+Tell = Callable[[int, int | None], None]
+TOLD = 1000  # rows or files from one time to the next
+
+
+def untold(done: int, total: int | None) -> None:
+    """Nobody looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,7 @@ class Failure:
 
     report_id: str  # the file's name where no id could be read
     reason: str
+    row: int | None = None  # where no id could be read: to find it; in no table, which would depend on the order of rows
 
 
 class Source(Protocol):
@@ -40,8 +49,9 @@ class Source(Protocol):
 
     name: str
     sensitivity: str  # public, credentialed or phi
+    needs_mapping: bool  # whether its own annotations become gold by files in `extract.gold`
 
-    def read(self, raw: Path) -> Iterator[Document | Failure]:
+    def read(self, raw: Path, tell: Tell = untold) -> Iterator[Document | Failure]:
         """Every report of `raw` (a folder or a file), as a document or as a failure, one after the other.
 
         Doubled ids, reports without text and unknown splits are left to extracting.py.
@@ -54,10 +64,16 @@ class Source(Protocol):
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
-        """The Gold table by the files in the folder `mapping`; `annotations` are the documents', by id, where there are any.
+        """The Gold table of the source's own annotations, by the files in the folder `mapping`; `annotations` are the documents',
+        by id, where there are any.
 
         A report that an annotator read has a row for each name of the task (all `excluded` where the annotator set it aside); one
         that nobody read has none, so that the table of a large cohort stays small. Several annotators may have rows:
         annotating.py makes them one. Rows of other reports may be there: extracting.py counts and lists them.
         """
         ...
+
+
+def such_as(report_id: str) -> str:
+    """An example for a message, unless it may be words of a report: a column of text that was named as that of ids."""
+    return f" (such as {report_id})" if len(report_id.split()) <= 3 else ""

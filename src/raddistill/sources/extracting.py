@@ -6,7 +6,6 @@ no Python object a report stays: 228,000 reports of MIMIC's length take about 0.
 
 import difflib
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,19 +13,22 @@ from typing import Annotated, Any, Literal, Self
 import polars as pl
 from pydantic import Field, model_validator
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from raddistill.concepts import Concept
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
-from raddistill.sources import annotating, resembling, sections, splitting
-from raddistill.sources.documents import Document, Failure, Source
+from raddistill.sources import annotating, annotator_files, resembling, sections, splitting
+from raddistill.sources.annotator_files import TASKS
+from raddistill.sources.documents import Document, Failure, Source, such_as
 from raddistill.sources.files import Files, FilesParams
 from raddistill.statuses import EXCLUDED, PRESENT
 from raddistill.tables.reports import SENSITIVITIES, SPLITS, Reports
 
 SOURCES = ("openi", "mimic_cxr", "chexpert_plus", "padchest", "files")
 CHUNK = 20_000  # documents
+SHOWN = 3  # rows
 SECTIONS = ("findings", "impression", "indication", "comparison")
 UNKNOWN = "annotated, but not among the reports"
 _READ = pl.Schema(
@@ -81,19 +83,20 @@ def extract(p: ExtractParams, label_set: list[Label], concepts: list[Concept]) -
     source, raw = source_named(p, label_set), Path(p.raw)
     if not raw.exists():
         raise InputError(f"{raw} does not exist; params.yaml names it as extract.raw, the files of {p.source}")
-    documents, failed = _gather(p, source.read(raw))
+    documents, failed = _gather(p, source, raw)
     kept, unusable = _sift(documents)
     kept, unsplit = _split(p, kept)
     quarantine = pl.concat([failed, unusable, unsplit])
     assert kept.height + quarantine.height == documents.height + failed.height, "a report was lost"
     _refuse_too_many(quarantine, kept.height, p.max_quarantine)
-    annotated = kept.filter(pl.col("annotations").list.len() > 0)
-    annotations = dict(zip(annotated["report_id"], map(tuple, annotated["annotations"]), strict=True))
-    gold = source.gold(annotations, Path(p.gold), label_set, concepts)
-    agreed = annotating.agreement(gold)
-    gold, unknown = _of(kept["report_id"], annotating.adjudicate(gold, p.annotators))
+    known = pl.concat([documents["report_id"], failed["report_id"]])
+    written = _gold(source, _annotations(documents, kept), Path(p.gold), label_set, concepts, known)
+    gold, beside, unknown = _of(kept["report_id"], quarantine["report_id"], written)
+    agreed, gold = annotating.agreement(gold), annotating.adjudicate(gold, p.annotators)
     reports = kept.with_columns(source=pl.lit(source.name), sensitivity=pl.lit(source.sensitivity)).select(*Reports.columns())
-    metrics = counts(reports, gold, quarantine) | _also(p, kept, reports, unknown, agreed)
+    metrics = counts(reports, gold, quarantine) | _also(p, kept, reports)
+    metrics |= {"gold_of_quarantined_reports": beside, "gold_of_unknown_reports": unknown.height}
+    metrics |= {"agreement": agreed} if agreed else {}
     return Extracted(reports, gold, counted(pl.concat([quarantine, unknown])), metrics)
 
 
@@ -128,19 +131,29 @@ def source_named(p: ExtractParams, label_set: list[Label]) -> Source:
             raise ParamsError(f"extract.source: there is no '{p.source}'; {hint}Known: {', '.join(SOURCES)}")
 
 
-def _gather(p: ExtractParams, read: Iterator[Document | Failure]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _gather(p: ExtractParams, source: Source, raw: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     """All documents, with text, text group and the split by hash; all failures."""
     documents, failures = [pl.DataFrame(schema=_READ)], [pl.DataFrame(schema=_FAILED)]
+    nameless: dict[str, list[int]] = {}
     done = 0
-    with console.status(f"extract: reading {p.source}") as status:
+    bar = (TextColumn("extract: {task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*bar, console=console, transient=True) as progress:
+        task = progress.add_task(f"reading {p.source}", total=None)
+        read = source.read(raw, lambda completed, total: progress.update(task, completed=completed, total=total))
         while chunk := list(itertools.islice(read, CHUNK)):
             rows = [_row(p, made) for made in chunk if isinstance(made, Document)]
-            broken = [(made.report_id, made.reason) for made in chunk if isinstance(made, Failure)]
+            broken = [made for made in chunk if isinstance(made, Failure)]
             columns = dict(zip(_READ, zip(*rows, strict=True), strict=True)) if rows else {}
             documents.append(pl.DataFrame({name: list(columns.get(name, ())) for name in _READ}, schema=_READ))
-            failures.append(pl.DataFrame(broken, schema=_FAILED, orient="row"))
+            failures.append(pl.DataFrame([(b.report_id, b.reason) for b in broken], schema=_FAILED, orient="row"))
+            for failure in broken:
+                if failure.row is not None:
+                    nameless.setdefault(f"{failure.report_id}: {failure.reason}", []).append(failure.row)
             done += len(chunk)
-            status.update(f"extract: {done:,} reports of {p.source} read")
+            progress.update(task, description=f"{done:,} reports of {p.source} read")
+    for what, at in sorted(nameless.items()):
+        shown = ", ".join(map(str, at[:SHOWN]))
+        console.print(f"extract: {what}; {len(at):,} rows without an id, such as {shown}", markup=False)
     return pl.concat(documents), pl.concat(failures)
 
 
@@ -191,18 +204,44 @@ def _split(p: ExtractParams, documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.
     return documents, pl.concat([silent, strange])
 
 
-def _of(reports: pl.Series, gold: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The gold of these reports; and a failure for each other report that it annotates."""
+def _annotations(documents: pl.DataFrame, kept: pl.DataFrame) -> dict[str, tuple[str, ...]]:
+    """What people coded, by report id, also of reports in quarantine: their gold is counted."""
+    lost = documents.join(kept, on="report_id", how="anti").sort("report_id", pl.col("annotations").list.join("\n"))
+    parts = [part.filter(pl.col("annotations").list.len() > 0).select("report_id", "annotations") for part in (kept, lost)]
+    return {report_id: tuple(said) for report_id, said in pl.concat(parts).iter_rows()}
+
+
+def _gold(
+    source: Source, annotations: dict[str, tuple[str, ...]], folder: Path, label_set: list[Label], concepts: list[Concept],
+    known: pl.Series,
+) -> pl.DataFrame:  # fmt: skip
+    """What people say: of any source by annotators' files where `folder` holds such, else by the source's own annotations. The
+    labels that stand with the reports of `files` need no folder, and are taken in either case."""
+    if not annotator_files.are_in(folder) and source.needs_mapping:
+        return source.gold(annotations, folder, label_set, concepts)
+    written = annotator_files.load(folder, label_set, concepts, known)
+    if source.needs_mapping:
+        return written
+    return pl.concat([written, source.gold(annotations, folder, label_set, concepts)], how="vertical_relaxed")
+
+
+def _of(reports: pl.Series, quarantined: pl.Series, gold: pl.DataFrame) -> tuple[pl.DataFrame, int, pl.DataFrame]:
+    """The gold of these reports; how many it annotates that are in quarantine; and a failure for each that is not there at all.
+
+    A report that all who read it set aside is not annotated.
+    """
     others = gold.select("report_id").unique().join(reports.to_frame("report_id"), on="report_id", how="anti")
-    strange = pl.DataFrame(schema=_FAILED)
+    stated = pl.DataFrame(schema={"report_id": pl.String})
     if others.height:
-        stated = gold.filter(pl.col("status") != EXCLUDED).join(others, on="report_id", how="semi")
-        strange = stated.select("report_id", reason=pl.lit(UNKNOWN)).unique()
+        told = gold.filter(pl.col("status") != EXCLUDED).select("report_id").unique()
+        stated = told.join(others, on="report_id", how="semi")
         gold = gold.join(others, on="report_id", how="anti", maintain_order="left")
-    by_task = gold.group_by("task").agg(pl.len(), pl.col("report_id").n_unique(), pl.col("label").n_unique())
-    for task, rows, annotated, names in by_task.iter_rows():
+    there = stated["report_id"].is_in(quarantined.implode())
+    strange = stated.filter(~there).select("report_id", reason=pl.lit(UNKNOWN))
+    by_task = gold.group_by("task", "annotator").agg(pl.len(), pl.col("report_id").n_unique(), pl.col("label").n_unique())
+    for task, _, rows, annotated, names in by_task.iter_rows():
         assert rows == annotated * names, f"{task}: an annotated report lacks a row of a label"
-    return gold, strange
+    return gold, int(there.sum()), strange
 
 
 def counted(failures: pl.DataFrame) -> pl.DataFrame:
@@ -217,15 +256,10 @@ def _refuse_too_many(quarantine: pl.DataFrame, kept: int, allowed: float) -> Non
     if quarantine.height <= allowed * files:
         return
     reasons = quarantine.group_by("reason").agg(pl.len(), pl.col("report_id").min()).sort("reason")
-    told = "; ".join(f"{reason}: {count}{_such_as(report_id)}" for reason, count, report_id in reasons.iter_rows())
+    told = "; ".join(f"{reason}: {count}{such_as(report_id)}" for reason, count, report_id in reasons.iter_rows())
     raise InputError(
         f"{quarantine.height} of {files} reports cannot be used, more than extract.max_quarantine ({allowed}) allows: {told}"
     )
-
-
-def _such_as(report_id: str) -> str:
-    """An example, unless it may be words of a report: a column of text that was named as that of ids."""
-    return f" (such as {report_id})" if len(report_id.split()) <= 3 else ""
 
 
 def counts(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) -> dict[str, Any]:
@@ -248,13 +282,12 @@ def counts(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) 
         "splits": {split: reports.filter(pl.col("split") == split).height for split in SPLITS},
         "text_groups": reports.get_column("text_group").n_unique(),
         "gold": tasks,
+        "reports_without_gold": {task: reports.height - tasks.get(task, {}).get("annotated", 0) for task in TASKS},
     }
 
 
-def _also(
-    p: ExtractParams, kept: pl.DataFrame, reports: pl.DataFrame, unknown: pl.DataFrame, agreed: dict[str, Any]
-) -> dict[str, Any]:
-    """What is counted beside: sections, patients, what stands on both sides of the split, annotations of other reports."""
+def _also(p: ExtractParams, kept: pl.DataFrame, reports: pl.DataFrame) -> dict[str, Any]:
+    """What is counted beside: sections, patients, what stands on both sides of the split."""
     leaks = _leaks(reports)
     if leaks["patients"]:
         console.print(
@@ -268,8 +301,7 @@ def _also(
         "sensitivity": {name: reports.filter(pl.col("sensitivity") == name).height for name in SENSITIVITIES},
         "leaks": leaks,
         "near_neighbours": resembling.near_training(reports, p.near_duplicate),
-        "gold_of_unknown_reports": unknown.height,
-    } | ({"agreement": agreed} if agreed else {})
+    }
 
 
 def _leaks(reports: pl.DataFrame) -> dict[str, int]:

@@ -1,12 +1,10 @@
 """Anyone's own reports: CSV, TSV, Parquet, JSON lines, or a folder of text files, with the columns that params.yaml names.
 
-People's labels stand in annotators' files below `extract.gold`: `multiple_choice/<annotator>.csv` (report_id and a column a
-label, CheXpert's codes), `open_ended/<annotator>.csv` (report_id, concept, status); or with the reports (`extract.files.labels`).
-A report that a file does not name was not annotated by that person.
+People's labels stand in annotators' files (sources/annotator_files.py), with the reports (`extract.files.labels`), or in both.
 """
 
-import difflib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -18,20 +16,14 @@ from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.sources import columns, readers, sectioning
-from raddistill.sources.documents import Document, Failure
+from raddistill.sources.annotator_files import GOLD, SHOWN
+from raddistill.sources.documents import TOLD, Document, Failure, Tell, untold
 from raddistill.sources.sections import single_spaced
-from raddistill.statuses import ABSENT, EXCLUDED, GOLD_STATUSES, PRESENT, from_chexpert
+from raddistill.statuses import ABSENT, GOLD_CELLS, PRESENT
 
 WITH_REPORTS = "with_reports"  # the annotator whose labels stand beside the reports
 NO_FINDING = "No Finding"
 NOTHING = {"normal", "none", "no finding", "no findings"}  # in a list of labels: read, and nothing found
-SHOWN = 3  # ids
-# As pandas writes them, too. What a person who read the report does not mention is absent.
-_CODES = {written: from_chexpert(float(written)) for written in ("1", "1.0", "0", "0.0", "-1", "-1.0")}
-_CODES |= {"": ABSENT, "NaN": ABSENT}
-GOLD = dict.fromkeys(["report_id", "task", "annotator", "label", "status"], pl.String)
-
-
 LONGEST_ID, MOST_WORDS = 100, 8  # characters and words of an id; names of files are ids, too
 
 
@@ -57,6 +49,7 @@ class Files:
     """A file of reports, a row each, or a folder of text files."""
 
     name = "files"
+    needs_mapping = False
 
     def __init__(self, p: FilesParams, label_set: list[str]) -> None:
         """
@@ -71,9 +64,8 @@ class Files:
             )
         self.sensitivity: str = p.sensitivity
         self._p, self._label_set = p, label_set
-        self._ids: set[str] = set()  # of what was read
 
-    def read(self, raw: Path) -> Iterator[Document | Failure]:
+    def read(self, raw: Path, tell: Tell = untold) -> Iterator[Document | Failure]:
         """Every row, or every text file.
 
         Raises:
@@ -88,10 +80,10 @@ class Files:
             wanted = [*of.values(), *labels]
             count = 0
             for count, row in enumerate(self._told(rows.rows(wanted)), start=1):
+                if count % TOLD == 0:
+                    tell(rows.done(), rows.total)
                 cells = dict(zip([*of, *(f"={name}" for name in labels)], row.cells, strict=True))
-                made = self._made(f"{path.name}, row {count}", cells, row.reason)
-                self._ids.add(made.report_id)
-                yield made
+                yield self._made(Failure(path.name, row.reason or "", count), cells)
             if not count:
                 raise InputError(f"{path} holds no report")
         finally:
@@ -100,21 +92,13 @@ class Files:
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
-        """The rows of each annotator, of the reports that he or she annotated.
-
-        Raises:
-            InputError: as `load_wide` and `load_long`; the folder holds CSV files, but none of an annotator.
-        """
-        labels, names = [label.name for label in label_set], [c.concept for c in concepts]
-        frames = [load_wide(path, labels) for path in sorted(mapping.glob("multiple_choice/*.csv"))]
-        frames += [load_long(path, names) for path in sorted(mapping.glob("open_ended/*.csv"))]
-        if not frames and any(mapping.glob("*.csv")):
-            raise InputError(
-                f"{mapping} holds no multiple_choice/<annotator>.csv and no open_ended/<annotator>.csv; "
-                "if nobody annotated these reports, set extract.gold to gold/none"
-            )
-        _refuse_other_ids(frames, self._ids, mapping)
-        return pl.concat([pl.DataFrame(schema=GOLD), *frames, _with_reports(annotations, labels)])
+        """The rows of those who put labels beside the reports."""
+        rows = []
+        for report_id, said in annotations.items():
+            statuses = {label: status for status, _, label in (one.partition(" ") for one in said if one != " ")}
+            names = [label.name for label in label_set] if said else []
+            rows += [(report_id, "multiple_choice", WITH_REPORTS, name, statuses.get(name, ABSENT)) for name in names]
+        return pl.DataFrame(rows, schema=GOLD, orient="row")
 
     def _open(self, path: Path) -> readers.Rows:
         try:
@@ -140,13 +124,14 @@ class Files:
         columns.require(str(path), there, [*of.values(), *labels])
         return of
 
-    def _made(self, place: str, cells: dict[str, Any], reason: str | None) -> Document | Failure:
+    def _made(self, nameless: Failure, cells: dict[str, Any]) -> Document | Failure:
+        """A row; `nameless` is the failure of one without an id, with the reason why the row is broken, "" if it is not."""
         report_id = identity(cells["id"])
-        known = report_id if report_id and _encodable(report_id) and not reason else place
         if report_id and _is_text(report_id):
-            return Failure(place, "the report id is no id but text")
-        if reason := reason or _reason(report_id, cells):
-            return Failure(known, reason)
+            return replace(nameless, reason="the report id is no id but text")
+        if reason := nameless.reason or _reason(report_id, cells):
+            named = report_id and readers.is_utf8(report_id)
+            return Failure(report_id, reason) if report_id and named else replace(nameless, reason=reason)
         assert report_id is not None
         try:
             when = _date(cells.get("date"))
@@ -185,46 +170,10 @@ class Files:
             return
         yield " "
         for name, code in codes.items():
-            if code not in _CODES:
+            if code not in GOLD_CELLS:
                 raise ValueError("a code other than 1, 0, -1 and blank")
             if name in self._label_set:
-                yield f"{_CODES[code]} {name}"
-
-
-def load_wide(path: Path, labels: list[str]) -> pl.DataFrame:
-    """Gold rows of `multiple_choice/<annotator>.csv`: `report_id` and a column a label; blank is absent. Others are not read.
-
-    Raises:
-        InputError: not a CSV; a column missing or doubled; an id that is blank or stands twice; a cell that is no code.
-    """
-    frame = _table(path, ["report_id", *labels])
-    _refuse_doubled(path, frame, ["report_id"])
-    for name in labels:
-        _refuse(path, frame.filter(~pl.col(name).is_in(list(_CODES))), f"column '{name}' is not 1, 0, -1 or blank")
-    long = frame.select("report_id", *labels).unpivot(index="report_id", variable_name="label", value_name="code")
-    status = pl.col("code").replace_strict(_CODES, return_dtype=pl.String)
-    return _rows(long.with_columns(status=status), "multiple_choice", path.stem)
-
-
-def load_long(path: Path, concepts: list[str]) -> pl.DataFrame:
-    """Gold rows of `open_ended/<annotator>.csv`: report_id, concept, status (blank: present).
-
-    A report's other concepts are absent; a row without a concept says that nothing was found.
-
-    Raises:
-        InputError: as `load_wide`; a concept that is not in gold/concepts.csv, another status.
-    """
-    frame = _table(path, ["report_id", "concept", "status"])
-    _refuse_doubled(path, frame, ["report_id", "concept"])
-    frame = frame.with_columns(status=pl.when(pl.col("status") == "").then(pl.lit(PRESENT)).otherwise("status"))
-    strange = frame.filter(~pl.col("concept").is_in(["", *concepts]))
-    near = difflib.get_close_matches(strange["concept"][0], concepts, n=1) if strange.height else []
-    _refuse(path, strange, f"column 'concept' is none of gold/concepts.csv{f' (nearest: {near[0]})' if near else ''}")
-    words = [status for status in GOLD_STATUSES if status != EXCLUDED]
-    _refuse(path, frame.filter(~pl.col("status").is_in(words)), f"column 'status' is none of {', '.join(words)}")
-    cells = frame.select("report_id").unique(maintain_order=True).join(pl.DataFrame({"label": concepts}), how="cross")
-    said = cells.join(frame, left_on=["report_id", "label"], right_on=["report_id", "concept"], how="left", maintain_order="left")
-    return _rows(said.with_columns(pl.col("status").fill_null(ABSENT)), "open_ended", path.stem)
+                yield f"{GOLD_CELLS[code]} {name}"
 
 
 def identity(cell: Any) -> str | None:
@@ -262,7 +211,7 @@ def _reason(report_id: str | None, cells: dict[str, Any]) -> str | None:
     for key, cell in cells.items():
         if key in ("text", "findings", "impression", "indication", "comparison") and not isinstance(cell, str | None):
             return "the report is not text"
-        if isinstance(cell, str) and not _encodable(cell):
+        if isinstance(cell, str) and not readers.is_utf8(cell):
             return readers.NOT_UTF8
     return None
 
@@ -292,66 +241,7 @@ def _date(cell: Any) -> str | None:
     raise ValueError("the date is not ISO 8601")
 
 
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _in_our_words(error: InputError) -> InputError:
     """The readers speak to the command line."""
     told = str(error).replace("--input-format", "extract.files.format")
     return InputError(told.replace("--encoding", "extract.files.encoding"))
-
-
-def _table(path: Path, wanted: list[str]) -> pl.DataFrame:
-    """The wanted columns of an annotator's CSV, cells trimmed, blank ones empty."""
-    rows = readers.open_rows(str(path), "csv", "utf-8")
-    try:
-        columns.require(str(path), rows.columns, wanted)
-        read = list(rows.rows(wanted))
-    finally:
-        rows.close()
-    broken = sorted({row.reason for row in read if row.reason})
-    if broken or not all(_encodable(cell) for row in read for cell in row.cells):
-        raise InputError(f"{path}: a row cannot be read ({broken[0] if broken else readers.NOT_UTF8})")
-    frame = pl.DataFrame([row.cells for row in read], schema=dict.fromkeys(wanted, pl.String), orient="row")
-    frame = frame.select(pl.all().str.strip_chars())
-    if blank := frame.filter(pl.col("report_id") == "").height:
-        raise InputError(f"{path}: column 'report_id' is blank in {blank} rows")
-    return frame
-
-
-def _rows(frame: pl.DataFrame, task: str, annotator: str) -> pl.DataFrame:
-    return frame.with_columns(task=pl.lit(task), annotator=pl.lit(annotator)).select(*GOLD)
-
-
-def _refuse(path: Path, wrong: pl.DataFrame, what: str) -> None:
-    if wrong.height:
-        ids = ", ".join(wrong["report_id"].unique().sort()[:SHOWN])
-        raise InputError(f"{path}: {what} in {wrong.height} rows (report {ids})")
-
-
-def _refuse_doubled(path: Path, frame: pl.DataFrame, key: list[str]) -> None:
-    doubled = frame.filter(pl.struct(key).is_duplicated())
-    _refuse(path, doubled, f"{' and '.join(key)} stand more than once")
-
-
-def _refuse_other_ids(frames: list[pl.DataFrame], known: set[str], mapping: Path) -> None:
-    """Annotators' files that name none of the reports are of another collection, or write ids otherwise (0012 and 12)."""
-    ids = sorted({report_id for frame in frames for report_id in frame["report_id"].unique()})
-    if ids and known.isdisjoint(ids):
-        raise InputError(
-            f"{mapping}: none of {len(ids)} annotated ids (such as {ids[0]}) is that of a report (such as {min(known)}); "
-            "ids are compared as text"
-        )
-
-
-def _with_reports(annotations: dict[str, tuple[str, ...]], labels: list[str]) -> pl.DataFrame:
-    rows = []
-    for report_id, said in annotations.items():
-        statuses = {label: status for status, _, label in (one.partition(" ") for one in said if one != " ")}
-        rows += [(report_id, "multiple_choice", WITH_REPORTS, name, statuses.get(name, ABSENT)) for name in labels if said]
-    return pl.DataFrame(rows, schema=GOLD, orient="row")

@@ -1,12 +1,21 @@
-"""A CSV with a row an image, as cohorts of pictures come: its rows, from which a source gathers reports."""
+"""A CSV with a row an image, as cohorts of pictures come: rows are gathered to what they say of each report."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import Protocol, TypeVar
 
 from raddistill.errors import InputError
 from raddistill.sources import columns, readers
-from raddistill.sources.documents import Failure
+from raddistill.sources.documents import TOLD, Failure, Tell
+
+
+class Gathered(Protocol):
+    """What the rows of one report say."""
+
+    def add(self, cells: list[str]) -> None: ...
+
+
+G = TypeVar("G", bound=Gathered)
 
 
 def the_file(raw: Path, pattern: str) -> Path:
@@ -25,28 +34,35 @@ def the_file(raw: Path, pattern: str) -> Path:
     return found[0]
 
 
-def rows(path: Path, wanted: list[str]) -> Iterator[list[Any] | Failure]:
-    """The cells of the wanted columns, row by row; a broken row is a failure under the number of the row.
+def gather(
+    path: Path, wanted: list[str], id_of: Callable[[str], str | None], without_id: str, kind: Callable[[], G], tell: Tell
+) -> Generator[Failure, None, dict[str, G]]:
+    """Returns the reports by id; each is what `kind` makes, and got the cells of the wanted columns of all its rows.
+
+    `id_of` finds the report's id in the first cell. Broken rows, and those in which it finds none (the reason is `without_id`),
+    are yielded as failures.
 
     Raises:
         InputError: the file is damaged, holds no row, lacks a column or has it twice.
     """
+    reports: dict[str, G] = {}
     table = readers.open_rows(str(path), None, "utf-8")
     try:
         columns.require(str(path), table.columns, wanted)
         number = 0
         for number, row in enumerate(table.rows(wanted), start=1):
-            yield Failure(f"{path.name}, row {number}", row.reason) if row.reason else [cell or "" for cell in row.cells]
+            if number % TOLD == 0:
+                tell(table.done(), table.total)
+            if row.reason:
+                yield Failure(path.name, row.reason, number)
+                continue
+            cells = [cell or "" for cell in row.cells]
+            if report_id := id_of(cells[0]):
+                reports.setdefault(report_id, kind()).add(cells)
+            else:
+                yield Failure(path.name, without_id, number)
         if not number:
             raise InputError(f"{path} holds no row")
     finally:
         table.close()
-
-
-def is_utf8(text: str) -> bool:
-    """False if bytes of another encoding stand in it (the readers keep them as surrogates)."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return reports

@@ -20,17 +20,15 @@ from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.sources import columns, packed, sectioning
-from raddistill.sources.documents import Document, Failure
+from raddistill.sources.documents import TOLD, Document, Failure, Tell, untold
 from raddistill.sources.packed import Content, Place
 from raddistill.sources.sectioning import Words
-from raddistill.statuses import ABSENT, UNMENTIONED, from_chexpert
+from raddistill.statuses import GOLD_CELLS
 
 ANNOTATOR = "mimic_cxr_radiologist"
 ZIP, TREE = "mimic-cxr-reports.zip", "files"
 SPLIT, GOLD = "mimic-cxr-*-split.csv*", "mimic-cxr-*-test-set-labeled.csv*"
 KEYS = {"study_id", "subject_id"}
-# pandas writes a column with blanks as floats.
-CODES = {"1": 1.0, "1.0": 1.0, "0": 0.0, "0.0": 0.0, "-1": -1.0, "-1.0": -1.0, "": None}
 _REPORT = re.compile(r"(?:[^/]+/)*p\d\d/(p\d+)/(s\d+)\.txt")
 _STUDY = r"^s?(\d+)(?:\.0)?$"
 
@@ -40,11 +38,12 @@ class MimicCXR:
 
     name = "mimic_cxr"
     sensitivity = "credentialed"
+    needs_mapping = True
 
     def __init__(self) -> None:
-        self._left: dict[str, tuple[str, ...]] = {}  # annotated studies that the last reading did not meet
+        self._left: dict[str, tuple[str, ...]] = {}  # annotated studies of which the last reading gave no document
 
-    def read(self, raw: Path) -> Iterator[Document | Failure]:
+    def read(self, raw: Path, tell: Tell = untold) -> Iterator[Document | Failure]:
         """Every text file of the zip or tree in `raw` (or of the zip `raw`), sorted by name.
 
         Raises:
@@ -54,27 +53,27 @@ class MimicCXR:
         _refuse_if_files_lie_beside(raw)
         folder = raw if raw.is_dir() else None
         splits, annotated = load_splits(_one(folder, SPLIT)), load_annotations(_one(folder, GOLD))
-        self._left, met = {}, set()
+        self._left = dict(annotated)
         root, places = _locate(raw)
-        for made in packed.each(root, places, parse):
+        for count, made in enumerate(packed.each(root, places, parse), start=1):
+            if count % TOLD == 0:
+                tell(count, len(places))
             if isinstance(made, Failure):
-                met.add(made.report_id)
                 yield made
                 continue
             report_id, patient_id, words = made
-            met.add(report_id)
+            self._left.pop(report_id, None)
             yield Document(
                 report_id, patient_id, words.findings, words.impression, words.indication, words.comparison,
                 annotated.get(report_id, ()), split=splits.get(report_id), without_headers=words.without_headers,
             )  # fmt: skip
-        self._left = {report_id: said for report_id, said in annotated.items() if report_id not in met}
 
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
         """The radiologist's labels of the test set; blank (not mentioned) is absent. Nobody annotated the open-ended task.
 
-        Studies that are annotated and were not read have rows, too; those that nobody annotated have none.
+        Studies that are annotated and could not be read have rows, too; those that nobody annotated have none.
 
         Raises:
             InputError: labels.csv of the mapping is missing, of another form, decides not every column, or lacks a label's.
@@ -82,7 +81,7 @@ class MimicCXR:
         said_of = {r: dict(cell.split("=") for cell in said) for r, said in (annotations | self._left).items() if said}
         names = [label.name for label in label_set]
         column_of = _columns_of(mapping / "labels.csv", names, sorted(set().union(*said_of.values())))
-        rows = [(r, name, _status(said[column])) for r, said in said_of.items() for name, column in column_of.items()]
+        rows = [(r, name, GOLD_CELLS[said[column]]) for r, said in said_of.items() for name, column in column_of.items()]
         gold = pl.DataFrame(rows, schema=dict.fromkeys(["report_id", "label", "status"], pl.String), orient="row")
         task, annotator = pl.lit("multiple_choice").alias("task"), pl.lit(ANNOTATOR).alias("annotator")
         return gold.select("report_id", task, annotator, "label", "status")
@@ -125,7 +124,7 @@ def load_annotations(path: Path | None) -> dict[str, tuple[str, ...]]:
     names = [name for name in table.columns if name not in KEYS]
     table = table.select("study_id", *names).unique(maintain_order=True)
     for name in names:
-        if strange := table.filter(~pl.col(name).is_in(list(CODES))).height:
+        if strange := table.filter(~pl.col(name).is_in(list(GOLD_CELLS))).height:
             raise InputError(f"{path}: column '{name}' has {strange} cells that are not 1, 0, -1 or blank")
     if doubled := table.height - table["study_id"].n_unique():
         raise InputError(f"{path}: {doubled} rows repeat a study_id with other codes; keep one of each")
@@ -162,11 +161,6 @@ def _columns_of(mapping: Path, names: list[str], there: list[str]) -> dict[str, 
     if wrong := [name for name, found in of.items() if len(found) != 1]:
         raise InputError(f"{mapping} names no column, or several, for {', '.join(wrong)}; there are: {', '.join(there)}")
     return {name: found[0] for name, found in of.items()}
-
-
-def _status(cell: str) -> str:
-    status = from_chexpert(CODES[cell])
-    return ABSENT if status == UNMENTIONED else status
 
 
 def _table(path: Path, wanted: list[str]) -> pl.DataFrame:

@@ -20,7 +20,7 @@ from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.sources import openi_gold
-from raddistill.sources.documents import Document, Failure
+from raddistill.sources.documents import Document, Failure, Tell, untold
 from raddistill.sources.sections import single_spaced
 
 LARGEST_ARCHIVE = 1 << 30  # bytes, unpacked; Open-i has 25 MB
@@ -32,8 +32,9 @@ class OpenI:
 
     name = "openi"
     sensitivity = "public"
+    needs_mapping = True
 
-    def read(self, raw: Path) -> Iterator[Document | Failure]:
+    def read(self, raw: Path, tell: Tell = untold) -> Iterator[Document | Failure]:
         """Every XML file of the one archive in `raw`, as a document or as a failure.
 
         Raises:
@@ -45,11 +46,11 @@ class OpenI:
             raise InputError(
                 f"{raw} holds {len(archives)} .tgz files, openi reads the one there is; `dvc repro -f fetch` mends it"
             )
-        empty = True
-        for name, content in _xml_files(archives[0]):
-            empty = False
+        count = 0
+        for count, (name, content) in enumerate(_xml_files(archives[0]), start=1):
+            tell(count, None)
             yield parse(name, content)
-        if empty:
+        if not count:
             raise InputError(f"{archives[0]} holds no XML file; Open-i's reports are one XML file each")
 
     def gold(

@@ -18,8 +18,8 @@ import polars as pl
 from raddistill.concepts import Concept
 from raddistill.labelsets import Label
 from raddistill.sources import images, padchest_gold
-from raddistill.sources.documents import Document, Failure
-from raddistill.sources.readers import NOT_UTF8
+from raddistill.sources.documents import Document, Failure, Tell, untold
+from raddistill.sources.readers import NOT_UTF8, is_utf8
 from raddistill.sources.sections import single_spaced
 
 FILES = "PADCHEST*.csv*"
@@ -39,29 +39,33 @@ class Gathered:
     methods: set[str] = field(default_factory=set)
     labels: set[str] = field(default_factory=set)  # the physicians' cells as they stand
 
+    def add(self, cells: list[str]) -> None:
+        """The cells of COLUMNS."""
+        _, patient, text, method, labels = cells
+        self.texts.add(single_spaced(text))
+        self.methods.add(method)
+        if patient.strip():
+            self.patients.add(patient.strip())
+        if method == PHYSICIAN:
+            self.labels.add(labels)
+
 
 class PadChest:
     """The collection as one CSV, packed by gzip or not."""
 
     name = "padchest"
     sensitivity = "credentialed"  # its terms: for research, not to be passed on
+    needs_mapping = True
 
-    def read(self, raw: Path) -> Iterator[Document | Failure]:
+    def read(self, raw: Path, tell: Tell = untold) -> Iterator[Document | Failure]:
         """Every report of the CSV `raw`, or of the one in the folder `raw`, sorted by id. Rows that cannot be told to belong to a
-        report come first, as failures under their number.
+        report come first, as failures.
 
         Raises:
-            InputError: as `images.the_file` and `images.rows`.
+            InputError: as `images.the_file` and `images.gather`.
         """
         path = images.the_file(raw, FILES)
-        reports: dict[str, Gathered] = {}
-        for number, row in enumerate(images.rows(path, COLUMNS), start=1):
-            if isinstance(row, Failure):
-                yield row
-            elif not (report_id := row[0].strip()) or not images.is_utf8(report_id):
-                yield Failure(f"{path.name}, row {number}", "no report id")
-            else:
-                _add(reports.setdefault(report_id, Gathered()), *row[1:])
+        reports = yield from images.gather(path, COLUMNS, _id_of, "no report id", Gathered, tell)
         persons = link(gathered.patients for gathered in reports.values())
         for report_id in sorted(reports):
             yield _document(report_id, reports[report_id], persons)
@@ -99,13 +103,8 @@ def labels_of(cell: str) -> tuple[str, ...] | None:
     return tuple(sorted({word for string in re.findall(_STRING, cell) if (word := string[1:-1].strip())}))
 
 
-def _add(gathered: Gathered, patient: str, text: str, method: str, labels: str) -> None:
-    gathered.texts.add(single_spaced(text))
-    gathered.methods.add(method)
-    if patient.strip():
-        gathered.patients.add(patient.strip())
-    if method == PHYSICIAN:
-        gathered.labels.add(labels)
+def _id_of(cell: str) -> str:
+    return cell.strip() if is_utf8(cell) else ""
 
 
 def _document(report_id: str, gathered: Gathered, persons: dict[str, str]) -> Document | Failure:
@@ -132,6 +131,6 @@ def _reason(gathered: Gathered, annotations: set[tuple[str, ...] | None]) -> str
         "MethodLabel is neither Physician nor RNN_model": bool(gathered.methods - {PHYSICIAN, NETWORK}),
         "Labels are no list of words": None in annotations,
         "physicians' labels differ between rows": len(annotations) > 1,
-        NOT_UTF8: not all(images.is_utf8(text or "") for text in gathered.texts | gathered.patients),
+        NOT_UTF8: not all(is_utf8(text or "") for text in gathered.texts | gathered.patients | gathered.labels),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)

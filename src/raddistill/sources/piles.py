@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 from raddistill.errors import InputError
 from raddistill.sources import headers, readers
 from raddistill.sources.lines import Row, named
-from raddistill.sources.readers import NOT_UTF8, Rows
+from raddistill.sources.readers import NOT_UTF8, Rows, is_utf8
 from raddistill.tables.piles import Batch, Reject, Report
 
 BATCH_ROWS = 512
@@ -172,19 +172,9 @@ def _reason(report_id: Any, cells: list[Any]) -> str | None:
         return "report_id is neither text nor a whole number"
     if any(not isinstance(cell, str) for cell in cells if cell is not None):
         return "the report is not text"
-    if not all(_encodable(cell) for cell in (report_id, *cells) if cell is not None):
+    if not all(is_utf8(cell) for cell in (report_id, *cells) if cell is not None):
         return NOT_UTF8
     return None
-
-
-def _encodable(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _printable(report_id: Any) -> str | None:

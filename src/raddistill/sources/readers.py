@@ -21,6 +21,17 @@ NOT_UTF8 = "not UTF-8"  # also of characters that no encoding has, such as JSON'
 PARQUET_ROWS = 1024
 
 
+def is_utf8(text: str) -> bool:
+    """False if bytes of another encoding stand in it (the readers keep them as surrogates)."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Rows(Protocol):
     """A file, open at its first row."""
 
