@@ -257,6 +257,374 @@ CASES: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "only-wet-read": ("WET READ: The heart is large.", [(F, "The heart is large.")]),
     "wet-read-and-impression": ("WET READ: Large heart.\nIMPRESSION: Normal.", [("wet_read", "Large heart."), (I, "Normal.")]),
     "no-body": ("INDICATION: Cough.\nCOMPARISON: None.", [("indication", "Cough."), ("comparison", "None.")]),
+    # second readers' cases: several exams in one report, a body right below, references, other systems' and people's styles
+    "two-titles": (
+        "CHEST:\nThe heart is large. The lungs are clear.\n\nABDOMEN:\nThe bowel gas is normal.",
+        [(F, "The heart is large. The lungs are clear."), (F, "ABDOMEN:\nThe bowel gas is normal.")],
+    ),
+    "two-titles-and-impression": (
+        "HISTORY: Fall.\n\nCHEST:\nThe heart is large.\n\nABDOMEN:\nNormal bowel gas.\n\nIMPRESSION:\nLarge heart.",
+        [("history", "Fall."), (F, "The heart is large."), (F, "ABDOMEN:\nNormal bowel gas."), (I, "Large heart.")],
+    ),
+    "two-titles-of-views": (
+        "CHEST, PA AND LATERAL: The heart is large.\n\nLEFT RIBS, THREE VIEWS: No fracture is seen.\n\nIMPRESSION: Large "
+        "heart.",
+        [(F, "The heart is large."), (F, "No fracture is seen."), (I, "Large heart.")],
+    ),
+    "title-without-stops": (
+        "HISTORY: Cough\nCHEST TWO VIEWS: Lungs clear, heart normal\nIMPRESSION: Normal",
+        [("history", "Cough"), (F, "Lungs clear, heart normal"), (I, "Normal")],
+    ),
+    "three-titles-mixed-case": (
+        "Chest:\nThe heart is large.\n\nAbdomen:\nNormal.\n\nPelvis:\nNormal.",
+        [(F, "Chest:\nThe heart is large.\n\nAbdomen:\nNormal.\n\nPelvis:\nNormal.")],
+    ),
+    "exam-then-body-then-parts": (
+        "EXAM: XR CHEST\n\nThe heart is large.\n\nABDOMEN: Normal gas.\nIMPRESSION: Large heart.",
+        [(X, "XR CHEST"), (F, "The heart is large."), (F, "ABDOMEN: Normal gas."), (I, "Large heart.")],
+    ),
+    "body-then-parts": (
+        "COMPARISON: None.\n\nThe tubes are as before.\n\nLUNGS: Clear.\nIMPRESSION: Tubes.",
+        [("comparison", "None."), (F, "The tubes are as before."), (F, "LUNGS: Clear."), (I, "Tubes.")],
+    ),
+    "exam-says-how": (
+        "EXAMINATION: Chest radiograph. The patient was rotated.\n\nCOMPARISON: None.\n\nThe heart is "
+        "large.\n\nIMPRESSION: Large heart.",
+        [(X, "Chest radiograph. The patient was rotated."), ("comparison", "None."), (F, "The heart is large."),
+         (I, "Large heart.")],
+    ),
+    "title-and-findings": (
+        "PORTABLE CHEST: Obtained in the ward at 5.\nFINDINGS: Clear.",
+        [(X, "Obtained in the ward at 5."), (F, "Clear.")],
+    ),
+    "title-mixed-case-body": (
+        "Clinical history: Cough\nXR Chest: Heart size is normal. The lungs are clear.",
+        [("history", "Cough"), (F, "XR Chest: Heart size is normal. The lungs are clear.")],
+    ),
+    "title-alone": (
+        "HISTORY: Fall.\nCHEST\nThe heart is large.\nABDOMEN\nNormal gas.",
+        [("history", "Fall."), (F, "CHEST\nThe heart is large.\nABDOMEN\nNormal gas.")],
+    ),
+    "body-next-line": ("COMPARISON: None.\nThe lungs are clear.", [("comparison", "None."), (F, "The lungs are clear.")]),
+    "body-next-line-2": (
+        "INDICATION: Cough.\nCOMPARISON: None.\nThe heart is large.\nThe lungs are clear.\nIMPRESSION: Large heart.",
+        [("indication", "Cough."), ("comparison", "None."), (F, "The heart is large.\nThe lungs are clear."),
+         (I, "Large heart.")],
+    ),
+    "comparison-goes-on": (
+        "COMPARISON: Chest radiograph\nof January. No change since.",
+        [("comparison", "Chest radiograph\nof January. No change since.")],
+    ),
+    "comparison-two-lines": (
+        "COMPARISON: Chest radiograph of January.\nCT of the chest of May.\nIMPRESSION: Normal.",
+        [("comparison", "Chest radiograph of January.\nCT of the chest of May."), (I, "Normal.")],
+    ),
+    "body-same-line": (
+        "INDICATION: Cough. COMPARISON: None. The heart is large. The lungs are clear. IMPRESSION: Large heart.",
+        [("indication", "Cough."), ("comparison", "None."), (F, "The heart is large. The lungs are clear."),
+         (I, "Large heart.")],
+    ),
+    "body-next-line-then-blank": (
+        "COMPARISON: None.\nThe heart is large.\n\nThe lungs are clear.\n\nIMPRESSION: Large heart.",
+        [("comparison", "None."), (F, "The heart is large.\n\nThe lungs are clear."), (I, "Large heart.")],
+    ),
+    "comparison-tells-before-blank": (
+        "COMPARISON: Radiograph of May. The effusion was small then.\n\nThe effusion is large.\n\nIMPRESSION: Effusion.",
+        [("comparison", "Radiograph of May. The effusion was small then."), (F, "The effusion is large."), (I, "Effusion.")],
+    ),
+    "indication-two-lines": (
+        "INDICATION: Fever.\nEvaluate for pneumonia or effusion.\nIMPRESSION: Normal.",
+        [("indication", "Fever.\nEvaluate for pneumonia or effusion."), (I, "Normal.")],
+    ),
+    "indication-patient": (
+        "INDICATION: Fever.\nThe patient has a pleural effusion.\nIMPRESSION: Normal.",
+        [("indication", "Fever.\nThe patient has a pleural effusion."), (I, "Normal.")],
+    ),
+    "body-after-indication": (
+        "INDICATION: Cough\nThe lungs are clear. No effusion.",
+        [("indication", "Cough"), (F, "The lungs are clear. No effusion.")],
+    ),
+    "body-after-technique": (
+        "TECHNIQUE: PA and lateral views.\nHeart size is normal. No pneumothorax.\nIMPRESSION: Normal.",
+        [("technique", "PA and lateral views."), (F, "Heart size is normal. No pneumothorax."), (I, "Normal.")],
+    ),
+    "body-next-line-capitals": (
+        "COMPARISON: NONE.\nTHE LUNGS ARE CLEAR.\nIMPRESSION: NORMAL.",
+        [("comparison", "NONE."), (F, "THE LUNGS ARE CLEAR."), (I, "NORMAL.")],
+    ),
+    "body-after-impression": (
+        "IMPRESSION: Normal.\n\nCOMPARISON: None.\n\nThe lungs are clear.",
+        [(I, "Normal."), ("comparison", "None."), (F, "The lungs are clear.")],
+    ),
+    "second-report-without-header": (
+        f"FINDINGS: Clear.\nIMPRESSION: Normal.\n{ACROSS}\nFINAL REPORT\nCOMPARISON: None.\n\nThe heart is "
+        "large.\n\nIMPRESSION: Large heart.",
+        [(F, "Clear."), (I, "Normal."), ("comparison", "None."), (F, "The heart is large."), (I, "Large heart.")],
+    ),
+    "comparison-wraps": (
+        "COMPARISON: Portable chest radiograph of January and one of February, and a\nCT of March.\n\nIMPRESSION: Normal.",
+        [("comparison", "Portable chest radiograph of January and one of February, and a\nCT of March."), (I, "Normal.")],
+    ),
+    "see-findings": ("IMPRESSION: Nodule. See FINDINGS: above.", [(I, "Nodule. See FINDINGS: above.")]),
+    "see-impression-below": (
+        "FINDINGS: Nodule, please see IMPRESSION: below.\nIMPRESSION: Nodule.",
+        [(F, "Nodule, please see IMPRESSION: below."), (I, "Nodule.")],
+    ),
+    "described-in": (
+        "FINDINGS: A nodule.\nIMPRESSION: As described in the FINDINGS: a nodule.",
+        [(F, "A nodule."), (I, "As described in the FINDINGS: a nodule.")],
+    ),
+    "see-at-end-of-line": (
+        "FINDINGS: A nodule.\nIMPRESSION: Effusion, see\nFINDINGS: above.",
+        [(F, "A nodule."), (I, "Effusion, see\nFINDINGS: above.")],
+    ),
+    "refer-to": ("IMPRESSION: Nodule, refer to Findings: section one.", [(I, "Nodule, refer to Findings: section one.")]),
+    "see-capitals": ("IMPRESSION: NODULE. SEE FINDINGS: ABOVE.", [(I, "NODULE. SEE FINDINGS: ABOVE.")]),
+    "see-comparison": (
+        "FINDINGS: Unchanged, per COMPARISON: above. No mass.",
+        [(F, "Unchanged, per COMPARISON: above. No mass.")],
+    ),
+    "impression-twice": (
+        "IMPRESSION: Large heart.\n\nFINDINGS: The heart is large.\n\nIMPRESSION: Large heart, again.",
+        [(I, "Large heart."), (F, "The heart is large."), (I, "Large heart, again.")],
+    ),
+    "addendum-above-no-rule": (
+        "ADDENDUM: The tube is low.\n\nINDICATION: Cough.\n\nFINDINGS: A tube.",
+        [("addendum", "The tube is low."), ("indication", "Cough."), (F, "A tube.")],
+    ),
+    "addendum-dated": (
+        "FINDINGS: Clear.\nIMPRESSION: Normal.\nADDENDUM (1/2/03 10:30 AM): A nodule is new.",
+        [(F, "Clear."), (I, "Normal."), ("addendum", "(1/2/03 10:30 AM): A nodule is new.")],
+    ),
+    "addendum-number": (
+        "IMPRESSION: Normal.\n\nADDENDUM #1 by Dr. A on 1/2/03:\nA nodule is new.",
+        [(I, "Normal."), ("addendum", "#1 by Dr. A on 1/2/03:\nA nodule is new.")],
+    ),
+    "addendum-stars": (
+        "IMPRESSION: Normal.\n***ADDENDUM***\nA nodule is new.",
+        [(I, "Normal."), ("addendum", "A nodule is new.")],
+    ),
+    "addendum-begins": (
+        "---- ADDENDUM ----\nA nodule is new.\n---- END OF ADDENDUM ----\nFINDINGS: Clear.",
+        [("addendum", "A nodule is new."), (F, "Clear.")],
+    ),
+    "findings-dated": ("FINDINGS 1/2/2003: Clear.\nIMPRESSION (1/2/03): Normal.", [(F, "Clear."), (I, "Normal.")]),
+    "comparison-dated": (
+        "COMPARISON 1/2/2003: None closer.\nFindings 03/04/05: Clear.",
+        [("comparison", "None closer."), (F, "Clear.")],
+    ),
+    "bullets": ("• FINDINGS: Clear.\n- IMPRESSION: Normal.", [(F, "Clear."), (I, "Normal.")]),
+    "bulleted-words": ("• Findings\nClear lungs.\n• Impression\nNormal.", [(F, "Clear lungs."), (I, "Normal.")]),
+    "numbered-headers": (
+        "1. INDICATION: Cough.\n2. FINDINGS: Clear.\n3. IMPRESSION: Normal.",
+        [("indication", "Cough."), (F, "Clear."), (I, "Normal.")],
+    ),
+    "dashes-around": ("--- FINDINGS ---\nClear lungs.\n--- IMPRESSION ---\nNormal.", [(F, "Clear lungs."), (I, "Normal.")]),
+    "equals-around": ("=== FINDINGS ===\nClear lungs.\n=== IMPRESSION ===\nNormal.", [(F, "Clear lungs."), (I, "Normal.")]),
+    "colon-dash": ("FINDINGS:- Clear lungs.\nIMPRESSION:- Normal.", [(F, "- Clear lungs."), (I, "- Normal.")]),
+    "underlined": ("FINDINGS\n--------\nClear lungs.\n\nIMPRESSION\n----------\nNormal.", [(F, "Clear lungs."), (I, "Normal.")]),
+    "underlined-colon": (
+        "FINDINGS:\n===============\nClear lungs.\nIMPRESSION:\n===============\nNormal.",
+        [(F, "Clear lungs."), (I, "Normal.")],
+    ),
+    "letters-spaced": ("F I N D I N G S:\nClear lungs.\nI M P R E S S I O N:\nNormal.", [(F, "Clear lungs."), (I, "Normal.")]),
+    "small-capitals": ("ꜰɪɴᴅɪɴɢꜱ: Clear lungs.\nɪᴍᴘʀᴇꜱꜱɪᴏɴ: Normal.", [(F, "Clear lungs."), (I, "Normal.")]),
+    "full-width": ("ＦＩＮＤＩＮＧＳ: Clear lungs.\nＩＭＰＲＥＳＳＩＯＮ: Normal.", [(F, "Clear lungs."), (I, "Normal.")]),
+    "byte-order-mark": (
+        "\ufeffFINDINGS: Clear.\n\u200bImpression\xa0: Normal.",
+        [(X, "\ufeff"), (F, "Clear.\n\u200b"), (I, "Normal.")],
+    ),
+    "old-mac": ("FINDINGS: Clear.\rIMPRESSION: Normal.\rDOSE: None.", [(F, "Clear."), (I, "Normal."), ("other", "None.")]),
+    "form-feed": ("FINDINGS: Clear.\x0cImpression\x0cNormal.", [(F, "Clear."), (I, "Normal.")]),
+    "line-separator": ("Findings\u2028Clear.\u2028Impression\u2028Normal.", [(F, "Clear."), (I, "Normal.")]),
+    "html": (
+        "<b>FINDINGS:</b> Clear.<br><b>Impression:</b> Normal.",
+        [(X, "<b>"), (F, "</b> Clear.<br><b>"), (I, "</b> Normal.")],
+    ),
+    "html-lines": (
+        "<p>Findings: Clear.</p>\n<p>Impression: Normal.</p>",
+        [(X, "<p>"), (F, "Clear.</p>\n<p>"), (I, "Normal.</p>")],
+    ),
+    "hl7-breaks": (
+        "Indication: Cough.\\.br\\Findings: Clear.\\.br\\Impression: Normal.\\.br\\\\.br\\Signed",
+        [("indication", "Cough.\\.br\\"), (F, "Clear.\\.br\\"), (I, "Normal.\\.br\\\\.br\\Signed")],
+    ),
+    "hl7-tilde": (
+        "INDICATION: Cough.~FINDINGS: Clear.~~IMPRESSION: Normal.",
+        [("indication", "Cough.~"), (F, "Clear.~~"), (I, "Normal.")],
+    ),
+    "both-plus": ("FINDINGS + IMPRESSION: Normal.", [("findings_and_impression", "Normal.")]),
+    "both-dash": ("FINDINGS-IMPRESSION: Normal.", [("findings_and_impression", "Normal.")]),
+    "both-spaced-slash": (
+        "HISTORY: Cough. FINDINGS / IMPRESSION: Normal.",
+        [("history", "Cough."), ("findings_and_impression", "Normal.")],
+    ),
+    "both-mixed-alone": ("Findings and Impression\nNormal.", [("findings_and_impression", "Normal.")]),
+    "three-in-one": ("FINDINGS, IMPRESSION AND RECOMMENDATIONS: Normal.", [("findings_and_impression", "Normal.")]),
+    "impression-and-findings-mid": (
+        "Indication: Cough. Impression and Findings: Normal.",
+        [("indication", "Cough."), ("findings_and_impression", "Normal.")],
+    ),
+    "lower-case-one-line": (
+        "indication: cough. findings: lungs clear. impression: normal.",
+        [("indication", "cough."), (F, "lungs clear."), (I, "normal.")],
+    ),
+    "one-line-no-colons": (
+        "FINDINGS The heart is large. IMPRESSION Large heart.",
+        [(F, "The heart is large."), (I, "Large heart.")],
+    ),
+    "one-line-stops": (
+        "HISTORY. Cough. FINDINGS. The heart is large. IMPRESSION. Large heart.",
+        [("history", "Cough."), (F, "The heart is large."), (I, "Large heart.")],
+    ),
+    "one-line-dashes": (
+        "HISTORY - Cough. FINDINGS - The heart is large. IMPRESSION - Large heart.",
+        [("history", "Cough."), (F, "The heart is large."), (I, "Large heart.")],
+    ),
+    "one-line-numbers": (
+        "FINDINGS: Wet. IMPRESSION: 1. Edema. 2. Effusion. RECOMMENDATION: CT.",
+        [(F, "Wet."), (I, "1. Edema. 2. Effusion."), ("recommendation", "CT.")],
+    ),
+    "dictated-colon": (
+        "FINDINGS COLON the lungs are clear\nIMPRESSION COLON normal chest",
+        [(F, "the lungs are clear"), (I, "normal chest")],
+    ),
+    "abbreviated": ("HX: Cough.\nCOMP: None.\nIMP: Normal.", [("history", "Cough."), ("comparison", "None."), (I, "Normal.")]),
+    "as-follows": ("FINDINGS: Clear.\nIMPRESSION IS AS FOLLOWS: Normal.", [(F, "Clear."), (I, "Normal.")]),
+    "unknown-language": ("BEFUND: Herz vergroessert.\nBEURTEILUNG: Herz gross.", [(F, "Herz vergroessert."), (F, "Herz gross.")]),
+    "unknown-headers-only": (
+        "INDICATION: Cough.\nRADIOLOGIST NOTES: The heart is large.",
+        [("indication", "Cough."), (F, "The heart is large.")],
+    ),
+    "narrative-and-impression": (
+        "Narrative & Impression\nEXAM: XR CHEST\nFINDINGS: Clear.\nIMPRESSION: Normal.",
+        [(X, "XR CHEST"), (F, "Clear."), (I, "Normal.")],
+    ),
+    "narrative-body": (
+        "Narrative\nThe heart is large.\n\nImpression\nLarge heart.",
+        [(F, "The heart is large."), (I, "Large heart.")],
+    ),
+    "british": (
+        "Clinical details: cough. Report: Heart size is normal. The lungs are clear.",
+        [("indication", "cough."), (F, "Heart size is normal. The lungs are clear.")],
+    ),
+    "british-lines": (
+        "Clinical Details:\ncough\n\nReport:\nHeart size is normal.\n\nReported by: A. Reader",
+        [("indication", "cough"), (F, "Heart size is normal."), ("other", "A. Reader")],
+    ),
+    "capitals-findings-are": (
+        "FINDINGS: THE FINDINGS ARE STABLE: NO CHANGE.\nIMPRESSION: STABLE FINDINGS.",
+        [(F, "THE FINDINGS ARE STABLE: NO CHANGE."), (I, "STABLE FINDINGS.")],
+    ),
+    "capitals-comparison-is-made": (
+        "FINDINGS:\nCOMPARISON IS MADE TO THE PRIOR STUDY: NO CHANGE.\nIMPRESSION: NO CHANGE.",
+        [(F, "COMPARISON IS MADE TO THE PRIOR STUDY: NO CHANGE."), (I, "NO CHANGE.")],
+    ),
+    "capitals-history-of": (
+        "FINDINGS:\nHISTORY OF CABG: STERNAL WIRES.\nLUNGS CLEAR.\nIMPRESSION: NO CHANGE.",
+        [(F, "HISTORY OF CABG: STERNAL WIRES.\nLUNGS CLEAR."), (I, "NO CHANGE.")],
+    ),
+    "capitals-finding-names": (
+        "FINDINGS:\nGRANULOMATOUS DISEASE: CALCIFIED NODES.\nINFILTRATES: NONE.\nPOSTOPERATIVE CHANGES: STERNAL "
+        "WIRES.\nIMPRESSION: NO CHANGE.",
+        [(F, "GRANULOMATOUS DISEASE: CALCIFIED NODES.\nINFILTRATES: NONE.\nPOSTOPERATIVE CHANGES: STERNAL WIRES."),
+         (I, "NO CHANGE.")],
+    ),
+    "capitals-see-prior": (
+        "IMPRESSION: NODULE. PRIOR: NONE. NO OTHER FINDINGS.",
+        [(I, "NODULE."), ("comparison", "NONE. NO OTHER FINDINGS.")],
+    ),
+    "capitals-wrap": (
+        "IMPRESSION: NODULE WITH NO OTHER\nIMPRESSION. NORMAL OTHERWISE.",
+        [(I, "NODULE WITH NO OTHER\nIMPRESSION. NORMAL OTHERWISE.")],
+    ),
+    "capitals-clinical-correlation": (
+        "IMPRESSION: OPACITY.\nCLINICAL CORRELATION: RECOMMENDED.",
+        [(I, "OPACITY."), ("indication", "RECOMMENDED.")],
+    ),
+    "findings-called": (
+        "IMPRESSION: Mass.\nFINDINGS DISCUSSED WITH DR. A AT 3 PM: Mass.",
+        [(I, "Mass.\nFINDINGS DISCUSSED WITH DR. A AT 3 PM: Mass.")],
+    ),
+    "findings-called-2": ("IMPRESSION: Mass.\nFINDINGS CALLED TO DR A: 3 PM.", [(I, "Mass."), ("other", "3 PM.")]),
+    "signature-no-colon": (
+        "IMPRESSION: Normal.\n\nElectronically signed by A. Reader on 1/2/03 at 10:30",
+        [(I, "Normal."), ("other", "Electronically signed by A. Reader on 1/2/03 at 10:30")],
+    ),
+    "signature-block": (
+        "IMPRESSION: Normal.\n\nRADIOLOGIST: A. Reader\nD: 1/2/03 T: 1/3/03",
+        [(I, "Normal."), ("other", "A. Reader"), ("other", "1/3/03")],
+    ),
+    "signature-mixed": (
+        "IMPRESSION: Normal.\n\nElectronically Signed By: A. Reader\nSigned Date: 1/2/03",
+        [(I, "Normal."), ("other", "A. Reader\nSigned Date: 1/2/03")],
+    ),
+    "signature-attending": ("IMPRESSION: Normal.\n\nAttending Radiologist: A. Reader", [(I, "Normal."), ("other", "A. Reader")]),
+    "i-have-reviewed": (
+        "IMPRESSION: Normal.\nATTESTATION: I have seen the films and agree with the FINDINGS: above.",
+        [(I, "Normal."), ("other", "I have seen the films and agree with the FINDINGS: above.")],
+    ),
+    "template": (
+        "TECHNIQUE: Two views.\nLungs: Clear.\nPleura: No effusion.\nHeart: Normal.\nBones: Normal.\nImpression: Normal.",
+        [("technique", "Two views."), (F, "Lungs: Clear.\nPleura: No effusion.\nHeart: Normal.\nBones: Normal."),
+         (I, "Normal.")],
+    ),
+    "template-one-line": (
+        "TECHNIQUE: Two views. Lungs: Clear. Heart: Normal. IMPRESSION: Normal.",
+        [("technique", "Two views."), (F, "Lungs: Clear. Heart: Normal."), (I, "Normal.")],
+    ),
+    "template-bullets": (
+        "COMPARISON: None.\n- Lungs: Clear.\n- Heart: Normal.\nIMPRESSION: Normal.",
+        [("comparison", "None."), (F, "- Lungs: Clear.\n- Heart: Normal."), (I, "Normal.")],
+    ),
+    "template-devices-first": (
+        "COMPARISON: None.\nMEDICAL DEVICES: A tube.\nCARDIAC: Large.\nIMPRESSION: Large heart.",
+        [("comparison", "None."), (F, "MEDICAL DEVICES: A tube.\nCARDIAC: Large."), (I, "Large heart.")],
+    ),
+    "windows": (
+        "COMPARISON: None.\r\nThe lungs are clear.\r\nIMPRESSION: Normal.\r\n",
+        [("comparison", "None."), (F, "The lungs are clear."), (I, "Normal.")],
+    ),
+    "tabs": ("FINDINGS\tThe lungs are clear.\nIMPRESSION\tNormal chest.", [(F, "The lungs are clear."), (I, "Normal chest.")]),
+    "tabs-2": ("FINDINGS\tno mass\nIMPRESSION\tnormal", [(F, "no mass"), (I, "normal")]),
+    "wide-gap": (
+        "INDICATION      cough\nFINDINGS        no mass\nIMPRESSION      normal",
+        [("indication", "cough"), (F, "no mass"), (I, "normal")],
+    ),
+    "angle": ("<FINDINGS>\nClear.\n<IMPRESSION>\nNormal.", [(F, "Clear."), (I, "Normal.")]),
+    "semicolon": ("Findings; Clear lungs.\nImpression; Normal.", [(F, "Clear lungs."), (I, "Normal.")]),
+    "equals": ("FINDINGS = Clear.\nIMPRESSION = Normal.", [(F, "Clear."), (I, "Normal.")]),
+    "mixed-dash": ("Findings - Clear lungs.\nImpression - Normal.", [(F, "Clear lungs."), (I, "Normal.")]),
+    "header-far-words": (
+        "FINDINGS FOR BOTH CHEST RADIOGRAPHS: Clear.\nIMPRESSION FOR BOTH: Normal.",
+        [(F, "Clear."), (I, "Normal.")],
+    ),
+    "preliminary": (
+        "PRELIMINARY REPORT: Edema.\nFINAL REPORT: FINDINGS: Edema. IMPRESSION: Wet.",
+        [("wet_read", "Edema."), (F, "Edema."), (I, "Wet.")],
+    ),
+    "final-report-body": (
+        "INDICATION: Cough.\nFINAL REPORT: The heart is large.",
+        [("indication", "Cough."), (F, "The heart is large.")],
+    ),
+    "question-and-answer": (
+        "QUESTION: Pneumonia?\nANSWER: The lungs are clear.",
+        [("other", "Pneumonia?"), (F, "The lungs are clear.")],
+    ),
+    "impression-unchanged": (
+        "FINDINGS: IMPRESSION of the left hilum is larger.\nIMPRESSION: Hilum.",
+        [(F, "IMPRESSION of the left hilum is larger."), (I, "Hilum.")],
+    ),
+    "impression-in-sentence": (
+        "FINDINGS: There is an impression: the esophagus is displaced.\nIMPRESSION: Mass.",
+        [(F, "There is an impression: the esophagus is displaced."), (I, "Mass.")],
+    ),
+    "history-in-sentence": (
+        "FINDINGS: Wires, given History: sternotomy.\nIMPRESSION: Wires.",
+        [(F, "Wires, given History: sternotomy."), (I, "Wires.")],
+    ),
+    "only-impression-title": ("IMPRESSION", []),
+    "redacted-title": ("___ CHEST ___\n\nIMPRESSION: Normal.", [(X, "___ CHEST ___"), (I, "Normal.")]),
     # nothing
     "no-header": ("The heart is large. The lungs are clear.", [(F, "The heart is large. The lungs are clear.")]),
     "empty": ("", []),
