@@ -15,12 +15,11 @@ from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.sources import columns, readers
-from raddistill.sources.documents import such_as
+from raddistill.sources.documents import SHOWN, is_text, such_as
 from raddistill.statuses import ABSENT, EXCLUDED, GOLD_CELLS, GOLD_STATUSES, PRESENT
 
 TASKS = ("multiple_choice", "open_ended")
 NONE = "none"
-SHOWN = 3  # ids, names of files
 GOLD = dict.fromkeys(["report_id", "task", "annotator", "label", "status"], pl.String)
 
 
@@ -126,6 +125,8 @@ def _cells(path: Path, wanted: list[str]) -> pl.DataFrame:
     frame = frame.select(pl.all().str.strip_chars())
     if blank := frame.filter(pl.col("report_id") == "").height:
         raise InputError(f"{path}: column 'report_id' is blank in {blank} rows")
+    if text := sum(map(is_text, frame["report_id"])):
+        raise InputError(f"{path}: column 'report_id' holds text, no id, in {text} rows")
     return frame
 
 
@@ -135,8 +136,7 @@ def _rows(frame: pl.DataFrame, task: str, annotator: str) -> pl.DataFrame:
 
 def _refuse(path: Path, wrong: pl.DataFrame, what: str) -> None:
     if wrong.height:
-        ids = ", ".join(wrong["report_id"].unique().sort()[:SHOWN])
-        raise InputError(f"{path}: {what} in {wrong.height} rows (report {ids})")
+        raise InputError(f"{path}: {what} in {wrong.height} rows{such_as(*wrong['report_id'].unique().sort())}")
 
 
 def _refuse_doubled(path: Path, frame: pl.DataFrame, key: list[str]) -> None:

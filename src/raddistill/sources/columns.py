@@ -4,7 +4,7 @@ import difflib
 
 from raddistill.errors import InputError
 
-SHOWN = 40  # columns
+SHOWN = 40  # columns; characters of a name
 
 
 def require(source: str, there: list[str], wanted: list[str]) -> None:
@@ -14,17 +14,33 @@ def require(source: str, there: list[str], wanted: list[str]) -> None:
         InputError: one is missing (what is there and the nearest name are told) or doubled.
     """
     for column in wanted:
-        if there.count(column) > 1:
-            raise InputError(f"{source} has more than one column '{column}'; rename all but one")
         if column not in there:
-            raise InputError(f"{source} has no column '{column}'; {_instead(column, there)}")
+            raise InputError(f"{source} has no column '{column}'; {_instead(column, there, wanted)}")
+    refuse_doubled(source, [column for column in there if column in wanted])
 
 
-def _instead(column: str, there: list[str]) -> str:
+def refuse_doubled(source: str, there: list[str]) -> None:
+    """Nothing if no two of the columns `there` have one name.
+
+    Raises:
+        InputError: some have; the name is told unless it may be a cell.
+    """
+    if doubled := [column for column in there if there.count(column) > 1]:
+        told = "of one name" if _is_text(doubled[0]) else f"'{doubled[0]}'"
+        raise InputError(f"{source} has more than one column {told}; rename all but one")
+
+
+def _instead(column: str, there: list[str], wanted: list[str]) -> str:
     # A file without a header has its first row there, which may be report text.
-    if any(len(name) > SHOWN or len(name.split()) > 4 or name.endswith(".") or name.strip().isdigit() for name in there):
-        return "its first line does not look like names of columns; it needs a header"
     lower = {name.lower(): name for name in reversed(there)}
+    known = any(difflib.get_close_matches(name.lower(), lower, n=1) for name in wanted)
+    if not known or any(_is_text(name) for name in there):
+        return "its first line does not look like names of columns; it needs a header"
     near = difflib.get_close_matches(column.lower(), lower, n=1)
     told = ", ".join(there[:SHOWN]) + (f" and {len(there) - SHOWN} more" if len(there) > SHOWN else "")
     return (f"did you mean '{lower[near[0]]}'? " if near else "") + f"There are: {told or 'none'}"
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name may be a cell."""
+    return len(name) > SHOWN or len(name.split()) > 4 or name.endswith(".") or name.strip().isdigit()

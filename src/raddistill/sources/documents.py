@@ -13,6 +13,10 @@ from raddistill.labelsets import Label
 # Told now and then how much was read, of how much, both in one unit (bytes, rows, files); None where the whole is not known.
 Tell = Callable[[int, int | None], None]
 TOLD = 1000  # rows or files from one time to the next
+LONGEST_ID, MOST_WORDS = 100, 8  # characters and words of an id; names of files are ids, too
+LONGEST_NAME, MOST_NAMES = 60, 20  # characters of a name; how many of them a message tells
+SHOWN = 3  # ids in a message
+ID_IS_TEXT = "the report id is no id but text"
 
 
 def untold(done: int, total: int | None) -> None:
@@ -74,6 +78,19 @@ class Source(Protocol):
         ...
 
 
-def such_as(report_id: str) -> str:
-    """An example for a message, unless it may be words of a report: a column of text that was named as that of ids."""
-    return f" (such as {report_id})" if len(report_id.split()) <= 3 else ""
+def is_text(report_id: str) -> bool:
+    """Whether it is no id: a column of reports was named as that of ids. What stands there is then never told."""
+    return len(report_id) > LONGEST_ID or len(report_id.splitlines()) > 1 or len(report_id.split()) > MOST_WORDS
+
+
+def such_as(*report_ids: str) -> str:
+    """Examples for a message; none of more than one word, as it may be of a report, read from a wrong column."""
+    words = [report_id for report_id in report_ids if len(report_id.split()) == 1][:SHOWN]
+    return f" (such as {', '.join(words)})" if words else ""
+
+
+def names_told(names: list[str]) -> str:
+    """Names of labels for a message; those that may be a sentence of a report, and of many the last, are counted."""
+    short = [n for n in names if len(n) <= LONGEST_NAME and len(n.split()) <= MOST_WORDS and not n.endswith(".")]
+    told = short[:MOST_NAMES]
+    return ", ".join([*told, f"{len(names) - len(told)} more"] if len(told) < len(names) else told)

@@ -21,14 +21,13 @@ from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.sources import annotating, annotator_files, resembling, sections, splitting
 from raddistill.sources.annotator_files import TASKS
-from raddistill.sources.documents import Document, Failure, Source, such_as
+from raddistill.sources.documents import SHOWN, Document, Failure, Source, such_as
 from raddistill.sources.files import Files, FilesParams
 from raddistill.statuses import EXCLUDED, PRESENT
 from raddistill.tables.reports import SENSITIVITIES, SPLITS, Reports
 
 SOURCES = ("openi", "mimic_cxr", "chexpert_plus", "padchest", "files")
 CHUNK = 20_000  # documents
-SHOWN = 3  # rows
 SECTIONS = ("findings", "impression", "indication", "comparison")
 UNKNOWN = "annotated, but not among the reports"
 _READ = pl.Schema(
@@ -174,8 +173,10 @@ def _sift(documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         told = ~pl.col("date").is_null().any().over("report_id")
         documents, older = _part(documents, told & (pl.col("date") < latest), "an earlier version of the report")
         all_of_it = pl.struct(pl.col("annotations").list.join("\n"), *(c for c in _READ if c not in ("report_id", "annotations")))
-        versions = documents.select("report_id", it=all_of_it).select(pl.col("it").n_unique().over("report_id")).to_series()
-        documents, several = _part(documents, versions > 1, "id of several different reports")
+        at = documents["report_id"].is_duplicated().arg_true()  # all texts at once would be copied
+        versions = documents[at].select("report_id", it=all_of_it).select(pl.col("it").n_unique().over("report_id")).to_series()
+        differ = pl.repeat(False, documents.height, eager=True).scatter(at, versions > 1)
+        documents, several = _part(documents, differ, "id of several different reports")
         documents, copies = _part(documents, ~pl.col("report_id").is_first_distinct(), "copy of another file")
         unusable = [older, several, copies]
     documents, empty = _part(documents, pl.col("text") == "", "no findings and no impression")
@@ -183,9 +184,9 @@ def _sift(documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _part(documents: pl.DataFrame, unusable: pl.Expr | pl.Series, reason: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    marked = documents.with_columns(unusable=unusable)
-    failures = marked.filter("unusable").select("report_id", reason=pl.lit(reason))
-    return marked.filter(~pl.col("unusable")).drop("unusable"), failures
+    marks = documents.select(unusable=unusable).to_series()
+    failures = documents.filter(marks).select("report_id", reason=pl.lit(reason))
+    return (documents.filter(~marks) if failures.height else documents), failures  # no copy of a large frame for nothing
 
 
 def _split(p: ExtractParams, documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -279,7 +280,7 @@ def counts(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) 
         "files": reports.height + quarantine.height,
         "reports": reports.height,
         "quarantined": {"total": quarantine.height} | {_key(r): n for r, n in reasons.iter_rows()},
-        "splits": {split: reports.filter(pl.col("split") == split).height for split in SPLITS},
+        "splits": {split: int((reports["split"] == split).sum()) for split in SPLITS},
         "text_groups": reports.get_column("text_group").n_unique(),
         "gold": tasks,
         "reports_without_gold": {task: reports.height - tasks.get(task, {}).get("annotated", 0) for task in TASKS},
@@ -298,7 +299,7 @@ def _also(p: ExtractParams, kept: pl.DataFrame, reports: pl.DataFrame) -> dict[s
         "sections": {name: reports.height - reports[name].null_count() for name in SECTIONS},
         "without_headers": int(kept["without_headers"].sum()),
         "patients": reports["patient_id"].drop_nulls().n_unique(),
-        "sensitivity": {name: reports.filter(pl.col("sensitivity") == name).height for name in SENSITIVITIES},
+        "sensitivity": {name: int((reports["sensitivity"] == name).sum()) for name in SENSITIVITIES},
         "leaks": leaks,
         "near_neighbours": resembling.near_training(reports, p.near_duplicate),
     }
@@ -306,6 +307,7 @@ def _also(p: ExtractParams, kept: pl.DataFrame, reports: pl.DataFrame) -> dict[s
 
 def _leaks(reports: pl.DataFrame) -> dict[str, int]:
     """Patients and texts that stand in more than one split; by training reports, what `merge` drops for the latter."""
+    reports = reports.select("patient_id", "text_group", "split")  # so that no text is copied
     apart = pl.col("split").n_unique() > 1
     patients = reports.drop_nulls("patient_id").group_by("patient_id").agg(pl.len(), apart=apart).filter("apart")
     texts = reports.group_by("text_group").agg(apart=apart).filter("apart")

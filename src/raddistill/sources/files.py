@@ -16,15 +16,14 @@ from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.sources import columns, readers, sectioning
-from raddistill.sources.annotator_files import GOLD, SHOWN
-from raddistill.sources.documents import TOLD, Document, Failure, Tell, untold
+from raddistill.sources.annotator_files import GOLD
+from raddistill.sources.documents import ID_IS_TEXT, SHOWN, TOLD, Document, Failure, Tell, is_text, untold
 from raddistill.sources.sections import single_spaced
 from raddistill.statuses import ABSENT, GOLD_CELLS, PRESENT
 
 WITH_REPORTS = "with_reports"  # the annotator whose labels stand beside the reports
 NO_FINDING = "No Finding"
 NOTHING = {"normal", "none", "no finding", "no findings"}  # in a list of labels: read, and nothing found
-LONGEST_ID, MOST_WORDS = 100, 8  # characters and words of an id; names of files are ids, too
 
 
 class FilesParams(Section):
@@ -127,8 +126,8 @@ class Files:
     def _made(self, nameless: Failure, cells: dict[str, Any]) -> Document | Failure:
         """A row; `nameless` is the failure of one without an id, with the reason why the row is broken, "" if it is not."""
         report_id = identity(cells["id"])
-        if report_id and _is_text(report_id):
-            return replace(nameless, reason="the report id is no id but text")
+        if report_id and is_text(report_id):
+            return replace(nameless, reason=ID_IS_TEXT)
         if reason := nameless.reason or _reason(report_id, cells):
             named = report_id and readers.is_utf8(report_id)
             return Failure(report_id, reason) if report_id and named else replace(nameless, reason=reason)
@@ -214,11 +213,6 @@ def _reason(report_id: str | None, cells: dict[str, Any]) -> str | None:
         if isinstance(cell, str) and not readers.is_utf8(cell):
             return readers.NOT_UTF8
     return None
-
-
-def _is_text(report_id: str) -> bool:
-    """Whether a column of reports was named as that of ids: what stands there is then never told."""
-    return len(report_id) > LONGEST_ID or len(report_id.splitlines()) > 1 or len(report_id.split()) > MOST_WORDS
 
 
 def _date(cell: Any) -> str | None:

@@ -165,17 +165,24 @@ def _columns_of(mapping: Path, names: list[str], there: list[str]) -> dict[str, 
 
 def _table(path: Path, wanted: list[str]) -> pl.DataFrame:
     """The file with all cells as trimmed strings, blank ones ""; study ids as report ids."""
-    try:
-        head = pl.read_csv(path, infer_schema=False, has_header=False, n_rows=1)
-        table = pl.read_csv(path, infer_schema=False)
-    except pl.exceptions.PolarsError:
-        raise InputError(f"{path} is empty, or no readable CSV (UTF-8, comma)") from None
-    there = [str(name).strip("\ufeff ") for name in head.row(0)]
-    columns.require(str(path), there, [*wanted, *there])
+    if (read := _read_csv(path)) is None:
+        raise InputError(f"{path} is empty, or no readable CSV (UTF-8, comma)")
+    there, table = read
+    columns.require(str(path), there, wanted)
+    columns.refuse_doubled(str(path), there)
     table = table.select(pl.all().str.strip_chars().fill_null(""))
     if strange := table.filter(~pl.col("study_id").str.contains(_STUDY)).height:
         raise InputError(f"{path}: column 'study_id' has {strange} cells that are no number of a study")
     return table.with_columns(pl.col("study_id").str.replace(_STUDY, "s$1"))
+
+
+def _read_csv(path: Path) -> tuple[list[str], pl.DataFrame] | None:
+    """The first line and the table. None where polars cannot read it: its errors quote cells, also to whoever sees the cause."""
+    try:
+        head = pl.read_csv(path, infer_schema=False, has_header=False, n_rows=1)
+        return [str(name).strip("\ufeff ") for name in head.row(0)], pl.read_csv(path, infer_schema=False)
+    except pl.exceptions.PolarsError:
+        return None
 
 
 def _one(folder: Path | None, pattern: str) -> Path | None:

@@ -16,6 +16,7 @@ import polars as pl
 from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
+from raddistill.sources.documents import names_told
 from raddistill.statuses import ABSENT, AMBIGUOUS, EXCLUDED, PRESENT
 
 ANNOTATOR = "openi_mesh"
@@ -112,7 +113,7 @@ def _read(path: Path, columns: list[str]) -> list[dict[str, str]]:
 
 def _check_decided(majors: dict[str, list[str]], heads: dict[str, str], path: Path) -> None:
     if unknown := sorted({head_of(major) for strings in majors.values() for major in strings} - set(heads)):
-        raise InputError(f"{path} does not decide {len(unknown)} heads of the reports: {', '.join(unknown)}; add a row for each")
+        raise InputError(f"{path} does not decide {len(unknown)} heads of the reports: {names_told(unknown)}; add a row for each")
 
 
 def _check_named(rules: list[Rule], names: list[str], path: Path) -> None:

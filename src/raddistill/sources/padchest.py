@@ -18,7 +18,7 @@ import polars as pl
 from raddistill.concepts import Concept
 from raddistill.labelsets import Label
 from raddistill.sources import images, padchest_gold
-from raddistill.sources.documents import Document, Failure, Tell, untold
+from raddistill.sources.documents import Document, Failure, Tell, is_text, untold
 from raddistill.sources.readers import NOT_UTF8, is_utf8
 from raddistill.sources.sections import single_spaced
 
@@ -104,7 +104,7 @@ def labels_of(cell: str) -> tuple[str, ...] | None:
 
 
 def _id_of(cell: str) -> str:
-    return cell.strip() if is_utf8(cell) else ""
+    return cell.strip() if is_utf8(cell) and not is_text(cell.strip()) else ""
 
 
 def _document(report_id: str, gathered: Gathered, persons: dict[str, str]) -> Document | Failure:

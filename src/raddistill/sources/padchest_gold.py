@@ -16,6 +16,7 @@ import polars as pl
 from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
+from raddistill.sources.documents import names_told
 from raddistill.sources.openi_gold import NOT_ANNOTATED, Rule, head_of, load_heads, load_rules
 from raddistill.statuses import ABSENT, AMBIGUOUS, EXCLUDED, GOLD_STATUSES, PRESENT
 
@@ -37,7 +38,7 @@ def gold(annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list
     heads = load_heads(mapping / "heads.csv")
     folded = {label: head_of(label) for given in annotations.values() for label in given}
     if unknown := sorted(set(folded.values()) - set(heads)):
-        raise InputError(f"{mapping / 'heads.csv'} does not decide {len(unknown)} labels: {', '.join(unknown[:20])}")
+        raise InputError(f"{mapping / 'heads.csv'} does not decide {len(unknown)} labels: {names_told(unknown)}")
     names = {"multiple_choice": [label.name for label in label_set], "open_ended": [c.concept for c in concepts]}
     own = {head for head, decision in heads.items() if decision != NOT_ANNOTATED}
     rules = {
