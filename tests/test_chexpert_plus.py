@@ -8,7 +8,7 @@ import pytest
 
 from raddistill import concepts, labelsets, params
 from raddistill.errors import InputError
-from raddistill.sources import extracting
+from raddistill.sources import extracting, images
 from raddistill.sources.chexpert_plus import CheXpertPlus
 from raddistill.sources.documents import Document, Failure
 from raddistill.tables import base as tables
@@ -73,6 +73,13 @@ def test_rows_of_images_become_reports(tmp_path: Path) -> None:
     assert [document.patient_id for document in made] == ["patient00007", "patient00007", "patient00008"]
     assert [document.split for document in made] == ["train", "train", "valid"]
     assert read(tmp_path / "df_chexpert_plus_240401.csv") == made
+
+
+def test_how_far_the_reading_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "TOLD", 2)
+    size, told = write(tmp_path, *(row(**of(n, 1)) for n in range(5))).stat().st_size, []
+    assert len(list(CheXpertPlus().read(tmp_path, lambda done, total: told.append((done, total))))) == 5
+    assert told == [(size, size), (size, size)]
 
 
 def test_section_columns_are_taken_and_single_spaced(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Trained at one place, tested at another: Open-i's form and a written cohort, up to scores."""
 
 import copy
+import dataclasses
 import importlib
+import itertools
 import json
 import re
 import shutil
@@ -12,6 +14,8 @@ from typing import Any
 import polars as pl
 import pytest
 from pipeline_truth import ROOT, declared, dvc_yaml
+from test_padchest import row as padchest_row
+from test_padchest import write as padchest_csv
 
 from raddistill import concepts, labelsets, params, paths
 from raddistill.errors import InputError, ParamsError
@@ -101,6 +105,41 @@ def test_a_second_without_gold_has_no_rows(first: extracting.ExtractParams) -> N
 def test_ids_in_both_are_refused(first: extracting.ExtractParams) -> None:
     with pytest.raises(InputError, match=r"\d+ reports of both cohorts have the same id \(such as CXR10\)"):
         extract(first, second(source="openi", raw=first.raw, gold=first.gold))
+
+
+def of_padchest(folder: Path) -> dict[str, str]:
+    """Whose columns of gold are enums."""
+    padchest_csv(folder, padchest_row(), padchest_row(ReportID="8", PatientID="80", Report="sin hallazg .", Labels="['normal']"))
+    return {"source": "padchest", "raw": str(folder), "gold": str(ROOT / "gold/padchest")}
+
+
+@pytest.fixture
+def every(first: extracting.ExtractParams, tmp_path: Path) -> list[extracting.Extracted]:
+    """A cohort of each form of gold: strings, enums, of several annotators, none."""
+    written = {"source": "files", "raw": str(WRITTEN / "reports.csv")}
+    with_gold = [{}, of_padchest(tmp_path), written | {"gold": str(WRITTEN)}, written | {"gold": str(ROOT / "gold/none")}]
+    return [extracting.extract(first.model_copy(update=changed), LABELS, CONCEPTS) for changed in with_gold]
+
+
+def test_gold_of_every_two_sources_is_one_table(every: list[extracting.Extracted]) -> None:
+    other_id = pl.concat_str(pl.lit("second "), "report_id").alias("report_id")
+    for here, there in itertools.product(every, repeat=2):
+        second = dataclasses.replace(
+            there, **{table: getattr(there, table).with_columns(other_id) for table in ("reports", "gold", "quarantine")}
+        )
+        both = cohorts._join(here, second, 0.8)
+        gold = tables.check(Gold, both.gold, "gold")
+        kept = here.gold.join(both.reports, on="report_id", how="semi")
+        assert gold.height == kept.height + there.gold.height
+        assert gold.select("task", "annotator").n_unique() == gold["task"].n_unique()
+        tables.check(Reports, both.reports, "reports")
+
+
+def test_errors_of_the_second_say_so(first: extracting.ExtractParams) -> None:
+    with pytest.raises(InputError, match=r"^second_cohort: gold/writen does not exist"):
+        extract(first, second(gold="gold/writen"))
+    with pytest.raises(ParamsError, match=r"^second_cohort: extract\.source: there is no 'flies'; did you mean 'files'"):
+        extract(first, second(source="flies"))
 
 
 def test_two_tables_of_files_stay_apart(first: extracting.ExtractParams, tmp_path: Path) -> None:

@@ -83,13 +83,14 @@ def extract(p: ExtractParams, label_set: list[Label], concepts: list[Concept]) -
     if not raw.exists():
         raise InputError(f"{raw} does not exist; params.yaml names it as extract.raw, the files of {p.source}")
     documents, failed = _gather(p, source, raw)
-    kept, unusable = _sift(documents)
-    kept, unsplit = _split(p, kept)
+    read = documents.select("report_id", "annotations")
+    documents, unusable = _sift(documents)  # under the same name, so that what was read is not held twice
+    kept, unsplit = _split(p, documents)
     quarantine = pl.concat([failed, unusable, unsplit])
-    assert kept.height + quarantine.height == documents.height + failed.height, "a report was lost"
+    assert kept.height + quarantine.height == read.height + failed.height, "a report was lost"
     _refuse_too_many(quarantine, kept.height, p.max_quarantine)
-    known = pl.concat([documents["report_id"], failed["report_id"]])
-    written = _gold(source, _annotations(documents, kept), Path(p.gold), label_set, concepts, known)
+    known = pl.concat([read["report_id"], failed["report_id"]])
+    written = _gold(source, _annotations(read, kept), Path(p.gold), label_set, concepts, known)
     gold, beside, unknown = _of(kept["report_id"], quarantine["report_id"], written)
     agreed, gold = annotating.agreement(gold), annotating.adjudicate(gold, p.annotators)
     reports = kept.with_columns(source=pl.lit(source.name), sensitivity=pl.lit(source.sensitivity)).select(*Reports.columns())
@@ -205,11 +206,13 @@ def _split(p: ExtractParams, documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.
     return documents, pl.concat([silent, strange])
 
 
-def _annotations(documents: pl.DataFrame, kept: pl.DataFrame) -> dict[str, tuple[str, ...]]:
+def _annotations(read: pl.DataFrame, kept: pl.DataFrame) -> dict[str, tuple[str, ...]]:
     """What people coded, by report id, also of reports in quarantine: their gold is counted."""
-    lost = documents.join(kept, on="report_id", how="anti").sort("report_id", pl.col("annotations").list.join("\n"))
-    parts = [part.filter(pl.col("annotations").list.len() > 0).select("report_id", "annotations") for part in (kept, lost)]
-    return {report_id: tuple(said) for report_id, said in pl.concat(parts).iter_rows()}
+    lost = read.join(kept.select("report_id"), on="report_id", how="anti").sort(
+        "report_id", pl.col("annotations").list.join("\n")
+    )
+    coded = pl.concat([kept.select(read.columns), lost]).filter(pl.col("annotations").list.len() > 0)
+    return {report_id: tuple(said) for report_id, said in coded.iter_rows()}
 
 
 def _gold(
