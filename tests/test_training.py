@@ -1,6 +1,7 @@
 """The training that the stage runs, on a random two-layer Llama: exact losses, real NF4, resume, stable bytes."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -167,7 +168,15 @@ def test_evaluation_loss_weighs_every_example_alike(examples: pl.DataFrame, base
     assert trainer.evaluate()["eval_loss"] == pytest.approx(each.mean().item(), abs=2e-3)
 
 
-RUN = """
+@pytest.fixture(scope="module")
+def undisturbed(examples: pl.DataFrame, base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, training.Trained]:
+    """The folder of a whole training, in `adapter` what it wrote, and what it told."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    trained = training.train(train_params(), examples, base, folder / "checkpoints", RUNTIME, folder / "adapter")
+    return folder, trained
+
+
+KILLED = """
 import os, signal, sys
 import polars as pl
 from pathlib import Path
@@ -176,10 +185,10 @@ from raddistill.student import training
 from transformers import TrainerCallback
 sys.path.insert(0, "tests")
 from test_training import RUNTIME, train_params
-base, folder, adapter, examples, kill_at = sys.argv[1:]
+base, folder, adapter, examples = map(Path, sys.argv[1:])
 class Kill(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step == int(kill_at):
+        if state.global_step == 8:
             os.kill(os.getpid(), signal.SIGKILL)
 build = training.build_trainer
 def killing(*args):
@@ -187,36 +196,38 @@ def killing(*args):
     trainer.add_callback(Kill())
     return trainer
 training.build_trainer = killing
-training.train(train_params(), pl.read_parquet(examples), Path(base), Path(folder), RUNTIME, Path(adapter))
+training.train(train_params(), pl.read_parquet(examples), base, folder, RUNTIME, adapter)
 """
 
 
-def test_killed_run_resumes_to_the_same_bytes(examples: pl.DataFrame, base: Path, tmp_path: Path) -> None:
+def test_killed_run_resumes_to_the_same_bytes(
+    examples: pl.DataFrame,
+    base: Path,
+    undisturbed: tuple[Path, training.Trained],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """kill -9 at step 8; the next run goes on after step 5 and ends as an undisturbed one does."""
-    examples.write_parquet(tmp_path / "examples.parquet")
-
-    def run(name: str, kill_at: int) -> subprocess.CompletedProcess[str]:
-        words = [
-            str(base),
-            str(tmp_path / f"{name}-checkpoints"),
-            str(tmp_path / name),
-            str(tmp_path / "examples.parquet"),
-            str(kill_at),
-        ]
-        return subprocess.run([sys.executable, "-c", RUN, *words], cwd=ROOT, capture_output=True, text=True, check=False)
-
-    assert run("killed", 8).returncode == -9
-    assert not (tmp_path / "killed").exists()
-    assert [c.name for c in (tmp_path / "killed-checkpoints").glob("*/checkpoint-*")] == ["checkpoint-5"]
-    resumed, undisturbed = run("killed", -1), run("whole", -1)
-    assert "resuming after step 5" in resumed.stdout
-    assert "resuming" not in undisturbed.stdout
-    assert sorted(p.name for p in (tmp_path / "killed").iterdir()) == [
+    table, checkpoints, adapter = tmp_path / "examples.parquet", tmp_path / "checkpoints", tmp_path / "adapter"
+    examples.write_parquet(table)
+    words = [sys.executable, "-c", KILLED, base, checkpoints, adapter, table]
+    killed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert killed.returncode == -9, killed.stderr
+    assert not adapter.exists()
+    assert [c.name for c in checkpoints.glob("*/checkpoint-*")] == ["checkpoint-5"]
+    trained = training.train(train_params(), pl.read_parquet(table), base, checkpoints, RUNTIME, adapter)
+    assert "resuming after step 5" in capsys.readouterr().out
+    assert trained.metrics == undisturbed[1].metrics
+    assert sorted(p.name for p in adapter.iterdir()) == [
         "README.md", "adapter_config.json", "adapter_model.safetensors", "base.json", "provenance.json",
     ]  # fmt: skip
-    for file in (tmp_path / "whole").iterdir():
-        assert file.read_bytes() == (tmp_path / "killed" / file.name).read_bytes(), file.name
-    assert not list((tmp_path / "killed-checkpoints").iterdir())
+    whole = undisturbed[0] / "adapter"
+    for name in set(os.listdir(whole)) - {"provenance.json"}:
+        assert (whole / name).read_bytes() == (adapter / name).read_bytes(), name
+    here, there = (json.loads((folder / "provenance.json").read_text()) for folder in (whole, adapter))
+    assert here | {"git_commit": ""} == there | {"git_commit": ""}  # who works in this clone may commit between the two
+    for folder in (checkpoints, undisturbed[0] / "checkpoints"):
+        assert not list(folder.iterdir())
 
 
 def test_checkpoints_of_other_params_or_data_are_not_taken_up(examples: pl.DataFrame, base: Path) -> None:
@@ -227,22 +238,22 @@ def test_checkpoints_of_other_params_or_data_are_not_taken_up(examples: pl.DataF
     assert told != training.fingerprint(train_params(), other, base)
 
 
-def test_adapter_says_what_it_was_made_from(examples: pl.DataFrame, base: Path, tmp_path: Path) -> None:
-    trained = training.train(train_params(), examples, base, tmp_path / "checkpoints", RUNTIME, tmp_path / "adapter")
-    provenance = json.loads((tmp_path / "adapter" / "provenance.json").read_text())
+def test_adapter_says_what_it_was_made_from(base: Path, undisturbed: tuple[Path, training.Trained]) -> None:
+    adapter, trained = undisturbed[0] / "adapter", undisturbed[1]
+    provenance = json.loads((adapter / "provenance.json").read_text())
     assert provenance["params"] == train_params().model_dump()
     assert set(provenance["libraries"]) >= {"torch", "trl", "peft"}
     assert len(provenance["git_commit"]) == 40
-    assert (tmp_path / "adapter" / "base.json").read_bytes() == base.read_bytes()
-    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert (adapter / "base.json").read_bytes() == base.read_bytes()
+    config = json.loads((adapter / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] is None
     assert config["target_modules"] == sorted(config["target_modules"])
-    card = (tmp_path / "adapter" / "README.md").read_text()
+    card = (adapter / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: peft")
     assert "64 labels of\n32 reports" in card
     assert trained.metrics["examples"]["train"] == {"multiple_choice": 32, "open_ended": 32}
     assert trained.validation_curve["loss"].min() == pytest.approx(trained.metrics["validation_loss"], abs=1e-4)
-    assert models.load_student(tmp_path / "adapter").config.num_hidden_layers == 2
+    assert models.load_student(adapter).config.num_hidden_layers == 2
 
 
 def test_nothing_to_train_on(examples: pl.DataFrame, base: Path, tmp_path: Path) -> None:
