@@ -6,8 +6,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from benchmarks import cohorts
 from benchmarks.cohorts import read_plainly
-from benchmarks.written_cohort import write_cohort
+from benchmarks.written_cohort import COLUMNS, unpack, write_cohort, write_csv
 from raddistill import concepts, labelsets, params
 from raddistill.sources import extracting
 from raddistill.tables import base as tables
@@ -29,10 +30,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def extract(**changed: object) -> extracting.Extracted:
+    return extracting.extract(P.model_copy(update=changed), LABELS, concepts.load_concepts(ROOT / "gold/concepts.csv"))
+
+
 @pytest.fixture(scope="module")
 def extracted(corpus: Path) -> extracting.Extracted:
-    p = P.model_copy(update={"source": "mimic_cxr", "raw": str(corpus), "gold": str(ROOT / "gold/mimic_cxr"), "splits": "file"})
-    return extracting.extract(p, LABELS, concepts.load_concepts(ROOT / "gold/concepts.csv"))
+    return extract(source="mimic_cxr", raw=str(corpus), gold=str(ROOT / "gold/mimic_cxr"), splits="file")
 
 
 def test_the_layout_is_that_of_physionet(corpus: Path) -> None:
@@ -87,3 +91,24 @@ def test_the_reader_beside_it_reads_as_many(corpus: Path, extracted: extracting.
     assert both.height > 500
     # The plain one has other ideas of findings below a wet read; the impression stands last, where both agree.
     assert (both["impression"].eq_missing(both["impression_plain"])).mean() > 0.9
+
+
+def test_the_tree_holds_what_the_zip_does(corpus: Path, extracted: extracting.Extracted, tmp_path: Path) -> None:
+    unpack(corpus, tmp_path)
+    assert not (tmp_path / "mimic-cxr-reports.zip").exists()
+    made = extract(source="mimic_cxr", raw=str(tmp_path), gold=str(ROOT / "gold/mimic_cxr"), splits="file")
+    assert made.metrics == extracted.metrics
+    assert made.reports.sort("report_id").equals(extracted.reports.sort("report_id"))
+
+
+def test_a_csv_of_any_size_is_read_as_files_and_as_chexpert_plus(tmp_path: Path) -> None:
+    rows = write_csv(tmp_path / "written.csv", 1_000_000)
+    assert 1_000_000 <= (tmp_path / "written.csv").stat().st_size < 2_500_000
+    assert len(COLUMNS) == 27
+    columns = P.files.model_copy(update=cohorts.COLUMNS)
+    images = extract(source="files", raw=str(tmp_path / "written.csv"), gold=str(ROOT / "gold/none"), files=columns)
+    assert images.reports.height == images.metrics["files"] == rows
+    made = extract(source="chexpert_plus", raw=str(tmp_path / "written.csv"), gold=str(ROOT / "gold/none"))
+    assert made.quarantine.is_empty()
+    assert images.reports["text_group"].n_unique() == made.reports["text_group"].n_unique()
+    assert rows / made.reports.height == pytest.approx(223_462 / 187_711, abs=0.03)
