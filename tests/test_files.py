@@ -174,6 +174,13 @@ def test_empty_file_no_file_several_files(extract: Extract, tmp_path: Path) -> N
         extract(tmp_path / "nowhere")
 
 
+def test_parquet_whose_end_is_damaged(extract: Extract, tmp_path: Path) -> None:
+    raw = write_parquet(tmp_path / "r.parquet")
+    raw.write_bytes(raw.read_bytes()[:-30] + b"\xff" * 22 + raw.read_bytes()[-8:])
+    with pytest.raises(InputError, match=r"r\.parquet is not a readable Parquet file"):
+        extract(raw)
+
+
 def test_rows_that_cannot_be_used_are_in_quarantine_and_the_sum_is_right(
     extract: Extract, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

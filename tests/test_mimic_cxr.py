@@ -190,6 +190,13 @@ def test_a_damaged_member_costs_only_itself(tmp_path: Path) -> None:
     assert told(header) == expected
 
 
+@pytest.mark.parametrize("offset", [-5, 1 << 63])
+def test_a_place_that_no_file_has(offset: int, tmp_path: Path) -> None:
+    archive = zipped(tmp_path, FILES) / "mimic-cxr-reports.zip"
+    places = [place._replace(offset=offset) for place in packed.in_zip(archive, lambda name: name.endswith(".txt"))]
+    assert {made.reason for made in packed.each(archive, places, parse)} == {"damaged in the archive"}
+
+
 def test_other_ways_of_packing(tmp_path: Path) -> None:
     raw = zipped(tmp_path / "a", {path_of(50000001): REPORT}, zipfile.ZIP_LZMA)
     assert told(raw) == [("s50000001", "packed by an unknown method")]
@@ -245,12 +252,21 @@ def test_without_the_file_or_the_row_there_is_no_split(tmp_path: Path) -> None:
         ("dicom_id,study,subject_id,split\n", "a,1,2,train\n", "no column 'study_id'; did you mean 'study'"),
         ("study_id,study_id,split\n", "1,1,train\n", "more than one column 'study_id'"),
         ("study_id,split\n", "x,train\n,test\n", "column 'study_id' has 2 cells that are no number of a study"),
-        ("", "", "is empty, or no readable CSV"),
+        ("", "", "is empty, damaged, or no readable CSV"),
     ],
 )
 def test_a_split_file_of_another_form_is_refused(head: str, rows: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         read(splits(zipped(tmp_path, FILES), rows, head))
+
+
+def test_a_damaged_split_file_is_refused(tmp_path: Path) -> None:
+    path = splits(zipped(tmp_path, FILES), "a,50000001,10000001,train\n") / "mimic-cxr-2.0.0-split.csv.gz"
+    content = bytearray(path.read_bytes())
+    content[-6] ^= 0xFF  # of the checksum
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"split\.csv\.gz is empty, damaged,"):
+        read(tmp_path)
 
 
 def test_a_study_is_the_same_with_and_without_its_letter(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def _columns_of(mapping: Path, names: list[str], there: list[str]) -> dict[str, 
 def _table(path: Path, wanted: list[str]) -> pl.DataFrame:
     """The file with all cells as trimmed strings, blank ones ""; study ids as report ids."""
     if (read := _read_csv(path)) is None:
-        raise InputError(f"{path} is empty, or no readable CSV (UTF-8, comma)")
+        raise InputError(f"{path} is empty, damaged, or no readable CSV (UTF-8, comma)")
     there, table = read
     columns.require(str(path), there, wanted)
     columns.refuse_doubled(str(path), there)
@@ -177,11 +177,13 @@ def _table(path: Path, wanted: list[str]) -> pl.DataFrame:
 
 
 def _read_csv(path: Path) -> tuple[list[str], pl.DataFrame] | None:
-    """The first line and the table. None where polars cannot read it: its errors quote cells, also to whoever sees the cause."""
+    """The first line and the table. None where it cannot be read: polars' errors quote cells, also to whoever sees the cause."""
     try:
         head = pl.read_csv(path, infer_schema=False, has_header=False, n_rows=1)
         return [str(name).strip("\ufeff ") for name in head.row(0)], pl.read_csv(path, infer_schema=False)
-    except pl.exceptions.PolarsError:
+    except (pl.exceptions.PolarsError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the machine's; polars' own, of damaged gzip, have none
+            raise
         return None
 
 

@@ -120,8 +120,10 @@ def _unpack(archive: BinaryIO, place: Place) -> Content:
         return Content(place.name, b"", "packed by an unknown method")
     if max(place.size, place.packed) > LARGEST_FILE:
         return Content(place.name, b"", "file too large")
-    archive.seek(place.offset)
-    header = archive.read(_LOCAL.size)
+    header = b""
+    if 0 <= place.offset < os.fstat(archive.fileno()).st_size:  # a damaged directory names places that no file has
+        archive.seek(place.offset)
+        header = archive.read(_LOCAL.size)
     if len(header) < _LOCAL.size or header[:4] != b"PK\x03\x04":
         return Content(place.name, b"", "damaged in the archive")
     _, of_name, of_extra = _LOCAL.unpack(header)

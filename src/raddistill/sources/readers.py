@@ -107,7 +107,9 @@ class Parquet:
             raise InputError("Parquet cannot be read from standard input; write it to a file")
         try:
             self._file = pq.ParquetFile(source)
-        except pa.ArrowException:
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # the machine's; pyarrow's own, of damaged ends, have none
+                raise
             raise InputError(f"{source} is not a readable Parquet file") from None
         self._source = source
         self.columns = list(self._file.schema_arrow.names)
