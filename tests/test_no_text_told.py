@@ -10,6 +10,7 @@ import importlib
 import io
 import json
 import logging
+import random
 import tarfile
 import traceback
 import warnings
@@ -44,7 +45,7 @@ Overhear = Callable[[Callable[[], Any]], tuple[str, Any]]
 
 
 def said(place: str, words: int = 12) -> str:
-    """A sentence of so many words of the stem; two long ones in a CSV have no comma, so they are two cells."""
+    """A sentence of so many words, each with the stem."""
     return " ".join([STEM.capitalize(), *(f"{STEM}{place}{n}" for n in range(2, words + 1))]) + "."
 
 
@@ -189,7 +190,7 @@ def mimic(
 
 
 UNUSABLE = {study(7): REPORT.encode() + b"\xe9", study(8): b" \n", study(9): REPORT.encode() * 2000}
-BAD_TABLES = {  # of any file with a header and ids; {} is the header's first column
+BAD_TABLES = {  # of any file with a header, whose first column is that of ids
     "no header": lambda head: lines([said("a", 2), said("b", 2)], [said("c"), said("d")]),
     "no header, ids": lambda head: lines(["50000001", said("b", 3)], ["50000002", said("d")]),
     "no header, one word": lambda head: lines(["s50000001", STEM], ["s50000002", STEM]),
@@ -262,15 +263,14 @@ def one_table(source: str, content: bytes) -> Case:
 
 def of_images(source: str, head: list[str], row: Callable[..., dict[str, str]], texts: list[str]) -> dict[str, Case]:
     """The cases that both sources of a row an image have; `texts` are columns that hold no text of reports."""
-    rows = [chr(10).join([row(9)[name] for name in head])]
-    cases = {
+    return {
         "good": images(source, []),
         "gzip cut": images(source, [], lambda content: gzip.compress(content)[:200]),
         "ragged": images(
             source, [], lambda content: content + f"1,{said('short')}\n1,{','.join([said('long')] * 40)}\n".encode()
         ),
         "quotes": images(source, [], lambda content: content + f'1,a "{said("stray")}" b,c\n'.encode()),
-        "open quote": images(source, [], lambda content: content + f'1,"{rows[0]}'.encode()),
+        "open quote": images(source, [], lambda content: content + f'1,"{said("open")}\n{said("below")}\n'.encode()),
         "another text": images(source, [row(1) | {name: said("other") for name in head if row(1)[name].startswith("Z")}]),
         **{
             f"text as {name}": images(source, [row(9, **{name: said("cell")}), row(8, **{name: said("few", 3)})])
@@ -279,7 +279,6 @@ def of_images(source: str, head: list[str], row: Callable[..., dict[str, str]], 
         **{f"encoding of {name}": images(source, [row(9, **{name: said("cell") + "\udce9"})]) for name in head},
         **{f"file: {name}": one_table(source, bad(head)) for name, bad in BAD_TABLES.items()},
     }
-    return cases
 
 
 CHEXPERT_PLUS = of_images("chexpert_plus", CHEXPERT, chexpert_row, ["path_to_image", "deid_patient_id", "split"])
@@ -378,6 +377,7 @@ OWN = {
     "text as code": own(as_csv([row | dict.fromkeys(NAMES, said("code")) for row in ROWS]), labels="*"),
     "lines that are no objects": own(as_lines(ROWS) + f'"{said("a")}"\n{{"report_id": "{said("b")}\n[1\n'.encode(), "r.jsonl"),
     "no line is an object": own(said("a").encode(), "r.jsonl"),
+    "ids of two types": own(as_lines([*ROWS, *({"report_id": i, "text": said(str(i))} for i in (7, "7", 7.0, 7.5))]), "r.jsonl"),
     "keys are text": own(as_lines([{said("key", 3): said("cell"), STEM: STEM}]), "r.jsonl"),
     "parquet of bytes": own(as_parquet(pl.DataFrame({"report_id": ["a"], "text": [WHOLE.encode() + b"\xe9"]})), "r.parquet"),
     "parquet of lists": own(as_parquet(pl.DataFrame({"report_id": [["a"]], "text": [[WHOLE]]})), "r.parquet"),
@@ -464,6 +464,55 @@ def test_good_cases_are_read_and_their_text_is_there(name: str, tmp_path: Path) 
     made = cohorts.extract(P.model_copy(update=changed | {"max_quarantine": 1.0}), second, LABELS, CONCEPTS)
     assert made.reports.height >= 4
     assert made.reports["text"].str.to_lowercase().str.count_matches(STEM).min() >= 12
+
+
+SPOILING = [
+    b'"',
+    b"\n",
+    b"\r",
+    b"\0",
+    b",",
+    b"\xe9",
+    b"",
+    b'""',
+    b"{",
+    b"[",
+    b"\\u",
+    b"-1",
+    b"&x;",
+    b"</a>",
+    b"NaN",
+    b"\x1f\x8b",
+    b"PK",
+]
+SPOILT = [name for name in CASES if name.endswith("good") or name.removeprefix("files: ") in FORMS]
+
+
+def spoil(folder: Path, draw: random.Random) -> None:
+    """Puts something into, or in the place of something in, one of the folder's files, at times below its gzip."""
+    path = draw.choice([each for each in sorted(folder.rglob("*")) if each.is_file()])
+    content = path.read_bytes()
+    below = path.suffix in (".gz", ".tgz") and draw.random() < 0.7
+    content = gzip.decompress(content) if below else content
+    at = draw.randrange(len(content)) % draw.choice([200, len(content)])
+    at = draw.choice([at, len(content) - at])
+    content = content[:at] + draw.choice([*SPOILING, draw.randbytes(3)]) + content[at + draw.choice([0, 0, 1, 2, 5, 40, 400]) :]
+    path.write_bytes(gzip.compress(content) if below else content)
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_spoilt_bytes_tell_no_text_and_are_errors_of_ours(name: str, overhear: Overhear, tmp_path: Path) -> None:
+    draw = random.Random(name)
+    for n in range(8):
+        (folder := tmp_path / f"{n}").mkdir()
+        changed = CASES[name](folder)
+        second = changed.pop("second", NO_SECOND)
+        spoil(folder, draw)
+        p = P.model_copy(update=changed | {"max_quarantine": draw.choice([0.0, 1.0])})
+        told, made = overhear(lambda p=p, second=second: cohorts.extract(p, second, LABELS, CONCEPTS))
+        assert searched(told) == []
+        if made:
+            assert searched(json.dumps(made.metrics) + str(made.quarantine.rows())) == []
 
 
 # -------------------------------------------------------------------------------------------------- what reads reports
