@@ -7,6 +7,7 @@ from raddistill.tables import calibration
 from raddistill.tables.examples import Examples
 from raddistill.tables.gold import Gold
 from raddistill.tables.labels import Labels
+from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.predictions import Predictions, Probabilities
 from raddistill.tables.reports import Reports
 
@@ -21,6 +22,10 @@ def main() -> None:
         labels={
             "multiple_choice": tables.read(Labels, paths.labels("multiple_choice")),
             "open_ended": tables.read(Labels, paths.labels("open_ended")),
+        },
+        outcomes={
+            "multiple_choice": tables.read(Outcomes, paths.outcomes("multiple_choice")),
+            "open_ended": tables.read(Outcomes, paths.outcomes("open_ended")),
         },
         examples=tables.read(Examples, paths.EXAMPLES),
         predictions={

@@ -69,15 +69,15 @@ def made(request: Any, raw: Path, tiny_base: Path) -> SimpleNamespace:
     extracted = extracting.extract(p, label_set, CONCEPTS)
     reports, gold = tables.check(Reports, extracted.reports, "reports"), tables.check(Gold, extracted.gold, "gold")
     taught = ImportedTeacher(MC, str(raw)).label(reports, label_set)
-    outcomes = taught.outcomes.select("report_id", "outcome")
+    outcomes = {task: taught.outcomes for task in (MC, OE)}
     labels = {MC: tables.check(Labels, taught.labels, "labels"), OE: Labels.create_empty()}
     m = params.load("merge", merging.MergeParams, ROOT / "params.yaml")
     m = m.model_copy(update={"max_tokens": 4000, "multiple_choice_reports": -1, "open_ended_reports": 10})
     tokenizer = AutoTokenizer.from_pretrained(tiny_base)
-    merged = merging.merge(m, reports, labels, {MC: outcomes, OE: outcomes}, label_set, tokenizer, ROOT / "prompts/student")
+    merged = merging.merge(m, reports, labels, outcomes, label_set, tokenizer, ROOT / "prompts/student")
     return SimpleNamespace(
         name=request.param, label_set=label_set, names=[label.name for label in label_set], reports=reports, gold=gold,
-        labels=labels, examples=tables.check(Examples, merged.examples, "examples"), tokenizer=tokenizer,
+        labels=labels, outcomes=outcomes, examples=tables.check(Examples, merged.examples, "examples"), tokenizer=tokenizer,
     )  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def scored(made: SimpleNamespace, tmp_path: Path) -> scores.Scored:
         update={"bootstrap": 20, "macro_min_positives": 1}
     )
     return scores.score(
-        p, split="test", reports=made.reports, gold=made.gold, labels=made.labels, examples=made.examples,
+        p, split="test", reports=made.reports, gold=made.gold, labels=made.labels, outcomes=made.outcomes, examples=made.examples,
         predictions={"student": Predictions.validate(said, cast=True)}, probabilities={"student": frame},
         calibration=calibrating.calibrate(against, frame, made.labels[MC], made.gold),
         label_set=made.label_set, concepts=CONCEPTS, lexicon=lexicon,

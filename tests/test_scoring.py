@@ -17,11 +17,12 @@ import pytest
 from raddistill.concepts import Concept
 from raddistill.errors import TableError
 from raddistill.labelsets import Label
-from raddistill.scoring import scores
+from raddistill.scoring import pages, scores
 from raddistill.tables.calibration import Calibration, LabelCalibration
 from raddistill.tables.examples import Examples
 from raddistill.tables.gold import Gold
 from raddistill.tables.labels import Labels
+from raddistill.tables.outcomes import NOT_IN_FILE, Outcomes
 from raddistill.tables.predictions import Predictions, Probabilities
 from raddistill.tables.reports import Reports
 
@@ -106,6 +107,19 @@ def labels():
     }
 
 
+def outcomes(absent=None, failed=(("r4", OE), ("r5", MC))):
+    """All labelled but those that failed and, by task, those absent from the teacher's file."""
+    reasons = {key: "no answer" for key in failed}
+    reasons |= {(report, task): NOT_IN_FILE for task, reports in (absent or {}).items() for report in reports}
+    return {
+        task: frame(
+            Outcomes,
+            [(r, task, "rules", "quarantined" if (r, task) in reasons else "labelled", reasons.get((r, task))) for r in ASKED],
+        )
+        for task in (MC, OE)
+    }
+
+
 STUDENT_LINES = {
     "r1": "left pleural effusion | J90\nhyperinflation | J98.4",
     "r2": "effusion | J90\nscar | J84.10",
@@ -157,7 +171,7 @@ def tables(**changes):
     split = {report: "train" if report == "t1" else "test" for report in TEXTS}
     reports = [(r, None, "own", "public", None, None, None, None, text, split[r], r) for r, text in TEXTS.items()]
     examples = [
-        (r, task, split[r], "lines", "prompt", None if (r, task) == ("r4", OE) else "None", None, r == "t1", 0, "hash")
+        (r, task, split[r], "lines", "prompt", "None", None, r == "t1", 0, "hash")
         for r in TEXTS
         for task in (MC, OE)
     ]
@@ -166,6 +180,7 @@ def tables(**changes):
         "reports": frame(Reports, reports),
         "gold": gold(),
         "labels": labels(),
+        "outcomes": outcomes(),
         "examples": frame(Examples, examples),
         "predictions": predictions(),
         "probabilities": probabilities(),
@@ -343,6 +358,41 @@ def test_a_task_that_nobody_was_asked_has_no_figures(lexicon):
     metrics = scores.score(P, lexicon=lexicon, **tables(predictions=asked)).metrics
     assert metrics[MC] == {"reports": 0, "positives": 0, "gold_budget": 0}
     assert metrics[OE]["student"]["micro_f1"] == 0.5714
+
+
+def test_a_teacher_is_scored_on_the_reports_that_its_file_holds(scored, lexicon):
+    absent = {MC: ("r3", "r5"), OE: ("r2",)}
+    metrics = scores.score(P, lexicon=lexicon, **tables(outcomes=outcomes(absent))).metrics
+    assert [metrics[task]["teacher"]["reports"] for task in (MC, OE)] == [3, 4]
+    assert [metrics[task]["gain"]["reports"] for task in (MC, OE)] == [3, 4]
+    assert metrics[MC]["unseen"]["teacher_reports"] == 2  # r1 has a neighbour
+    # Fracture of r2; Edema of r1 is uncertain, r5 with Edema and Fracture is not held against the teacher.
+    assert metrics[MC]["teacher"]["micro_f1"] == 1.0
+    assert metrics[MC]["teacher"]["unparsed"] == 0
+    assert scored.metrics[MC]["teacher"]["micro_f1"] == 0.6667
+    for task in (MC, OE):
+        assert metrics[task]["student"] == scored.metrics[task]["student"]
+        ours = scores.score(P, lexicon=lexicon, **tables(predictions=only_asked(task, set(ASKED) - set(absent[task])))).metrics
+        assert metrics[task]["gain"] == ours[task]["gain"]
+
+
+def test_a_teacher_whose_file_holds_no_scored_report_is_not_compared_with(scored, lexicon, tmp_path):
+    """As where the labels of a second cohort are in no file."""
+    silent = {task: Labels.create_empty() for task in (MC, OE)}
+    alone = scores.score(P, lexicon=lexicon, **tables(labels=silent, outcomes=outcomes({MC: ASKED, OE: ASKED})))
+    for task in (MC, OE):
+        assert set(scored.metrics[task]) - set(alone.metrics[task]) == {"teacher", "gain"}
+        assert alone.metrics[task]["student"] == scored.metrics[task]["student"]
+        assert alone.metrics[task]["unseen"]["teacher_reports"] == 0
+    assert "teacher" not in set(alone.per_label["arm"]) | set(alone.precision_recall["arm"])
+    assert alone.per_label["mcnemar_p"].is_null().all()
+    pages.draw(alone, tmp_path)
+    assert (tmp_path / "per_label.svg").stat().st_size > 1000
+
+
+def only_asked(task, reports):
+    kept = (pl.col("task") != task) | pl.col("report_id").is_in(sorted(reports))
+    return {arm: rows.filter(kept) for arm, rows in predictions().items()}
 
 
 def test_what_cannot_be_computed_is_left_out(lexicon):

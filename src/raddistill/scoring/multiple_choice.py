@@ -19,12 +19,13 @@ def score(
     *,
     gold: pl.DataFrame,
     teacher: pl.DataFrame,
+    outcomes: pl.DataFrame,
     predictions: dict[str, pl.DataFrame],
     probabilities: dict[str, pl.DataFrame],
     calibration: Calibration,
     label_set: list[Label],
 ) -> TaskScores:
-    """Metrics and plot rows; `teacher` are Labels rows, `predictions` and `probabilities` by arm; all may hold other tasks."""
+    """Metrics and plot rows; `teacher` are Labels rows, `outcomes` its outcomes, `predictions` and `probabilities` by arm; all may hold other tasks."""
     names = [label.name for label in label_set]
     truth = labels.truth(gold, TASK, names, scope.p.uncertain)
     arms = {
@@ -33,15 +34,15 @@ def score(
     }
     reports = scope.scored(arms["student"].reports, truth.reports)
     policy = _uncertain(names, calibration, scope.p.uncertain)
-    teacher = teacher.filter(pl.col("task") == TASK)
-    arms["teacher"] = decisions.from_labels(teacher, reports, names, policy)
+    teacher, given = teacher.filter(pl.col("task") == TASK), scope.given(outcomes, reports)
+    arms["teacher"] = decisions.from_labels(teacher, given, names, policy)
     kept = {arm: decided.of([r for r in reports if r in set(decided.reports)]) for arm, decided in arms.items()}
     judged = {arm: _judge(scope, truth, decided) for arm, decided in kept.items()}
     macro = truth.present.sum(axis=0) >= scope.p.macro_min_positives
     scores = scope.compare(TASK, judged, macro, named=np.ones(len(names), dtype=bool))
-    if reports:
+    if given:
         other = dict.fromkeys(names, scope.other_uncertain)
-        as_other = _judge(scope, truth, decisions.from_labels(teacher, reports, names, other))
+        as_other = _judge(scope, truth, decisions.from_labels(teacher, given, names, other))
         scores.metrics["teacher"][f"uncertain_{scope.other_uncertain}_micro_f1"] = measures.micro_f1(as_other)
     for arm, decided in kept.items():
         if decided.probabilities is not None and decided.reports:

@@ -22,21 +22,20 @@ def score(
     *,
     gold: pl.DataFrame,
     teacher: pl.DataFrame,
-    examples: pl.DataFrame,
+    outcomes: pl.DataFrame,
     predictions: dict[str, pl.DataFrame],
     concepts: list[Concept],
     lexicon: Lexicon,
 ) -> TaskScores:
-    """Metrics and plot rows; `teacher` are Labels rows, `predictions` by arm; `examples` tell what the teacher labelled."""
+    """Metrics and plot rows; `teacher` are Labels rows, `outcomes` its outcomes, `predictions` by arm."""
     truth = labels.truth(gold, TASK, [c.concept for c in concepts], scope.p.uncertain)
     arms = {}
     for arm, asked in predictions.items():
         rows = asked.filter(pl.col("task") == TASK)
         arms[arm] = findings.from_answers(rows, scope.texts_of(rows["report_id"].to_list()), concepts, lexicon)
     reports = scope.scored(arms["student"].reports, truth.reports)
-    teacher, texts = teacher.filter(pl.col("task") == TASK), scope.texts_of(reports)
-    labelled = examples.filter((pl.col("task") == TASK) & pl.col("completion").is_not_null())
-    answered = set(labelled["report_id"]) & set(reports)
+    teacher, given = teacher.filter(pl.col("task") == TASK), scope.given(outcomes, reports)
+    texts, answered = scope.texts_of(given), set(outcomes.filter(pl.col("outcome") == "labelled")["report_id"])
     policies = {
         policy: findings.from_labels(teacher, texts, concepts, lexicon, answered=answered, uncertain=policy)
         for policy in (scope.p.uncertain, scope.other_uncertain)
@@ -47,7 +46,7 @@ def score(
     judged = {arm: _judge(scope, truth, found, scored) for arm, found in kept.items()}
     macro = truth.present[:, scored].sum(axis=0) >= scope.p.concept_macro_min_positives
     scores = scope.compare(TASK, judged, macro, named=macro)
-    if reports:
+    if given:
         as_other = _judge(scope, truth, policies[scope.other_uncertain], scored)
         scores.metrics["teacher"][f"uncertain_{scope.other_uncertain}_micro_f1"] = measures.micro_f1(as_other)
     for arm, found in kept.items():

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 
 from raddistill import statuses
 from raddistill.errors import TableError
@@ -13,6 +14,7 @@ from raddistill.scoring.curves import Rows
 from raddistill.scoring.labels import Bools
 from raddistill.scoring.measures import Figures, Judged
 from raddistill.scoring.neighbours import has_near_neighbour
+from raddistill.tables.outcomes import NOT_IN_FILE
 
 ARMS = ["student", "teacher", "linear", "base"]
 
@@ -66,6 +68,11 @@ class Scope:
     def groups_of(self, reports: list[str]) -> list[str]:
         return [self.groups[report] for report in reports]
 
+    def given(self, outcomes: pl.DataFrame, reports: list[str]) -> list[str]:
+        """Those of the reports that the teacher of `outcomes` (a task's rows) was given: all but what its file does not hold."""
+        never = set(outcomes.filter(pl.col("reason") == NOT_IN_FILE)["report_id"])
+        return [report for report in reports if report not in never]
+
     def compare(self, task: str, judged: dict[str, Judged], macro: Bools, named: Bools) -> TaskScores:
         """The figures of each arm that was asked any of the scored reports, gains, and a row per arm and name of `named`."""
         student, teacher = judged["student"], judged["teacher"]
@@ -75,27 +82,40 @@ class Scope:
         if not reports:
             return scores
         draws = self.p.bootstrap, self.p.seed
-        p_values = measures.mcnemar_by_name(student, teacher)
+        beside_teacher = _beside(student, teacher)
+        p_values = measures.mcnemar_by_name(beside_teacher, teacher) if teacher.truth.reports else {}
         for arm in ARMS:
             if arm in judged and judged[arm].truth.reports:
                 scores.metrics[arm] = measures.figures(judged[arm], macro, *draws)
                 for row in measures.by_name(judged[arm], named, *draws):
-                    p = {"mcnemar_p": p_values[str(row["label"])]} if arm == "student" else {}
+                    p = {"mcnemar_p": p_values.get(str(row["label"]))} if arm == "student" else {}
                     scores.per_label.append({"task": task, "arm": arm, **row, **p})
-        scores.metrics["gain"] = measures.gain(student, teacher, *draws)
+        if "teacher" in scores.metrics:
+            scores.metrics["gain"] = measures.gain(beside_teacher, teacher, *draws)
         if "linear" in scores.metrics:
-            both = set(judged["linear"].truth.reports)
-            ours = student.of(np.array([report in both for report in reports]))
-            scores.metrics["gain_over_linear"] = measures.gain(ours, judged["linear"], *draws)
+            linear = judged["linear"]
+            scores.metrics["gain_over_linear"] = measures.gain(_beside(student, linear), linear, *draws)
         scores.metrics["unseen"] = self._unseen(student, teacher)
         return scores
 
     def _unseen(self, student: Judged, teacher: Judged) -> Figures:
-        """Student and teacher on the reports that have no near neighbour among the training texts."""
+        """Student and teacher, each on those of its reports that have no near neighbour among the training texts."""
         texts = [self.texts[report] for report in student.truth.reports]
         unseen = ~has_near_neighbour(texts, self.training, self.p.near_duplicate)
-        return {
+        of_teacher = unseen[_shared(student, teacher)]
+        figures: Figures = {
             "reports": int(unseen.sum()),
             "student_micro_f1": measures.micro_f1(student.of(unseen)),
-            "teacher_micro_f1": measures.micro_f1(teacher.of(unseen)),
+            "teacher_micro_f1": measures.micro_f1(teacher.of(of_teacher)),
         }
+        return figures | ({"teacher_reports": int(of_teacher.sum())} if len(of_teacher) < len(unseen) else {})
+
+
+def _shared(student: Judged, other: Judged) -> Bools:
+    """(reports of the student,): whether the other arm, which has some of them in the same order, has it, too."""
+    theirs = set(other.truth.reports)
+    return np.array([report in theirs for report in student.truth.reports], dtype=bool)
+
+
+def _beside(student: Judged, other: Judged) -> Judged:
+    return student.of(_shared(student, other))

@@ -1,7 +1,8 @@
 """All arms on one split against what people say: the metrics file and what its plots are drawn from.
 
 The reports scored are those that the student was asked and people annotated; every other arm is scored on its own share of
-them, and states how many. Ambiguous cells are masked in the headline and stand beside as absent and as present.
+them, and states how many. A teacher's share are those that it was given: what it could not label counts as empty, what its file
+does not hold is left out. Ambiguous cells are masked in the headline and stand beside as absent and as present.
 """
 
 import math
@@ -46,6 +47,7 @@ def score(
     reports: pl.DataFrame,
     gold: pl.DataFrame,
     labels: dict[str, pl.DataFrame],
+    outcomes: dict[str, pl.DataFrame],
     examples: pl.DataFrame,
     predictions: dict[str, pl.DataFrame],
     probabilities: dict[str, pl.DataFrame],
@@ -54,7 +56,7 @@ def score(
     concepts: list[Concept],
     lexicon: Path,
 ) -> Scored:
-    """Scores the arms of `predictions` and the teacher of `labels` on a split, both tasks.
+    """Scores the arms of `predictions` and the teacher of `labels` and `outcomes` (by task) on a split, both tasks.
 
     Raises:
         InputError: the scorer's lexicon is missing or names unknown concepts.
@@ -65,6 +67,7 @@ def score(
         scope,
         gold=gold,
         teacher=labels["multiple_choice"],
+        outcomes=outcomes["multiple_choice"],
         predictions=predictions,
         probabilities=probabilities,
         calibration=calibration,
@@ -75,7 +78,7 @@ def score(
         scope,
         gold=gold,
         teacher=labels["open_ended"],
-        examples=examples,
+        outcomes=outcomes["open_ended"],
         predictions=predictions,
         concepts=concepts,
         lexicon=load_lexicon(lexicon, concepts),

@@ -1,5 +1,7 @@
 import dataframely as dy
 
+NOT_IN_FILE = "no label in file"  # the reason of those that whoever made a file of labels was never given
+
 
 class Outcomes(dy.Schema):
     """One row for every report that a teacher was given: tells "nothing found" from "not labelled"."""

@@ -16,12 +16,11 @@ from raddistill.labelsets import Label
 from raddistill.statuses import PRESENT, STATUSES, from_chexpert
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
-from raddistill.tables.outcomes import Outcomes
+from raddistill.tables.outcomes import NOT_IN_FILE, Outcomes
 from raddistill.tables.quarantine import Quarantine
 from raddistill.teachers import label_files
 from raddistill.teachers.teacher import Labelled
 
-WITHOUT_LABEL = "no label in file"
 # pandas writes a column with blanks as floats, and a blank in Parquet as NaN.
 _CODES = {written: from_chexpert(float(written)) for written in ("1", "1.0", "0", "0.0", "-1", "-1.0")}
 _CODES |= {"": from_chexpert(None), "NaN": from_chexpert(None)}
@@ -53,7 +52,7 @@ class ImportedTeacher:
         outcomes = reports.select(
             "report_id",
             pl.when(has_label).then(pl.lit("labelled")).otherwise(pl.lit("quarantined")).alias("outcome"),
-            pl.when(has_label).then(None).otherwise(pl.lit(WITHOUT_LABEL)).alias("reason"),
+            pl.when(has_label).then(None).otherwise(pl.lit(NOT_IN_FILE)).alias("reason"),
         )
         missing = outcomes.filter(pl.col("outcome") == "quarantined")
         return Labelled(

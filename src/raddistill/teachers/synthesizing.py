@@ -146,7 +146,7 @@ def _refuse_too_many(task: str, p: TeacherParams, reports: pl.DataFrame, outcome
             f"{task}: {told}, more than max_quarantine = {p.max_quarantine} allows; {again}mend {p.source} or raise that share"
         )
     if told := _too_many(p, of_test, "of the test split"):
-        console.print(f"{task}: {told}; the teacher's scores on them mean nothing")
+        console.print(f"{task}: {told}; of these, what its file does not hold is left out of the teacher's scores")
 
 
 def _too_many(p: TeacherParams, outcomes: pl.DataFrame, which: str) -> str:
