@@ -24,7 +24,7 @@ repro: env  ## the whole pipeline: what is up to date is not run again; ends wit
 	@$(RUN) raddistill results
 
 test: env  ## the tests
-	$(RUN) python -m pytest
+	@$(RUN) .ci/test
 
 lint: env  ## ruff, over all Python of the repository
 	$(RUN) ruff check .

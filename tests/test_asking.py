@@ -528,7 +528,9 @@ def test_a_second_interrupt_still_keeps_what_has_arrived(monkeypatch: pytest.Mon
     with TeacherServer(faults=[None] * 5 + ["hang"] * 100) as server:
 
         async def interrupt() -> None:
-            await asyncio.sleep(0.1)
+            while server.paid.total() < 5:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)  # on their way
             for _ in range(2):
                 os.kill(os.getpid(), signal.SIGINT)
                 await asyncio.sleep(0.02)
