@@ -69,7 +69,7 @@ def made(request: Any, raw: Path, tiny_base: Path) -> SimpleNamespace:
     extracted = extracting.extract(p, label_set, CONCEPTS)
     reports, gold = tables.check(Reports, extracted.reports, "reports"), tables.check(Gold, extracted.gold, "gold")
     taught = ImportedTeacher(MC, str(raw)).label(reports, label_set)
-    outcomes = {task: taught.outcomes for task in (MC, OE)}
+    outcomes = dict.fromkeys((MC, OE), taught.outcomes)
     labels = {MC: tables.check(Labels, taught.labels, "labels"), OE: Labels.create_empty()}
     m = params.load("merge", merging.MergeParams, ROOT / "params.yaml")
     m = m.model_copy(update={"max_tokens": 4000, "multiple_choice_reports": -1, "open_ended_reports": 10})

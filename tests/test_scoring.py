@@ -109,7 +109,7 @@ def labels():
 
 def outcomes(absent=None, failed=(("r4", OE), ("r5", MC))):
     """All labelled but those that failed and, by task, those absent from the teacher's file."""
-    reasons = {key: "no answer" for key in failed}
+    reasons = dict.fromkeys(failed, "no answer")
     reasons |= {(report, task): NOT_IN_FILE for task, reports in (absent or {}).items() for report in reports}
     return {
         task: frame(
@@ -170,11 +170,7 @@ def calibration(**changes):
 def tables(**changes):
     split = {report: "train" if report == "t1" else "test" for report in TEXTS}
     reports = [(r, None, "own", "public", None, None, None, None, text, split[r], r) for r, text in TEXTS.items()]
-    examples = [
-        (r, task, split[r], "lines", "prompt", "None", None, r == "t1", 0, "hash")
-        for r in TEXTS
-        for task in (MC, OE)
-    ]
+    examples = [(r, task, split[r], "lines", "prompt", "None", None, r == "t1", 0, "hash") for r in TEXTS for task in (MC, OE)]
     given = {
         "split": "test",
         "reports": frame(Reports, reports),

@@ -25,7 +25,10 @@ def score(
     calibration: Calibration,
     label_set: list[Label],
 ) -> TaskScores:
-    """Metrics and plot rows; `teacher` are Labels rows, `outcomes` its outcomes, `predictions` and `probabilities` by arm; all may hold other tasks."""
+    """Metrics and plot rows; `teacher` are Labels rows, `outcomes` the teacher's, `predictions` and `probabilities` by arm.
+
+    All but `outcomes` may hold other tasks.
+    """
     names = [label.name for label in label_set]
     truth = labels.truth(gold, TASK, names, scope.p.uncertain)
     arms = {

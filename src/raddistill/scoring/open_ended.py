@@ -27,7 +27,7 @@ def score(
     concepts: list[Concept],
     lexicon: Lexicon,
 ) -> TaskScores:
-    """Metrics and plot rows; `teacher` are Labels rows, `outcomes` its outcomes, `predictions` by arm."""
+    """Metrics and plot rows; `teacher` are Labels rows, `outcomes` the teacher's, `predictions` by arm."""
     truth = labels.truth(gold, TASK, [c.concept for c in concepts], scope.p.uncertain)
     arms = {}
     for arm, asked in predictions.items():

@@ -88,7 +88,7 @@ class Scope:
             if arm in judged and judged[arm].truth.reports:
                 scores.metrics[arm] = measures.figures(judged[arm], macro, *draws)
                 for row in measures.by_name(judged[arm], named, *draws):
-                    p = {"mcnemar_p": p_values.get(str(row["label"]))} if arm == "student" else {}
+                    p = {"mcnemar_p": p_values[str(row["label"])]} if arm == "student" and p_values else {}
                     scores.per_label.append({"task": task, "arm": arm, **row, **p})
         if "teacher" in scores.metrics:
             scores.metrics["gain"] = measures.gain(beside_teacher, teacher, *draws)

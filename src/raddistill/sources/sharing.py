@@ -25,6 +25,6 @@ def refuse_sharing(p: RemotesParams, reports: pl.DataFrame) -> None:
     if p.models == SHARED and learned.height:
         kinds = " and ".join(learned["sensitivity"].cast(pl.String).unique().sort())
         raise ParamsError(
-            f"remotes.models: '{SHARED}' is for everybody, but {learned.height:,} reports to learn from are {kinds}, and a model may "
-            "repeat what it learned; set it to private, or to another DVC remote that may hold such a model (docs/cohorts.md)"
+            f"remotes.models: '{SHARED}' is for everybody, but {learned.height:,} reports to learn from are {kinds}, and a model "
+            "may repeat what it learned; set it to private, or to another DVC remote that may hold such a model (docs/cohorts.md)"
         )

@@ -13,17 +13,13 @@ import polars as pl
 
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
-from raddistill.statuses import PRESENT, STATUSES, from_chexpert
+from raddistill.statuses import CHEXPERT_CELLS, PRESENT, STATUSES
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import NOT_IN_FILE, Outcomes
 from raddistill.tables.quarantine import Quarantine
 from raddistill.teachers import label_files
 from raddistill.teachers.teacher import Labelled
-
-# pandas writes a column with blanks as floats, and a blank in Parquet as NaN.
-_CODES = {written: from_chexpert(float(written)) for written in ("1", "1.0", "0", "0.0", "-1", "-1.0")}
-_CODES |= {"": from_chexpert(None), "NaN": from_chexpert(None)}
 
 
 class ImportedTeacher:
@@ -69,11 +65,11 @@ class ImportedTeacher:
         self._refuse_blank(wide)
         self._refuse_doubled(wide, ["report_id"])
         for name in names:
-            n_strange = wide.filter(~pl.col(name).is_in(list(_CODES))).height
+            n_strange = wide.filter(~pl.col(name).is_in(list(CHEXPERT_CELLS))).height
             if n_strange:
                 raise InputError(f"{self._path}: column '{name}' has {n_strange} cells that are not 1, 0, -1 or blank")
         long = wide.select("report_id", *names).unpivot(index="report_id", variable_name="label", value_name="cell")
-        status = pl.col("cell").replace_strict(_CODES, return_dtype=pl.Enum(STATUSES))
+        status = pl.col("cell").replace_strict(CHEXPERT_CELLS, return_dtype=pl.Enum(STATUSES))
         return long.select("report_id", "label", status=status, code=pl.lit(None, pl.String)), {"ignored_columns": ignored}
 
     def _long(self) -> tuple[pl.DataFrame, dict[str, int]]:
