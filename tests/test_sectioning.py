@@ -624,6 +624,77 @@ CASES: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [(F, "Wires, given History: sternotomy."), (I, "Wires.")],
     ),
     "only-impression-title": ("IMPRESSION", []),
+    "unknown-title-tells": (
+        "HISTORY: Cough.\nCT CHEST WITHOUT CONTRAST: The heart is large.\nIMPRESSION: Large heart.",
+        [("history", "Cough."), (F, "The heart is large."), (I, "Large heart.")],
+    ),
+    "dose-tells-nothing": (
+        "INDICATION: Cough.\nDOSE TABLE: 3 mGy.\nIMPRESSION: Normal.",
+        [("indication", "Cough."), ("other", "3 mGy."), (I, "Normal.")],
+    ),
+    "nothing-to-compare": (
+        "COMPARISON: None. The heart is large.\n\nThe lungs are clear.\n\nIMPRESSION: Large heart.",
+        [("comparison", "None."), (F, "The heart is large.\n\nThe lungs are clear."), (I, "Large heart.")],
+    ),
+    "nothing-to-compare-then-all": (
+        "COMPARISON: None. Rotated film of a child. The heart is large. IMPRESSION: Large heart.",
+        [("comparison", "None."), (F, "Rotated film of a child. The heart is large."), (I, "Large heart.")],
+    ),
+    "nothing-available": (
+        "COMPARISON: None Available.\nThe heart is large.\nIMPRESSION: Large heart.",
+        [("comparison", "None Available."), (F, "The heart is large."), (I, "Large heart.")],
+    ),
+    "compared-to-a-redaction": (
+        "COMPARISON: ___ The heart is large. IMPRESSION: Large heart.",
+        [("comparison", "___"), (F, "The heart is large."), (I, "Large heart.")],
+    ),
+    "heart-of-the-history": (
+        "INDICATION: Cough, and\nNo heart or lung conditions.\nIMPRESSION: Normal.",
+        [("indication", "Cough, and\nNo heart or lung conditions."), (I, "Normal.")],
+    ),
+    "history-on-one-line": (
+        "HISTORY: Fall. The left lung was hurt. IMPRESSION: Normal.",
+        [("history", "Fall. The left lung was hurt."), (I, "Normal.")],
+    ),
+    "prior-film-tells": (
+        "COMPARISON: Radiograph of May.\nThe prior chest CT showed that an effusion is small.\nIMPRESSION: Normal.",
+        [("comparison", "Radiograph of May.\nThe prior chest CT showed that an effusion is small."), (I, "Normal.")],
+    ),
+    "tells-later-in-the-line": (
+        "INDICATION: Cough.\nA rod is in place. The heart is large.\nIMPRESSION: Large heart.",
+        [("indication", "Cough."), (F, "A rod is in place. The heart is large."), (I, "Large heart.")],
+    ),
+    "wrapped-line-of-history": (
+        "INDICATION: A fall some time ago, seen at another hospital, where the\nLeft lung was small.\nIMPRESSION: Normal.",
+        [("indication", "A fall some time ago, seen at another hospital, where the\nLeft lung was small."), (I, "Normal.")],
+    ),
+    "final-diagnosis": (
+        "FINDINGS: The heart is large.\nFINAL DIAGNOSIS: Large heart.",
+        [(F, "The heart is large."), (I, "Large heart.")],
+    ),
+    "final-impression-and-plan": (
+        "FINDINGS: The heart is large.\nFINAL IMPRESSION AND PLAN: Large heart.",
+        [(F, "The heart is large."), (I, "Large heart.")],
+    ),
+    "dashes-on-long-lines": (
+        "Indication - A cough of some weeks, after a fall from a ladder\nFindings - The heart is large, and the lungs "
+        "are as clear as can be\nImpression - Large heart.",
+        [("indication", "A cough of some weeks, after a fall from a ladder"),
+         (F, "The heart is large, and the lungs are as clear as can be"), (I, "Large heart.")],
+    ),
+    "capitals-dash-below-capitals": (
+        "COMPARISON - NONE\nFINDINGS - CLEAR LUNGS\nIMPRESSION - NORMAL",
+        [("comparison", "NONE"), (F, "CLEAR LUNGS"), (I, "NORMAL")],
+    ),
+    "lower-case-without-stops": (
+        "indication: cough findings: lungs clear impression: normal, no new findings: stable",
+        [("indication", "cough"), (F, "lungs clear"), (I, "normal, no new findings: stable")],
+    ),
+    "two-exams": (
+        "EXAM: CHEST\nFINDINGS: Clear.\nIMPRESSION: Normal.\n\nEXAM: ABDOMEN\nFINDINGS: Normal gas.\nIMPRESSION: No free "
+        "air.",
+        [(X, "CHEST"), (F, "Clear."), (I, "Normal."), (X, "ABDOMEN"), (F, "Normal gas."), (I, "No free air.")],
+    ),
     "redacted-title": ("___ CHEST ___\n\nIMPRESSION: Normal.", [(X, "___ CHEST ___"), (I, "Normal.")]),
     # nothing
     "no-header": ("The heart is large. The lungs are clear.", [(F, "The heart is large. The lungs are clear.")]),
@@ -666,8 +737,10 @@ def test_cases_are_parted(text: str) -> None:
 
 # What could go wrong is where pieces of headers, line ends and words meet.
 PIECES = st.sampled_from(
-    ["FINDINGS", "Findings", "IMPRESSION", "impression:", "AND", "/", ":", ": ", "\n", "\n\n", "\r\n", " ", "\t", ".", "___",
+    ["FINDINGS", "Findings", "IMPRESSION", "impression:", "COMPARISON: None.", "see ", "- ", "-----", "= ", "Heart: ",
+     "AND", "/", ":", ": ", "\n", "\n\n", "\r\n", " ", "\t", ".", "___",
      ACROSS, "**", "FINAL REPORT", "NDICATION:", "LUNGS:", "CHEST, PA:", "DOSE:", "WET READ", "#1", "The lungs are clear. ",
+     "The heart is large. ", "signed by", "F I N D I N G S:", "\f",
      "cough", "1. ", "3:45", "(S)", "\u2028", "\x85", "\x1c", "\u00a0", "ß", "İ", "ﬁ", "：", "]", "[", "no "]
 )  # fmt: skip
 
@@ -702,10 +775,17 @@ def test_a_fault_in_a_header_makes_no_impression() -> None:
 @pytest.mark.parametrize(
     "words",
     ["FINDINGS", "FINDINGS ", "\n ", "REASON FOR EXAM", "FINDINGS:", " \t", ":", "A:", "A ", "A\n", "_", ". ", "LUNGS:\n",
-     "a\n\n", "NDICATION:\n", "CHEST:\n\n", "INDICATION: a\n\n"],
+     "a\n\n", "NDICATION:\n", "CHEST:\n\n", "INDICATION: a\n\n", "finding: ", ". FINDINGS. ",
+     "IMPRESSION: a\nCOMPARISON: None. The heart is large.\n"],
 )  # fmt: skip
 def test_time_is_linear(words: str) -> None:
     read(words * 50_000 + ":")
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("words", ["A\n", "a\nA", ". A", "None A"])
+def test_time_of_looking_for_a_body_is_linear(words: str) -> None:
+    read("COMPARISON: x\n" + words * 50_000)
 
 
 def test_it_is_fast() -> None:

@@ -35,7 +35,8 @@ KNOWN_AS = {
     FINDINGS: (*_FINDINGS, "radiographic findings", "imaging findings", "chest findings", "interpretation"),
     IMPRESSION: (
         *_IMPRESSION, "imp", "impr",
-        "final impression", "overall impression", "radiological impression", "diagnostic impression", "diagnosis",
+        "final diagnosis", "radiological diagnosis", "radiologic diagnosis", "overall assessment", "final impression",
+        "overall impression", "radiological impression", "diagnostic impression", "diagnosis",
         *(f"{said}{joint}{also}" for said in _IMPRESSION for joint in (" and ", "/") for also in _ALSO),
     ),
     BOTH: tuple(
@@ -112,6 +113,7 @@ _REFERRED = re.compile(r":\s*(?:(?:as )?(?:above|below)(?:[.,;)]|\s*\Z)|section\
 _SENTENCE = re.compile(r"\b(?:is|are|was|were|the|there|no|with|has|have|following|this|these|due|may|compared)\b")
 _TOLD = re.compile(r"\b(?:discussed|called|communicated|conveyed|relayed|notified)\b")
 _SAID = frozenset({FINDINGS, BOTH, IMPRESSION, _PART})
+_OF_PATIENT = ("indication", "history")
 _READ = _SAID | {"addendum", "wet_read"}
 _PARTS = re.compile(
     r"\b(?:lungs?|hearts?|cardi\w*|mediastin\w*|pleura\w*|bon(?:e|es|y)|osseous|skelet\w*|musculoskeletal|tubes?|lines?|devices?"
@@ -136,7 +138,7 @@ _TITLE = re.compile(
 # Known headers with more words: "HISTORY AND PHYSICAL", "FINDINGS (CHEST)", "CLINICAL QUESTION TO ANSWER", "CT FINDINGS".
 _LONGER = re.compile(
     r"\A(?:findings|impression|conclusion|addendum|recommendations?|indications?|history|comparisons?|technique|clinical"
-    r"|reason)\b|\b(?:findings?|impressions?|conclusions?)\Z"
+    r"|reason)\b|\b(?:findings?|impressions?|conclusions?)\Z|\bimpression(?= and |/)"
 )
 _TWO = re.compile(r"(?:findings?\b.*\b(?:impression|conclusion)|(?:impression|conclusion)s?\b.*\bfinding)")
 _SHOWS_CHEST = re.compile(r"\b(?:chest|cxr|radiographs?|x-?rays?|films?|views?)\b")
@@ -152,6 +154,8 @@ _BARE_MIXED = re.compile(
 )
 # Within a line: "FINDINGS The heart is large. IMPRESSION Large heart."
 _BARE_WITHIN = re.compile(rf"[.] +({_SURE_WORDS})(?:[ \t]*[-–—;.=]+(?=\s)|[ \t]+(?=[A-Z][a-z]|\d{{1,2}}[.)]\s))")
+# Long lines that open a section without a colon begin so, or with capitals.
+_OPENS_LINE = ("Findings", "Impression", "Conclusion", "Indication", "Comparison", "Electronically", "Digitally", "Dictated")
 _SIGNED = re.compile(
     r"(?:electronically|digitally) (?:signed|approved|reviewed|verified|authenticated)\b|(?:dictated|transcribed|signed) by\b",
     re.IGNORECASE,
@@ -179,7 +183,7 @@ _PLAIN = (
 # A sentence that tells of the chest has a noun and an assertion of these, and none of what an indication or comparison says.
 # It begins after a stop, after the word or redacted date of a comparison that has none, or with a line; a bullet may be before.
 _BEGINS = re.compile(
-    r"(?:[.!?][ \t\r]+|(?:\b(?:[Nn]one|NONE)(?: available)?|___|XXXX|\d{4}) +(?=[A-Z][a-z])|(\n)\s{0,200})"
+    r"(?:[.!?][ \t\r]+|(?:\b(?:[Nn]one|NONE)(?: available)?|___|XXXX|\d{4}) +(?=[A-Z][a-z])|(\n)\s{0,20})"
     r"((?:[-–—•*·]{1,3}|\d{1,2}[.)])?[ \t]{0,20}[A-Za-z])"
 )
 _ENDS = re.compile(r"[.!?](?=\s|\Z)|\n[ \t\r]*\n|\Z")
@@ -197,7 +201,7 @@ _TELLS_OTHER = re.compile(
     r"|s/p|(?:(?:the|this) )?patient|known|has|now|with|please|question|check|look|concern)\b"
     r"|(?:the )?(?:prior|previous) (?:radiograph|stud|exam|film|x-?ray|chest|ct|report))"
     r"|history|\bevaluate\b|rule out|\br/o\b|\bassess|year.old|\by/?o\b|smok|cough|fever|dyspnea|shortness|\bpain|complain"
-    r"|presents|\?"
+    r"|\b(?:hx|pt|conditions|weeks|months)\b|presents|\?"
 )
 # With nothing to compare, what follows is no comparison.
 _NONE = re.compile(
@@ -311,7 +315,7 @@ def _may_hold(line: str, words: str) -> bool:
         ":" in line
         or (words[0].isupper() and (len(words) <= 40 or words[1].isupper()))
         or words[0] in _ACROSS_OF
-        or words.startswith(("Electronically", "Digitally", "Dictated", "Transcribed", "Findings", "Impression"))
+        or words.startswith(_OPENS_LINE)
         or "IMPRESSION" in line
         or "FINDING" in line
     )
@@ -325,9 +329,10 @@ def _in_line(line: str, words: str, above: _Above) -> Iterator[_Header]:
         if alone := _alone(line.strip(), words, above):
             yield _Header(first, len(line.rstrip()), alone)
             return
-        if (bare := _bare(words, above)) and _may_open(bare[0], above, colon=False):
+        if (bare := _bare(words, above)) and _may_open(bare[1] or bare[0], above, colon=False):
             low = line.index(words) + bare.end()
             yield _Header(first, low, KNOWN[_key(bare[1] or bare[0])])
+    lower = line.islower()
     for mark in _marks(line):
         begins, opened = first, None
         if mark.re is _BARE_WITHIN:
@@ -335,9 +340,9 @@ def _in_line(line: str, words: str, above: _Above) -> Iterator[_Header]:
         elif low == 0 and mark.start() - first <= 80:
             opened = _opened(line[first : mark.start()].strip(_AROUND), above)
         if not opened and mark.re is _COLON:
-            begins, opened = _within(line, low, mark.start())
+            begins, opened = _within(line, low, mark.start(), lower)
             opened = opened if low or begins > first else None
-            begins = first if low == 0 and _MARK.match(line[:begins].strip(_AROUND)) else begins
+            begins = first if low == 0 and begins - first < 10 and _MARK.match(line[:begins].strip(_AROUND)) else begins
         if opened and begins >= low:
             low = mark.end()
             yield _Header(begins, begins, opened) if opened == _PART else _Header(begins, low, opened)
@@ -410,8 +415,8 @@ def _of_part(key: str, name: str, capitals: bool) -> str | None:
     return _UNKNOWN if capitals else None
 
 
-def _within(line: str, low: int, colon: int) -> tuple[int, str | None]:
-    """Start and name of a known header before this colon: in capitals, or a sure one with a capital."""
+def _within(line: str, low: int, colon: int, lower: bool) -> tuple[int, str | None]:
+    """Start and name of a known header before this colon: in capitals, or a sure one with a capital (`lower`: or without)."""
     headed, low = low > 0, max(low, colon - 60)
     start, longest, known = colon, colon, None
     said = line[low:colon].split()[-5:]
@@ -426,7 +431,7 @@ def _within(line: str, low: int, colon: int) -> tuple[int, str | None]:
     goes_on = _GOES_ON.match(last) and (last.isupper() or not written.isupper())  # "for FINDINGS:" lost its end to redaction
     stopped = last[-1:] in tuple(".!?;")
     refers = _REFERS.search(before) or (not stopped and _REFERRED.match(line, colon))
-    sure = written[0].isupper() or ((stopped or headed) and line.islower())
+    sure = written[0].isupper() or (lower and (stopped or headed))
     opens = written.isupper() or (sure and _SURE.match(_key(written))) or (written == "Report" and stopped)
     return longest, known if opens and not goes_on and not refers else None
 
@@ -473,9 +478,7 @@ def _with_body(text: str, sections: list[Section]) -> list[Section]:
     """The same sections, with findings where no header says them but a body of sentences is there."""
     if any(section.name in (FINDINGS, BOTH) and text[section.start : section.end].strip() for section in sections):
         return _with_bodies_below(text, sections)
-    sections = [
-        s._replace(name=FINDINGS) if s.name == _VIEWS and _is_prose(text[s.start : s.end], stops=False) else s for s in sections
-    ]
+    sections = _with_titled(text, sections)
     names = [section.name if text[section.start : section.end].strip() else "" for section in sections]
     if set(names) <= {EXAM, _VIEWS, ""}:
         titles = [_is_title(text[section.start : section.end].lower()) for section in sections]
@@ -492,13 +495,29 @@ def _with_body(text: str, sections: list[Section]) -> list[Section]:
     ]
 
 
+def _with_titled(text: str, sections: list[Section]) -> list[Section]:
+    """The same sections, with findings under titles (prose) and under unknown headers above the impression (if told)."""
+    names = [section.name for section in sections]
+    stop = names.index(IMPRESSION) if IMPRESSION in names else len(names)
+    found = []
+    for at, section in enumerate(sections):
+        words = text[section.start : section.end]
+        titled = section.name == _VIEWS and _is_prose(words, stops=False)
+        told = section.name == _UNKNOWN and at < stop and _told("\n" + words, same_line=True, first=True) is not None
+        found.append(section._replace(name=FINDINGS) if titled or told else section)
+    return found
+
+
 def _with_bodies_below(text: str, sections: list[Section]) -> list[Section]:
     """The same sections, with the body of a second report that has an impression, but no header of findings."""
     ends = [at for at, section in enumerate(sections) if section.name == IMPRESSION]
-    for above, below in reversed(list(itertools.pairwise(ends))):
-        if not any(section.name in _SAID for section in sections[above + 1 : below]):
-            sections = _with_body_of(text, sections, range(above + 1, below), sure=True)
-    return sections
+    found = sections[: ends[0] + 1] if ends else sections
+    for above, below in itertools.pairwise(ends):
+        between = sections[above + 1 : below]
+        said = any(section.name in _SAID for section in between)
+        found += between if said else _with_body_of(text, between, range(len(between)), sure=True)
+        found.append(sections[below])
+    return found + sections[ends[-1] + 1 :] if ends else found
 
 
 def _with_body_of(
@@ -522,11 +541,11 @@ def _body(text: str, section: Section, sure: bool, last_resort: bool) -> int | N
         return section.start if last_resort and not sure and _is_prose(words) else None
     blank = _BLANK_LINE.search(words)
     below = blank.end() if blank and not sure and _is_prose(words[blank.end() :], stops=not last_resort) else None
-    # What is known of a patient may tell of the chest, too.
-    same_line = below is None and (last_resort or section.name not in ("indication", "history"))
-    told = _told(words, same_line)
-    if told is not None and section.name == "comparison" and (none := _NONE.match(words)):
-        told = none.end() if len(words[none.end() : told].split()) > 2 else told
+    # What is known of a patient may tell of the chest, too; nothing to compare with is soon said.
+    none = _NONE.match(words) if section.name == "comparison" else None
+    told = _told(words, same_line=none is not None or (below is None and (last_resort or section.name not in _OF_PATIENT)))
+    if told is not None and none and below is None and len(words[none.end() : told].split()) > 2:
+        told = none.end()
     if told is not None and (below is None or told < below):
         return section.start + told
     if below is not None:
@@ -534,18 +553,18 @@ def _body(text: str, section: Section, sure: bool, last_resort: bool) -> int | N
     return section.start if section.name == EXAM and not sure and _is_prose(words) else None
 
 
-def _told(words: str, same_line: bool) -> int | None:
+def _told(words: str, same_line: bool, first: bool = False) -> int | None:
     """Where the first sentence begins that tells of the chest: with its line, or (`same_line`) within the first.
 
     A line does not begin a sentence if the line above, without a stop, is so long that it may have ended for want of room.
     """
     line = None
-    for begins in _BEGINS.finditer(words):
+    for begins in itertools.islice(_BEGINS.finditer(words), 200):  # each costs some 100 microseconds
         start, at = begins.start(2), begins.start() + (begins[1] is None)
         above = words[max(0, at - 200) : at].rstrip()
         stopped = above[-1:] in tuple(".!?:")
         short = len(above) - above.rfind("\n") <= 50
-        if not above or not (stopped or short) or not (stopped or begins[2][-1].isupper()):
+        if not (above or first) or not (stopped or short) or not (stopped or begins[2][-1].isupper()):
             continue
         ends = _ENDS.search(words, start, start + 400)
         told = _tells(words[start : ends.start() if ends else start + 400])
