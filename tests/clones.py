@@ -74,6 +74,12 @@ def another(project: Clone, folder: Path) -> Clone:
     return Clone(folder, dict(project.env))
 
 
+def copied(project: Clone, folder: Path) -> Clone:
+    """The whole working folder with data, cache and journal: what costs several commands to bring about in a clone."""
+    shutil.copytree(project.folder, folder, symlinks=True)
+    return Clone(folder, dict(project.env))
+
+
 def ran(output: str) -> list[str]:
     """The stages that DVC says it ran, in order."""
     return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")]

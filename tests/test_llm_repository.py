@@ -2,8 +2,8 @@
 
 import json
 import os
-import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from clones import Clone, another, planted, ran
+from clones import Clone, another, copied, planted, ran
 from conftest import N_REPORTS
 
 from raddistill.params import read
@@ -44,15 +44,24 @@ def by_llm(small_params: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def project(
+def extracted(
     tmp_path_factory: pytest.TempPathFactory,
     remotes: Path,
     server: TeacherServer,
     by_llm: dict[str, Any],
     write_params: Callable[[dict[str, Any], Path], None],
 ) -> Clone:
-    clone = planted(tmp_path_factory.mktemp("repository") / "project", remotes, by_llm, write_params)
+    """The project with its reports, nothing asked yet; to be copied."""
+    clone = planted(tmp_path_factory.mktemp("repository") / "extracted", remotes, by_llm, write_params)
     clone.env["RADDISTILL_TEACHER_URL"] = server.url
+    clone.run("dvc", "repro", "extract")
+    return clone
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, extracted: Clone) -> Clone:
+    """All is asked, merged and committed; to be copied, too."""
+    clone = copied(extracted, tmp_path_factory.mktemp("merged") / "project")
     assert ran(clone.run("dvc", "repro", "merge"))[-1] == "merge"
     clone.commit("run")
     return clone
@@ -87,7 +96,7 @@ def test_answers_never_reach_git(project: Clone) -> None:
 
 
 def test_there_and_back_again_asks_once(project: Clone, server: TeacherServer, tmp_path: Path) -> None:
-    clone = at_work(project, tmp_path)
+    clone = copied(project, tmp_path / "clone")
     before, labels = asked(server), table(clone, "labels/multiple_choice")
     assert ran(clone.run("dvc", "exp", "run", "-S", HOTTER, "merge"))[0] == "synthesize@multiple_choice"
     paid = asked(server)
@@ -102,16 +111,6 @@ def test_there_and_back_again_asks_once(project: Clone, server: TeacherServer, t
     clone.run("dvc", "exp", "run", "-S", temporary, "synthesize@multiple_choice")  # the journal outlived the temporary folder
     assert asked(server) == paid
     assert metrics(clone, "synthesize_multiple_choice")["labelled"] == N_REPORTS - 1
-
-
-def at_work(project: Clone, folder: Path) -> Clone:
-    """A clone with data and a copy of the journal."""
-    clone = another(project, folder / "clone")
-    clone.run("dvc", "cache", "dir", "--local", str(project.folder / ".dvc/cache"))
-    clone.run("dvc", "checkout", "data/reports.parquet", *(f"data/answers/{task}.parquet" for task in TASKS))
-    clone.run("dvc", "checkout", "--allow-missing")
-    shutil.copytree(project.folder / ".journal", clone.folder / ".journal")
-    return clone
 
 
 def test_a_colleague_without_key_or_journal_goes_on_from_pulled_answers(
@@ -134,12 +133,8 @@ def test_a_colleague_without_key_or_journal_goes_on_from_pulled_answers(
     assert table(clone, "answers/multiple_choice").height >= N_REPORTS - 1  # still there for another try
 
 
-def test_two_tasks_at_once_share_the_journal(
-    server: TeacherServer, tmp_path: Path, by_llm: dict[str, Any], write_params: Callable[[dict[str, Any], Path], None]
-) -> None:
-    clone = planted(tmp_path / "project", tmp_path / "remotes", by_llm, write_params)
-    clone.env["RADDISTILL_TEACHER_URL"] = server.url
-    clone.run("dvc", "repro", "extract")
+def test_two_tasks_at_once_share_the_journal(extracted: Clone, tmp_path: Path) -> None:
+    clone = copied(extracted, tmp_path / "clone")
     with ThreadPoolExecutor() as pool:
         running = [pool.submit(clone.run, "dvc", "repro", "--single-item", f"synthesize@{task}") for task in TASKS]
         outputs = [run.result() for run in running]
@@ -149,17 +144,14 @@ def test_two_tasks_at_once_share_the_journal(
     assert len(lines) == sum(metrics(clone, f"spending_{task}")["answers"] for task in TASKS)
 
 
-def test_ctrl_c_keeps_what_was_paid(
-    server: TeacherServer, tmp_path: Path, by_llm: dict[str, Any], write_params: Callable[[dict[str, Any], Path], None]
-) -> None:
-    clone = planted(tmp_path / "project", tmp_path / "remotes", by_llm, write_params)
-    clone.env["RADDISTILL_TEACHER_URL"] = server.url
-    clone.run("dvc", "repro", "extract")
-    begin = server.counts()["paid"]
+def test_ctrl_c_keeps_what_was_paid(extracted: Clone, server: TeacherServer, tmp_path: Path) -> None:
+    clone = copied(extracted, tmp_path / "clone")
+    begin = server.paid.total()
     server.latency = 0.2
     running = clone.start("dvc", "repro", "synthesize@open_ended")
-    while server.counts()["paid"] - begin < 5:
+    while server.paid.total() - begin < 5:
         assert running.poll() is None
+        time.sleep(0.02)
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does: DVC, its shell and the stage get it
     told = running.communicate(timeout=60)[0]
     server.latency = 0.0
@@ -168,13 +160,13 @@ def test_ctrl_c_keeps_what_was_paid(
     assert "Traceback" not in told
     assert ran(clone.run("dvc", "repro", "synthesize@open_ended")) == ["synthesize@open_ended"]
     distinct = metrics(clone, "spending_open_ended")["answers"]
-    assert server.counts()["paid"] - begin == distinct
+    assert server.paid.total() - begin == distinct
 
 
 def test_several_teachers_become_one(
     project: Clone, server: TeacherServer, tmp_path: Path, write_params: Callable[[dict[str, Any], Path], None]
 ) -> None:
-    clone = at_work(project, tmp_path)
+    clone = copied(project, tmp_path / "clone")
     content = read(clone.folder / "params.yaml")
     section = content["synthesize"]["multiple_choice"]
     common = {"task": "multiple_choice", "sections": "findings_and_impression", "max_quarantine": 0.05}
@@ -206,7 +198,7 @@ def test_several_teachers_become_one(
 
 
 def test_no_text_of_a_report_is_told(project: Clone, server: TeacherServer, tmp_path: Path) -> None:
-    clone = at_work(project, tmp_path)
+    clone = copied(project, tmp_path / "clone")
     sentences = {
         sentence.strip().lower()
         for text in table(clone, "reports")["text"]
