@@ -455,6 +455,37 @@ def test_labels_with_the_reports_in_a_list(extract: Extract, tmp_path: Path) -> 
     assert statuses(made, "Edema") == {"a": "absent", "b": "absent", "c": "present"}
 
 
+def test_two_readers_lists_with_the_reports(extract: Extract, tmp_path: Path) -> None:
+    """A curated set as it often comes: one file, a column a reader, lists as pandas writes them."""
+    rows = [
+        """a,"['Edema', 'Fracture']",Edema,One.""",
+        "b,[],['Edema'],Two.",
+        "c,,Normal,Three.",
+        "d,[Edema],,Four.",
+        "e,['E'],,Five.",
+    ]
+    raw = csv_of(tmp_path / "r.csv", "report_id,one,two,text", *rows)
+    made = extract(raw, {"annotators": "both"}, labels="one; two")
+    assert statuses(made, "Edema") == {"a": "present", "b": "absent", "c": "absent"}
+    assert statuses(made, "Fracture") == {"a": "absent", "b": "absent", "c": "absent"}
+    assert reasons(made) == {"d": "labels that are no list of names", "e": "a label outside of the set"}
+    agreed = made.metrics["agreement"]["multiple_choice"]
+    assert (agreed["annotators"], agreed["labels"]["Edema"]["reports"]) == (2, 2)
+    assert statuses(extract(raw, {"annotators": "first"}, labels="one; two"), "Fracture") == {
+        "a": "present",
+        "b": "absent",
+        "c": "absent",
+    }
+    with pytest.raises(InputError, match="no column 'three'"):
+        extract(raw, labels="one; three")
+
+
+def test_lists_of_parquet(extract: Extract, tmp_path: Path) -> None:
+    table = pl.DataFrame({"report_id": ["a", "b"], "found": [["Edema"], []], "text": ["One.", "Two."]})
+    table.write_parquet(tmp_path / "r.parquet")
+    assert statuses(extract(tmp_path / "r.parquet", labels="found"), "Edema") == {"a": "present", "b": "absent"}
+
+
 def test_labels_with_the_reports_in_columns(extract: Extract, tmp_path: Path) -> None:
     head = ",".join(["report_id", "text", *NAMES, "No Finding"])
     blank = "," * (len(NAMES) - 1)

@@ -3,6 +3,7 @@
 People's labels stand in annotators' files (sources/annotator_files.py), with the reports (`extract.files.labels`), or in both.
 """
 
+import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -21,7 +22,7 @@ from raddistill.sources.documents import ID_IS_TEXT, SHOWN, TOLD, Document, Fail
 from raddistill.sources.sections import single_spaced
 from raddistill.statuses import ABSENT, GOLD_CELLS, PRESENT
 
-WITH_REPORTS = "with_reports"  # the annotator whose labels stand beside the reports
+WITH_REPORTS = "with_reports"  # the annotator whose labels stand in columns beside the reports; of a list it is its column's name
 NO_FINDING = "No Finding"
 NOTHING = {"normal", "none", "no finding", "no findings"}  # in a list of labels: read, and nothing found
 
@@ -41,7 +42,7 @@ class FilesParams(Section):
     comparison: str
     date: str
     split: str
-    labels: str
+    labels: str  # '*': a column a label; else columns of lists, "; " between them
 
 
 class Files:
@@ -63,6 +64,7 @@ class Files:
             )
         self.sensitivity: str = p.sensitivity
         self._p, self._label_set = p, label_set
+        self._annotators = [] if p.labels == "*" else _parts(p.labels)
 
     def read(self, raw: Path, tell: Tell = untold) -> Iterator[Document | Failure]:
         """Every row, or every text file.
@@ -94,9 +96,14 @@ class Files:
         """The rows of those who put labels beside the reports."""
         rows = []
         for report_id, said in annotations.items():
-            statuses = {label: status for status, _, label in (one.partition(" ") for one in said if one != " ")}
-            names = [label.name for label in label_set] if said else []
-            rows += [(report_id, "multiple_choice", WITH_REPORTS, name, statuses.get(name, ABSENT)) for name in names]
+            statuses: dict[str, dict[str, str]] = {}
+            for annotator, status, label in (one.split("\t") for one in said):
+                statuses.setdefault(annotator, {})[label] = status
+            rows += [
+                (report_id, "multiple_choice", annotator, label.name, of.get(label.name, ABSENT))
+                for annotator, of in statuses.items()
+                for label in label_set
+            ]
         return pl.DataFrame(rows, schema=GOLD, orient="row")
 
     def _open(self, path: Path) -> readers.Rows:
@@ -117,8 +124,8 @@ class Files:
         Raises:
             InputError: a column that is missing or doubled.
         """
-        keys = [key for key in FilesParams.model_fields if key not in ("sensitivity", "format", "encoding")]
-        of = {key: name for key in keys if (name := getattr(self._p, key)) and name != "*"}
+        keys = [key for key in FilesParams.model_fields if key not in ("sensitivity", "format", "encoding", "labels")]
+        of = {key: name for key in keys if (name := getattr(self._p, key))} | {f"@{name}": name for name in self._annotators}
         labels = [*self._label_set, *([NO_FINDING] if NO_FINDING in there else [])] if self._p.labels == "*" else []
         columns.require(str(path), there, [*of.values(), *labels])
         return of
@@ -152,27 +159,49 @@ class Files:
         )
 
     def _annotations(self, cells: dict[str, Any]) -> Iterator[str]:
-        """`<status> <label>` for what is said; " " where a person read the report and found nothing.
+        """Annotator, status and label of what is said, tabs between them; the last two blank where a person read the report.
 
         Raises:
             ValueError: a code that is none of CheXpert's, a label that is not of the set (said without the cell).
         """
-        if listed := identity(cells.get("labels")):
-            yield " "
-            for said in filter(None, (part.strip() for part in listed.split(";"))):
-                if said in self._label_set:
-                    yield f"{PRESENT} {said}"
-                elif said.lower() not in NOTHING:
-                    raise ValueError("a label outside of the set")
+        for annotator in self._annotators:
+            if listed := identity(cells.get(f"@{annotator}")):
+                yield f"{annotator}\t\t"
+                for said in _listed(listed):
+                    if said in self._label_set:
+                        yield f"{annotator}\t{PRESENT}\t{said}"
+                    elif said.lower() not in NOTHING:
+                        raise ValueError("a label outside of the set")
         codes = {key[1:]: identity(cell) or "" for key, cell in cells.items() if key.startswith("=")}
         if not any(codes.values()):
             return
-        yield " "
+        yield f"{WITH_REPORTS}\t\t"
         for name, code in codes.items():
             if code not in GOLD_CELLS:
                 raise ValueError("a code other than 1, 0, -1 and blank")
             if name in self._label_set:
-                yield f"{GOLD_CELLS[code]} {name}"
+                yield f"{WITH_REPORTS}\t{GOLD_CELLS[code]}\t{name}"
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(";") if part.strip()]
+
+
+def _listed(cell: str) -> list[str]:
+    """The labels of "Edema; Fracture", or of a list as Python, JSON or Parquet have it.
+
+    Raises:
+        ValueError: it begins as a list and is none (said without the cell).
+    """
+    if not cell.startswith("["):
+        return _parts(cell)
+    try:
+        said = ast.literal_eval(cell)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        said = None
+    if not isinstance(said, list) or not all(isinstance(label, str) for label in said):
+        raise ValueError("labels that are no list of names")
+    return [label.strip() for label in said]
 
 
 def identity(cell: Any) -> str | None:

@@ -54,8 +54,9 @@ def read(path: Path, param: str) -> pl.DataFrame:
             frame = pl.read_csv(path, infer_schema=False)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; params.yaml names it as {param}") from None
-    except pl.exceptions.PolarsError:
-        pass
+    except (pl.exceptions.PolarsError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the machine's; polars' own, of damaged gzip, have none
+            raise
     if frame is None:  # raised here, as polars' own error quotes cells and would stay its context
         raise InputError(f"{path} is not a readable CSV (UTF-8, comma), .parquet file or file of JSON lines")
     if nested := [name for name, kind in frame.schema.items() if kind.is_nested()]:
