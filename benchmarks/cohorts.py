@@ -78,7 +78,7 @@ def main(
         best = min((turn[side] for turn in runs), key=lambda run: run.seconds)
         figures = (best.reports, best.seconds, best.reports / best.seconds, best.cpu, best.peak)
         table.add_row(*side, *(f"{figure:,.{digits}f}" for figure, digits in zip(figures, (0, 1, 0, 1, 0), strict=True)))
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=120)
     console.print(table)
     console.print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end, best of {turns}")
 
