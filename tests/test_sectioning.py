@@ -695,6 +695,30 @@ CASES: dict[str, tuple[str, list[tuple[str, str]]]] = {
         "air.",
         [(X, "CHEST"), (F, "Clear."), (I, "Normal."), (X, "ABDOMEN"), (F, "Normal gas."), (I, "No free air.")],
     ),
+    "table": (
+        "HISTORY     cough\nCOMPARISON  none\n\nFINDINGS    clear lungs\nIMPRESSION  normal",
+        [("history", "cough"), ("comparison", "none"), (F, "clear lungs"), (I, "normal")],
+    ),
+    "told-to-people": (
+        "IMPRESSION: Mass. Told to ATTENDING: Dr. A. Lungs clear.",
+        [(I, "Mass. Told to ATTENDING: Dr. A. Lungs clear.")],
+    ),
+    "result-narrative": (
+        "Result Narrative\nEXAM: XR CHEST\n\nThe heart is large.\n\nResult Impression\nLarge heart.",
+        [(X, "XR CHEST"), (F, "The heart is large."), (I, "Large heart.")],
+    ),
+    "codes-below": (
+        "Report:\n  The heart is large.\n\nImpression:\n  Large heart.\n\nPrimary Diagnostic Code: ABNORMAL",
+        [(F, "The heart is large."), (I, "Large heart."), ("other", "ABNORMAL")],
+    ),
+    "shows": (
+        "SKIAGRAM CHEST PA VIEW SHOWS:\nBoth lung fields are clear.\n\nOPINION: Normal.",
+        [(F, "Both lung fields are clear."), (I, "Normal.")],
+    ),
+    "exam-on-one-line": (
+        "EXAM: XR CHEST. The heart is large. The lungs are clear. IMPRESSION: Large heart.",
+        [(X, "XR CHEST."), (F, "The heart is large. The lungs are clear."), (I, "Large heart.")],
+    ),
     "redacted-title": ("___ CHEST ___\n\nIMPRESSION: Normal.", [(X, "___ CHEST ___"), (I, "Normal.")]),
     # nothing
     "no-header": ("The heart is large. The lungs are clear.", [(F, "The heart is large. The lungs are clear.")]),

@@ -34,7 +34,7 @@ _ALSO = ("plan", "recommendation", "recommendations", "diagnosis", "summary")
 KNOWN_AS = {
     FINDINGS: (*_FINDINGS, "radiographic findings", "imaging findings", "chest findings", "interpretation"),
     IMPRESSION: (
-        *_IMPRESSION, "imp", "impr",
+        *_IMPRESSION, "imp", "impr", "result impression",
         "final diagnosis", "radiological diagnosis", "radiologic diagnosis", "overall assessment", "final impression",
         "overall impression", "radiological impression", "diagnostic impression", "diagnosis",
         *(f"{said}{joint}{also}" for said in _IMPRESSION for joint in (" and ", "/") for also in _ALSO),
@@ -77,6 +77,7 @@ KNOWN_AS = {
         "notification", "notifications", "end of impression", "accession number", "dictated by", "signed by", "attestation",
         "electronically signed by", "transcribed by", "reviewed by", "interpreted by", "approved by", "critical result",
         "critical results", "communication", "signature", "dictated", "signed", "reported by", "read by", "verified by",
+        "primary diagnostic code", "report status", "primary interpreting staff",
         "radiologist", "attending", "attending radiologist", "attending physician", "resident", "transcriptionist",
     ),
 }  # fmt: skip
@@ -84,10 +85,11 @@ KNOWN = {header: name for name, headers in KNOWN_AS.items() for header in header
 NAMES = tuple(KNOWN_AS)
 _SUMMARY = "summary"
 KNOWN[_SUMMARY] = _SUMMARY  # an impression; below one a code (CheXpert Plus)
+_PEOPLE = {"radiologist", "attending", "attending radiologist", "attending physician", "resident", "transcriptionist"}
 # Lines that open a report; what follows is its title, if anything.
 _OPENS = {
     "final report", "narrative", "narrative and impression", "radiology report", "chest radiograph report", "full result",
-    "final result", "end of addendum",
+    "final result", "end of addendum", "result narrative",
 }  # fmt: skip
 _ALONE = {header: name for header, name in KNOWN.items() if name != OTHER} | dict.fromkeys(_OPENS, EXAM)
 _WITH_COLON = KNOWN | dict.fromkeys(_OPENS, EXAM)
@@ -145,7 +147,7 @@ _SHOWS_CHEST = re.compile(r"\b(?:chest|cxr|radiographs?|x-?rays?|films?|views?)\
 _CAPITALS = re.compile(r"[A-Z][A-Z0-9 \t,/()&'’.#_:\[\]-]{1,78}\Z")
 _SURE_WORDS = "FINDINGS?(?: (?:AND|&) IMPRESSIONS?)?|IMPRESSIONS?|CONCLUSIONS?|INDICATIONS?|COMPARISONS?|TECHNIQUE|HISTORY"
 _BARE = re.compile(
-    rf"({_SURE_WORDS})(?:[ \t]*[-–—;.=]+(?=\s|$)|[ \t]+COLON\b|[ \t]*\t[ \t]*(?![ \t:])| {{3,}}(?![ :])"
+    rf"({_SURE_WORDS})(?:[ \t]*[-–—;.=]+(?=\s|$)|[ \t]+COLON\b|[ \t]*\t[ \t]*(?![ \t:])| {{2,}}(?=[a-z])| {{3,}}(?![ :])"
     r"|[ \t]*(?=[A-Z][a-z]|\d{1,2}[.)]\s))"
     r"|(?:ADDENDUM|WET READ)(?=[ \t]+(?!VERSION|[ \t:]))"
 )
@@ -425,14 +427,17 @@ def _within(line: str, low: int, colon: int, lower: bool) -> tuple[int, str | No
         if found := KNOWN.get(_key(line[start:colon])):
             longest, known = start, found
     written, before = line[longest:colon], line[low:longest].rstrip()
+    key = _key(written)
     if not known:
         return _glued(line, low, colon)
     last = before.rpartition(" ")[2]
     goes_on = _GOES_ON.match(last) and (last.isupper() or not written.isupper())  # "for FINDINGS:" lost its end to redaction
     stopped = last[-1:] in tuple(".!?;")
+    if key in _PEOPLE and not stopped:  # "Told to ATTENDING: Dr. A."
+        return colon, None
     refers = _REFERS.search(before) or (not stopped and _REFERRED.match(line, colon))
     sure = written[0].isupper() or (lower and (stopped or headed))
-    opens = written.isupper() or (sure and _SURE.match(_key(written))) or (written == "Report" and stopped)
+    opens = written.isupper() or (sure and _SURE.match(key)) or (written == "Report" and stopped)
     return longest, known if opens and not goes_on and not refers else None
 
 
