@@ -719,6 +719,14 @@ CASES: dict[str, tuple[str, list[tuple[str, str]]]] = {
         "EXAM: XR CHEST. The heart is large. The lungs are clear. IMPRESSION: Large heart.",
         [(X, "XR CHEST."), (F, "The heart is large. The lungs are clear."), (I, "Large heart.")],
     ),
+    "comparison-tells": (
+        "COMPARISON: Since May, the effusion has become large. The heart is large. IMPRESSION: Effusion.",
+        [(F, "Since May, the effusion has become large. The heart is large."), (I, "Effusion.")],
+    ),
+    "comparison-tells-above-a-body": (
+        "COMPARISON: Since May, the effusion is large.\n\nThe heart is large.\n\nIMPRESSION: Effusion.",
+        [("comparison", "Since May, the effusion is large."), (F, "The heart is large."), (I, "Effusion.")],
+    ),
     "redacted-title": ("___ CHEST ___\n\nIMPRESSION: Normal.", [(X, "___ CHEST ___"), (I, "Normal.")]),
     # nothing
     "no-header": ("The heart is large. The lungs are clear.", [(F, "The heart is large. The lungs are clear.")]),

@@ -152,10 +152,10 @@ _BARE = re.compile(
     r"|(?:ADDENDUM|WET READ)(?=[ \t]+(?!VERSION|[ \t:]))"
 )
 _BARE_MIXED = re.compile(
-    r"(Findings?|Impressions?|Conclusions?|Indications?|Comparisons?|Technique|History)[ \t]*(?:[;=]|[-–—]+(?=\s))"
+    r"(Findings?|Impressions?|Conclusions?|Indications?|Comparisons?|Technique|History)[ \t]*(?:[;=]|[-–—]+(?=\s|$))"
 )
 # Within a line: "FINDINGS The heart is large. IMPRESSION Large heart."
-_BARE_WITHIN = re.compile(rf"[.] +({_SURE_WORDS})(?:[ \t]*[-–—;.=]+(?=\s)|[ \t]+(?=[A-Z][a-z]|\d{{1,2}}[.)]\s))")
+_BARE_WITHIN = re.compile(rf"[.] +({_SURE_WORDS})(?:[ \t]*[-–—;.=]+(?=\s|$)|[ \t]+(?=[A-Z][a-z]|\d{{1,2}}[.)]\s))")
 # Long lines that open a section without a colon begin so, or with capitals.
 _OPENS_LINE = ("Findings", "Impression", "Conclusion", "Indication", "Comparison", "Electronically", "Digitally", "Dictated")
 _SIGNED = re.compile(
@@ -551,6 +551,8 @@ def _body(text: str, section: Section, sure: bool, last_resort: bool) -> int | N
     told = _told(words, same_line=none is not None or (below is None and (last_resort or section.name not in _OF_PATIENT)))
     if told is not None and none and below is None and len(words[none.end() : told].split()) > 2:
         told = none.end()
+    if section.name == "comparison" and below is None and _tells(_ENDS.split(words[:400], maxsplit=1)[0][:told]):
+        told = 0  # "COMPARISON: Since May, the effusion has become large."
     if told is not None and (below is None or told < below):
         return section.start + told
     if below is not None:
