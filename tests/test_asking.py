@@ -240,7 +240,7 @@ RETRIED += ["reset", "reset_mid_body", "truncated", "malformed", "empty_body", "
 @pytest.mark.parametrize("fault", RETRIED)
 def test_a_passing_fault_is_tried_again(fault: str) -> None:
     with TeacherServer(faults=[fault, fault], retry_after=0.02) as server:
-        asked = ask(questions(1), server.url, timeout_s=0.2 if fault == "hang" else 5.0)
+        asked = ask(questions(1), server.url, timeout_s=0.5 if fault == "hang" else 5.0)
         assert asked == Asked({}, 1)
         assert counts(server)["requests"] == 3
         assert counts(server)["paid"] == 1
@@ -255,7 +255,7 @@ def test_a_passing_fault_is_tried_again(fault: str) -> None:
 )  # fmt: skip
 def test_a_lasting_fault_fails_the_question_in_fixed_words(fault: str, reason: str) -> None:
     with TeacherServer(faults={fault: 1.0}) as server:
-        asked = ask(questions(2), server.url, tries=2, timeout_s=0.1 if fault == "hang" else 5.0)
+        asked = ask(questions(2), server.url, tries=2, timeout_s=0.5 if fault == "hang" else 5.0)
         assert asked == Asked({each.key: reason for each in questions(2)}, 0)
         assert counts(server)["requests"] == 4
 
