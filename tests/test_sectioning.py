@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raddistill.sources import sectioning
+from raddistill.sources.header_words import NAMES
 from raddistill.sources.sectioning import read
 
 ACROSS = "_" * 78
@@ -750,7 +751,7 @@ def test_sections(text: str, sections: list[tuple[str, str]]) -> None:
 def test_there_are_sixty_cases() -> None:
     assert len(CASES) >= 60
     assert len({text for text, _ in CASES.values()}) == len(CASES)
-    assert {name for _, sections in CASES.values() for name, _ in sections} == set(sectioning.NAMES)
+    assert {name for _, sections in CASES.values() for name, _ in sections} == set(NAMES)
 
 
 def parted(text: str) -> None:
@@ -759,7 +760,7 @@ def parted(text: str) -> None:
     assert [start for start, _ in places] == [0, *(end for _, end in places)][: len(places)]
     assert (places[-1][1] if places else 0) == len(text)
     assert all(start < end for start, end in places)
-    assert {section.name for section in found.sections} <= set(sectioning.NAMES)
+    assert {section.name for section in found.sections} <= set(NAMES)
 
 
 @pytest.mark.parametrize("text", [text for text, _ in CASES.values()], ids=CASES)

@@ -1,7 +1,7 @@
 """What is read of a report that comes as one text: findings and impression, as `sectioning` finds them, and where they stand."""
 
 from raddistill.sources import sectioning
-from raddistill.sources.sectioning import BOTH, FINDINGS, IMPRESSION
+from raddistill.sources.header_words import BOTH, FINDINGS, IMPRESSION
 
 # What stands under FINDINGS AND IMPRESSION is findings, and is not repeated.
 _READ_AS = {FINDINGS: FINDINGS, BOTH: FINDINGS, IMPRESSION: IMPRESSION}
