@@ -729,6 +729,50 @@ CASES: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [("comparison", "Since May, the effusion is large."), (F, "The heart is large."), (I, "Effusion.")],
     ),
     "redacted-title": ("___ CHEST ___\n\nIMPRESSION: Normal.", [(X, "___ CHEST ___"), (I, "Normal.")]),
+    # what goes on, and what does not
+    "stop-below-a-sentence-in-capitals": (
+        "COMPARISON: NONE.\nFINDINGS. CLEAR LUNGS.\nIMPRESSION. NORMAL.",
+        [("comparison", "NONE."), (F, "CLEAR LUNGS."), (I, "NORMAL.")],
+    ),
+    "stop-below-mixed-case": ("Comparison: None\nFINDINGS. CLEAR LUNGS.", [("comparison", "None"), (F, "CLEAR LUNGS.")]),
+    "stop-above-mixed-case": ("COMPARISON: NONE\nFINDINGS. Clear lungs.", [("comparison", "NONE"), (F, "Clear lungs.")]),
+    "impression-of": ("FINDINGS: Clear.\nIMPRESSION OF CHEST: Normal.", [(F, "Clear."), (I, "Normal.")]),
+    "history-below-findings": ("FINDINGS: Clear.\nHISTORY AND PHYSICAL: Fall.", [(F, "Clear."), ("history", "Fall.")]),
+    "impression-as-above": ("FINDINGS: No mass. IMPRESSION: As above.", [(F, "No mass."), (I, "As above.")]),
+    "plane-is-no-plan": ("FINDINGS: Clear.\nPLANE: frontal.", [(F, "Clear."), ("other", "frontal.")]),
+    "many-capitals": (
+        "INDICATION: FALL.\nPAIN IN BACK AND HIP AND KNEE FOR 2 WEEKS SINCE JUNE: XR.",
+        [("indication", "FALL.\nPAIN IN BACK AND HIP AND KNEE FOR 2 WEEKS SINCE JUNE: XR.")],
+    ),
+    "part-of-a-wet-read": (
+        "WET READ: Edema.\nLUNGS: Wet.\nFINDINGS: Clear.",
+        [("wet_read", "Edema.\nLUNGS: Wet."), (F, "Clear.")],
+    ),
+    "pain-is-no-part-mixed": (
+        "INDICATION: Fall.\nRight shoulder: pain.\nFINDINGS: Clear.",
+        [("indication", "Fall.\nRight shoulder: pain."), (F, "Clear.")],
+    ),
+    "second-history-tells": (
+        "FINDINGS: Clear.\nIMPRESSION: Normal.\nHISTORY: Fall.\nThe left lung was hurt.\nFINDINGS: Edema.\nIMPRESSION: Wet.",
+        [(F, "Clear."), (I, "Normal."), ("history", "Fall.\nThe left lung was hurt."), (F, "Edema."), (I, "Wet.")],
+    ),
+    "no-prior-surgery": (
+        "HISTORY: No prior surgery. The left lung was hurt. IMPRESSION: Normal.",
+        [("history", "No prior surgery. The left lung was hurt."), (I, "Normal.")],
+    ),
+    "nothing-to-compare-above-a-body": (
+        "COMPARISON: None. Single film of a child.\n\nThe heart is large.\n\nIMPRESSION: Large heart.",
+        [("comparison", "None. Single film of a child."), (F, "The heart is large."), (I, "Large heart.")],
+    ),
+    "patient-first-in-the-line": (
+        "COMPARISON: Film of May.\nThe patient has a cough. The heart is large.\nIMPRESSION: Large heart.",
+        [("comparison", "Film of May.\nThe patient has a cough."), (F, "The heart is large."), (I, "Large heart.")],
+    ),
+    "signature-below-a-body": (
+        "INDICATION: Cough.\n\nThe heart is large.\n\nElectronically signed by A. Reader",
+        [("indication", "Cough."), (F, "The heart is large."), ("other", "Electronically signed by A. Reader")],
+    ),
+    "spaced-letters": ("H X : Fall.\nI M P : Normal.", [("history", "Fall."), (I, "Normal.")]),
     # nothing
     "no-header": ("The heart is large. The lungs are clear.", [(F, "The heart is large. The lungs are clear.")]),
     "empty": ("", []),

@@ -93,16 +93,15 @@ _NONE = re.compile(
     r"\s*(?i:none|n/a|no (?:prior|previous|relevant|comparison|old)\b)[^.\n]{0,60}?"
     r"(?:\.\s+|\n\s*| +(?=[A-Z][a-z])(?!Available))"
 )
-_ENDS = re.compile(r"[.!?](?=\s|\Z)|\n[ \t\r]*\n|\Z")  # of a sentence; not in "1.5 cm"
 
 
 def _body(text: str, section: Section, sure: bool, last_resort: bool) -> int | None:
-    """Where the body begins in this section. `sure`: only if it tells of the chest; `last_resort`: there is no impression."""
+    """Where the body begins in this section. `sure`: only if it tells of the chest; `last_resort`: neither parts nor an impression are."""
     if section.name in (*SAID, OTHER, UNKNOWN, VIEWS, "recommendation"):
         return None
     words = text[section.start : section.end]
     if section.name in ("wet_read", "addendum"):
-        return section.start if last_resort and not sure and is_prose(words) else None
+        return section.start if last_resort and is_prose(words) else None
     blank = _BLANK_LINE.search(words)
     below = blank.end() if blank and not sure and is_prose(words[blank.end() :], stops=not last_resort) else None
     told = _told_in(section.name, words, below, last_resort)
@@ -121,7 +120,7 @@ def _told_in(name: str, words: str, below: int | None, last_resort: bool) -> int
     told = _told(words, same_line=none is not None or (below is None and (last_resort or not of_patient)))
     if told is not None and none and below is None and len(words[none.end() : told].split()) > 2:
         told = none.end()
-    if name == "comparison" and below is None and _tells(_ENDS.split(words[:400], maxsplit=1)[0][:told]):
+    if name == "comparison" and below is None and _tells(_sentence(words)[:told]):
         told = 0  # "COMPARISON: Since May, the effusion has become large."
     return told
 
@@ -147,8 +146,7 @@ def _told(words: str, same_line: bool, first: bool = False) -> int | None:
         short = len(above) - above.rfind("\n") <= 50
         if not (above or first) or not (stopped or short) or not (stopped or begins[2][-1].isupper()):
             continue
-        ends = _ENDS.search(words, start, start + 400)
-        told = _tells(words[start : ends.start() if ends else start + 400])
+        told = _tells(_sentence(words[start : start + 400]))
         if "\n" in begins[0]:
             line = None if told is None else start
         if told and (line is not None or same_line):
@@ -156,12 +154,21 @@ def _told(words: str, same_line: bool, first: bool = False) -> int | None:
     return None
 
 
+_ENDS = re.compile(r"[.!?](?=\s|\Z)|\n[ \t\r]*\n")  # "clear. The", a blank line; not "1.5 cm"
+
+
+def _sentence(words: str) -> str:
+    """The first sentence of these words, or what 400 characters hold of it."""
+    return _ENDS.split(words[:400], maxsplit=1)[0]
+
+
 # A sentence that tells of the chest has a noun and an assertion of these: "the lungs are clear"; not "a rod is in place", "chest
 # radiograph, two views", ...
 _NOUN = re.compile(
     r"\b(?:lungs?|hearts?|cardi\w+|mediastin\w+|pleura\w*|pulmonary|hil(?:a|um|ar)|effusions?|pneumothora\w+|consolidations?"
     r"|opacit\w+|atelecta\w+|o?edema|infiltrat\w+|air ?space\w*|(?:hemi)?diaphragms?|costophrenic|thora\w+|ribs?|fractures?"
-    r"|tubes?|lines?|catheters?|picc|pacemaker|wires|bowel|bones?|bony|osseous|aort\w+|trachea\w*|vascul\w+|pneumonia|nodules?|mass(?:es)?|spine)\b"
+    r"|tubes?|lines?|catheters?|picc|pacemaker|wires|bowel|bones?|bony|osseous|aort\w+|trachea\w*|vascul\w+|pneumonia|nodules?"
+    r"|mass(?:es)?|spine)\b"
 )
 _ASSERTS = re.compile(
     r"\b(?:is|are|was|were|has|have|no|not|without|within|remains?|appears?|shows?|seen|noted|present|intact|unchanged|stable"

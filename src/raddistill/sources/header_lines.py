@@ -106,14 +106,14 @@ def _in_line(line: str, words: str, above: _Above) -> Iterator[Header]:
             begins, opened = mark.start(1), KNOWN[key(mark[1])]
         elif low == 0 and mark.start() - first <= 80:
             opened = _at_first(line[first : mark.start()].strip(AROUND), above)
-        if not opened and mark.re is _COLON:
+        if not opened:
             begins, opened = _within(line, low, mark.start(), lower)
-            opened = opened if low or begins > first else None
+            opened = opened if begins > first else None  # what begins the line may not open
             begins = first if low == 0 and begins - first < 10 and _MARK.match(line[:begins].strip(AROUND)) else begins
-        if opened and begins >= low:
+        if opened:
             low = mark.end()
             yield Header(begins, begins, opened) if opened == PART else Header(begins, low, opened)
-    if low == 0 and words[0].isupper() and above.name in SAID and _SIGNED.match(words):
+    if low == 0 and words[0].isupper() and _SIGNED.match(words):
         yield Header(first, first, OTHER)
 
 

@@ -88,12 +88,10 @@ _VERSION = re.compile(r" ?(?:version )?#? ?\d+\Z")  # "wet read version #2"; not
 def key(said: str) -> str:
     """The header as KNOWN has it: lower case, single spaces, "and" for "&", without "(s)" or the number of a version."""
     found = " ".join(said.strip(AROUND).lower().replace("(s)", "s").replace("&", " and ").replace("+", " and ").split())
-    if len(found) > 9 and not found[1::2].strip():  # "F I N D I N G S"
+    if not found[1::2].strip():  # "F I N D I N G S"
         found = found.replace(" ", "")
-    found = _AS_FOLLOWS.sub("", found)
-    if found in KNOWN:
-        return found
-    return _VERSION.sub("", found.replace(" / ", "/").replace("/ ", "/").replace(" /", "/"))
+    found = _AS_FOLLOWS.sub("", found).replace(" / ", "/").replace("/ ", "/").replace(" /", "/")
+    return _VERSION.sub("", found)
 
 
 # "chest, pa and lateral" is a title of views; "decubitus" alone is none.
@@ -116,8 +114,8 @@ _PARTS = re.compile(
     r"|hardware|catheters?|support|air ?space\w*|airways?|(?:hemi)?diaphragms?|abdom\w*|soft tissues?|hil(?:a|um|ar)|vascul\w*"
     r"|vessels?|aort\w*|spine|ribs?|trache\w*|thora\w*|parenchyma|interstitium|upper|lower|right|left|bilateral|nodul\w*"
     r"|mass(?:es)?|effusions?|opacit\w*|consolidation|pneumothorax|edema|fractures?|atelectasis|pneumonia|lymph\w*|neck"
-    r"|shoulders?|others?|clavicles?|scapulae?|humer\w+|pelvi\w+|hips?|nodes?|picc|ports?|drains?|ett|contours?|silhouette|volumes?"
-    r"|miscellaneous|additional|notes?|comments?|chest wall|pacemaker|pacer|stomach|bowel|breasts?|size|granulom\w*|calcif\w*"
+    r"|shoulders?|others?|clavicles?|scapulae?|humer\w+|pelvi\w+|hips?|nodes?|picc|ports?|drains?|ett|contours?|silhouette"
+    r"|volumes?|miscellaneous|additional|notes?|comments?|chest wall|pacemaker|pacer|stomach|bowel|breasts?|size|granulom\w*|calcif\w*"
     r"|infiltrat\w*|post-?op\w*|surgical|degenerat\w*|emphysema\w*|scar\w*|stents?|valves?|hernias?|scoliosis|wires?|interstitial"
     r"|congest\w*|changes|diseases?)\b"
 )
@@ -152,9 +150,9 @@ def _misspelt(key: str) -> str | None:
 
 _TITLE = re.compile(  # each word of "portable ap chest, 5:20 a.m."; not "mass"
     r"(?:chest|radiograph(?:s|y|ic)?|x-?rays?|cxr|xr|films?|views?|pa|ap|lateral|left|right|portable|frontal|single|one|two|three"
-    r"|upright|supine|(?:semi-?)?erect|semi-?upright|sitting|bedside|decubitus|examination|exam|study|series|of|the|and|a|in|at|on"
-    r"|with|performed|obtained|dated|taken|were|was|is|[ap]\.?m|hours|hrs|hr|date|time|reference|plain|digital|upper|lower|ribs?|abdomen"
-    r"|ct)\Z"
+    r"|upright|supine|(?:semi-?)?erect|semi-?upright|sitting|bedside|decubitus|examination|exam|study|series|of|the|and|a|in|at"
+    r"|on|with|performed|obtained|dated|taken|were|was|is|[ap]\.?m|hours|hrs|hr|date|time|reference|plain|digital|upper|lower|ribs?"
+    r"|abdomen|ct)\Z"
 )
 
 

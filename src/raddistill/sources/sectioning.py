@@ -89,7 +89,7 @@ _PLAIN = (
 
 def _plain(text: str) -> str:
     """The text with plain line ends and letters, each character where it was."""
-    if "\r" in text and "\n" not in text:
+    if "\n" not in text:
         text = text.replace("\r", "\n")
     text = text.replace("\f", "\n").replace("\v", "\n")
     return text if text.isascii() else text.translate(_PLAIN)
