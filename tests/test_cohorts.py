@@ -136,9 +136,9 @@ def test_gold_of_every_two_sources_is_one_table(every: list[extracting.Extracted
 
 
 def test_errors_of_the_second_say_so(first: extracting.ExtractParams) -> None:
-    with pytest.raises(InputError, match=r"^second_cohort: gold/writen does not exist"):
+    with pytest.raises(InputError, match=r"^second_cohort: gold/writen does not exist; params\.yaml .* second_cohort\.gold;"):
         extract(first, second(gold="gold/writen"))
-    with pytest.raises(ParamsError, match=r"^second_cohort: extract\.source: there is no 'flies'; did you mean 'files'"):
+    with pytest.raises(ParamsError, match=r"^second_cohort: second_cohort\.source: there is no 'flies'; did you mean 'files'"):
         extract(first, second(source="flies"))
 
 

@@ -149,7 +149,7 @@ def test_text_or_sections(columns: dict[str, str], extract: Extract, tmp_path: P
     [
         (["reportid,text", "1,Clear."], "no column 'report_id'; did you mean 'reportid'.*There are: reportid, text"),
         (["report_id,text,text", "1,Clear.,Clear."], "more than one column 'text'"),
-        (["report_id;text", "1;Clear."], "no column 'report_id'"),
+        (["report_id;text", "1;Clear."], "no column 'report_id'; it has one column only; is it separated by ';'"),
         (["report_id,text"], "holds no report"),
         ([""], "r.csv is empty; its first line must name the columns"),
         (["1,The patient coughs since a week."], "its first line does not look like names of columns"),
@@ -217,9 +217,29 @@ def test_a_file_of_a_folder_that_cannot_be_read_is_named(extract: Extract, tmp_p
     assert reasons(made) == {"a3": "not UTF-8"}
 
 
+def test_columns_named_for_a_folder_are_refused(extract: Extract, tmp_path: Path) -> None:
+    """Else patients and labels would be left out without a word."""
+    with pytest.raises(ParamsError, match=r"^extract\.files\.patient, extract\.files\.labels: a folder .* set to ''"):
+        extract(write_folder(tmp_path / "texts"), patient="mrn", labels="anna")
+
+
+def test_words_for_no_patient_are_no_patient(extract: Extract, tmp_path: Path) -> None:
+    rows = [f"r{n},{who},Written {n}." for n, who in enumerate(["nan", "NaN", "None", "<NA>", "N/A", "", "Nancy", "p 1"])]
+    made = extract(csv_of(tmp_path / "r.csv", "report_id,who,text", *rows), patient="who")
+    assert made.reports["patient_id"].drop_nulls().to_list() == ["Nancy", "p 1"]
+
+
+def test_json_writes_nan_for_a_section_that_is_not_there(extract: Extract, tmp_path: Path) -> None:
+    raw = csv_of(tmp_path / "r.jsonl", '{"report_id": "a", "findings": "Clear.", "impression": NaN}')
+    made = extract(raw, findings="findings", impression="impression")
+    assert made.reports["text"].to_list() == ["FINDINGS: Clear."]
+
+
 def test_wrong_encoding_can_be_named(extract: Extract, tmp_path: Path) -> None:
     raw = csv_of(tmp_path / "r.csv", "report_id,text", "a,caf\xe9", encoding="latin-1")
     assert reasons(extract(raw)) == {"a": "not UTF-8"}
+    with pytest.raises(InputError, match=r"allows: not UTF-8: 1 \(such as a\); extract\.files\.encoding names the encoding"):
+        extract(raw, {"max_quarantine": 0.05})
     assert extract(raw, encoding="latin-1").reports["findings"].to_list() == ["caf\xe9"]
     raw = csv_of(tmp_path / "r16.csv", "report_id,text", "a,Clear.", encoding="utf-16")
     with pytest.raises(InputError, match=r"extract\.files\.encoding utf-16"):
@@ -243,6 +263,13 @@ def test_of_several_versions_the_latest_is_kept(extract: Extract, tmp_path: Path
     made = extract(raw, date="when")
     assert dict(made.reports.select("report_id", "findings").rows()) == {"a": "Final words.", "b": "One."}
     assert reasons(made) == {"a": "an earlier version of the report", "c": "the date is not ISO 8601"}
+    made = extract(csv_of(raw, "report_id,when,text", *rows, "b,June,One more."), date="when")
+    assert "b" not in made.reports["report_id"], "which of the two is the latest cannot be told"
+    assert made.quarantine.filter(pl.col("report_id") == "b")["reason"].to_list() == [
+        "another version of the report cannot be read", "the date is not ISO 8601",
+    ]  # fmt: skip
+    never = csv_of(raw, "report_id,when,text", "a,9999-12-31T23:59:59-05:00,One.")  # a day later in UTC
+    assert reasons(extract(never, date="when")) == {"a": "the date is out of range"}
     pl.DataFrame({"report_id": ["a", "a"], "text": ["Old.", "New."], "when": [date(2024, 1, 1), date(2024, 2, 1)]}).write_parquet(
         tmp_path / "r.parquet"
     )
@@ -419,7 +446,7 @@ def test_gold_that_cannot_be_read(file: str, rows: list[str], told: str, extract
     ("written", "told"),
     [
         ([], r"nothing holds no multiple_choice/<annotator>\.csv .* set extract\.gold to gold/none"),
-        (["README.md"], "holds no multiple_choice"),
+        (["README.md"], "or their labels stand beside them, set extract"),
         (["multiple_choice/anna.tsv"], r"only <annotator>\.csv .* is read, not anna\.tsv"),
         (["multiple_choice/anna.csv", "multiple_choice/bert.xlsx"], r"is read, not bert\.xlsx"),
         (["open_ended/README.md"], r"only <annotator>\.csv .* is read; there is none"),
@@ -453,6 +480,9 @@ def test_labels_with_the_reports_in_a_list(extract: Extract, tmp_path: Path) -> 
     wide(tmp_path / "gold/multiple_choice/anna.csv", a={"Edema": "0"}, c={"Edema": "1"})
     made = extract(tmp_path / "r.csv", {"gold": str(tmp_path / "gold"), "annotators": "both"}, labels="found")
     assert statuses(made, "Edema") == {"a": "absent", "b": "absent", "c": "present"}
+    wide(tmp_path / "gold/multiple_choice/found.csv", a={"Edema": "0"})
+    with pytest.raises(InputError, match="gold: found stands for a file of annotations and for labels beside the reports"):
+        extract(tmp_path / "r.csv", {"gold": str(tmp_path / "gold")}, labels="found")
 
 
 def test_two_readers_lists_with_the_reports(extract: Extract, tmp_path: Path) -> None:

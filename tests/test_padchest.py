@@ -316,3 +316,12 @@ def test_labels_nobody_decided_and_label_sets_without_rules(tmp_path: Path) -> N
         PadChest().gold({"a": ("nodule",)}, MAPPING, [labelsets.Label(name="Zebra", description="")], CONCEPTS)
     with pytest.raises(InputError, match=r"heads\.csv is missing"):
         gold({"a": ("nodule",)}, mapping=tmp_path)
+
+
+def test_parquet_with_numbers_for_ids(tmp_path: Path) -> None:
+    """As whoever made it of the CSV may have them."""
+    cells = {"ReportID": [7], "PatientID": [70.0], "Report": ["corazon grand ."], "MethodLabel": ["RNN_model"], "Labels": [None]}
+    pl.DataFrame(cells).write_parquet(tmp_path / "PADCHEST.parquet")
+    (made,) = read(tmp_path / "PADCHEST.parquet")
+    assert isinstance(made, Document)
+    assert (made.report_id, made.patient_id, made.annotations) == ("7", "70", ())

@@ -50,7 +50,7 @@ def load(folder: Path, label_set: list[Label], concepts: list[Concept], known: p
             return pl.DataFrame(schema=GOLD)
         raise InputError(
             f"{folder} holds no multiple_choice/<annotator>.csv and no open_ended/<annotator>.csv; "
-            "if nobody annotated these reports, set extract.gold to gold/none"
+            "if nobody annotated these reports, or their labels stand beside them, set extract.gold to gold/none"
         )
     frames = [load_wide(path, [label.name for label in label_set]) for path in _files(folder / TASKS[0])]
     frames += [load_long(path, [c.concept for c in concepts]) for path in _files(folder / TASKS[1])]

@@ -5,6 +5,7 @@ quarantine. Of the second, all is test. (`merge` drops training reports whose te
 first's test. So the same model is trained only where texts do not stand on both sides, as with splits by text.)
 """
 
+import re
 from dataclasses import replace
 
 import polars as pl
@@ -42,7 +43,8 @@ def extract(p: ExtractParams, second: SecondParams, label_set: list[Label], conc
     try:
         tested = extracting.extract(there, label_set, concepts)
     except (InputError, ParamsError) as error:
-        raise type(error)(f"second_cohort: {error}") from None
+        told = re.sub(r"\bextract\.(source|raw|gold)\b", r"second_cohort.\1", str(error))
+        raise type(error)(f"second_cohort: {told}") from None
     return _join(first, tested, p.near_duplicate)
 
 

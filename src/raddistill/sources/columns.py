@@ -31,6 +31,8 @@ def refuse_doubled(source: str, there: list[str]) -> None:
 
 
 def _instead(column: str, there: list[str], wanted: list[str]) -> str:
+    if len(there) == 1 and (mark := next((mark for mark in ";\t|" if mark in there[0]), None)):
+        return f"it has one column only; is it separated by {mark!r}? Commas are read, and tabs in a .tsv file"
     # A file without a header has its first row there, which may be report text.
     lower = {name.lower(): name for name in reversed(there)}
     known = any(difflib.get_close_matches(name.lower(), lower, n=1) for name in wanted)

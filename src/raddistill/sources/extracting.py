@@ -23,6 +23,7 @@ from raddistill.sources import annotating, annotator_files, resembling, sections
 from raddistill.sources.annotator_files import TASKS
 from raddistill.sources.documents import SHOWN, Document, Failure, Source, such_as
 from raddistill.sources.files import Files, FilesParams
+from raddistill.sources.readers import NOT_UTF8
 from raddistill.statuses import EXCLUDED, PRESENT
 from raddistill.tables.reports import SENSITIVITIES, SPLITS, Reports
 
@@ -81,14 +82,14 @@ def extract(p: ExtractParams, label_set: list[Label], concepts: list[Concept]) -
     """
     source, raw = source_named(p, label_set), Path(p.raw)
     if not raw.exists():
-        raise InputError(f"{raw} does not exist; params.yaml names it as extract.raw, the files of {p.source}")
+        raise InputError(f"{raw} does not exist; params.yaml names it as extract.raw, of the source {p.source}")
     documents, failed = _gather(p, source, raw)
     read = documents.select("report_id", "annotations")
-    documents, unusable = _sift(documents)  # under the same name, so that what was read is not held twice
+    documents, unusable = _sift(documents, failed["report_id"])  # under the same name, so that what was read is not held twice
     kept, unsplit = _split(p, documents)
     quarantine = pl.concat([failed, unusable, unsplit])
     assert kept.height + quarantine.height == read.height + failed.height, "a report was lost"
-    _refuse_too_many(quarantine, kept.height, p.max_quarantine)
+    _refuse_too_many(quarantine, kept.height, p)
     known = pl.concat([read["report_id"], failed["report_id"]])
     written = _gold(source, _annotations(read, kept), Path(p.gold), label_set, concepts, known)
     gold, beside, unknown = _of(kept["report_id"], quarantine["report_id"], written)
@@ -166,9 +167,16 @@ def _row(p: ExtractParams, d: Document) -> tuple[Any, ...]:
     return d.report_id, d.patient_id, *words, d.split, d.date, text, group, by_hash, list(d.annotations), d.without_headers
 
 
-def _sift(documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Documents that can be used, one an id, and the failures of the others. Which are kept does not depend on their order."""
+def _sift(documents: pl.DataFrame, failed: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Documents that can be used, one an id, and the failures of the others. Which are kept does not depend on their order.
+
+    Of versions told apart by a date, one whose id is among the `failed` may not be the latest.
+    """
     unusable = []
+    if documents["date"].null_count() < documents.height:
+        doubtful = pl.col("date").is_not_null() & pl.col("report_id").is_in(failed.implode())
+        documents, doubted = _part(documents, doubtful, "another version of the report cannot be read")
+        unusable.append(doubted)
     if documents["report_id"].is_duplicated().any():
         latest = pl.col("date").max().over("report_id")
         told = ~pl.col("date").is_null().any().over("report_id")
@@ -179,7 +187,7 @@ def _sift(documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         differ = pl.repeat(False, documents.height, eager=True).scatter(at, versions > 1)
         documents, several = _part(documents, differ, "id of several different reports")
         documents, copies = _part(documents, ~pl.col("report_id").is_first_distinct(), "copy of another file")
-        unusable = [older, several, copies]
+        unusable += [older, several, copies]
     documents, empty = _part(documents, pl.col("text") == "", "no findings and no impression")
     return documents, pl.concat([*unusable, empty])
 
@@ -226,7 +234,13 @@ def _gold(
     written = annotator_files.load(folder, label_set, concepts, known)
     if source.needs_mapping:
         return written
-    return pl.concat([written, source.gold(annotations, folder, label_set, concepts)], how="vertical_relaxed")
+    beside = source.gold(annotations, folder, label_set, concepts)
+    if twice := beside.join(written, on=["task", "annotator"], how="semi")["annotator"].unique().sort().to_list():
+        raise InputError(
+            f"{folder}: {twice[0]} stands for a file of annotations and for labels beside the reports (extract.files.labels); "
+            "rename the file, or leave out one of them"
+        )
+    return pl.concat([written, beside], how="vertical_relaxed")
 
 
 def _of(reports: pl.Series, quarantined: pl.Series, gold: pl.DataFrame) -> tuple[pl.DataFrame, int, pl.DataFrame]:
@@ -255,14 +269,16 @@ def counted(failures: pl.DataFrame) -> pl.DataFrame:
     return ordered.select("report_id", n.alias("n"), "reason", answer=pl.lit(None, pl.String))
 
 
-def _refuse_too_many(quarantine: pl.DataFrame, kept: int, allowed: float) -> None:
+def _refuse_too_many(quarantine: pl.DataFrame, kept: int, p: ExtractParams) -> None:
     files = kept + quarantine.height
-    if quarantine.height <= allowed * files:
+    if quarantine.height <= p.max_quarantine * files:
         return
     reasons = quarantine.group_by("reason").agg(pl.len(), pl.col("report_id").min()).sort("reason")
     told = "; ".join(f"{reason}: {count}{such_as(report_id)}" for reason, count, report_id in reasons.iter_rows())
+    other = "; extract.files.encoding names the encoding" if p.source == "files" and NOT_UTF8 in reasons["reason"] else ""
     raise InputError(
-        f"{quarantine.height} of {files} reports cannot be used, more than extract.max_quarantine ({allowed}) allows: {told}"
+        f"{quarantine.height} of {files} reports cannot be used, more than extract.max_quarantine ({p.max_quarantine}) allows: "
+        f"{told}{other}"
     )
 
 

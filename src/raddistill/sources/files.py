@@ -25,6 +25,8 @@ from raddistill.statuses import ABSENT, GOLD_CELLS, PRESENT
 WITH_REPORTS = "with_reports"  # the annotator whose labels stand in columns beside the reports; of a list it is its column's name
 NO_FINDING = "No Finding"
 NOTHING = {"normal", "none", "no finding", "no findings"}  # in a list of labels: read, and nothing found
+_UNKNOWN = {"nan", "none", "null", "<na>", "n/a"}  # what programs write for no patient
+_OF_FOLDERS = {"sensitivity", "format", "encoding", "id", "text"}  # keys that hold for a folder, or stand there as shipped
 
 
 class FilesParams(Section):
@@ -76,14 +78,15 @@ class Files:
         rows = self._open(path)
         try:
             there = rows.columns
-            of = {"id": "report_id", "text": "text"} if isinstance(rows, readers.Folder) else self._columns(path, there)
+            of = self._of_folder() if isinstance(rows, readers.Folder) else self._columns(path, there)
             labels = [name for name in (*self._label_set, NO_FINDING) if self._p.labels == "*" and name in there]
             wanted = [*of.values(), *labels]
             count = 0
             for count, row in enumerate(self._told(rows.rows(wanted)), start=1):
                 if count % TOLD == 0:
                     tell(rows.done(), rows.total)
-                cells = dict(zip([*of, *(f"={name}" for name in labels)], row.cells, strict=True))
+                said = (None if cell != cell else cell for cell in row.cells)  # noqa: PLR0124 - NaN, as pandas writes JSON's null
+                cells = dict(zip([*of, *(f"={name}" for name in labels)], said, strict=True))
                 yield self._made(Failure(path.name, row.reason or "", count), cells)
             if not count:
                 raise InputError(f"{path} holds no report")
@@ -118,6 +121,17 @@ class Files:
         except InputError as error:
             raise _in_our_words(error) from None
 
+    def _of_folder(self) -> dict[str, str]:
+        """What is read of text files.
+
+        Raises:
+            ParamsError: a column is named; without a word patients, splits or labels would be left out.
+        """
+        if named := [key for key in FilesParams.model_fields if key not in _OF_FOLDERS and getattr(self._p, key)]:
+            told = ", ".join(f"extract.files.{key}" for key in named)
+            raise ParamsError(f"{told}: a folder of text files has no columns, only names and text; set to ''")
+        return {"id": "report_id", "text": "text"}
+
     def _columns(self, path: Path, there: list[str]) -> dict[str, str]:
         """What is read: our word to the file's column.
 
@@ -147,7 +161,7 @@ class Files:
         words = sectioning.words(cells.get("text") or "")
         return Document(
             report_id=report_id,
-            patient_id=identity(cells.get("patient")),
+            patient_id=_known(identity(cells.get("patient"))),
             findings=single_spaced(cells.get("findings")) or words.findings,
             impression=single_spaced(cells.get("impression")) or words.impression,
             indication=single_spaced(cells.get("indication")) or words.indication,
@@ -208,9 +222,12 @@ def identity(cell: Any) -> str | None:
     """An id as text: trimmed; of a whole number its digits, also of a float (numbers with gaps). None where there is none."""
     if isinstance(cell, float) and cell % 1 == 0:
         cell = int(cell)
-    if cell is None or cell != cell:  # noqa: PLR0124 - NaN
-        return None
-    return str(cell).strip() or None
+    return None if cell is None else str(cell).strip() or None
+
+
+def _known(patient: str | None) -> str | None:
+    """None where no patient is known, in a word, too: all such reports would be one patient's, in one split."""
+    return None if patient is None or patient.lower() in _UNKNOWN else patient
 
 
 def _file(raw: Path, form: str) -> Path:
@@ -250,7 +267,7 @@ def _date(cell: Any) -> str | None:
     Raises:
         ValueError: it is no date.
     """
-    if cell is None or cell != cell or (isinstance(cell, str) and not cell.strip()):  # noqa: PLR0124 - NaN
+    if cell is None or (isinstance(cell, str) and not cell.strip()):
         return None
     if isinstance(cell, str):
         try:
@@ -258,7 +275,11 @@ def _date(cell: Any) -> str | None:
         except ValueError:
             raise ValueError("the date is not ISO 8601") from None
     if isinstance(cell, datetime):
-        return (cell.astimezone(UTC) if cell.tzinfo else cell).replace(tzinfo=None).isoformat(timespec="microseconds")
+        try:
+            at = cell.astimezone(UTC) if cell.tzinfo else cell
+        except OverflowError:  # the last day of the year 9999, which stands for "never", may be one day more in UTC
+            raise ValueError("the date is out of range") from None
+        return at.replace(tzinfo=None).isoformat(timespec="microseconds")
     if isinstance(cell, date):
         return datetime(cell.year, cell.month, cell.day).isoformat(timespec="microseconds")
     raise ValueError("the date is not ISO 8601")

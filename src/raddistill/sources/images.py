@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from raddistill.errors import InputError
 from raddistill.sources import columns, readers
@@ -56,7 +56,7 @@ def gather(
             if row.reason:
                 yield Failure(path.name, row.reason, number)
                 continue
-            cells = [cell or "" for cell in row.cells]
+            cells = [cell if isinstance(cell, str) else _written(cell) for cell in row.cells]
             if report_id := id_of(cells[0]):
                 reports.setdefault(report_id, kind()).add(cells)
             else:
@@ -66,3 +66,10 @@ def gather(
     finally:
         table.close()
     return reports
+
+
+def _written(cell: Any) -> str:
+    """A cell that is no text, as a CSV would have it: whoever made Parquet of the file may have numbers for ids."""
+    if cell is None or cell != cell:  # noqa: PLR0124 - NaN
+        return ""
+    return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell)
