@@ -111,6 +111,8 @@ def test_a_report_without_label_is_quarantined_and_foreign_labels_are_counted(tm
         (",report_id,Edema,Pleural Effusion\n0,a,1,0\n", r"unknown: \(one without a name\); rename or drop"),
         ("10000001,50000001,1.0,0.0\n1,2,3,4\n", r"labels\.csv: its first line does not look like names of columns"),
         ("", "not a readable CSV"),
+        ("report_id;Edema;Pleural Effusion\na;1;0\n", r"labels\.csv has one column only; is it separated by ';'"),
+        (WIDE.replace("\na,", "\nx,").replace("\nb,", "\ny,"), r"none of its 2 .* \(such as x\) is one of ours \(such as a\)"),
         (b"report_id,Edema,Pleural Effusion\n\xe9,1,0\n", "not a readable CSV"),
         ("report_id,Edema,Pleural Effusion\na,1,0,1,1\n", "not a readable CSV"),
     ],
@@ -262,6 +264,8 @@ def test_padchests_words_that_tell_nothing_are_those_that_its_gold_excludes():
     [
         (PADCHEST.replace("edema", "oedema"), r"no report of PadChest has the label Edema \(is it oedema\?\)"),
         (PADCHEST.replace("['edema']", "a sentence"), "column 'Labels' has a cell that is no list of labels$"),
+        (PADCHEST.replace("['edema']", "'edema'"), "no list of labels$"),  # a string is not a list of its letters
+        (PADCHEST.replace("['edema']", "[1]"), "no list of labels$"),
     ],
 )
 def test_padchest_with_faults(tmp_path, content, message):

@@ -34,7 +34,7 @@ class ImportedTeacher:
 
         Raises:
             InputError: the file is missing or unreadable, a column is missing or unknown, a key stands twice, or a cell holds
-                no code (the column and the number of such cells are named).
+                no code (the column and the number of such cells are named); it holds none of the reports.
         """
         if self._task == "multiple_choice":
             given, counts = self._wide([label.name for label in label_set])
@@ -42,6 +42,11 @@ class ImportedTeacher:
             given, counts = self._long()
         ids = given.select("report_id").unique()
         known = ids.join(reports.select("report_id"), on="report_id", how="semi")
+        if ids.height and reports.height and not known.height:
+            raise InputError(
+                f"{self._path}: none of its {ids.height} reports{_such_as(ids)} is one of ours{_such_as(reports)}; "
+                "ids are compared as text (a column study_id means MIMIC-CXR's, s50414267)"
+            )
         counts["labels_for_unknown_reports"] = ids.height - known.height
         labels = given.join(known, on="report_id", how="semi").filter(pl.col("label") != "")
         has_label = pl.col("report_id").is_in(known["report_id"].implode())
@@ -99,3 +104,9 @@ class ImportedTeacher:
         """`frame` with task and teacher, and the columns of `schema` only."""
         columns = schema.create_empty().columns
         return frame.with_columns(task=pl.lit(self._task), teacher=pl.lit(self.name)).select(columns)
+
+
+def _such_as(frame: pl.DataFrame) -> str:
+    """The first id for a message; none of more than one word, which may be of a report, read from a wrong column."""
+    words = frame.filter(pl.col("report_id").str.contains(r"^\S+$"))["report_id"].sort().to_list()
+    return f" (such as {words[0]})" if words else ""

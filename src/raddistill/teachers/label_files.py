@@ -100,6 +100,8 @@ def require(path: Path, frame: pl.DataFrame, columns: list[str], also: list[str]
     unknown = [name for name in frame.columns if name not in columns + also]
     if not missing and not unknown:
         return
+    if frame.width == 1 and (mark := next((mark for mark in ";\t|" if mark in frame.columns[0]), None)):
+        raise InputError(f"{path} has one column only; is it separated by {mark!r}? Of text files commas are read")
     others = [name for name in frame.columns if name not in columns]
     near = {name: difflib.get_close_matches(name, others, n=1, cutoff=0.7) for name in missing}
     if (missing == columns and not any(near.values())) or any(map(_is_cell, unknown)):
@@ -141,6 +143,9 @@ def _listed(path: Path, said: str) -> frozenset[str]:
     """The labels of a cell, which is a list as Python writes it; none where it says nan or nothing."""
     if said in {"", "nan"}:
         return frozenset()
-    with contextlib.suppress(ValueError, SyntaxError, AttributeError, TypeError):  # which quote the cell
-        return frozenset(label.strip().casefold() for label in ast.literal_eval(said) if label.strip())
+    labels = None
+    with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):  # which quote the cell
+        labels = ast.literal_eval(said)
+    if isinstance(labels, list) and all(isinstance(label, str) for label in labels):
+        return frozenset(label.strip().casefold() for label in labels if label.strip())
     raise InputError(f"{path}: column 'Labels' has a cell that is no list of labels")
