@@ -14,7 +14,7 @@ from raddistill.statuses import ABSENT, PRESENT, STATUSES, UNCERTAIN, UNMENTIONE
 from raddistill.tables import base as tables
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
-from raddistill.tables.outcomes import Outcomes
+from raddistill.tables.outcomes import NOT_IN_FILE, Outcomes
 from raddistill.tables.quarantine import Quarantine
 from raddistill.teachers.combining import (
     CLAIMS,
@@ -155,6 +155,18 @@ def test_only_members_that_labelled_a_report_have_a_say(how):
     assert dict(made.outcomes.select("report_id", "outcome").rows()) == {"r0": "quarantined", "r1": "labelled", "r2": "labelled"}
     assert made.quarantine.rows() == [("r0", 0, UNLABELLED, None)]
     assert made.counts["members"] == {"m0": 1, "m1": 1}
+
+
+def test_what_no_members_file_holds_keeps_that_reason():
+    """Else scoring takes it for something that the teacher was asked and could not say: a gain over nothing."""
+    silent = [
+        pl.DataFrame({"report_id": ["r1", "r2"], "task": "multiple_choice", "teacher": name, "outcome": "quarantined",
+                      "reason": reasons})
+        for name, reasons in (("a", [NOT_IN_FILE, NOT_IN_FILE]), ("b", [NOT_IN_FILE, "no answer"]))
+    ]  # fmt: skip
+    a, b = (member(str(n), "multiple_choice", {})._replace(outcomes=table) for n, table in enumerate(silent))
+    made = combined("multiple_choice", "vote", a, b)
+    assert dict(made.outcomes.select("report_id", "reason").rows()) == {"r1": NOT_IN_FILE, "r2": UNLABELLED}
 
 
 def test_first_takes_a_whole_report_from_one_member():

@@ -34,7 +34,7 @@ from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
 from raddistill.tables import base as tables
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
-from raddistill.tables.outcomes import Outcomes
+from raddistill.tables.outcomes import NOT_IN_FILE, Outcomes
 from raddistill.tables.quarantine import Quarantine
 from raddistill.teachers import agreement
 from raddistill.teachers.llm.exchange import Finding
@@ -111,7 +111,8 @@ def combine(task: str, how: str, members: dict[str, MemberTables], reports: pl.D
     for member, given in members.items():
         _refuse_misfits(task, member, given, label_set)
     ids = reports.select("report_id").with_row_index("report")
-    has_say: Bools = np.stack([_labelled(given.outcomes, ids) for given in members.values()])
+    has_say: Bools = np.stack([_holds(pl.col("outcome") == "labelled", given.outcomes, ids) for given in members.values()])
+    never_given: Bools = np.all([_holds(pl.col("reason") == NOT_IN_FILE, m.outcomes, ids) for m in members.values()], axis=0)
     rows = _stack([given.labels for given in members.values()], ids, has_say)
     evidence = _stack([given.evidence for given in members.values()], ids, has_say)
     place = _place_chosen if task == "multiple_choice" else _place_found
@@ -130,7 +131,7 @@ def combine(task: str, how: str, members: dict[str, MemberTables], reports: pl.D
     return Labelled(
         named.table(Labels, labels.join(_codes(rows), on="cell", how="left")),
         named.table(Evidence, _chosen_evidence(evidence, cells, claims, decided)),
-        *_outcomes(named, ids, has_say),
+        *_outcomes(named, ids, has_say, never_given),
         {"members": dict(zip(members, has_say.sum(axis=1).tolist(), strict=True)), "agreement": agreed},
     )
 
@@ -264,9 +265,9 @@ def _refuse_misfits(task: str, member: str, given: MemberTables, label_set: list
             raise InputError(f"the labels of member '{member}' are not those of the label set, each once a report; label anew")
 
 
-def _labelled(outcomes: pl.DataFrame, ids: pl.DataFrame) -> Bools:
-    """Whether each report is labelled, (reports,)."""
-    return ids["report_id"].is_in(outcomes.filter(pl.col("outcome") == "labelled")["report_id"].implode()).to_numpy()
+def _holds(what: pl.Expr, outcomes: pl.DataFrame, ids: pl.DataFrame) -> Bools:
+    """Whether `what` holds of each report's outcome, (reports,)."""
+    return ids["report_id"].is_in(outcomes.filter(what)["report_id"].implode()).to_numpy()
 
 
 def _stack(given: list[pl.DataFrame], ids: pl.DataFrame, has_say: Bools) -> pl.DataFrame:
@@ -370,11 +371,12 @@ class _Namer:
         return named.select(schema.create_empty().columns)
 
 
-def _outcomes(named: _Namer, ids: pl.DataFrame, has_say: Bools) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """`Outcomes` and `Quarantine`."""
+def _outcomes(named: _Namer, ids: pl.DataFrame, has_say: Bools, never_given: Bools) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """`Outcomes` and `Quarantine`. What no member's file holds keeps that reason, as scoring leaves it out."""
     labelled: Bools = np.any(has_say, axis=0)
     reports = ids.select("report", outcome=pl.lit("labelled"), reason=pl.lit(None, pl.String), n=0, answer=None)
-    without = reports.filter(~labelled).with_columns(outcome=pl.lit("quarantined"), reason=pl.lit(UNLABELLED))
+    reason = pl.when(pl.Series(never_given)).then(pl.lit(NOT_IN_FILE)).otherwise(pl.lit(UNLABELLED))
+    without = reports.with_columns(outcome=pl.lit("quarantined"), reason=reason).filter(~labelled)
     return named.table(Outcomes, pl.concat([reports.filter(labelled), without])), named.table(Quarantine, without)
 
 
