@@ -96,7 +96,7 @@ _NONE = re.compile(
 
 
 def _body(text: str, section: Section, sure: bool, last_resort: bool) -> int | None:
-    """Where the body begins in this section. `sure`: only if it tells of the chest; `last_resort`: neither parts nor an impression are."""
+    """Where the body begins in this section. `sure`: only if it tells of the chest; `last_resort`: nothing else is read."""
     if section.name in (*SAID, OTHER, UNKNOWN, VIEWS, "recommendation"):
         return None
     words = text[section.start : section.end]

@@ -89,7 +89,10 @@ _MARK = re.compile(r"(?:[-–—]+|\d{1,2}[.)])?\Z")  # before a header: the "2.
 
 
 def _in_line(line: str, words: str, above: _Above) -> Iterator[Header]:
-    """Headers of a line, counted from its start; `words` are the line without what is around them."""
+    """Headers of a line, counted from its start; `words` are the line without what is around them.
+
+    A header has 80 characters at most and a mark before it 10, so that the time for a line of colons is linear.
+    """
     low = 0  # the end of the last header
     first = len(line) - len(line.lstrip())
     if words[0].isupper() or line[first] in _ACROSS_OF:

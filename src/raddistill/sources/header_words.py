@@ -115,9 +115,9 @@ _PARTS = re.compile(
     r"|vessels?|aort\w*|spine|ribs?|trache\w*|thora\w*|parenchyma|interstitium|upper|lower|right|left|bilateral|nodul\w*"
     r"|mass(?:es)?|effusions?|opacit\w*|consolidation|pneumothorax|edema|fractures?|atelectasis|pneumonia|lymph\w*|neck"
     r"|shoulders?|others?|clavicles?|scapulae?|humer\w+|pelvi\w+|hips?|nodes?|picc|ports?|drains?|ett|contours?|silhouette"
-    r"|volumes?|miscellaneous|additional|notes?|comments?|chest wall|pacemaker|pacer|stomach|bowel|breasts?|size|granulom\w*|calcif\w*"
-    r"|infiltrat\w*|post-?op\w*|surgical|degenerat\w*|emphysema\w*|scar\w*|stents?|valves?|hernias?|scoliosis|wires?|interstitial"
-    r"|congest\w*|changes|diseases?)\b"
+    r"|volumes?|miscellaneous|additional|notes?|comments?|chest wall|pacemaker|pacer|stomach|bowel|breasts?|size|granulom\w*"
+    r"|calcif\w*|infiltrat\w*|post-?op\w*|surgical|degenerat\w*|emphysema\w*|scar\w*|stents?|valves?|hernias?|scoliosis|wires?"
+    r"|interstitial|congest\w*|changes|diseases?)\b"
 )
 
 
