@@ -137,7 +137,9 @@ def test_annotators_files_go_before_the_sources_own_annotations(tmp_path: Path) 
     assert said.select("report_id", "task", "annotator", "label").rows() == [("CXR2", "open_ended", "anna", "cardiomegaly")]
     assert set(made.gold["report_id"]) == {"CXR2"}
     with pytest.raises(InputError, match=r"heads\.csv is missing; params\.yaml names its folder as extract\.gold"):
-        extract(raw, gold=str(ROOT / "gold/none"))
+        extract(raw, gold=str(tmp_path))
+    made = extract(raw, gold=str(ROOT / "gold/none"))
+    assert (made.gold.height, made.metrics["reports_without_gold"]["multiple_choice"]) == (0, 2)
 
 
 @pytest.mark.parametrize("empty", ["", "  \n "])

@@ -311,7 +311,7 @@ def test_the_files_own_split_and_its_leaks(extract: Extract, tmp_path: Path, cap
 
 
 def test_a_file_without_splits_has_none_to_honour(extract: Extract, tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match="names no split; use hash"):
+    with pytest.raises(ParamsError, match=r"names no split: extract\.files\.split names the column; or use hash"):
         extract(write_csv(tmp_path / "r.csv"), {"splits": "file"})
 
 

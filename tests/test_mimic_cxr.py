@@ -346,8 +346,10 @@ def test_gold_of_studies_in_quarantine_and_of_none(tmp_path: Path) -> None:
 def test_a_label_set_of_another_size_and_a_label_without_column(tmp_path: Path) -> None:
     raw = annotated(tmp_path, "50000001" + ROW)
     assert gold_of(raw, LABELS[:2]).height == 2
-    with pytest.raises(InputError, match=r"labels\.csv names no column, or several, for Emphysema; there are: Airspace Opacity,"):
-        gold_of(raw, [labelsets.Label(name="Emphysema", description="")])
+    with pytest.raises(
+        InputError, match=r"labels\.csv names no column, or several, for Emphysema, 1 more; there are: Airspace.* gold/none"
+    ):
+        gold_of(raw, [labelsets.Label(name=name, description="") for name in ("Emphysema", "A sentence of a report.")])
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,8 @@ def _split(p: ExtractParams, documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.
     if p.splits == "hash":
         return documents.with_columns(split="by_hash"), pl.DataFrame(schema=_FAILED)
     if documents.height and documents["said"].is_null().all():
-        raise ParamsError(f"extract.splits: file, but what was read of {p.source} names no split; use hash")
+        where = "extract.files.split names the column" if p.source == "files" else "docs/cohorts.md tells which file has it"
+        raise ParamsError(f"extract.splits: file, but what was read of {p.source} names no split: {where}; or use hash")
     documents, silent = _part(documents, pl.col("said").is_null(), "no split in the source's file")
     ours = pl.col("said").str.to_lowercase().replace_strict(splitting.OF_FILES, default=None, return_dtype=pl.String)
     documents, strange = _part(documents.with_columns(split=ours), ours.is_null(), "a split of another name")
@@ -227,9 +228,11 @@ def _gold(
     source: Source, annotations: dict[str, tuple[str, ...]], folder: Path, label_set: list[Label], concepts: list[Concept],
     known: pl.Series,
 ) -> pl.DataFrame:  # fmt: skip
-    """What people say: of any source by annotators' files where `folder` holds such, else by the source's own annotations. The
-    labels that stand with the reports of `files` need no folder, and are taken in either case."""
-    if not annotator_files.are_in(folder) and source.needs_mapping:
+    """What people say: of any source by annotators' files where `folder` holds such, else by the source's own annotations.
+
+    A folder called `none` says that nobody annotated. Labels that stand with the reports of `files` are taken in each case.
+    """
+    if source.needs_mapping and folder.name != annotator_files.NONE and not annotator_files.are_in(folder):
         return source.gold(annotations, folder, label_set, concepts)
     written = annotator_files.load(folder, label_set, concepts, known)
     if source.needs_mapping:

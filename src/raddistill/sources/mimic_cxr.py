@@ -20,7 +20,7 @@ from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.sources import columns, packed, sectioning
-from raddistill.sources.documents import TOLD, Document, Failure, Tell, untold
+from raddistill.sources.documents import TOLD, Document, Failure, Tell, names_told, untold
 from raddistill.sources.packed import Content, Place
 from raddistill.sources.sectioning import Words
 from raddistill.statuses import GOLD_CELLS
@@ -159,7 +159,10 @@ def _columns_of(mapping: Path, names: list[str], there: list[str]) -> dict[str, 
         raise InputError(f"{mapping} does not decide the columns {', '.join(undecided)}; add a row for each")
     of = {name: [column for column in there if label_of[column] == name] for name in names}
     if wrong := [name for name, found in of.items() if len(found) != 1]:
-        raise InputError(f"{mapping} names no column, or several, for {', '.join(wrong)}; there are: {', '.join(there)}")
+        raise InputError(
+            f"{mapping} names no column, or several, for {names_told(wrong)}; there are: {', '.join(there)}. Name others, or set "
+            "extract.gold to gold/none to leave the test set out"
+        )
     return {name: found[0] for name, found in of.items()}
 
 

@@ -118,7 +118,7 @@ def _check_decided(majors: dict[str, list[str]], heads: dict[str, str], path: Pa
 
 def _check_named(rules: list[Rule], names: list[str], path: Path) -> None:
     if missing := [name for name in names if name not in {rule.label for rule in rules}]:
-        raise InputError(f"{path} has no rule for {', '.join(missing)}; add one, or take it out of the set")
+        raise InputError(f"{path} has no rule for {names_told(missing)}; add one, or take it out of the set")
 
 
 def _no_optional_is_present(rules: list[Rule], concepts: list[Concept]) -> list[Rule]:

@@ -65,7 +65,7 @@ def _rules(path: Path, names: list[str], own: set[str]) -> list[Rule]:
         raise InputError(f"{path}: any_of and none_of stay blank, PadChest has no qualifiers; see {', '.join(qualified)}")
     missing = [name for name in names if name not in {rule.label for rule in rules}]
     if lost := [name for name in missing if name.casefold() not in own]:
-        raise InputError(f"{path} has no rule for {', '.join(lost)}; add one, or take it out of the set")
+        raise InputError(f"{path} has no rule for {names_told(lost)}; add one, or take it out of the set")
     return rules + [Rule(name.casefold(), name, PRESENT, frozenset(), frozenset()) for name in missing]
 
 
