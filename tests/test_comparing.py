@@ -206,6 +206,7 @@ def test_cohorts_of_the_same_source_go_by_their_files(place: Path) -> None:
         (["both", "here"], [], r"found: here \(4 reports\), there \(2 reports\), here \(4 reports\)"),
         (["here", "here"], [], "here.parquet was given twice"),
         (["here", "there"], ["here_labels"], "1 tables of labels for 2 of reports: give one for each"),
+        (["here", "there"], ["there_labels", "here_labels"], r"there_labels\.parquet labels none of the reports of here"),
         (["here", "gone"], [], "gone.parquet is missing"),
         (["both"], ["gone"], "gone.parquet is missing"),
         (["both"], ["text"], "text.parquet is not a readable Parquet file"),

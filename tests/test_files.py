@@ -147,9 +147,9 @@ def test_text_or_sections(columns: dict[str, str], extract: Extract, tmp_path: P
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        (["reportid,text", "1,Clear."], "no column 'report_id'; did you mean 'reportid'.*There are: reportid, text"),
+        (["reportid,text", "1,Clear."], "which extract.files.id names; did you mean 'reportid'.*There are: reportid, text"),
         (["report_id,text,text", "1,Clear.,Clear."], "more than one column 'text'"),
-        (["report_id;text", "1;Clear."], "no column 'report_id'; it has one column only; is it separated by ';'"),
+        (["report_id;text", "1;Clear."], "which extract.files.id names; it has one column only; is it separated by ';'"),
         (["report_id,text"], "holds no report"),
         ([""], "r.csv is empty; its first line must name the columns"),
         (["1,The patient coughs since a week."], "its first line does not look like names of columns"),
@@ -308,6 +308,13 @@ def test_the_files_own_split_and_its_leaks(extract: Extract, tmp_path: Path, cap
     by_hash = extract(csv_of(tmp_path / "r.csv", *SPLIT_ROWS), patient="who", split="split")
     assert by_hash.reports.height == 5
     assert by_hash.metrics["leaks"]["patients"] == 0
+
+
+def test_a_column_is_one_thing(extract: Extract, tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="names the column 'mrn' twice"):
+        extract(csv_of(tmp_path / "r.csv", "report_id,mrn", "1,p1"), patient="mrn", text="mrn")
+    with pytest.raises(InputError, match=r"no column 'report_id', which extract\.files\.id names; There are: accession, report"):
+        extract(csv_of(tmp_path / "s.csv", "accession,report", "1,Clear."), text="report")
 
 
 def test_a_file_without_splits_has_none_to_honour(extract: Extract, tmp_path: Path) -> None:

@@ -292,7 +292,8 @@ PADCHEST_CASES = of_images("padchest", PADCHEST, padchest_row, ["ReportID", "Pat
 
 WHOLE = f"{REPORT}\n"
 ROWS: list[dict[str, Any]] = [
-    {"report_id": f"a{n}", "who": f"p{n}", "text": f"{WHOLE}{n}", "note": said("note")} for n in range(5)
+    {"report_id": f"a{n}", "who": f"p{n}", "text": f"{WHOLE}{n}"} | {name: said(name) for name in ("note", "why", "with")}
+    for n in range(5)
 ]
 
 
@@ -347,7 +348,7 @@ FORMS = {
     "jsonl": own(as_lines(ROWS), "r.jsonl"),
     "parquet": own(as_parquet(pl.DataFrame(ROWS)), "r.parquet"),
     "folder": own({f"{row['report_id']}.txt": row["text"].encode() for row in ROWS}, "texts", format="folder"),
-    "sections": own(as_csv(ROWS), findings="text", impression="note", indication="note", comparison="note"),
+    "sections": own(as_csv(ROWS), findings="text", impression="note", indication="why", comparison="with"),
 }
 BAD = {
     "text as id": {"report_id": said("id"), "text": WHOLE},

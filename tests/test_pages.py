@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -63,6 +64,13 @@ def test_drawing_twice_gives_the_same_bytes(tmp_path, of):
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == sorted(FILES)
     for name in FILES:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+def test_a_split_without_gold_is_told():
+    assert "Nobody annotated a report of the test split" in printed(nothing())
+    told = printed(replace(nothing(), split="validation"))
+    assert "where all gold is of the test split, the stage `final` has the scores" in " ".join(told.split())
+    assert "Nobody" not in printed(scored())
 
 
 def test_a_picture_holds_no_date_and_a_table_its_rows(tmp_path):

@@ -56,6 +56,9 @@ def print_table(scored: Scored, console: Console | None = None) -> None:
     metrics_file, folder = (
         (paths.FINAL_METRICS, paths.FINAL_PLOTS) if scored.split == "test" else (paths.VALIDATION_METRICS, paths.VALIDATION_PLOTS)
     )
+    if not any(metrics["reports"] for metrics in scored.metrics.values()):
+        other = "" if scored.split == "test" else "; where all gold is of the test split, the stage `final` has the scores"
+        out.print(f"Nobody annotated a report of the {scored.split} split that the student was asked{other}", markup=False)
     out.print(f"Ambiguous cells are masked; [n] is another number of reports. All figures: {metrics_file}", markup=False)
     out.print(f"Per label: {folder}/per_label.svg. What is compared: docs/analysis-plan.md", markup=False)
 

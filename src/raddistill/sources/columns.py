@@ -7,15 +7,18 @@ from raddistill.errors import InputError
 SHOWN = 40  # columns; characters of a name
 
 
-def require(source: str, there: list[str], wanted: list[str]) -> None:
+def require(source: str, there: list[str], wanted: list[str], param_of: dict[str, str] | None = None) -> None:
     """Nothing if each of `wanted` stands once among the columns `there` of the file `source`.
+
+    `param_of`: the key of params.yaml that names a column.
 
     Raises:
         InputError: one is missing (what is there and the nearest name are told) or doubled.
     """
     for column in wanted:
         if column not in there:
-            raise InputError(f"{source} has no column '{column}'; {_instead(column, there, wanted)}")
+            named = f", which {param_of[column]} names" if param_of and column in param_of else ""
+            raise InputError(f"{source} has no column '{column}'{named}; {_instead(column, there, wanted)}")
     refuse_doubled(source, [column for column in there if column in wanted])
 
 
@@ -38,7 +41,8 @@ def _instead(column: str, there: list[str], wanted: list[str]) -> str:
     known = any(difflib.get_close_matches(name.lower(), lower, n=1) for name in wanted)
     if not known or any(_is_text(name) for name in there):
         return "its first line does not look like names of columns; it needs a header"
-    near = difflib.get_close_matches(column.lower(), lower, n=1)
+    free = [name for name in lower if lower[name] not in wanted]  # no column is two things
+    near = difflib.get_close_matches(column.lower(), free, n=1)
     told = ", ".join(there[:SHOWN]) + (f" and {len(there) - SHOWN} more" if len(there) > SHOWN else "")
     return (f"did you mean '{lower[near[0]]}'? " if near else "") + f"There are: {told or 'none'}"
 

@@ -90,7 +90,7 @@ def read(files: list[Path], labels: list[Path]) -> tuple[Cohort, Cohort]:
     """The two cohorts in one `reports` table of two sources, or in two tables; `labels` belong to the files in order.
 
     Raises:
-        InputError: not two cohorts in all (lists what is there), or other than one labels table a file.
+        InputError: not two cohorts in all (lists what is there), or other than one labels table a file, or one of other reports.
         TableError: a file is no table of reports, labels or gold.
     """
     if labels and len(labels) != len(files):
@@ -99,6 +99,8 @@ def read(files: list[Path], labels: list[Path]) -> tuple[Cohort, Cohort]:
     for n, file in enumerate(files):
         reports, said = tables.read(Reports, file), _read_labels(labels[n]) if labels else None
         strangers = 0 if said is None else said.join(reports, on="report_id", how="anti")["report_id"].n_unique()
+        if said is not None and strangers == said["report_id"].n_unique():
+            raise InputError(f"{labels[n]} labels none of the reports of {file}; give labels in the order of the reports")
         for (source,), rows in reports.sort("source").group_by("source", maintain_order=True):
             own = None if said is None else said.join(rows, on="report_id", how="semi")
             cohorts.append(Cohort(str(source), rows, own, strangers))

@@ -47,6 +47,9 @@ class FilesParams(Section):
     labels: str  # '*': a column a label; else columns of lists, "; " between them
 
 
+_COLUMNS = [key for key in FilesParams.model_fields if key not in ("sensitivity", "format", "encoding", "labels")]
+
+
 class Files:
     """A file of reports, a row each, or a folder of text files."""
 
@@ -56,7 +59,7 @@ class Files:
     def __init__(self, p: FilesParams, label_set: list[str]) -> None:
         """
         Raises:
-            ParamsError: no sensitivity is declared; both whole texts and sections are named, or neither.
+            ParamsError: no sensitivity is declared; both whole texts and sections are named, or neither; a column is named twice.
         """
         if not p.sensitivity:
             raise ParamsError("extract.files.sensitivity: say whether these reports are public, credentialed or phi")
@@ -64,6 +67,9 @@ class Files:
             raise ParamsError(
                 "extract.files: name the column `text` of whole reports, or `findings` and `impression`; set the others to ''"
             )
+        named = [name for key in _COLUMNS if (name := getattr(p, key))]
+        if twice := sorted({name for name in named if named.count(name) > 1}):
+            raise ParamsError(f"extract.files names the column '{twice[0]}' twice; each of {', '.join(_COLUMNS)} is another one")
         self.sensitivity: str = p.sensitivity
         self._p, self._label_set = p, label_set
         self._annotators = [] if p.labels == "*" else _parts(p.labels)
@@ -138,10 +144,10 @@ class Files:
         Raises:
             InputError: a column that is missing or doubled.
         """
-        keys = [key for key in FilesParams.model_fields if key not in ("sensitivity", "format", "encoding", "labels")]
-        of = {key: name for key in keys if (name := getattr(self._p, key))} | {f"@{name}": name for name in self._annotators}
+        of = {key: name for key in _COLUMNS if (name := getattr(self._p, key))} | {f"@{name}": name for name in self._annotators}
         labels = [*self._label_set, *([NO_FINDING] if NO_FINDING in there else [])] if self._p.labels == "*" else []
-        columns.require(str(path), there, [*of.values(), *labels])
+        param_of = {name: f"extract.files.{'labels' if key.startswith('@') else key}" for key, name in of.items()}
+        columns.require(str(path), there, [*of.values(), *labels], param_of)
         return of
 
     def _made(self, nameless: Failure, cells: dict[str, Any]) -> Document | Failure:
