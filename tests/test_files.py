@@ -496,7 +496,7 @@ def test_two_readers_lists_with_the_reports(extract: Extract, tmp_path: Path) ->
     """A curated set as it often comes: one file, a column a reader, lists as pandas writes them."""
     rows = [
         """a,"['Edema', 'Fracture']",Edema,One.""",
-        "b,[],['Edema'],Two.",
+        "b,[],['edema'],Two.",
         "c,,Normal,Three.",
         "d,[Edema],,Four.",
         "e,['E'],,Five.",

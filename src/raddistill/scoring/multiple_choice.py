@@ -39,7 +39,7 @@ def score(
     policy = _uncertain(names, calibration, scope.p.uncertain)
     teacher, given = teacher.filter(pl.col("task") == TASK), scope.given(outcomes, reports)
     arms["teacher"] = decisions.from_labels(teacher, given, names, policy)
-    kept = {arm: decided.of([r for r in reports if r in set(decided.reports)]) for arm, decided in arms.items()}
+    kept = {arm: decided.of(sorted(set(reports) & set(decided.reports))) for arm, decided in arms.items()}
     judged = {arm: _judge(scope, truth, decided) for arm, decided in kept.items()}
     macro = truth.present.sum(axis=0) >= scope.p.macro_min_positives
     scores = scope.compare(TASK, judged, macro, named=np.ones(len(names), dtype=bool))

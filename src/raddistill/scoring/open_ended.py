@@ -41,7 +41,7 @@ def score(
         for policy in (scope.p.uncertain, scope.other_uncertain)
     }
     arms["teacher"] = policies[scope.p.uncertain]
-    kept = {arm: found.of([r for r in reports if r in set(found.reports)]) for arm, found in arms.items()}
+    kept = {arm: found.of(sorted(set(reports) & set(found.reports))) for arm, found in arms.items()}
     scored = np.array([c.kind == "score" for c in concepts])
     judged = {arm: _judge(scope, truth, found, scored) for arm, found in kept.items()}
     macro = truth.present[:, scored].sum(axis=0) >= scope.p.concept_macro_min_positives

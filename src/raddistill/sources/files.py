@@ -72,6 +72,7 @@ class Files:
             raise ParamsError(f"extract.files names the column '{twice[0]}' twice; each of {', '.join(_COLUMNS)} is another one")
         self.sensitivity: str = p.sensitivity
         self._p, self._label_set = p, label_set
+        self._label_of = {name.casefold(): name for name in label_set}  # people write lists by hand
         self._annotators = [] if p.labels == "*" else _parts(p.labels)
 
     def read(self, raw: Path, tell: Tell = untold) -> Iterator[Document | Failure]:
@@ -187,10 +188,10 @@ class Files:
         for annotator in self._annotators:
             if listed := identity(cells.get(f"@{annotator}")):
                 yield f"{annotator}\t\t"
-                for said in _listed(listed):
-                    if said in self._label_set:
-                        yield f"{annotator}\t{PRESENT}\t{said}"
-                    elif said.lower() not in NOTHING:
+                for said in map(str.casefold, _listed(listed)):
+                    if label := self._label_of.get(said):
+                        yield f"{annotator}\t{PRESENT}\t{label}"
+                    elif said not in NOTHING:
                         raise ValueError("a label outside of the set")
         codes = {key[1:]: identity(cell) or "" for key, cell in cells.items() if key.startswith("=")}
         if not any(codes.values()):
