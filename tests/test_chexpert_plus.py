@@ -124,10 +124,11 @@ def test_a_report_whose_rows_do_not_fit(other: dict[str, str], reason: str, tmp_
         ]
 
 
-def test_a_study_in_two_splits_has_none(tmp_path: Path) -> None:
+def test_a_study_in_two_splits_names_both(tmp_path: Path) -> None:
+    """No word of a split, so that it goes to quarantine where the file's own is asked for."""
     write(tmp_path, row(), row(split="valid"))
     (made,) = read(tmp_path)
-    assert made.split is None
+    assert made.split == "train and valid"
 
 
 def test_another_encoding_and_paths_without_a_study(tmp_path: Path) -> None:

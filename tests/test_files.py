@@ -310,6 +310,14 @@ def test_the_files_own_split_and_its_leaks(extract: Extract, tmp_path: Path, cap
     assert by_hash.metrics["leaks"]["patients"] == 0
 
 
+def test_a_section_that_says_its_header_again(extract: Extract, tmp_path: Path) -> None:
+    rows = ["a,FINDINGS: Clear: both lungs.,Impression: Normal.", "b,Clear lungs.,Findings: none."]
+    made = extract(csv_of(tmp_path / "r.csv", "report_id,f,i", *rows), text="", findings="f", impression="i")
+    assert made.reports.sort("report_id").select("findings", "impression").rows() == [
+        ("Clear: both lungs.", "Normal."), ("Clear lungs.", "Findings: none."),
+    ]  # fmt: skip
+
+
 def test_a_column_is_one_thing(extract: Extract, tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="names the column 'mrn' twice"):
         extract(csv_of(tmp_path / "r.csv", "report_id,mrn", "1,p1"), patient="mrn", text="mrn")

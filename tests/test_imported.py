@@ -92,7 +92,8 @@ def test_a_report_without_label_is_quarantined_and_foreign_labels_are_counted(tm
         ("a", "quarantined", "no label in file"),
         ("b", "labelled", None),
     ]
-    assert made.quarantine.select("report_id", "reason").rows() == [("a", "no label in file")]
+    unknown = [(report_id, "labelled in the file, but not among the reports") for report_id in ("c", "d")]
+    assert made.quarantine.select("report_id", "reason").rows() == [("a", "no label in file"), *unknown]
     assert set(made.labels["report_id"]) == {"b"}
     assert made.counts["labels_for_unknown_reports"] == 2
 

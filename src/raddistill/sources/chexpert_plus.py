@@ -108,7 +108,7 @@ def _document(report_id: str, gathered: Gathered) -> Document | Failure:
         indication=sections.indication,
         comparison=sections.comparison,
         annotations=(),
-        split=gathered.splits.pop() if len(gathered.splits) == 1 else None,
+        split=" and ".join(sorted(gathered.splits)) or None,  # two are no word of a split
         without_headers=sections.without_headers,
     )
 

@@ -16,7 +16,7 @@ from raddistill.concepts import Concept
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
-from raddistill.sources import columns, readers, sectioning
+from raddistill.sources import columns, header_words, readers, sectioning
 from raddistill.sources.annotator_files import GOLD
 from raddistill.sources.documents import ID_IS_TEXT, SHOWN, TOLD, Document, Failure, Tell, is_text, untold
 from raddistill.sources.sections import single_spaced
@@ -24,6 +24,7 @@ from raddistill.statuses import ABSENT, GOLD_CELLS, PRESENT
 
 WITH_REPORTS = "with_reports"  # the annotator whose labels stand in columns beside the reports; of a list it is its column's name
 NO_FINDING = "No Finding"
+LONGEST_HEADER = 60  # characters
 NOTHING = {"normal", "none", "no finding", "no findings"}  # in a list of labels: read, and nothing found
 _UNKNOWN = {"nan", "none", "null", "<na>", "n/a"}  # what programs write for no patient
 _OF_FOLDERS = {"sensitivity", "format", "encoding", "id", "text"}  # keys that hold for a folder, or stand there as shipped
@@ -169,10 +170,10 @@ class Files:
         return Document(
             report_id=report_id,
             patient_id=_known(identity(cells.get("patient"))),
-            findings=single_spaced(cells.get("findings")) or words.findings,
-            impression=single_spaced(cells.get("impression")) or words.impression,
-            indication=single_spaced(cells.get("indication")) or words.indication,
-            comparison=single_spaced(cells.get("comparison")) or words.comparison,
+            findings=_section(cells, "findings") or words.findings,
+            impression=_section(cells, "impression") or words.impression,
+            indication=_section(cells, "indication") or words.indication,
+            comparison=_section(cells, "comparison") or words.comparison,
             annotations=annotations,
             split=identity(cells.get("split")),
             date=when,
@@ -202,6 +203,14 @@ class Files:
                 raise ValueError("a code other than 1, 0, -1 and blank")
             if name in self._label_set:
                 yield f"{WITH_REPORTS}\t{GOLD_CELLS[code]}\t{name}"
+
+
+def _section(cells: dict[str, Any], name: str) -> str | None:
+    """The words of a column of sections, without a header that says again what stands there ("FINDINGS: Clear lungs.")."""
+    cell = cells.get(name) or ""
+    said, colon, _ = cell[:LONGEST_HEADER].partition(":")
+    again = colon and header_words.KNOWN.get(header_words.key(said)) == name
+    return single_spaced(cell[len(said) + 1 :] if again else cell)
 
 
 def _parts(text: str) -> list[str]:

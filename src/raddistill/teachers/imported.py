@@ -21,6 +21,8 @@ from raddistill.tables.quarantine import Quarantine
 from raddistill.teachers import label_files
 from raddistill.teachers.teacher import Labelled
 
+UNKNOWN = "labelled in the file, but not among the reports"
+
 
 class ImportedTeacher:
     """Takes the labels for one task from the file `source`: CSV (packed by gzip or not), Parquet, JSON lines."""
@@ -31,6 +33,8 @@ class ImportedTeacher:
 
     def label(self, reports: pl.DataFrame, label_set: list[Label]) -> Labelled:
         """The four tables for `reports`; a report that the file does not hold goes to quarantine. Evidence is empty.
+
+        Quarantine also lists the ids of the file that are not among the reports.
 
         Raises:
             InputError: the file is missing or unreadable, a column is missing or unknown, a key stands twice, or a cell holds
@@ -55,12 +59,14 @@ class ImportedTeacher:
             pl.when(has_label).then(pl.lit("labelled")).otherwise(pl.lit("quarantined")).alias("outcome"),
             pl.when(has_label).then(None).otherwise(pl.lit(NOT_IN_FILE)).alias("reason"),
         )
-        missing = outcomes.filter(pl.col("outcome") == "quarantined")
+        missing = outcomes.filter(pl.col("outcome") == "quarantined").select("report_id", "reason")
+        unknown = ids.join(known, on="report_id", how="anti").sort("report_id").with_columns(reason=pl.lit(UNKNOWN))
+        unknown = unknown.filter(~pl.col("report_id").str.contains(r"\s"))  # words may be of a report: counted, not listed
         return Labelled(
             labels=self._as(Labels, labels.with_columns(probability=None)),
             evidence=Evidence.create_empty(),
             outcomes=self._as(Outcomes, outcomes),
-            quarantine=self._as(Quarantine, missing.with_columns(n=0, answer=None)),
+            quarantine=self._as(Quarantine, pl.concat([missing, unknown]).with_columns(n=0, answer=None)),
             counts=counts,
         )
 
