@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from raddistill.errors import InputError
 from raddistill.labelsets import load_labels
+from raddistill.sentences import sentences
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
 from raddistill.teachers.rules import lexicon
 from raddistill.teachers.rules.aggregate import aggregate
 from raddistill.teachers.rules.assertions import clause_ends
 from raddistill.teachers.rules.labeler import RulesTeacher
-from raddistill.teachers.rules.mentions import Matcher, find_places, find_words, resolve, sentences
+from raddistill.teachers.rules.mentions import Matcher, find_places, find_words, resolve
 
 COLD = Path("lexicon/cold")
 LABELS = load_labels("lexicon/label_sets/chest_13.yaml")

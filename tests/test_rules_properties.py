@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raddistill import sentences as sentences_module
 from raddistill.labelsets import load_labels
+from raddistill.sentences import sentences
 from raddistill.statuses import ABSENT, PRESENT, UNMENTIONED
 from raddistill.teachers.rules import lexicon, mentions, reading
 from raddistill.teachers.rules.aggregate import aggregate
-from raddistill.teachers.rules.mentions import Fits, Matcher, Mention, find_places, find_words, resolve, sentences
+from raddistill.teachers.rules.mentions import Fits, Matcher, Mention, find_places, find_words, resolve
 from raddistill.teachers.rules.reading import Reader, Span
 
 LABELS = load_labels("lexicon/label_sets/chest_13.yaml")
@@ -260,7 +262,7 @@ def test_steps_grow_with_the_length_of_a_sentence(unit, task, forgetful):
     reader = forgetful["tuned", task]
     reader.read_text(repeat(unit, 100))  # words are remembered from now on
     small, large = (count_steps(reader.read_text, repeat(unit, n)) for n in (500, 2_000))
-    assert mentions.LONGEST_SENTENCE > 4_000
+    assert sentences_module.LONGEST_SENTENCE > 4_000
     assert large <= 5 * small + 1_000
 
 
@@ -281,7 +283,7 @@ def test_time_to_find_sentences_grows_with_the_text(unit):
         for _ in range(3):
             begin = time.process_time()
             for start, end in sentences(text, 0, length):
-                assert 0 < end - start <= mentions.LONGEST_SENTENCE
+                assert 0 < end - start <= sentences_module.LONGEST_SENTENCE
             times.append(time.process_time() - begin)
         return min(times)
 
@@ -292,7 +294,7 @@ def test_time_to_find_sentences_grows_with_the_text(unit):
 def test_a_megabyte_ends(unit):
     spans, reason = READERS["cold", "open_ended"].read_text(repeat(unit, 1_000_000))
     assert reason is None
-    assert max((span.end - span.start for span in spans), default=0) <= mentions.LONGEST_SENTENCE
+    assert max((span.end - span.start for span in spans), default=0) <= sentences_module.LONGEST_SENTENCE
 
 
 def test_a_condition_takes_a_bounded_number_of_modifiers():
@@ -304,7 +306,7 @@ def test_a_condition_takes_a_bounded_number_of_modifiers():
 def test_a_cut_sentence_loses_no_word(text, longest):
     with pytest.MonkeyPatch.context() as patch:
         whole = [word for start, end in sentences(text, 0, len(text)) for word in find_words(text[start:end])]
-        patch.setattr(mentions, "LONGEST_SENTENCE", longest + max(map(len, text.split()), default=0))
+        patch.setattr(sentences_module, "LONGEST_SENTENCE", longest + max(map(len, text.split()), default=0))
         pieces = [text[start:end] for start, end in sentences(text, 0, len(text))]
     assert [word for piece in pieces for word in find_words(piece)] == whole
     assert all(len(find_places(piece)) == len(find_words(piece)) for piece in pieces)

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 from raddistill import params, paths, statuses
 from raddistill.errors import InputError
 from raddistill.labelsets import LabelSetParams, load_labels
-from raddistill.teachers.passages import find_passages
+from raddistill.passages import find_passages
+from raddistill.sentences import sentences
 from raddistill.teachers.rules import lexicon
-from raddistill.teachers.rules.mentions import Matcher, Mention, find_places, find_words, resolve, sentences
+from raddistill.teachers.rules.mentions import Matcher, Mention, find_places, find_words, resolve
 
 FOLDER = Path(__file__).parent
 NAMES = {"ours": "ours", "medspacy": "medspaCy", "negspacy": "negspaCy"}

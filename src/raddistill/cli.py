@@ -382,7 +382,7 @@ def _fits(source: str, output: Path) -> None:
 def _reader(task: str, lexicon: str | None, label_set: str | None, sections: str) -> "tuple[Reader, str, list[str], list[Path]]":
     """The reader, the teacher's name, the names of the labels, and the files that all this was made of."""
     from raddistill.labelsets import load_labels
-    from raddistill.teachers.passages import CHOICES
+    from raddistill.passages import CHOICES
     from raddistill.teachers.rules.reading import Reader
     from raddistill.teachers.rules.shipped import find_label_set, find_lexicon
 
@@ -445,7 +445,7 @@ def _fingerprint(source: str, settings: list[Any], files: list[Path]) -> str:
     where = Path(source)
     size = where.stat().st_size if where.is_file() else None
     code = [
-        paths.package() / each for each in ("sources", "teachers/passages.py", "teachers/rules", "tables/piles.py", "statuses.py")
+        paths.package() / each for each in ("sources", "passages.py", "teachers/rules", "tables/piles.py", "statuses.py")
     ]
     return fingerprint({"input": str(where.resolve()), "size": size, "settings": settings}, *files, *code)
 

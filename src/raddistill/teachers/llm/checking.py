@@ -9,12 +9,12 @@ import re
 from typing import Any, NamedTuple
 
 from raddistill.labelsets import Label
+from raddistill.passages import SECTIONS, WHOLE
 from raddistill.statuses import PRESENT, STATUSES, UNCERTAIN, UNMENTIONED
 from raddistill.teachers.llm.codes import normalized
 from raddistill.teachers.llm.confidence import probabilities
 from raddistill.teachers.llm.exchange import Answer, Fault, Finding
 from raddistill.teachers.llm.settings import LLMParams
-from raddistill.teachers.passages import SECTIONS, WHOLE
 
 OPEN_ENDED_STATUSES = [PRESENT, UNCERTAIN]  # what the report denies is not listed, as by the rules teacher
 NONE = "None"  # the whole answer, in text form, where an open-ended report has no finding

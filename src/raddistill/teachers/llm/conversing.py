@@ -7,10 +7,10 @@ colleague who holds the answers stands where the run stood.
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from raddistill.passages import Passage, find_passages
 from raddistill.teachers.llm.checking import Checker
 from raddistill.teachers.llm.exchange import Answer, Fault, Finding, Question
 from raddistill.teachers.llm.questions import Questioner
-from raddistill.teachers.passages import Passage, find_passages
 
 
 class Excerpt(NamedTuple):

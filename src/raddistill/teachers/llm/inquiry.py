@@ -7,12 +7,12 @@ from typing import NamedTuple
 import polars as pl
 
 from raddistill.labelsets import Label
+from raddistill.passages import SECTIONS, choose_sections
 from raddistill.teachers.llm.checking import Checker
 from raddistill.teachers.llm.conversing import Conversation, Excerpt, Known, Replayer, excerpt
 from raddistill.teachers.llm.exchange import Question
 from raddistill.teachers.llm.questions import Questioner
 from raddistill.teachers.llm.settings import LLMParams
-from raddistill.teachers.passages import SECTIONS, choose_sections
 
 
 class Shown(NamedTuple):

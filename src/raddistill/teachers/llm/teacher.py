@@ -13,6 +13,7 @@ import polars as pl
 
 from raddistill.errors import RaddistillError
 from raddistill.labelsets import Label
+from raddistill.passages import choose_sections
 from raddistill.teachers.llm.asking import Asked, ask_all
 from raddistill.teachers.llm.batching import ask_in_batches
 from raddistill.teachers.llm.clients import client_for
@@ -22,7 +23,6 @@ from raddistill.teachers.llm.journal import Journal
 from raddistill.teachers.llm.settings import AskingParams, LLMParams
 from raddistill.teachers.llm.spending import Budget, Prices
 from raddistill.teachers.llm.tabulating import tabulate
-from raddistill.teachers.passages import choose_sections
 from raddistill.teachers.teacher import Labelled
 
 STOPPED = "stopped; what was answered or submitted is kept, and the next run goes on with it"  # where asking says no more

@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.progress import track
 
 from raddistill.labelsets import Label
+from raddistill.passages import SECTIONS, choose_sections
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine
-from raddistill.teachers.passages import SECTIONS, choose_sections
 from raddistill.teachers.rules.reading import Reader, Span
 from raddistill.teachers.teacher import Labelled
 

@@ -19,9 +19,9 @@ from rich import progress
 from rich.console import Console
 
 from raddistill.errors import RaddistillError
+from raddistill.passages import SECTIONS, WHOLE
 from raddistill.tables.piles import Batch, Reject, Report
 from raddistill.tables.unfinished import Unfinished
-from raddistill.teachers.passages import SECTIONS, WHOLE
 from raddistill.teachers.rules.reading import Reader, Span
 from raddistill.teachers.rules.sheets import Labelled, Sheet, choose, to_parquet
 

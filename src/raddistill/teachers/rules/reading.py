@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from raddistill.labelsets import Label
+from raddistill.passages import WHOLE, Passage, choose_sections, find_passages
+from raddistill.sentences import sentences
 from raddistill.statuses import PRESENT, UNCERTAIN
-from raddistill.teachers.passages import WHOLE, Passage, choose_sections, find_passages
 from raddistill.teachers.rules import lexicon
 from raddistill.teachers.rules.aggregate import aggregate
 from raddistill.teachers.rules.assertions import Assertions
-from raddistill.teachers.rules.mentions import Matcher, Mention, find_places, find_words, resolve, sentences
+from raddistill.teachers.rules.mentions import Matcher, Mention, find_places, find_words, resolve
 
 # What a sentence says depends on its text alone and reports repeat their sentences, so the last ones read are remembered.
 REMEMBERED = 1 << 14  # sentences
