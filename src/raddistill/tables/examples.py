@@ -4,20 +4,36 @@ from raddistill.tables.reports import SPLITS
 
 
 class Examples(dy.Schema):
-    """Prompt and answer of every report and task, rendered once for training and prediction.
+    """What the student is asked and trained on: prompt and answer, rendered once for training and prediction.
 
-    `list` answers and open-ended: `completion` is the teacher's answer, `targets` null. `slots`: `completion` is the lines of
-    label names without any answer, `targets` the probability of "yes" per label in the label set's order (null element: not
-    trained on). Both are null where the teacher gave no label: such a report is predicted, never trained on.
+    A report is read whole (one part) or sentence by sentence (a part each); `asked` parts are predicted, `selected` ones are
+    trained on (train) or looked at for early stopping (validation). A sentence that the teacher wrote itself is a part, too, with
+    an id of its own, never asked. `completion` is null where the teacher gave no label: such a part is asked, never trained on.
+
+    | answers | completion | beside it |
+    |---|---|---|
+    | head | empty | `targets`: probability of each label, in the label set's order (null element: not trained on) |
+    | slots | the label names, one a line, without any answer | `targets`, as for head |
+    | list, lines | the teacher's answer as text | |
+    | tags | as lines | `spans`: where the findings stand in `prompt` |
     """
 
     report_id = dy.String(primary_key=True)
     task = dy.String(primary_key=True)
+    part = dy.Int64(primary_key=True, min=0)
     split = dy.Enum(SPLITS)
-    answers = dy.Enum(["slots", "list", "lines"])
+    answers = dy.Enum(["head", "slots", "list", "tags", "lines"])
     prompt = dy.String(min_length=1)
     completion = dy.String(nullable=True)
     targets = dy.List(dy.Float64(nullable=True, min=0.0, max=1.0), nullable=True)
-    selected = dy.Bool()  # trained on (train), looked at for early stopping (validation); test: always false
-    order = dy.Int64(min=0)  # by seeded hash: the first n of a split are a random sample that grows with n
+    # start and end in code points of `prompt`; worth: probability that it is a finding (null: not trained on)
+    spans = dy.List(
+        dy.Struct(
+            {"start": dy.Int64(), "end": dy.Int64(), "worth": dy.Float64(nullable=True, min=0.0, max=1.0)}
+        ),
+        nullable=True,
+    )
+    asked = dy.Bool()
+    selected = dy.Bool()
+    order = dy.Int64(min=0)  # of the report, by seeded hash: the first n of a split are a random sample that grows with n
     template_hash = dy.String()

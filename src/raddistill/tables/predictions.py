@@ -11,11 +11,15 @@ class Predictions(dy.Schema):
 
 
 class Probabilities(dy.Schema):
-    """One logit for every allowed answer of a label."""
+    """One logit for every allowed answer of a label, for each part of a report (see `Examples`).
+
+    A report's own logits are those of the part in which yes is farthest above no: a finding stated once is stated.
+    """
 
     report_id = dy.String(primary_key=True)
     task = dy.String(primary_key=True)
     arm = dy.String(primary_key=True)
+    part = dy.Int64(primary_key=True, min=0)
     label = dy.String(primary_key=True)
     answer = dy.String(primary_key=True)
     logit = dy.Float64()
