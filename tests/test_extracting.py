@@ -192,6 +192,8 @@ def test_unknown_source(tmp_path: Path) -> None:
         ("max_quarantine", 1.5, "extract.max_quarantine"),
         ("train", "most", "extract.train"),
         ("validation", 0.3, "nothing for the test split"),
+        ("fold", 5, "extract.fold is 5, but a test split of this size has the folds 0 to 4"),
+        ("fold", -1, "extract.fold"),
         ("sault", "x", "extract.sault: unknown key"),
     ],
 )
@@ -201,6 +203,13 @@ def test_wrong_params(key: str, value: object, told: str, tmp_path: Path) -> Non
     written.write_text("extract:\n" + "".join(f"  {k}: {v!r}\n" for k, v in content.items()), encoding="utf-8")
     with pytest.raises(ParamsError, match=told):
         params.load("extract", extracting.ExtractParams, written)
+
+
+def test_the_splits_of_a_file_have_no_folds() -> None:
+    shipped = params.read(ROOT / "params.yaml")["extract"] | {"splits": "file"}
+    assert extracting.ExtractParams.model_validate(shipped | {"fold": 0}).fold == 0
+    with pytest.raises(ValueError, match=r"extract\.fold is of extract\.splits: hash"):
+        extracting.ExtractParams.model_validate(shipped | {"fold": 1})
 
 
 def test_no_archive(tmp_path: Path) -> None:

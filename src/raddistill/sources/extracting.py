@@ -52,6 +52,7 @@ class ExtractParams(Section):
     salt: str
     train: Share
     validation: Share
+    fold: Annotated[int, Field(ge=0)]
     near_duplicate: Share  # token Jaccard
     max_quarantine: Share
     files: FilesParams
@@ -60,6 +61,14 @@ class ExtractParams(Section):
     def _leaves_a_test_split(self) -> Self:
         if self.train + self.validation >= 1.0:
             raise ValueError("train and validation leave nothing for the test split")
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_fold(self) -> Self:
+        if self.fold and self.splits == "file":
+            raise ValueError("extract.fold is of extract.splits: hash; the splits of a file have no folds, so it must be 0")
+        if self.fold >= (known := splitting.folds(self.train, self.validation)):
+            raise ValueError(f"extract.fold is {self.fold}, but a test split of this size has the folds 0 to {known - 1}")
         return self
 
 
@@ -161,7 +170,7 @@ def _gather(p: ExtractParams, source: Source, raw: Path) -> tuple[pl.DataFrame, 
 def _row(p: ExtractParams, d: Document) -> tuple[Any, ...]:
     """The columns of _READ."""
     group = splitting.text_group(d.findings, d.impression)
-    by_hash = splitting.split(d.patient_id or group, p.salt, p.train, p.validation)
+    by_hash = splitting.split(d.patient_id or group, p.salt, p.train, p.validation, p.fold)
     words = (d.findings, d.impression, d.indication, d.comparison)
     text = sections.compose(d.findings, d.impression)
     return d.report_id, d.patient_id, *words, d.split, d.date, text, group, by_hash, list(d.annotations), d.without_headers

@@ -5,6 +5,8 @@ A hash, not a draw: the split of a report depends on no other report, so it is s
 
 import hashlib
 import re
+from fractions import Fraction
+from functools import cache
 
 _TOKEN = re.compile(r"[^\W_]+")
 # ASCII text, most of it, takes a tenth of the time this way, with the same words: letters in lower case, digits, else a space.
@@ -32,10 +34,28 @@ def text_group(*sections: str | None) -> str:
     return hashlib.sha256(" ".join(words_of(*sections)).encode()).hexdigest()[:16]
 
 
-def split(group: str, salt: str, train: float, validation: float) -> str:
-    """`train`, `validation` or `test` for a patient's id or a text group; `train` and `validation` are shares in [0, 1]."""
+def split(group: str, salt: str, train: float, validation: float, fold: int) -> str:
+    """`train`, `validation` or `test` for a patient's id or a text group; `train` and `validation` are shares in [0, 1].
+
+    Each `fold` above 0 turns the place of the hash on by the share of the test split, so that with a share of 1 / k the folds
+    0 to k - 1 put each group into the test split once. Exact: in floats 0.7 + 0.1 is not 0.8, and a group could fall between.
+    """
     digest = hashlib.sha256(f"{salt}\n{group}".encode()).digest()
-    place = int.from_bytes(digest[:6], "big") / 2**48  # 48 bits: exact in a float, so never rounded up to 1.0
-    if place < train:
+    after_training, after_validation = _borders(train, validation)
+    place = (Fraction(int.from_bytes(digest[:6], "big"), 2**48) + fold * (1 - after_validation)) % 1
+    if place < after_training:
         return "train"
-    return "validation" if place < train + validation else "test"
+    return "validation" if place < after_validation else "test"
+
+
+def folds(train: float, validation: float) -> int:
+    """How many folds the shares allow: k where the test share is 1 / k, else 1."""
+    share = 1 - _borders(train, validation)[1]
+    return share.denominator if share.numerator == 1 else 1
+
+
+@cache
+def _borders(train: float, validation: float) -> tuple[Fraction, Fraction]:
+    """Where train and validation end, as the decimals that the shares are written as."""
+    after_training = Fraction(str(train))
+    return after_training, after_training + Fraction(str(validation))
