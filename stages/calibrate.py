@@ -3,6 +3,7 @@
 from raddistill import errors, params, paths
 from raddistill.student import calibrating
 from raddistill.tables import base as tables
+from raddistill.tables.examples import Examples
 from raddistill.tables.gold import Gold
 from raddistill.tables.labels import Labels
 from raddistill.tables.predictions import Probabilities
@@ -13,6 +14,7 @@ def main() -> None:
     calibration = calibrating.calibrate(
         p,
         tables.read(Probabilities, paths.probabilities("student_validation")),
+        tables.read(Examples, paths.EXAMPLES),
         tables.read(Labels, paths.labels("multiple_choice")),
         tables.read(Gold, paths.GOLD),
     )

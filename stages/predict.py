@@ -1,4 +1,4 @@
-"""One arm answers: raw answers and logits only, no parsing, no thresholds."""
+"""One arm answers: raw answers and logits only, no thresholds."""
 
 from raddistill import errors, labelsets, params, paths
 from raddistill.student import allocation, predicting
@@ -11,7 +11,8 @@ def main(arm: str) -> None:
     p = params.load(f"predict.{arm}", predicting.PredictParams)
     runtime = params.load("runtime", params.RuntimeParams)
     label_set = labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path)
-    predicted = predicting.predict(arm, p, tables.read(Examples, paths.EXAMPLES), label_set, paths.weights(p.model), runtime)
+    examples = tables.read(Examples, paths.EXAMPLES)
+    predicted = predicting.predict(arm, p, examples, label_set, paths.weights(p.model), paths.PROMPTS, runtime)
     tables.write(Predictions, predicted.predictions, paths.predictions(arm))
     tables.write(Probabilities, predicted.probabilities, paths.probabilities(arm))
 

@@ -37,8 +37,8 @@ trained on: treat it as carefully as those.
 """
 
 
-def save(model: Any, folder: Path, p: Section, base: Path, chosen: pl.DataFrame) -> None:
-    """Writes the adapter to a new folder, then moves it to its place."""
+def save(model: Any, folder: Path, p: Section, base: Path, chosen: pl.DataFrame, outputs: int) -> None:
+    """Writes the adapter to a new folder, then moves it to its place. `outputs`: of the layer `score`, 0 where there is none."""
     unfinished = folder.with_name(folder.name + ".part")
     shutil.rmtree(unfinished, ignore_errors=True)
     model.save_pretrained(unfinished, save_embedding_layers=False)
@@ -46,7 +46,8 @@ def save(model: Any, folder: Path, p: Section, base: Path, chosen: pl.DataFrame)
     shutil.copyfile(base, unfinished / "base.json")
     provenance = {
         "params": p.model_dump(),
-        "examples_sha256": hashlib.sha256(chosen.sort("task", "report_id").write_json().encode()).hexdigest(),
+        "outputs": outputs,
+        "examples_sha256": hashlib.sha256(chosen.sort("task", "report_id", "part").write_json().encode()).hexdigest(),
         "base": json.loads(base.read_text(encoding="utf-8")),
         "template_hashes": dict(chosen.group_by("task").agg(pl.col("template_hash").first()).sort("task").iter_rows()),
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},

@@ -28,36 +28,40 @@ class CalibrateParams(Section):
     gold_reports: int = Field(ge=0)
 
 
-def calibrate(p: CalibrateParams, probabilities: pl.DataFrame, labels: pl.DataFrame, gold: pl.DataFrame) -> Calibration:
-    """Calibration of the multiple-choice slots. Without slots (`list` answers) there is nothing to calibrate: no labels.
+def calibrate(
+    p: CalibrateParams, probabilities: pl.DataFrame, examples: pl.DataFrame, labels: pl.DataFrame, gold: pl.DataFrame
+) -> Calibration:
+    """Calibration of the multiple-choice logits. Where there are none (`list` answers) there is nothing to calibrate: no labels.
+
+    Against the teacher, the parts that it labelled are compared with what the student learns of them (`targets` of `examples`), so
+    what is not trained on, such as a masked hedge, shapes no threshold either, and a teacher of impressions says nothing of findings.
 
     Raises:
         ParamsError: gold is asked for without a number of reports, or the other way round.
-        InputError: the validation split holds too few annotated reports for the budget.
+        InputError: the validation split holds too few annotated reports for the budget, or no part that the teacher labelled.
     """
     if (p.against == "gold") != (p.gold_reports > 0):
         raise ParamsError("calibrate: `against: gold` and `gold_reports` above 0 go together")
     if probabilities.is_empty():
         return Calibration(temperature=1.0, against=p.against, reports=0, budget=[], labels={})
-    wide = probabilities.pivot(on="answer", index=["report_id", "label"], values="logit")
-    odds = wide.select("report_id", "label", odds=pl.col("yes") - pl.col("no"))
-    said = labels.filter(pl.col("task") == "multiple_choice").select("report_id", "label", teacher="status")
-    joined = odds.join(said, on=["report_id", "label"], how="inner", validate="1:1")
+    keys = ["report_id", "part", "label"]
+    wide = probabilities.pivot(on="answer", index=keys, values="logit")
+    odds = wide.select(*keys, odds=pl.col("yes") - pl.col("no"))
+    names = probabilities["label"].unique(maintain_order=True).to_list()
     budget: list[str] = []
     if p.against == "gold":
-        truth = gold.filter((pl.col("task") == "multiple_choice") & (pl.col("status") != statuses.EXCLUDED))
-        annotated = truth.select("report_id", "label", gold="status")
-        joined = joined.join(annotated, on=["report_id", "label"], validate="1:1")
+        joined = _beside_gold(odds, labels, gold)
         budget = _budget(joined, p.gold_reports)
         joined = joined.filter(pl.col("report_id").is_in(budget) & (pl.col("gold") != statuses.AMBIGUOUS))
         joined = joined.with_columns(truth=pl.col("gold").is_in([statuses.PRESENT, statuses.UNCERTAIN]))
     else:
-        joined = joined.with_columns(truth=pl.col("teacher").is_in([statuses.PRESENT, statuses.UNCERTAIN]))
+        joined = _beside_targets(odds, examples)
     temperature = fit_temperature(joined["odds"].to_numpy(), joined["truth"].to_numpy())
     chosen = {}
-    for (label,), rows in joined.sort("label").group_by("label", maintain_order=True):
+    for label in sorted(names):
+        rows = joined.filter(pl.col("label") == label)
         probability = 1 / (1 + np.exp(-rows["odds"].to_numpy() / temperature))
-        chosen[str(label)] = LabelCalibration(
+        chosen[label] = LabelCalibration(
             threshold=best_threshold(probability, rows["truth"].to_numpy()),
             teacher_uncertain_is_present=_uncertain_is_present(rows) if p.against == "gold" else True,
         )
@@ -68,6 +72,30 @@ def calibrate(p: CalibrateParams, probabilities: pl.DataFrame, labels: pl.DataFr
         budget=budget,
         labels=chosen,
     )
+
+
+def _beside_targets(odds: pl.DataFrame, examples: pl.DataFrame) -> pl.DataFrame:
+    """Odds beside what the student was to learn of the same parts, a row each label that has a target."""
+    names = odds["label"].unique(maintain_order=True).to_list()
+    taught = examples.filter((pl.col("task") == "multiple_choice") & pl.col("targets").is_not_null())
+    targets = taught.select("report_id", "part", pl.col("targets").alias("target")).explode("target")
+    targets = targets.with_columns(label=pl.Series(names * taught.height, dtype=pl.String)).drop_nulls("target")
+    joined = odds.join(targets, on=["report_id", "part", "label"], how="inner", validate="1:1")
+    if joined.is_empty():
+        raise InputError(
+            "calibrate: no part that the student was asked about was labelled by the teacher, so no threshold can be chosen;"
+            " set merge.multiple_choice.units: sentences, or spend a gold budget (calibrate.against: gold)"
+        )
+    return joined.with_columns(truth=pl.col("target") >= 0.5)
+
+
+def _beside_gold(odds: pl.DataFrame, labels: pl.DataFrame, gold: pl.DataFrame) -> pl.DataFrame:
+    """Odds of whole reports (the highest of their parts) beside the teacher's status and people's."""
+    of_report = odds.group_by("report_id", "label", maintain_order=True).agg(pl.col("odds").max())
+    said = labels.filter(pl.col("task") == "multiple_choice").select("report_id", "label", teacher="status")
+    truth = gold.filter((pl.col("task") == "multiple_choice") & (pl.col("status") != statuses.EXCLUDED))
+    joined = of_report.join(said, on=["report_id", "label"], how="inner", validate="1:1")
+    return joined.join(truth.select("report_id", "label", gold="status"), on=["report_id", "label"], validate="1:1")
 
 
 def fit_temperature(odds: np.ndarray, truth: np.ndarray) -> float:

@@ -71,3 +71,13 @@ def slot_logits(hidden: Any, shared: int, examples: Sequence[Encoded], head: Any
     positions = torch.tensor([e.slots for e in examples], device=hidden.device) - shared
     at_slots = hidden.gather(1, positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
     return (at_slots @ head.weight[list(answers)].to(at_slots.dtype).T).float()
+
+
+def score_logits(hidden: Any, shared: int, examples: Sequence[Encoded], score: Any) -> Any:
+    """Outputs of the linear layer `score` at every slot of all examples, one after the other: (slots, outputs), float32."""
+    import torch
+
+    rows = [i for i, e in enumerate(examples) for _ in e.slots]
+    columns = [position - shared for e in examples for position in e.slots]
+    at_slots = hidden[torch.tensor(rows, device=hidden.device), torch.tensor(columns, device=hidden.device)]
+    return score(at_slots.to(score.weight.dtype)).float()

@@ -1,11 +1,12 @@
 """The arm that any gain must be measured beside: TF-IDF and logistic regression on the very labels the student learns from.
 
-It reads the prompt as the student does (the instruction is the same in every row and carries no weight). Multiple choice: one
-classifier a label, on `targets` >= 0.5 (slots) or the names in the list. Open-ended: one classifier for every answer
-line seen in at least `MIN_LINES` training reports; it answers with the lines that it finds.
+It reads what the student reads, sentences or reports, and learns from the same examples with the same masks. Multiple choice: one
+classifier a label, on `targets` >= 0.5 or the names in the list. Open-ended: one classifier for every answer line seen in at
+least `MIN_LINES` training examples; it answers with the lines that it finds.
 """
 
 import warnings
+from collections import Counter
 from typing import Any
 
 import polars as pl
@@ -16,17 +17,17 @@ from raddistill.labelsets import Label
 
 MIN_LINES = 5
 MIN_REPORTS = 2  # TF-IDF keeps words of two reports or more
-LOGITS = {"report_id": pl.String, "task": pl.String, "label": pl.String, "answer": pl.String, "logit": pl.Float64}
+LOGITS = {"report_id": pl.String, "task": pl.String, "part": pl.Int64, "label": pl.String, "answer": pl.String, "logit": pl.Float64}
 ANSWERS = {"report_id": pl.String, "task": pl.String, "answer": pl.String}
 
 
 def predict(train: pl.DataFrame, asked: pl.DataFrame, label_set: list[Label]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(report_id, task, answer) and (report_id, task, label, answer, logit) as the student's `Answerer.answer` gives them.
+    """(report_id, task, answer) and (report_id, task, part, label, answer, logit) as the student's `Answerer.answer` gives them.
 
     `yes` has the log-odds as its logit, `no` 0. A label that is never or always present in training keeps that constant.
 
     Raises:
-        InputError: fewer than `MIN_REPORTS` reports to learn a task from.
+        InputError: fewer than `MIN_REPORTS` examples to learn a task from.
     """
     answered = [pl.DataFrame(schema=ANSWERS)]
     logits = [pl.DataFrame(schema=LOGITS)]
@@ -34,36 +35,51 @@ def predict(train: pl.DataFrame, asked: pl.DataFrame, label_set: list[Label]) ->
         rows, known = asked.filter(pl.col("task") == task), train.filter(pl.col("task") == task)
         if known.height < MIN_REPORTS:
             raise InputError(
-                f"linear: {known.height} training reports of {task}; raise merge.{task}_reports, or set {task}_reports of the"
+                f"linear: {known.height} training examples of {task}; raise merge.{task}.examples, or set {task}_reports of the"
                 " linear arm to 0 in params.yaml, section predict"
             )
         if task == "open_ended":
             lines = [answers.parse_lines(c).findings for c in known["completion"]]
-            names = sorted({f for found in lines for f in found})
-            names = [n for n in names if sum(n in found for found in lines) >= MIN_LINES]
-            odds = log_odds(known["prompt"], rows["prompt"], [[n in found for n in names] for found in lines])
+            counts = Counter(finding for found in lines for finding in found)
+            names = sorted(name for name, count in counts.items() if count >= MIN_LINES)
+            truth = [[float(n in found) for n in names] for found in map(set, lines)]
+            odds = log_odds(known["prompt"], rows["prompt"], truth)
             said = [answers.render_lines([n for n, o in zip(names, of_row, strict=True) if o >= 0]) for of_row in odds]
-            answered.append(rows.select("report_id", "task").with_columns(answer=pl.Series(said, dtype=pl.String)))
+            answered.append(one_answer(rows.select("report_id", "task").with_columns(answer=pl.Series(said, dtype=pl.String))))
         else:
-            labels = [label.name for label in label_set]
             odds = log_odds(known["prompt"], rows["prompt"], _truth(known, label_set))
-            logits.append(
-                pl.DataFrame(
-                    [
-                        (report_id, task, label, answer, o if answer == "yes" else 0.0)
-                        for report_id, of_row in zip(rows["report_id"], odds, strict=True)
-                        for label, o in zip(labels, of_row, strict=True)
-                        for answer in ("yes", "no")
-                    ],
-                    schema=LOGITS,
-                    orient="row",
-                )
-            )
+            logits.append(tabulate(rows, [[(o, 0.0) for o in of_row] for of_row in odds], label_set))
     return pl.concat(answered), pl.concat(logits)
 
 
-def log_odds(train: pl.Series, asked: pl.Series, truth: list[list[bool]]) -> list[list[float]]:
-    """Log-odds, shape (asked texts, columns of `truth`); `truth` has a row per train text, and may have no column."""
+def tabulate(asked: pl.DataFrame, pairs: list[list[tuple[float, float]]], label_set: list[Label]) -> pl.DataFrame:
+    """Logits of yes and no, a pair a label and asked part, as a table."""
+    keys = asked.select("report_id", "task", "part").iter_rows()
+    rows = [
+        (*key, label.name, answer, logit)
+        for key, of_part in zip(keys, pairs, strict=True)
+        for label, pair in zip(label_set, of_part, strict=True)
+        for answer, logit in zip(("yes", "no"), pair, strict=True)
+    ]
+    return pl.DataFrame(rows, schema=LOGITS, orient="row")
+
+
+def one_answer(parts: pl.DataFrame) -> pl.DataFrame:
+    """One answer a report and task of those of its parts: their lines in order, each once. What is alone stays as it came."""
+    rows = []
+    for key, of_report in parts.group_by("report_id", "task", maintain_order=True):
+        said = of_report["answer"].to_list()
+        found = dict.fromkeys(finding for answer in said for finding in answers.parse_lines(answer).findings)
+        rows.append((*key, said[0] if len(said) == 1 else answers.render_lines(found)))
+    return pl.DataFrame(rows, schema=ANSWERS, orient="row")
+
+
+def log_odds(train: pl.Series, asked: pl.Series, truth: list[list[float | None]]) -> list[list[float]]:
+    """Log-odds, shape (asked texts, columns of `truth`).
+
+    `truth` has a row per train text and may have no column; what is None is left out of its column, as the student's loss leaves
+    it out, and from 0.5 up it is present.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
@@ -71,19 +87,21 @@ def log_odds(train: pl.Series, asked: pl.Series, truth: list[list[bool]]) -> lis
     known, new = vectorizer.fit_transform(train), vectorizer.transform(asked)
     columns: list[Any] = []
     for n in range(len(truth[0])):
-        of_label = [row[n] for row in truth]
+        rows = [i for i, row in enumerate(truth) if row[n] is not None]
+        of_label = [(truth[i][n] or 0.0) >= 0.5 for i in rows]
         if all(of_label) or not any(of_label):
-            columns.append([20.0 if all(of_label) else -20.0] * len(asked))
+            columns.append([20.0 if rows and all(of_label) else -20.0] * len(asked))
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             # C by rule of thumb for sparse text, not tuned; liblinear: small, deterministic
-            columns.append(LogisticRegression(C=10.0, solver="liblinear").fit(known, of_label).decision_function(new).tolist())
+            fitted = LogisticRegression(C=10.0, solver="liblinear").fit(known[rows], of_label)
+            columns.append(fitted.decision_function(new).tolist())
     return [[column[n] for column in columns] for n in range(len(asked))]
 
 
-def _truth(known: pl.DataFrame, label_set: list[Label]) -> list[list[bool]]:
-    if known["answers"][0] == "slots":
-        return [[(t or 0.0) >= 0.5 for t in targets] for targets in known["targets"]]
+def _truth(known: pl.DataFrame, label_set: list[Label]) -> list[list[float | None]]:
+    if known["targets"][0] is not None:
+        return known["targets"].to_list()
     named = [answers.parse_list(c, label_set) or [] for c in known["completion"]]
-    return [[label.name in of_row for label in label_set] for of_row in named]
+    return [[float(label.name in of_row) for label in label_set] for of_row in named]

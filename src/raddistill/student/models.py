@@ -95,6 +95,21 @@ def load_base(record: Path, quantization: str) -> Any:
     return model
 
 
+def add_score(model: Any, outputs: int, seed: int) -> None:
+    """Gives a causal model the linear layer `score` (hidden size to `outputs`, no bias) that `head` and `tags` are read from.
+
+    Name and shape are those of transformers' `LlamaForSequenceClassification`, so that an adapter holding it loads there, too.
+    float32, as the adapter: it is trained.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    score = torch.nn.Linear(model.config.hidden_size, outputs, bias=False)
+    with torch.no_grad():
+        score.weight.normal_(0.0, model.config.initializer_range, generator=generator)
+    model.score = score.to(model.device)
+
+
 def keep_gradients_after_evaluation(model: Any) -> None:
     """Works round bitsandbytes 0.50 on CPUs with AVX512-BF16.
 
@@ -118,11 +133,14 @@ def load_student(adapter: Path) -> Any:
     """
     from peft import PeftModel
 
-    provenance = adapter / "provenance.json"
-    if not provenance.exists():
+    path = adapter / "provenance.json"
+    if not path.exists():
         raise InputError(f"{adapter} holds no adapter; `dvc repro train` makes it, or `dvc pull` brings it")
-    quantization = json.loads(provenance.read_text(encoding="utf-8"))["params"]["quantization"]
+    provenance = json.loads(path.read_text(encoding="utf-8"))
+    quantization = provenance["params"]["quantization"]
     base = load_base(adapter / "base.json", quantization)
+    if provenance["outputs"]:
+        add_score(base, provenance["outputs"], seed=0)
     if base.device.type != "cpu":
         return PeftModel.from_pretrained(base, adapter)
     if quantization == "nf4":

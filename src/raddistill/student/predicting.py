@@ -1,10 +1,11 @@
-"""One arm answers a stated sample of a split: raw text and logits, nothing parsed, no threshold.
+"""One arm answers a stated sample of a split: raw text and logits, no threshold.
 
 Arms differ in what answers: `student` (base and adapter), `base` (untouched), `linear` (TF-IDF and logistic regression on
-the same labels).
+the same labels). An untouched base has no layer to read `head` and `tags` from: it is asked in words (`list` and `lines`).
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,14 +14,16 @@ import polars as pl
 from pydantic import Field
 from rich.progress import track
 
+from raddistill import answers
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.params import RuntimeParams, Section
 from raddistill.student import allocation, linear, models
-from raddistill.student.forward import hidden_states, slot_logits
+from raddistill.student.forward import hidden_states, score_logits, slot_logits
 from raddistill.student.generation import greedy
 from raddistill.student.linear import ANSWERS, LOGITS
-from raddistill.student.prompts import Encoded, answer_ids, encode, slot_lines
+from raddistill.student.prompts import PLAIN, Encoded, Renderer, answer_ids, encode, slot_lines
+from raddistill.student.tagging import TAGS, Codes, phrases_of
 
 
 class PredictParams(Section):
@@ -36,11 +39,17 @@ class PredictParams(Section):
 @dataclass(frozen=True)
 class Predicted:
     predictions: pl.DataFrame  # report_id, task, arm, answer (null where read by logits)
-    probabilities: pl.DataFrame  # report_id, task, arm, label, answer, logit
+    probabilities: pl.DataFrame  # report_id, task, arm, part, label, answer, logit
 
 
 def predict(
-    arm: str, p: PredictParams, examples: pl.DataFrame, label_set: list[Label], weights: Path, runtime: RuntimeParams
+    arm: str,
+    p: PredictParams,
+    examples: pl.DataFrame,
+    label_set: list[Label],
+    weights: Path,
+    prompts: Path,
+    runtime: RuntimeParams,
 ) -> Predicted:
     """Answers of `arm` to the first reports by hash of its split, for both tasks.
 
@@ -48,23 +57,42 @@ def predict(
         InputError: the split holds no report; model files are missing or changed.
     """
     wanted = {"multiple_choice": p.multiple_choice_reports, "open_ended": p.open_ended_reports}
-    of_split = examples.filter(pl.col("split") == p.split)
+    of_split = examples.filter((pl.col("split") == p.split) & pl.col("asked"))
     if of_split.is_empty():
         raise InputError(f"predict.{arm}: the split '{p.split}' holds no report")
     asked = pl.concat(
-        of_split.filter(pl.col("task") == task).sort("order").head(of_split.height if n == -1 else n)
+        of_split.filter((pl.col("task") == task) & (pl.col("order").rank("dense") <= (of_split.height if n == -1 else n)))
         for task, n in wanted.items()
-    )
+    ).sort("task", "order", "report_id", "part")
+    learned = examples.filter(pl.col("selected") & (pl.col("split") == "train"))
     if p.model == "linear":
-        answered, logits = linear.predict(examples.filter(pl.col("selected") & (pl.col("split") == "train")), asked, label_set)
+        answered, logits = linear.predict(learned, asked, label_set)
     else:
-        answered, logits = Answerer.load(p.model, weights, runtime).answer(asked, label_set, p.max_new_tokens)
-    predictions = asked.select("report_id", "task").join(answered, on=["report_id", "task"], how="left", validate="1:1")
-    assert predictions.height == asked.height
+        answerer = Answerer.load(p.model, weights, runtime)
+        if p.model == "base":
+            asked = in_words(asked, Renderer(prompts, answerer.tokenizer, label_set))
+        codes = Codes(learned.filter(pl.col("task") == "open_ended")["completion"])
+        answered, logits = answerer.answer(asked, label_set, p.max_new_tokens, codes)
+    reports = asked.select("report_id", "task").unique(maintain_order=True)
+    predictions = reports.join(answered, on=["report_id", "task"], how="left", validate="1:1")
+    assert predictions.height == reports.height
     return Predicted(
         predictions.with_columns(arm=pl.lit(arm)).select("report_id", "task", "arm", "answer"),
-        logits.with_columns(arm=pl.lit(arm)).select("report_id", "task", "arm", "label", "answer", "logit"),
+        logits.with_columns(arm=pl.lit(arm)).select("report_id", "task", "arm", "part", "label", "answer", "logit"),
     )
+
+
+def in_words(asked: pl.DataFrame, renderer: Renderer) -> pl.DataFrame:
+    """Rows of `Examples` to be answered in words: the parts of a report that were to be read by `score` as one prompt."""
+    form = {"head": "list", "tags": "lines"}
+    plain = asked.filter(pl.col("answers").is_in(PLAIN))
+    whole = plain.group_by("report_id", "task", maintain_order=True).agg(
+        pl.col("prompt").str.join("\n"), pl.col("answers").first().cast(pl.String).replace_strict(form), part=pl.lit(0, pl.Int64)
+    )
+    prompts = [renderer.prompt(form, text) for text, form in whole.select("prompt", "answers").iter_rows()]
+    columns = ("report_id", "task", "part", "answers", "prompt")
+    others = asked.filter(~pl.col("answers").is_in(PLAIN)).with_columns(pl.col("answers").cast(pl.String)).select(columns)
+    return pl.concat([others, whole.with_columns(prompt=pl.Series(prompts, dtype=pl.String)).select(columns)])
 
 
 class Answerer:
@@ -73,7 +101,7 @@ class Answerer:
     def __init__(self, model: Any, tokenizer: Any, runtime: RuntimeParams) -> None:
         self._model = model.eval()
         self._causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._runtime = runtime
         stated = model.generation_config.eos_token_id  # Llama 3.1 has three, the base may use any of them
         self._ends = {tokenizer.eos_token_id, *(stated if isinstance(stated, list) else [stated])}
@@ -87,32 +115,72 @@ class Answerer:
             return cls(models.load_student(weights), models.load_tokenizer(weights / "base.json"), runtime)
         return cls(models.load_base(weights, "none"), models.load_tokenizer(weights), runtime)
 
-    def answer(self, asked: pl.DataFrame, label_set: list[Label], max_new_tokens: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """(report_id, task, answer) and (report_id, task, label, answer, logit) for rows of the examples table."""
-        by_logits = asked.filter(pl.col("answers") == "slots")
-        written = asked.filter(pl.col("answers") != "slots")
-        return self.write(written, max_new_tokens), self.read_slots(by_logits, label_set)
+    def answer(
+        self, asked: pl.DataFrame, label_set: list[Label], max_new_tokens: int, codes: Codes
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """(report_id, task, answer) and (report_id, task, part, label, answer, logit) for rows of the examples table."""
+        of_form = {str(form): rows for (form,), rows in asked.group_by("answers", maintain_order=True)}
+        none = asked.clear()
+        written = pl.concat([of_form.get("list", none), of_form.get("lines", none)])
+        texts = [self.write(written, max_new_tokens), self.point(of_form.get("tags", none), codes)]
+        logits = [self.read_slots(of_form.get("slots", none), label_set), self.read_head(of_form.get("head", none), label_set)]
+        return linear.one_answer(pl.concat(texts)), pl.concat(logits)
 
     def read_slots(self, asked: pl.DataFrame, label_set: list[Label]) -> pl.DataFrame:
         """Logits of yes and no at every label's slot: one forward a batch, nothing generated."""
-        import torch
-
         if asked.is_empty():
             return pl.DataFrame(schema=LOGITS)
-        answers = answer_ids(self._tokenizer)
-        lines = slot_lines(label_set)
-        encoded = [encode(self._tokenizer, prompt, lines, "slots") for prompt in asked["prompt"]]
-        rows: list[tuple[str, str, str, str, float]] = []
+        of_answers, lines = answer_ids(self.tokenizer), slot_lines(label_set)
+
+        def read(hidden: Any, shared: int, examples: list[Encoded]) -> list[Any]:
+            return slot_logits(hidden, shared, examples, self._causal.lm_head, of_answers).tolist()
+
+        pairs = self._forward(asked, lines, "slots", read)
+        return linear.tabulate(asked, [[(yes, no) for yes, no in of_part] for of_part in pairs], label_set)
+
+    def read_head(self, asked: pl.DataFrame, label_set: list[Label]) -> pl.DataFrame:
+        """The label outputs of `score` at the end of every part, as the logit of yes; that of no is 0."""
+        if asked.is_empty():
+            return pl.DataFrame(schema=LOGITS)
+
+        def read(hidden: Any, shared: int, examples: list[Encoded]) -> list[Any]:
+            return score_logits(hidden, shared, examples, self._causal.score)[:, :-TAGS].tolist()
+
+        odds = self._forward(asked, None, "head", read)
+        return linear.tabulate(asked, [[(yes, 0.0) for yes in of_part] for of_part in odds], label_set)
+
+    def point(self, asked: pl.DataFrame, codes: Codes) -> pl.DataFrame:
+        """The phrases that the tags point at in every part, a line each with its code."""
+        if asked.is_empty():
+            return pl.DataFrame(schema=ANSWERS)
+
+        def read(hidden: Any, shared: int, examples: list[Encoded]) -> list[Any]:
+            tags = score_logits(hidden, shared, examples, self._causal.score)[:, -TAGS:].argmax(-1).tolist()
+            ends = list(itertools.accumulate(len(e.slots) for e in examples))
+            return [(e.places, tags[end - len(e.slots) : end]) for e, end in zip(examples, ends, strict=True)]
+
+        pointed = self._forward(asked, None, "tags", read)
+        lines = []
+        for text, (places, tags) in zip(asked["prompt"], pointed, strict=True):
+            phrases = dict.fromkeys(phrases_of(text, places, tags))
+            lines.append(answers.render_lines((phrase, codes.of(phrase)) for phrase in phrases))
+        return asked.select("report_id", "task").with_columns(answer=pl.Series(lines, dtype=pl.String))
+
+    def _forward(
+        self, asked: pl.DataFrame, completion: str | None, form: str, read: Callable[[Any, int, list[Encoded]], list[Any]]
+    ) -> list[Any]:
+        """What `read` takes from the hidden states of each row's prompt. Reports repeat their sentences: each text goes once."""
+        import torch
+
+        texts = asked["prompt"].unique(maintain_order=True).to_list()
+        encoded = [encode(self.tokenizer, text, completion, form) for text in texts]
+        found: dict[str, Any] = {}
         with torch.inference_mode(), self._precision():
-            for batch in self._batches(encoded, asked["task"][0]):
+            for batch in self._batches(encoded, str(asked["task"][0])):
                 examples = [encoded[i] for i in batch]
                 hidden, shared = hidden_states(self._causal.model, examples)
-                logits = slot_logits(hidden, shared, examples, self._causal.lm_head, answers).tolist()
-                for i, of_report in zip(batch, logits, strict=True):
-                    for label, (yes, no) in zip(label_set, of_report, strict=True):
-                        rows += [(asked["report_id"][i], asked["task"][i], label.name, "yes", yes)]
-                        rows += [(asked["report_id"][i], asked["task"][i], label.name, "no", no)]
-        return pl.DataFrame(rows, schema=LOGITS, orient="row")
+                found |= zip((texts[i] for i in batch), read(hidden, shared, examples), strict=True)
+        return [found[text] for text in asked["prompt"]]
 
     def write(self, asked: pl.DataFrame, max_new_tokens: int) -> pl.DataFrame:
         """Greedy answers, batched by length, special tokens left out."""
@@ -120,14 +188,14 @@ class Answerer:
 
         if asked.is_empty():
             return pl.DataFrame(schema=ANSWERS)
-        encoded = [encode(self._tokenizer, prompt, None, "lines") for prompt in asked["prompt"]]
+        encoded = [encode(self.tokenizer, prompt, None, "lines") for prompt in asked["prompt"]]
         said: dict[int, str] = {}
         with torch.inference_mode(), self._precision():
             for batch in self._batches(encoded, f"{asked['task'][0]}, answers up to {max_new_tokens} tokens"):
                 made = greedy(self._causal, [encoded[i] for i in batch], max_new_tokens, self._ends)
-                said |= dict(zip(batch, self._tokenizer.batch_decode(made, skip_special_tokens=True), strict=True))
-        answers = [said[i] for i in range(asked.height)]
-        return pl.DataFrame({"report_id": asked["report_id"], "task": asked["task"], "answer": answers}, schema=ANSWERS)
+                said |= dict(zip(batch, self.tokenizer.batch_decode(made, skip_special_tokens=True), strict=True))
+        texts = [said[i] for i in range(asked.height)]
+        return pl.DataFrame({"report_id": asked["report_id"], "task": asked["task"], "answer": texts}, schema=ANSWERS)
 
     def _batches(self, encoded: list[Encoded], what: str) -> Iterator[list[int]]:
         """Row numbers by length, as many a batch as `runtime.predict_tokens` holds; a progress bar over them."""

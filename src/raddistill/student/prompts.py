@@ -1,8 +1,10 @@
 """From a report to what the model reads: one template, one `encode`, used by training and prediction alike.
 
-An example is a prompt (chat template around prompts/*.jinja) and a completion. In `slots` the completion is the label
-names, one a line, without any answer: the answers are read as logits at the last token of each name, so nothing of one
-label's answer can reach another's (docs/log.md has the comparison with answers fed back).
+Answers come in five forms. `list`, `lines` and `slots` are a prompt (chat template around prompts/*.jinja) and a completion. In
+`slots` the completion is the label names, one a line, without any answer: the answers are read as logits at the last token of
+each name, so nothing of one label's answer can reach another's (docs/log.md has the comparison with answers fed back).
+`head` and `tags` are the report's words alone, without instruction: a linear layer reads the labels at the end token, or at each
+token whether it belongs to a finding. Instruction, chat template and label names took half of the tokens and taught nothing.
 """
 
 import hashlib
@@ -17,6 +19,7 @@ from raddistill.errors import InputError
 from raddistill.labelsets import Label
 
 IGNORED = -100  # PyTorch's cross entropy skips these positions
+PLAIN = ("head", "tags")  # forms that read the report's words alone
 TEMPLATES = {"slots": "multiple_choice_slots.jinja", "list": "multiple_choice_list.jinja", "lines": "open_ended.jinja"}
 
 
@@ -24,14 +27,17 @@ TEMPLATES = {"slots": "multiple_choice_slots.jinja", "list": "multiple_choice_li
 class Encoded:
     """Token ids of one example (length n), the labels of the same length, and where its slots are read.
 
-    `labels` is -100 but where the loss is taken on text; `slots` are positions in `input_ids`, one a label, empty for text
-    answers. `prompt_length` is the number of leading tokens that hold no answer.
+    `labels` is -100 but where the loss is taken on text. `slots` are the positions in `input_ids` at which something is read: one
+    a label (slots), the end token (head), each token of the second copy (tags), none (list, lines). `places` are the tags' tokens
+    as (start, end) in the prompt. `prompt_length` is the number of leading tokens that hold no answer.
     """
 
     input_ids: list[int]
     labels: list[int]
     slots: list[int]
     prompt_length: int
+    form: str
+    places: list[tuple[int, int]]
 
 
 class Renderer:
@@ -49,11 +55,13 @@ class Renderer:
         )
 
     def prompt(self, answers: str, report: str) -> str:
-        """The text up to where the assistant's answer begins.
+        """The text up to where the assistant's answer begins; for `head` and `tags` the report's words and nothing else.
 
         Raises:
             InputError: a template is missing or broken.
         """
+        if answers in PLAIN:
+            return report
         try:
             user = self._environment.get_template(TEMPLATES[answers]).render(report=report, labels=self.labels)
         except jinja2.TemplateError as error:
@@ -70,6 +78,8 @@ class Renderer:
 
     def template_hash(self, answers: str) -> str:
         """Changes whenever a prompt would: hash of the rendered prompt of an empty report."""
+        if answers in PLAIN:
+            return hashlib.sha256(answers.encode()).hexdigest()[:16]
         return hashlib.sha256(self.prompt(answers, "").encode()).hexdigest()[:16]
 
 
@@ -79,23 +89,39 @@ def slot_lines(labels: list[Label]) -> str:
 
 
 def encode(tokenizer: Any, prompt: str, completion: str | None, answers: str) -> Encoded:
-    """Ids, loss labels and slots of one example; without a completion, the prompt alone.
+    """Ids, loss labels and slots of one example; without a completion, the prompt alone (head and tags need none).
 
     Slot lines are encoded piece by piece, so that the last token of a name is known whatever the tokenizer would merge.
     """
+    if answers in PLAIN:
+        return _encode_plain(tokenizer, prompt, answers)
     prompt_ids = _ids(tokenizer, prompt)
     if completion is None:
-        return Encoded(prompt_ids, [IGNORED] * len(prompt_ids), [], len(prompt_ids))
+        return Encoded(prompt_ids, [IGNORED] * len(prompt_ids), [], len(prompt_ids), answers, [])
     if answers != "slots":
         answer_ids = [*_ids(tokenizer, completion), tokenizer.eos_token_id]
-        return Encoded(prompt_ids + answer_ids, [IGNORED] * len(prompt_ids) + answer_ids, [], len(prompt_ids))
+        labels = [IGNORED] * len(prompt_ids) + answer_ids
+        return Encoded(prompt_ids + answer_ids, labels, [], len(prompt_ids), answers, [])
     ids, slots, newline = list(prompt_ids), [], _ids(tokenizer, "\n")
     for name in completion.split("\n"):
         ids += _ids(tokenizer, name)
         slots.append(len(ids) - 1)
         ids += newline
     ids = ids[: slots[-1] + 1]
-    return Encoded(ids, [IGNORED] * len(ids), slots, len(prompt_ids))
+    return Encoded(ids, [IGNORED] * len(ids), slots, len(prompt_ids), answers, [])
+
+
+def _encode_plain(tokenizer: Any, text: str, form: str) -> Encoded:
+    begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    made = tokenizer(text, add_special_tokens=False, return_offsets_mapping=form == "tags")
+    words = made["input_ids"]
+    if form == "head":
+        ids = [*begin, *words, tokenizer.eos_token_id]
+        slots, places = [len(ids) - 1], []
+    else:
+        ids = [*begin, *words, *_ids(tokenizer, "\n"), *words]
+        slots, places = list(range(len(ids) - len(words), len(ids))), made["offset_mapping"]
+    return Encoded(ids, [IGNORED] * len(ids), slots, len(ids), form, places)
 
 
 def answer_ids(tokenizer: Any) -> tuple[int, int]:

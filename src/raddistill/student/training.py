@@ -21,7 +21,8 @@ from pydantic import Field
 from raddistill.errors import InputError
 from raddistill.params import RuntimeParams, Section
 from raddistill.student import adapters, allocation, models
-from raddistill.student.prompts import answer_ids, encode
+from raddistill.student.prompts import PLAIN, answer_ids, encode
+from raddistill.student.tagging import TAGS, tags_of
 
 
 class TrainParams(Section):
@@ -71,7 +72,7 @@ def train(
         print(f"resuming after step {last.name.split('-')[1]} of an interrupted run with the same params and data")
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     trained = _summary(trainer, chosen)
-    adapters.save(trainer.model, adapter, p, base, chosen)
+    adapters.save(trainer.model, adapter, p, base, chosen, outputs_of(chosen))
     shutil.rmtree(folder)
     return trained
 
@@ -85,26 +86,30 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
     from raddistill.student.trainer import StudentTrainer
 
     tokenizer = models.load_tokenizer(base)
-    split = {name: chosen.filter(pl.col("split") == name).sort("task", "order", "report_id") for name in ("train", "validation")}
+    split = {name: chosen.filter(pl.col("split") == name).sort("task", "order", "report_id", "part") for name in ("train", "validation")}
     rows = {name: encode_rows(tokenizer, frame) for name, frame in split.items()}
     order = batch_order([len(r["input_ids"]) for r in rows["train"]], split["train"]["task"].to_list(), p)
     progress = ConsoleProgress(runtime.progress)
+    outputs = outputs_of(chosen)
+    model = models.load_base(base, p.quantization)
+    if outputs:
+        models.add_score(model, outputs, p.seed)
     trainer = StudentTrainer(
-        model=models.load_base(base, p.quantization),
+        model=model,
         args=_settings(p, folder),
-        peft_config=_lora(p),
+        peft_config=_lora(p, outputs),
         processing_class=tokenizer,
         train_dataset=Dataset.from_list([rows["train"][i] for i in order]),
         eval_dataset=Dataset.from_list(sorted(rows["validation"], key=lambda row: len(row["input_ids"]))),
         data_collator=list,
         callbacks=[EarlyStoppingCallback(p.patience), progress],
-        answers=answer_ids(tokenizer) if any(row["slots"] for row in rows["train"]) else (0, 0),
+        answers=answer_ids(tokenizer) if "slots" in split["train"]["answers"] else (0, 0),
     )
     progress.tokens_seen = lambda: trainer.tokens_seen
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
-    model: Any = trainer.model
-    for parameter in model.parameters():
+    trained: Any = trainer.model
+    for parameter in trained.parameters():
         if parameter.requires_grad:  # TRL starts QLoRA adapters in bf16 and resumes them in fp32: then a resumed run differs
             parameter.data = parameter.data.float()
     return trainer
@@ -148,7 +153,14 @@ def _settings(p: TrainParams, folder: Path) -> Any:
     )
 
 
-def _lora(p: TrainParams) -> Any:
+def outputs_of(chosen: pl.DataFrame) -> int:
+    """How many outputs the layer `score` needs: the labels, then the tags; 0 where nothing is read from it."""
+    if not any(form in chosen["answers"] for form in PLAIN):
+        return 0
+    return max(map(len, chosen["targets"].drop_nulls()), default=0) + TAGS
+
+
+def _lora(p: TrainParams, outputs: int) -> Any:
     from peft import LoraConfig
 
     return LoraConfig(
@@ -156,6 +168,8 @@ def _lora(p: TrainParams) -> Any:
         lora_alpha=p.lora_alpha,
         lora_dropout=p.lora_dropout,
         target_modules="all-linear",
+        exclude_modules=["score"] if outputs else None,
+        modules_to_save=["score"] if outputs else None,
         task_type="CAUSAL_LM",
     )
 
@@ -163,9 +177,12 @@ def _lora(p: TrainParams) -> Any:
 def encode_rows(tokenizer: Any, frame: pl.DataFrame) -> list[dict[str, Any]]:
     """The rows of an examples frame as token ids, in its order, with their targets."""
     rows = []
-    for prompt, completion, answers, targets in frame.select("prompt", "completion", "answers", "targets").iter_rows():
+    columns = ("prompt", "completion", "answers", "targets", "spans")
+    for prompt, completion, answers, targets, spans in frame.select(columns).iter_rows():
         encoded = encode(tokenizer, prompt, completion, answers)
-        rows.append({**encoded.__dict__, "targets": targets})
+        tags = tags_of(encoded.places, spans) if answers == "tags" else []
+        kinds, worth = [kind for kind, _ in tags], [value for _, value in tags]
+        rows.append({**encoded.__dict__, "places": [], "targets": targets, "kinds": kinds, "worth": worth})
     return rows
 
 
@@ -198,7 +215,7 @@ def fingerprint(p: TrainParams, chosen: pl.DataFrame, base: Path) -> str:
     """Hash of everything that shapes a training: params, examples, base model."""
     content = hashlib.sha256(json.dumps(p.model_dump(), sort_keys=True).encode())
     content.update(base.read_bytes())
-    content.update(chosen.sort("task", "report_id").write_json().encode())
+    content.update(chosen.sort("task", "report_id", "part").write_json().encode())
     return content.hexdigest()[:16]
 
 
