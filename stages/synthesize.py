@@ -17,7 +17,7 @@ def main(task: str) -> None:
     p = params.load(f"synthesize.{task}", synthesizing.SynthesizeParams)
     asking = params.load("asking", AskingParams)
     label_set = labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path)
-    means = synthesizing.Means(asking, paths.journal(), answers.previous(paths.answers(task)))
+    means = synthesizing.Means(asking, paths.journal(), answers.previous(paths.answers(task)), paths.HEDGES)
     made = synthesizing.synthesize(task, p, tables.read(Reports, paths.REPORTS), label_set, means)
     tables.write(Labels, made.labels, paths.labels(task))
     tables.write(Evidence, made.evidence, paths.evidence(task))

@@ -18,7 +18,7 @@ def main(name: str) -> None:
     asking = params.load("asking", AskingParams)
     label_set = labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path)
     folder = paths.taught(p.task, name)
-    means = synthesizing.Means(asking, paths.journal(), answers.previous(folder / "answers.parquet"))
+    means = synthesizing.Means(asking, paths.journal(), answers.previous(folder / "answers.parquet"), paths.HEDGES)
     made = synthesizing.synthesize(p.task, p, tables.read(Reports, paths.REPORTS), label_set, means)
     tables.write(Labels, made.labels, folder / "labels.parquet")
     tables.write(Evidence, made.evidence, folder / "evidence.parquet")

@@ -16,6 +16,7 @@ STAGES = {
     "predict@student_validation", "predict@student_test", "predict@base_test", "predict@linear_test",
     "calibrate", "evaluate", "final",
 }  # fmt: skip
+SHARED = {"lexicon/hedges.csv"}  # files of lexicon/ that belong to every lexicon, so that no param names them
 TAUGHT = {f"teach@{name}" for name in TEACHERS}
 FILES = sorted(file.stem for file in (ROOT / "stages").glob("*.py") if file.name != "__init__.py")
 
@@ -118,7 +119,7 @@ def test_a_lie_is_found(stage: str, spoil: Callable[[dict[str, Any]], None], tol
 
 def test_paths_from_params_are_templates_and_runtime_is_no_dependency(stages: dict[str, Stage]) -> None:
     text = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
-    assert "lexicon/" not in text  # written out, they would not follow params.yaml
+    assert {line.strip(" -") for line in text.split("\n") if "lexicon/" in line} == SHARED  # others would not follow params.yaml
     assert "gold/openi" not in text
     assert not [param for stage in stages.values() for param in stage.params if param.startswith(("runtime", "asking"))]
 

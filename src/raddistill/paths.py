@@ -31,6 +31,9 @@ CONCEPTS = Path("gold/concepts.csv")
 SCORER_LEXICON = Path("gold/scorer_lexicon.csv")
 PROMPTS = Path("prompts/student")
 TEACHER_PROMPTS = Path("prompts/teacher")
+HEDGES = Path("lexicon/hedges.csv")
+FRAMES = Path("lexicon/frames.txt")
+COMPLETIONS = Path("lexicon/completions.csv")
 
 
 def labels(task: str) -> Path:
@@ -39,6 +42,16 @@ def labels(task: str) -> Path:
 
 def evidence(task: str) -> Path:
     return Path(f"data/evidence/{task}.parquet")
+
+
+def written(task: str) -> Path:
+    """Sentences that the teacher wrote and labelled itself."""
+    return Path(f"data/written/{task}.parquet")
+
+
+def whole_labels(task: str) -> Path:
+    """What the same teacher says of the whole report, where it is told to read a part."""
+    return Path(f"data/whole_labels/{task}.parquet")
 
 
 def outcomes(task: str) -> Path:

@@ -11,7 +11,6 @@ class Evidence(dy.Schema):
     what a hedge is worth where the teacher says so (lexicon/hedges.csv), null elsewhere.
     """
 
-
     report_id = dy.String(primary_key=True)
     task = dy.String(primary_key=True)
     teacher = dy.String(primary_key=True)

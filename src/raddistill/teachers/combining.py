@@ -350,10 +350,16 @@ def _codes(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _chosen_evidence(evidence: pl.DataFrame, cells: pl.DataFrame, claims: Claims, decided: Claims) -> pl.DataFrame:
-    """Evidence of those who say what was decided, of all where that is uncertain; each span of a cell once, numbered."""
+    """Evidence of those who say what was decided, of all where that is uncertain; each span of a cell once, numbered.
+
+    Where members differ on what a span says, who says there what was decided is kept, else the highest claim.
+    """
     said, wanted = claims[evidence["member"], evidence["cell"]], decided[evidence["cell"]]
-    kept = evidence.filter((said > NONE) & ((said == wanted) | (wanted == MAYBE)))
-    once = kept.sort("cell", "start", "end", "member").unique(["cell", "start", "end"], keep="first", maintain_order=True)
+    claim = evidence["status"].cast(pl.Enum(CLAIMS)).to_physical().cast(pl.Int8)
+    ranked = evidence.with_columns(differs=claim != pl.Series(wanted), falls_short=YES - claim)
+    kept = ranked.filter((said > NONE) & ((said == wanted) | (wanted == MAYBE)))
+    kept = kept.sort("cell", "start", "end", "differs", "falls_short", "member").drop("differs", "falls_short")
+    once = kept.unique(["cell", "start", "end"], keep="first", maintain_order=True)
     numbered = once.with_columns(n=pl.int_range(pl.len()).over("cell"))
     return numbered.drop("label", "report").join(cells, on="cell")
 

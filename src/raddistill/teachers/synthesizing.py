@@ -60,11 +60,12 @@ class TeachParams(TeacherParams):
 
 
 class Means(NamedTuple):
-    """What a teacher that asks others needs beside its params; none of it shapes a label."""
+    """What teachers need beside their params. How others are asked shapes no label."""
 
     asking: AskingParams
     journal: Path  # folder of the answers that were paid for
     answers: dy.DataFrame[Answers]  # of an earlier run, perhaps a colleague's
+    hedges: Path | None = None  # file that grades the rules teacher's cues of doubt; None: they are not graded
 
 
 def _llm(task: str, p: TeacherParams, means: Means) -> Teacher:
@@ -83,7 +84,7 @@ def _combined(task: str, p: TeacherParams, means: Means) -> Teacher:
 
 
 TEACHERS: dict[str, Callable[[str, TeacherParams, Means], Teacher]] = {
-    "rules": lambda task, p, means: RulesTeacher(task, p.source, p.sections),
+    "rules": lambda task, p, means: RulesTeacher(task, p.source, p.sections, means.hedges),
     "imported": lambda task, p, means: ImportedTeacher(task, p.source),
     "llm": _llm,
     "combined": _combined,

@@ -83,7 +83,8 @@ class _Tables:
                 self.count("labels_with_probability", found.probability is not None)
                 self._add("labels", (report_id, *self._key, found.label, found.status, found.probability, found.code))
             if found.start is not None:
-                self._add("evidence", (report_id, *self._key, found.label, n, found.section, found.start, found.end, None))
+                place = (found.section, found.start, found.end)
+                self._add("evidence", (report_id, *self._key, found.label, n, *place, None, found.status, found.probability))
 
     def keep(self, report_id: str, conversations: list[Conversation]) -> None:
         for turn in (turn for said in conversations for turn in said.turns):

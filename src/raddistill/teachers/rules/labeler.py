@@ -10,21 +10,26 @@ from rich.progress import track
 
 from raddistill.labelsets import Label
 from raddistill.passages import SECTIONS, choose_sections
+from raddistill.statuses import UNCERTAIN
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine
+from raddistill.teachers.rules.hedges import Hedges
 from raddistill.teachers.rules.reading import Reader, Span
 from raddistill.teachers.teacher import Labelled
 
 
 class RulesTeacher:
-    """Labels for one task by the lexicon in the folder `source`, looking at the chosen sections only (see passages.CHOICES)."""
+    """Labels for one task by the lexicon in the folder `source`, looking at the chosen sections only (see passages.CHOICES).
 
-    def __init__(self, task: str, source: str, sections: str | list[str]) -> None:
+    `hedges`: the file that grades cues of doubt; without it no label has a probability.
+    """
+
+    def __init__(self, task: str, source: str, sections: str | list[str], hedges: Path | None = None) -> None:
         choose_sections(sections)  # refused before anything is read
         self.name = f"rules:{Path(source).name}"
-        self._task, self._folder, self._sections = task, Path(source), sections
+        self._task, self._folder, self._sections, self._hedges = task, Path(source), sections, hedges
 
     def label(self, reports: pl.DataFrame, label_set: list[Label]) -> Labelled:
         """The four tables for `reports`. A report without any of the sections goes to quarantine.
@@ -32,6 +37,7 @@ class RulesTeacher:
         Raises:
             InputError: the lexicon folder lacks a file, or a file is broken (file, line, reason).
         """
+        hedges = Hedges(self._hedges)
         reader = Reader(self._task, self._folder, label_set, self._sections)
         rows: dict[str, list[tuple]] = {"labels": [], "evidence": [], "outcomes": [], "quarantine": []}
         columns = reports.select("report_id", *SECTIONS, "text").iter_rows(named=True)
@@ -43,20 +49,34 @@ class RulesTeacher:
             if reason:
                 rows["quarantine"].append((report["report_id"], 0, reason, None))
                 continue
-            rows["labels"] += [(*key, label, status, None, code) for label, status, code in reader.summarize(found)]
-            rows["evidence"] += [(*key, *cells) for cells in _number(found)]
+            worth = strongest(hedges, found)
+            rows["labels"] += [
+                (*key, label, status, worth.get(label) if status == UNCERTAIN else None, code)
+                for label, status, code in reader.summarize(found)
+            ]
+            rows["evidence"] += [(*key, *cells) for cells in _number(hedges, found)]
         return Labelled(
             _frame(rows["labels"], Labels), _frame(rows["evidence"], Evidence),
             _frame(rows["outcomes"], Outcomes), _frame(rows["quarantine"], Quarantine), {},
         )  # fmt: skip
 
 
-def _number(found: list[Span]) -> list[tuple]:
-    """Rows (label, n, section, start, end, cue), n counting from 0 within a label."""
+def strongest(hedges: Hedges, found: list[Span]) -> dict[str, float]:
+    """The highest probability among the uncertain mentions of each label; labels of which none is graded are left out."""
+    worth: dict[str, float] = {}
+    for hit in found:
+        if (probability := hedges.of(hit.says, hit.cue)) is not None:
+            worth[hit.label] = max(probability, worth.get(hit.label, 0.0))
+    return worth
+
+
+def _number(hedges: Hedges, found: list[Span]) -> list[tuple]:
+    """Rows (label, n, section, start, end, cue, status, probability), n counting from 0 within a label."""
     seen: dict[str, int] = defaultdict(int)
     rows = []
     for hit in found:
-        rows.append((hit.label, seen[hit.label], hit.section, hit.start, hit.end, hit.cue))
+        probability = hedges.of(hit.says, hit.cue)
+        rows.append((hit.label, seen[hit.label], hit.section, hit.start, hit.end, hit.cue, hit.says, probability))
         seen[hit.label] += 1
     return rows
 

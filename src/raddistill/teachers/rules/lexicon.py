@@ -65,25 +65,25 @@ def load_conditions(folder: Path) -> list[Phrase]:
     """The phrases of open_ended/conditions.csv, each with its ICD-10-CM code, or `ignore` in its place."""
     path = folder / "open_ended" / "conditions.csv"
     phrases: list[Phrase] = []
-    lines = _lines(path)
+    lines = read_lines(path)
     if not lines or lines[0][1] != "phrase,code":
         raise InputError(f"{path}: the first line that is no comment must be `phrase,code`")
     for number, line in lines[1:]:
         written, comma, code = (part.strip() for part in line.partition(","))
         if not comma or not (code == IGNORE or _CODE.fullmatch(code)):
-            raise _broken(path, number, "expected `phrase,code`: an ICD-10-CM code such as J91.8, or `ignore`")
+            raise broken(path, number, "expected `phrase,code`: an ICD-10-CM code such as J91.8, or `ignore`")
         says, known = (IGNORE, None) if code == IGNORE else (PRESENT, code)
-        phrases += [Phrase(words, written, says, known) for words in _expand(path, number, written)]
-    return _distinct(path, phrases)
+        phrases += [Phrase(words, written, says, known) for words in expand(path, number, written)]
+    return distinct(path, phrases)
 
 
 def load_modifiers(folder: Path) -> frozenset[str]:
     """The words that belong to a condition when they stand right before it (`mild`, `left`)."""
     path = folder / "open_ended" / "modifiers.txt"
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         if not _WORD.fullmatch(line) or line.endswith("*"):
-            raise _broken(path, number, "expected one word without wildcard")
-    return frozenset(line for _, line in _lines(path))
+            raise broken(path, number, "expected one word without wildcard")
+    return frozenset(line for _, line in read_lines(path))
 
 
 def load_possibilities(folder: Path) -> list[Phrase]:
@@ -91,8 +91,8 @@ def load_possibilities(folder: Path) -> list[Phrase]:
     path = folder / "open_ended" / "possibilities.txt"
     if not path.exists():
         return []
-    phrases = [Phrase(words, "possibilities", IGNORE, None) for n, line in _lines(path) for words in _expand(path, n, line)]
-    return _distinct(path, phrases)
+    phrases = [Phrase(words, "possibilities", IGNORE, None) for n, line in read_lines(path) for words in expand(path, n, line)]
+    return distinct(path, phrases)
 
 
 def load_cues(folder: Path) -> list[Phrase]:
@@ -101,59 +101,68 @@ def load_cues(folder: Path) -> list[Phrase]:
     optional = [kind for kind in OPTIONAL_CUES if (folder / "cues" / f"{kind}.txt").exists()]
     for kind in (*CUES, *optional):
         path = folder / "cues" / f"{kind}.txt"
-        phrases += [Phrase(words, kind, IGNORE, None) for number, line in _lines(path) for words in _expand(path, number, line)]
-    return _distinct(folder / "cues", phrases)
+        phrases += [Phrase(words, kind, IGNORE, None) for number, line in read_lines(path) for words in expand(path, number, line)]
+    return distinct(folder / "cues", phrases)
 
 
 def _label_phrases(path: Path, label: str) -> list[Phrase]:
     phrases: list[Phrase] = []
     says = None
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         if line.startswith("["):
             if line.strip("[]") not in SECTIONS:
-                raise _broken(path, number, f"unknown section; known: {', '.join(f'[{name}]' for name in SECTIONS)}")
+                raise broken(path, number, f"unknown section; known: {', '.join(f'[{name}]' for name in SECTIONS)}")
             says = SECTIONS[line.strip("[]")]
         elif says is None:
-            raise _broken(path, number, "a phrase before the first section; begin with [mention]")
+            raise broken(path, number, "a phrase before the first section; begin with [mention]")
         else:
-            phrases += [Phrase(words, label, says, None) for words in _expand(path, number, line)]
+            phrases += [Phrase(words, label, says, None) for words in expand(path, number, line)]
     if not any(phrase.says == PRESENT for phrase in phrases):
         raise InputError(f"{path}: no phrase under [mention], so the label could never be present")
-    return _distinct(path, phrases)
+    return distinct(path, phrases)
 
 
-def _lines(path: Path) -> list[tuple[int, str]]:
-    """The lines that are neither blank nor comment, with their numbers from 1."""
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines that are neither blank nor comment, with their numbers from 1.
+
+    Raises:
+        InputError: the file is missing, or not UTF-8.
+    """
     try:
         content = path.read_text(encoding="utf-8-sig")  # Notepad begins a file with a byte order mark
     except FileNotFoundError:
         raise InputError(f"{path} is missing; every label of the label set and every kind of cue needs its file") from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise _broken(path, line, "not UTF-8; save the file as UTF-8") from None
+        raise broken(path, line, "not UTF-8; save the file as UTF-8") from None
     numbered = ((number, line.strip()) for number, line in enumerate(content.split("\n"), start=1))
     return [(number, line) for number, line in numbered if line and not line.startswith("#")]
 
 
-def _expand(path: Path, number: int, line: str) -> list[tuple[str, ...]]:
-    """A line as word sequences: `a|b c` becomes `a c` and `b c`; a hyphen or slash is a space, as in the reports."""
+def expand(path: Path, number: int, line: str) -> list[tuple[str, ...]]:
+    """A line as word sequences: `a|b c` becomes `a c` and `b c`; a hyphen or slash is a space, as in the reports.
+
+    Raises:
+        InputError: the line breaks the form of a phrase.
+    """
     slots = [slot.split("|") for slot in line.lower().replace("-", " ").replace("/", " ").split()]
     gaps = [-1, *(i for i, slot in enumerate(slots) if slot == [GAP]), len(slots)]
     if len(gaps) > 4 or 1 in {b - a for a, b in itertools.pairwise(gaps)}:
-        raise _broken(path, number, "`..` stands between two words, at most twice a phrase")
+        raise broken(path, number, "`..` stands between two words, at most twice a phrase")
     for word in itertools.chain.from_iterable(slots):
         if word != GAP and not _WORD.fullmatch(word):
-            raise _broken(path, number, "only words, `word*`, `one|other` and `..` are allowed")
+            raise broken(path, number, "only words, `word*`, `one|other` and `..` are allowed")
         if word.endswith("*") and len(word) < 4:
-            raise _broken(path, number, "a beginning needs three letters before its `*`")
+            raise broken(path, number, "a beginning needs three letters before its `*`")
     if any(GAP in slot and len(slot) > 1 for slot in slots):
-        raise _broken(path, number, "`..` cannot be one of several alternatives")
+        raise broken(path, number, "`..` cannot be one of several alternatives")
     if math.prod(map(len, slots)) > MOST_ALTERNATIVES:
-        raise _broken(path, number, f"stands for more than {MOST_ALTERNATIVES} phrases; write it as several lines")
+        raise broken(path, number, f"stands for more than {MOST_ALTERNATIVES} phrases; write it as several lines")
     return list(itertools.product(*slots))
 
 
-def _distinct(path: Path, phrases: list[Phrase]) -> list[Phrase]:
+def distinct(path: Path, phrases: list[Phrase]) -> list[Phrase]:
+    """The phrases as they are. Raises InputError: one stands there twice."""
     seen: set[tuple[str, ...]] = set()
     for phrase in phrases:
         if phrase.words in seen:
@@ -162,5 +171,6 @@ def _distinct(path: Path, phrases: list[Phrase]) -> list[Phrase]:
     return phrases
 
 
-def _broken(path: Path, line: int, reason: str) -> InputError:
+def broken(path: Path, line: int, reason: str) -> InputError:
+    """What to raise of a line that breaks the form."""
     return InputError(f"{path}, line {line}: {reason}")
