@@ -11,6 +11,7 @@ from rich.console import Console
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
+from raddistill.passages import SECTIONS, choose_sections
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN
 from raddistill.tables import base as tables
 from raddistill.tables.answers import Answers
@@ -19,10 +20,12 @@ from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine
 from raddistill.tables.reports import Reports
+from raddistill.tables.written import Written
 from raddistill.teachers.combining import CombinedTeacher
 from raddistill.teachers.imported import ImportedTeacher
 from raddistill.teachers.llm.settings import AskingParams, LLMParams
 from raddistill.teachers.rules.labeler import RulesTeacher
+from raddistill.teachers.rules.writing import Templates
 from raddistill.teachers.teacher import Labelled, Teacher
 
 TASKS = ("multiple_choice", "open_ended")
@@ -66,6 +69,7 @@ class Means(NamedTuple):
     journal: Path  # folder of the answers that were paid for
     answers: dy.DataFrame[Answers]  # of an earlier run, perhaps a colleague's
     hedges: Path | None = None  # file that grades the rules teacher's cues of doubt; None: they are not graded
+    templates: Templates | None = None  # files by which the rules teacher writes sentences; None: it writes none
 
 
 def _llm(task: str, p: TeacherParams, means: Means) -> Teacher:
@@ -84,7 +88,7 @@ def _combined(task: str, p: TeacherParams, means: Means) -> Teacher:
 
 
 TEACHERS: dict[str, Callable[[str, TeacherParams, Means], Teacher]] = {
-    "rules": lambda task, p, means: RulesTeacher(task, p.source, p.sections, means.hedges),
+    "rules": lambda task, p, means: RulesTeacher(task, p.source, p.sections, means.hedges, means.templates),
     "imported": lambda task, p, means: ImportedTeacher(task, p.source),
     "llm": _llm,
     "combined": _combined,
@@ -92,13 +96,20 @@ TEACHERS: dict[str, Callable[[str, TeacherParams, Means], Teacher]] = {
 
 
 class Synthesized(NamedTuple):
-    """The tables of the stage and its metrics (numbers only)."""
+    """The tables of the stage and its metrics (numbers only).
+
+    `whole`: what the same teacher says where it reads findings and impression; empty unless it is a rules teacher that is told to
+    read less. It is a row of the results beside the teacher, so that what a gain owes to the scope of text is told apart from what
+    it owes to the model. Nothing is trained on it.
+    """
 
     labels: dy.DataFrame[Labels]
     evidence: dy.DataFrame[Evidence]
     outcomes: dy.DataFrame[Outcomes]
     quarantine: dy.DataFrame[Quarantine]
     answers: dy.DataFrame[Answers]
+    written: dy.DataFrame[Written]
+    whole: dy.DataFrame[Labels]
     metrics: dict[str, Any]
     spending: dict[str, Any]
 
@@ -130,9 +141,23 @@ def synthesize(task: str, p: TeacherParams, reports: dy.DataFrame[Reports], labe
         outcomes,
         tables.check(Quarantine, labelled.quarantine, f"quarantine of {task}"),
         answers,
+        tables.check(
+            Written, Written.create_empty() if labelled.written is None else labelled.written, f"written sentences of {task}"
+        ),
+        tables.check(Labels, _read_whole(task, p, reports, label_set, means), f"labels of whole reports of {task}"),
         measure(task, labelled),
         measure_spending(answers),
     )
+
+
+def _read_whole(task: str, p: TeacherParams, reports: pl.DataFrame, label_set: list[Label], means: Means) -> pl.DataFrame:
+    """`Synthesized.whole`."""
+    if p.teacher != "rules":
+        return Labels.create_empty()
+    names, first_only = choose_sections(p.sections)
+    if set(names) == set(SECTIONS) and not first_only:
+        return Labels.create_empty()
+    return RulesTeacher(task, p.source, list(SECTIONS), means.hedges).label(reports, label_set).labels
 
 
 def _refuse_too_many(task: str, p: TeacherParams, reports: pl.DataFrame, outcomes: pl.DataFrame) -> None:

@@ -10,7 +10,8 @@ from raddistill.labelsets import Label
 class Labelled(NamedTuple):
     """What a teacher hands back: `Labels`, `Evidence`, `Outcomes` (a row a report), `Quarantine`; counts for the metrics.
 
-    `answers`: what was paid for, an `Answers` table; None of a teacher that asks nobody.
+    `answers`: what was paid for, an `Answers` table; None of a teacher that asks nobody. `written`: sentences that it wrote and
+    labelled, a `Written` table; None of a teacher that writes none.
     """
 
     labels: pl.DataFrame
@@ -19,6 +20,7 @@ class Labelled(NamedTuple):
     quarantine: pl.DataFrame
     counts: dict[str, Any]
     answers: pl.DataFrame | None = None
+    written: pl.DataFrame | None = None
 
 
 class Teacher(Protocol):

@@ -15,24 +15,37 @@ from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine
+from raddistill.tables.written import Written
 from raddistill.teachers.rules.hedges import Hedges
 from raddistill.teachers.rules.reading import Reader, Span
+from raddistill.teachers.rules.writing import Templates, write
 from raddistill.teachers.teacher import Labelled
 
 
 class RulesTeacher:
     """Labels for one task by the lexicon in the folder `source`, looking at the chosen sections only (see passages.CHOICES).
 
-    `hedges`: the file that grades cues of doubt; without it no label has a probability.
+    `hedges`: the file that grades cues of doubt; without it no label has a probability. `templates`: how to write sentences;
+    without them none are written.
     """
 
-    def __init__(self, task: str, source: str, sections: str | list[str], hedges: Path | None = None) -> None:
+    def __init__(
+        self,
+        task: str,
+        source: str,
+        sections: str | list[str],
+        hedges: Path | None = None,
+        templates: Templates | None = None,
+    ) -> None:
         choose_sections(sections)  # refused before anything is read
         self.name = f"rules:{Path(source).name}"
-        self._task, self._folder, self._sections, self._hedges = task, Path(source), sections, hedges
+        self._task, self._folder, self._sections = task, Path(source), sections
+        self._hedges, self._templates = hedges, templates
 
     def label(self, reports: pl.DataFrame, label_set: list[Label]) -> Labelled:
-        """The four tables for `reports`. A report without any of the sections goes to quarantine.
+        """The tables for `reports`. A report without any of the sections goes to quarantine.
+
+        Counts, where sentences are written: `sentences`, and `phrases_left_out` for want of a whole word.
 
         Raises:
             InputError: the lexicon folder lacks a file, or a file is broken (file, line, reason).
@@ -55,10 +68,18 @@ class RulesTeacher:
                 for label, status, code in reader.summarize(found)
             ]
             rows["evidence"] += [(*key, *cells) for cells in _number(hedges, found)]
+        written, counts = self._write(reader, hedges, label_set)
         return Labelled(
             _frame(rows["labels"], Labels), _frame(rows["evidence"], Evidence),
-            _frame(rows["outcomes"], Outcomes), _frame(rows["quarantine"], Quarantine), {},
+            _frame(rows["outcomes"], Outcomes), _frame(rows["quarantine"], Quarantine), counts, written=written,
         )  # fmt: skip
+
+    def _write(self, reader: Reader, hedges: Hedges, label_set: list[Label]) -> tuple[pl.DataFrame | None, dict[str, int]]:
+        if self._templates is None:
+            return None, {}
+        rows, left_out = write(self._task, self._folder, label_set, reader, hedges, self._templates)
+        written = _frame(rows, Written)
+        return written, {"sentences": written["sentence_id"].n_unique(), "phrases_left_out": left_out}
 
 
 def strongest(hedges: Hedges, found: list[Span]) -> dict[str, float]:
