@@ -10,8 +10,10 @@ MEASURES = [
     "reports", "micro_f1", "micro_f1_low", "micro_f1_high", "macro_f1", "precision", "recall", "specificity_normal",
     "mask_absent_micro_f1", "mask_present_micro_f1", "unparsed",
 ]  # fmt: skip
+TEACHER = [*MEASURES, "uncertain_is_present", "uncertain_present_micro_f1", "uncertain_absent_micro_f1"]
 GAIN = ["reports", "micro_f1", "low", "high"]
-PARTS = {"student": MEASURES, "teacher": MEASURES, "linear": MEASURES, "base": MEASURES, "gain": GAIN, "gain_over_linear": GAIN}
+PARTS = {"student": MEASURES, "teacher": TEACHER, "linear": MEASURES, "base": MEASURES, "gain": GAIN, "gain_over_linear": GAIN}
+WHERE_THERE = {"teacher_whole": TEACHER, "gain_over_teacher_whole": GAIN, "gain_over_graded": GAIN}  # of some teachers only
 TASKS = ["multiple_choice", "open_ended"]
 MAY_LACK = {("base", "precision")}  # an untouched base may call nothing present: then it has none
 
@@ -19,8 +21,9 @@ MAY_LACK = {("base", "precision")}  # an untouched base may call nothing present
 def wrong(metrics: dict[str, Any]) -> list[str]:
     """What is missing or no finite number, by its dotted name; also intervals that do not hold their figure."""
     wanted = [(task, (key,)) for task in TASKS for key in ("reports", "positives")]
+    parts = {task: PARTS | {part: keys for part, keys in WHERE_THERE.items() if part in metrics.get(task, {})} for task in TASKS}
     wanted += [
-        (task, (part, key)) for task in TASKS for part, keys in PARTS.items() for key in keys if (part, key) not in MAY_LACK
+        (task, (part, key)) for task in TASKS for part, keys in parts[task].items() for key in keys if (part, key) not in MAY_LACK
     ]
     found = []
     for task, keys in wanted:
@@ -32,7 +35,7 @@ def wrong(metrics: dict[str, Any]) -> list[str]:
     if found:
         return found
     for task in TASKS:
-        for part in PARTS:
+        for part in parts[task]:
             figures = metrics[task][part]
             low, high = (figures.get(f"micro_f1_{end}", figures.get(end)) for end in ("low", "high"))
             if not low <= figures["micro_f1"] <= high:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from raddistill import concepts, errors, params, paths, statuses
-from raddistill.scoring import findings, labels
+from raddistill.scoring import findings, labels, policies
 from raddistill.scoring.concepts_of import load_lexicon
 from raddistill.scoring.measures import Judged
 from raddistill.scoring.scope import ScoreParams
@@ -36,13 +36,14 @@ def judge(lexicon: str, split: str, uncertain: str) -> Judged:
     known = concepts.load_concepts(paths.CONCEPTS)
     reports = tables.read(Reports, paths.REPORTS).filter(pl.col("split").cast(pl.String) == split)
     gold = tables.read(Gold, paths.GOLD).filter(pl.col("report_id").is_in(reports["report_id"].implode()))
-    truth = labels.truth(gold, TASK, [concept.concept for concept in known], statuses.PRESENT)
+    truth = labels.truth(gold, TASK, [concept.concept for concept in known])
     reports = reports.filter(pl.col("report_id").is_in(truth.reports)).sort("report_id")
     made = RulesTeacher(TASK, lexicon, "findings_and_impression").label(reports, [])
     answered = set(made.outcomes.filter(pl.col("outcome").cast(pl.String) == "labelled")["report_id"])
     texts = dict(reports.select("report_id", "text").iter_rows())
     scorer = load_lexicon(paths.SCORER_LEXICON, known)
-    found = findings.from_labels(made.labels, texts, known, scorer, answered=answered, uncertain=uncertain).of(truth.reports)
+    said = policies.under(made.labels, uncertain)
+    found = findings.from_labels(said, texts, known, scorer, answered=answered).of(truth.reports)
     scored = np.array([concept.kind == "score" for concept in known])
     kept = replace(
         truth,

@@ -9,7 +9,7 @@ very mentions that ours finds. A row "cold" has all four lists of lexicon/cold (
 phrases were written and tuned beside our cues, so the peers are run with the phrases of each lexicon.
 
 Ambiguous cells of the gold are masked, as in docs/analysis-plan.md; they stand beside it as absent and as present. An
-`uncertain` counts as params.yaml's score.uncertain says; the other way stands beside it. Intervals are 95 %, by a bootstrap
+`uncertain` counts as present; as absent it stands beside it. Intervals are 95 %, by a bootstrap
 over reports that say the same; macro F1 is over the labels with score.macro_min_positives or more in all of the gold.
 
 Every labeler is a process of its own on one core, and the labelers take turns; speed is reports per second of processor time
@@ -71,7 +71,7 @@ class Scorer:
         self._bootstrap = Bootstrap(groups, p.bootstrap, p.seed)
 
     def judged(self, said: list[dict[str, str]]) -> Judged:
-        return judge(self._truth, self._groups, said, self._p.uncertain)
+        return judge(self._truth, self._groups, said, statuses.PRESENT)
 
     def figures(self, said: list[dict[str, str]]) -> Figures:
         """The measures of the pipeline's scorer, macro F1 with its interval, the other `uncertain`, and F1 by label."""
@@ -99,10 +99,9 @@ class Scorer:
         return {"micro_f1": micro.value, "micro_f1_low": micro.low, "micro_f1_high": micro.high, **macro}
 
 
-def accuracy_table(figures: dict[Side, Figures], title: str, uncertain: str) -> Table:
-    other = statuses.ABSENT if uncertain == statuses.PRESENT else statuses.PRESENT
+def accuracy_table(figures: dict[Side, Figures], title: str) -> Table:
     asides = {
-        f"uncertain\n{other}": f"uncertain_{other}_micro_f1",
+        "uncertain\nabsent": "uncertain_absent_micro_f1",
         "ambiguous\nabsent": "mask_absent_micro_f1",
         "ambiguous\npresent": "mask_present_micro_f1",
     }
@@ -171,7 +170,7 @@ def compare(scope: str, split: str, sides: list[Side], repeats: int, console: Co
     """Runs, scores and prints one scope of text."""
     p = params.load("score", ScoreParams)
     names = [label.name for label in load_labels(params.load("label_set", LabelSetParams).path)]
-    gold = labels.truth(tables.read(Gold, paths.GOLD), "multiple_choice", names, p.uncertain)
+    gold = labels.truth(tables.read(Gold, paths.GOLD), "multiple_choice", names)
     chosen = chosen_reports(split, SCOPES[scope], scope, gold.reports)
     rows = chosen.select("report_id", "findings", "impression", "text").rows(named=True)
     measured = run_all(sides, rows, SCOPES[scope], repeats)
@@ -186,7 +185,7 @@ def compare(scope: str, split: str, sides: list[Side], repeats: int, console: Co
         if other.labeler != "ours" and (own.source.lexicon == other.source.lexicon or own == ours[-1])
     }
     title = f"{scope.replace('_', ' ')}, {split}: {chosen.height:,} reports, {int(truth.present.sum()):,} positives"
-    console.print(accuracy_table(figures, f"{title}; uncertain counts as {p.uncertain}, ambiguous masked", p.uncertain))
+    console.print(accuracy_table(figures, f"{title}; uncertain counts as present, ambiguous masked"))
     for table in (speed_table(measured), label_table(figures), difference_table(differences)):
         console.print(table)
     for missing in sorted({side.name for side in sides if side not in measured}):

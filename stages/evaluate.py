@@ -23,6 +23,10 @@ def main() -> None:
             "multiple_choice": tables.read(Labels, paths.labels("multiple_choice")),
             "open_ended": tables.read(Labels, paths.labels("open_ended")),
         },
+        whole_labels={
+            "multiple_choice": tables.read(Labels, paths.whole_labels("multiple_choice")),
+            "open_ended": tables.read(Labels, paths.whole_labels("open_ended")),
+        },
         outcomes={
             "multiple_choice": tables.read(Outcomes, paths.outcomes("multiple_choice")),
             "open_ended": tables.read(Outcomes, paths.outcomes("open_ended")),

@@ -4,6 +4,7 @@ from raddistill import concepts, errors, labelsets, params, paths
 from raddistill.scoring import pages, scores
 from raddistill.tables import base as tables
 from raddistill.tables import calibration
+from raddistill.tables.decisions import Decisions
 from raddistill.tables.examples import Examples
 from raddistill.tables.gold import Gold
 from raddistill.tables.labels import Labels
@@ -22,6 +23,10 @@ def main() -> None:
         labels={
             "multiple_choice": tables.read(Labels, paths.labels("multiple_choice")),
             "open_ended": tables.read(Labels, paths.labels("open_ended")),
+        },
+        whole_labels={
+            "multiple_choice": tables.read(Labels, paths.whole_labels("multiple_choice")),
+            "open_ended": tables.read(Labels, paths.whole_labels("open_ended")),
         },
         outcomes={
             "multiple_choice": tables.read(Outcomes, paths.outcomes("multiple_choice")),
@@ -43,6 +48,7 @@ def main() -> None:
         concepts=concepts.load_concepts(paths.CONCEPTS),
         lexicon=paths.SCORER_LEXICON,
     )
+    tables.write(Decisions, scored.decisions, paths.DECISIONS)
     tables.write_json(scored.metrics, paths.FINAL_METRICS)
     pages.draw(scored, paths.FINAL_PLOTS)
     pages.print_table(scored)

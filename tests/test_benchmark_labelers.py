@@ -19,7 +19,7 @@ from raddistill.teachers.rules.lexicon import Phrase
 
 ROOT = Path(__file__).parents[1]
 P = ScoreParams(
-    seed=13, bootstrap=50, uncertain="present", near_duplicate=0.8, macro_min_positives=1, concept_macro_min_positives=1
+    seed=13, bootstrap=50, near_duplicate=0.8, macro_min_positives=1, concept_macro_min_positives=1
 )
 PHRASES = [
     Phrase(("opaci*",), "Lung Opacity", "present", None),
@@ -134,7 +134,7 @@ def test_tables_show_every_side_whole() -> None:
     figures = {ours: scorer.figures(OURS), theirs: scorer.figures(THEIRS)}
     measured = {ours: Measured(OURS, 4, 4, [0.5, 0.3], [30, 31]), theirs: Measured(THEIRS, 3, 4, [3.0, 4.0], [100, 110])}
     console = Console(file=io.StringIO(), width=labelers.WIDTH)
-    console.print(labelers.accuracy_table(figures, "findings", "present"))
+    console.print(labelers.accuracy_table(figures, "findings"))
     console.print(labelers.speed_table(measured))
     console.print(labelers.label_table(figures))
     console.print(labelers.difference_table({(ours, theirs): scorer.difference(OURS, THEIRS)}))

@@ -27,6 +27,7 @@ METRICS = {
             for arm, f1 in arms.items()
         },
         "gain": {"reports": 400, "micro_f1": -0.03, "low": -0.05, "high": -0.0104},
+        "gain_over_linear": {"reports": 400, "micro_f1": 0.13, "low": 0.1, "high": 0.1604},
     }
     for task, arms in {
         "multiple_choice": {"base": 0.2, "linear": 0.7, "teacher": 0.86, "student": 0.83},
@@ -130,13 +131,24 @@ def test_results_in_markdown_are_a_line_a_task(results: None) -> None:
     assert len(lines) == 4
     assert lines[2] == (
         "| multiple_choice | 400 | 0.200 (0.180 to 0.220) [100] | 0.700 (0.680 to 0.720) | 0.860 (0.840 to 0.880) "
-        "| 0.830 (0.810 to 0.850) | -0.030 (-0.050 to -0.010) |"
+        "| 0.830 (0.810 to 0.850) | -0.030 (-0.050 to -0.010) | +0.130 (+0.100 to +0.160) |"
     )
+
+
+def test_the_teacher_on_the_whole_report_is_a_column_where_there_is_one() -> None:
+    metrics = {task: dict(figures) for task, figures in METRICS.items()}
+    metrics["open_ended"]["teacher_whole"] = METRICS["open_ended"]["teacher"]
+    lines = cli.table(metrics).splitlines()
+    assert lines[0] == (
+        "| task | reports | base | linear | teacher | teacher, whole report | student | gain over teacher | gain over linear |"
+    )
+    assert lines[2].split(" | ")[5] == "-"
+    assert lines[3].split(" | ")[5] == "0.600 (0.580 to 0.620)"
 
 
 def test_what_could_not_be_computed_is_a_dash() -> None:
     lines = cli.table({"open_ended": {"reports": 2, "gain": {"reports": 2}}}).splitlines()
-    assert lines[2] == "| open_ended | 2 | - | - | - | - | - |"
+    assert lines[2] == "| open_ended | 2 | - | - | - | - | - | - |"
 
 
 def test_results_before_there_are_any(project: Path) -> None:
@@ -186,9 +198,17 @@ def incomplete(spoil: Callable[[dict[str, Any]], object]) -> list[str]:
         (lambda m: m["multiple_choice"].update(positives=None), ["multiple_choice.positives"]),
         (lambda m: m["multiple_choice"]["linear"].update(macro_f1=float("nan")), ["multiple_choice.linear.macro_f1"]),
         (lambda m: m["multiple_choice"]["gain"].update(low=2), ["multiple_choice.gain.micro_f1 is outside of its interval"]),
+        (lambda m: m["open_ended"]["teacher"].pop("uncertain_is_present"), ["open_ended.teacher.uncertain_is_present"]),
+        (
+            lambda m: m["open_ended"].update(gain_over_graded={"low": 1, "micro_f1": 1, "high": 1}),
+            ["open_ended.gain_over_graded.reports"],
+        ),
         (lambda m: m["multiple_choice"].update(reports=0), ["multiple_choice: nothing was scored"]),
     ],
-    ids=["whole", "base-calls-nothing", "no-precision", "no-gain", "null", "nan", "interval", "no-report"],
+    ids=[
+        "whole", "base-calls-nothing", "no-precision", "no-gain", "null", "nan", "interval", "no-policy", "half-a-gain",
+        "no-report",
+    ],
 )
 def test_ci_refuses_an_incomplete_metrics_file(spoil: Callable[[dict[str, Any]], object], told: list[str]) -> None:
     assert incomplete(spoil) == told

@@ -95,7 +95,8 @@ def scored(made: SimpleNamespace, tmp_path: Path) -> scores.Scored:
         update={"bootstrap": 20, "macro_min_positives": 1}
     )
     return scores.score(
-        p, split="test", reports=made.reports, gold=made.gold, labels=made.labels, outcomes=made.outcomes, examples=made.examples,
+        p, split="test", reports=made.reports, gold=made.gold, labels=made.labels, outcomes=made.outcomes,
+        whole_labels=dict.fromkeys(made.labels, Labels.create_empty()), examples=made.examples,
         predictions={"student": Predictions.validate(said, cast=True)}, probabilities={"student": frame},
         calibration=calibrating.calibrate(against, frame, made.labels[MC], made.gold),
         label_set=made.label_set, concepts=CONCEPTS, lexicon=lexicon,

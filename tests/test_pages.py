@@ -40,7 +40,15 @@ def scored(split="test"):
         pl.DataFrame(of, schema=columns, orient="row", infer_schema_length=None)
         for of, columns in ((rows, PER_LABEL), (curve, PRECISION_RECALL), (bins, RELIABILITY))
     ]
-    return Scored(split, metrics, *frames)
+    return Scored(split, metrics, *frames, pl.DataFrame())
+
+
+def with_whole():
+    """As where the teacher is told to read the impression alone."""
+    of = scored()
+    of.metrics["open_ended"]["teacher_whole"] = arm(0.85)
+    row = of.per_label.filter(pl.col("arm") == "teacher").with_columns(task=pl.lit("open_ended"), label=pl.lit("scar"))
+    return replace(of, per_label=pl.concat([of.per_label, row.with_columns(arm=pl.lit("teacher_whole"))]))
 
 
 def nothing():
@@ -48,6 +56,7 @@ def nothing():
         "test",
         {"multiple_choice": {"reports": 0}},
         *(frame.clear() for frame in (scored().per_label, scored().precision_recall, scored().reliability)),
+        pl.DataFrame(),
     )
 
 
@@ -57,7 +66,7 @@ def printed(of, width=100):
     return out.getvalue()
 
 
-@pytest.mark.parametrize("of", [scored, nothing], ids=["some", "nothing"])
+@pytest.mark.parametrize("of", [scored, nothing, with_whole], ids=["some", "nothing", "whole"])
 def test_drawing_twice_gives_the_same_bytes(tmp_path, of):
     for folder in ("one", "two"):
         pages.draw(of(), tmp_path / folder)
@@ -97,6 +106,15 @@ def test_the_table_says_what_it_must():
     assert "0.100 [100]" in text  # the base was asked fewer
     assert "metrics/final.json" in text
     assert "plots/validation/per_label.svg" in printed(scored("validation"))
+
+
+def test_the_teacher_on_the_whole_report_is_a_column_where_there_is_one():
+    assert "whole report" not in printed(scored())
+    lines = printed(with_whole()).splitlines()
+    row = next(line for line in lines if "open_ended" in line)
+    assert [cell.strip() for cell in row.strip("│ ").split("│")][5] == "0.850"
+    assert max(map(len, lines)) <= 100
+    assert len(lines) == len(printed(with_whole(), width=200).splitlines())
 
 
 def test_an_arm_that_was_not_asked_is_a_dash():

@@ -19,6 +19,7 @@ from raddistill.errors import TableError
 from raddistill.labelsets import Label
 from raddistill.scoring import pages, scores
 from raddistill.tables.calibration import Calibration, LabelCalibration
+from raddistill.tables.decisions import Decisions
 from raddistill.tables.examples import Examples
 from raddistill.tables.gold import Gold
 from raddistill.tables.labels import Labels
@@ -28,7 +29,7 @@ from raddistill.tables.reports import Reports
 
 ROOT = Path(__file__).parents[1]
 P = scores.ScoreParams(
-    seed=13, bootstrap=200, uncertain="present", near_duplicate=0.8, macro_min_positives=2, concept_macro_min_positives=2
+    seed=13, bootstrap=200, near_duplicate=0.8, macro_min_positives=2, concept_macro_min_positives=2
 )
 LABELS = [Label(name="Edema", description=""), Label(name="Fracture", description="")]
 CONCEPTS = [
@@ -148,7 +149,7 @@ def probabilities():
         arm: frame(
             Probabilities,
             [
-                (report, MC, arm, label.name, answer, 10.0 + (difference if answer == "yes" else 0))
+                (report, MC, arm, 0, label.name, answer, 10.0 + (difference if answer == "yes" else 0))
                 for report, differences in logits.items()
                 for label, difference in zip(LABELS, differences, strict=True)
                 for answer in ("yes", "no")
@@ -170,12 +171,17 @@ def calibration(**changes):
 def tables(**changes):
     split = {report: "train" if report == "t1" else "test" for report in TEXTS}
     reports = [(r, None, "own", "public", None, None, None, None, text, split[r], r) for r, text in TEXTS.items()]
-    examples = [(r, task, split[r], "lines", "prompt", "None", None, r == "t1", 0, "hash") for r in TEXTS for task in (MC, OE)]
+    examples = [
+        (r, task, 0, split.get(r, "train"), "lines", "prompt", "None", None, None, r in split, r not in ASKED, 0, "hash")
+        for r in [*TEXTS, "written:0a1b"]  # a sentence that the teacher wrote is no report
+        for task in (MC, OE)
+    ]
     given = {
         "split": "test",
         "reports": frame(Reports, reports),
         "gold": gold(),
         "labels": labels(),
+        "whole_labels": {task: Labels.create_empty() for task in (MC, OE)},
         "outcomes": outcomes(),
         "examples": frame(Examples, examples),
         "predictions": predictions(),
@@ -225,6 +231,8 @@ MULTIPLE_CHOICE = {
         "mask_absent_micro_f1": 0.6667,
         "mask_present_micro_f1": 0.5714,
         "unparsed": 1,
+        "uncertain_is_present": 1,
+        "uncertain_present_micro_f1": 0.6667,
         "uncertain_absent_micro_f1": 0.4,
     },
     "linear": {  # asked four: tp r1 Edema, fn r2 Fracture
@@ -282,6 +290,8 @@ OPEN_ENDED = {
         "mask_absent_micro_f1": 0.8,
         "mask_present_micro_f1": 0.6667,
         "unparsed": 1,
+        "uncertain_is_present": 1,
+        "uncertain_present_micro_f1": 0.8,
         "uncertain_absent_micro_f1": 0.5,
         "abnormal_micro_f1": 0.8,
         "unmapped": 0.0,
@@ -335,12 +345,84 @@ def test_a_gold_budget_is_left_out_of_the_score_and_the_teacher_gets_its_share(l
     assert metrics["teacher"]["recall"] == 0.5  # r1 Edema is uncertain, and its share of the budget says absent
 
 
-def test_the_policy_for_uncertain_can_be_turned_round(lexicon):
-    turned = P.model_copy(update={"uncertain": "absent"})
-    metrics = scores.score(turned, lexicon=lexicon, **tables()).metrics
-    assert metrics[MC]["teacher"]["micro_f1"] == 0.4
-    assert metrics[MC]["teacher"]["uncertain_present_micro_f1"] == 0.6667
-    assert metrics[OE]["teacher"]["micro_f1"] == 0.5
+def doubted(probability=None, **changes):
+    """The teacher's doubt about Edema moved from r1, where it is right, to r3, where it is wrong; with a probability."""
+    rows = labels()[MC].with_columns(
+        status=pl.when((pl.col("report_id") == "r3") & (pl.col("label") == "Edema")).then(pl.lit("uncertain"))
+        .when(pl.col("report_id") == "r1").then(pl.lit("absent")).otherwise(pl.col("status").cast(pl.String))
+    )  # fmt: skip
+    rows = rows.with_columns(probability=pl.when(pl.col("status") == "uncertain").then(pl.lit(probability, pl.Float64)))
+    return frame(Labels, rows.rows())
+
+
+def test_a_teacher_is_compared_under_the_better_of_its_policies(lexicon):
+    metrics = scores.score(P, lexicon=lexicon, **tables(labels={MC: doubted(), OE: labels()[OE]})).metrics[MC]
+    teacher = metrics["teacher"]
+    assert teacher["micro_f1"] == teacher["uncertain_absent_micro_f1"] == 0.4  # tp r2 Fracture; fn r1 Edema, both of r5
+    assert teacher["uncertain_present_micro_f1"] == 0.3333  # one more fp
+    assert teacher["uncertain_is_present"] == 0
+    assert metrics["gain"]["micro_f1"] == 0.35
+    assert "uncertain_graded_micro_f1" not in teacher
+    assert "gain_over_graded" not in metrics
+
+
+@pytest.mark.parametrize(("probability", "graded"), [(0.5, 0.4), (0.51, 0.3333)])
+def test_a_teacher_with_probabilities_is_compared_as_graded_too(lexicon, probability, graded):
+    metrics = scores.score(P, lexicon=lexicon, **tables(labels={MC: doubted(probability), OE: labels()[OE]})).metrics[MC]
+    assert metrics["teacher"]["uncertain_graded_micro_f1"] == graded
+    assert metrics["teacher"]["uncertain_is_present"] == 0  # the better of the two, graded left out
+    assert metrics["gain_over_graded"]["micro_f1"] == round(0.75 - graded, 4)
+    assert set(metrics["gain_over_graded"]) == set(metrics["gain"])
+
+
+def test_the_same_teacher_on_the_whole_report_is_an_arm_of_its_own(scored, lexicon):
+    both = {MC: doubted(), OE: labels()[OE]}
+    metrics = scores.score(P, lexicon=lexicon, **tables(whole_labels=both)).metrics
+    assert metrics[MC]["teacher"] == scored.metrics[MC]["teacher"]
+    assert metrics[MC]["teacher_whole"]["micro_f1"] == 0.4
+    assert metrics[MC]["teacher_whole"]["uncertain_is_present"] == 0  # its own better policy
+    assert metrics[MC]["gain_over_teacher_whole"]["micro_f1"] == 0.35
+    assert metrics[OE]["teacher_whole"] == metrics[OE]["teacher"]
+    assert metrics[OE]["gain_over_teacher_whole"] == metrics[OE]["gain"]
+    alone = scores.score(P, lexicon=lexicon, **tables(whole_labels={MC: both[MC], OE: Labels.create_empty()})).metrics
+    assert alone[OE] == scored.metrics[OE]
+
+
+def parts(second):
+    """The student's logits, and as a second part of each report those that `second` makes of them."""
+    whole = probabilities()["student"]
+    also = second(whole).with_columns(part=pl.lit(1, pl.Int64))
+    return probabilities() | {"student": frame(Probabilities, pl.concat([whole, also]).rows())}
+
+
+def test_a_finding_stated_in_one_part_is_stated(scored, lexicon):
+    """What is lower changes nothing, what is higher decides."""
+    yes, edema = pl.col("answer") == "yes", pl.col("label") == "Edema"
+    lower = parts(lambda rows: rows.with_columns(pl.col("logit") - 5 * yes))
+    assert scores.score(P, lexicon=lexicon, **tables(probabilities=lower)).metrics == scored.metrics
+    higher = parts(lambda rows: rows.with_columns(pl.col("logit") + 9 * (yes & edema)))
+    student = scores.score(P, lexicon=lexicon, **tables(probabilities=higher)).metrics[MC]["student"]
+    assert student["recall"] == 1.0  # Edema everywhere, r5 too
+    assert student["specificity_normal"] == 0.0
+    torn = parts(lambda rows: rows.filter((pl.col("report_id") != "r2") | ~edema))
+    with pytest.raises(TableError, match="1 of 6 asked reports lack a logit"):
+        scores.score(P, lexicon=lexicon, **tables(probabilities=torn))
+
+
+def test_decisions_are_ids_and_names_and_say_who_was_asked(scored):
+    rows = frame(Decisions, scored.decisions.rows())
+    asked = rows.filter(pl.col("kind").is_in(["asked", "unparsed"])).group_by("task", "arm").len()
+    assert dict(asked.filter(pl.col("task") == MC).select("arm", "len").rows()) == {
+        "student": 6, "linear": 4, "base": 4, "teacher_present": 6, "teacher_absent": 6,
+    }  # fmt: skip
+    student = rows.filter((pl.col("arm") == "student") & (pl.col("report_id") != "r6")).sort("report_id", "kind", "label")
+    assert student.filter(pl.col("task") == MC, pl.col("kind") == "present").select("report_id", "label").rows() == [
+        ("r1", "Edema"), ("r2", "Edema"), ("r2", "Fracture"), ("r4", "Edema"), ("r5", "Fracture"),
+    ]  # fmt: skip
+    found = student.filter(pl.col("task") == OE).select("report_id", "kind", "label", "count").rows()
+    assert ("r4", "unmapped", "", 1) in found
+    assert ("r5", "unparsed", "", 1) in found
+    assert ("r2", "present", "scar", 1) in found
 
 
 def test_the_student_alone_is_scored_on_validation(lexicon):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from raddistill.teachers.rules.reading import Reader
 
 PRESETS = Path("presets")
-ARMS = ["base", "linear", "teacher", "student"]
+ARMS = ["base", "linear", "teacher", "teacher_whole", "student"]
 
 app = typer.Typer(
     name="raddistill",
@@ -350,7 +350,7 @@ def results(
     from raddistill.scoring import pages, scores
 
     no_rows = pl.DataFrame()
-    pages.print_table(scores.Scored("test", metrics, per_label=no_rows, precision_recall=no_rows, reliability=no_rows))
+    pages.print_table(scores.Scored("test", metrics, no_rows, no_rows, no_rows, no_rows))
 
 
 @app.command()
@@ -489,13 +489,15 @@ def stale(status: dict[str, Any]) -> Iterator[str]:
 
 
 def table(metrics: dict[str, Any]) -> str:
-    """In Markdown, a line a task: reports, micro F1 of each arm, the gain over the teacher, both with 95 % intervals."""
-    head = ["task", "reports", *ARMS, "gain over teacher"]
+    """In Markdown, a line a task: reports, micro F1 of each arm, gains over teacher and linear, all with 95 % intervals."""
+    arms = [arm for arm in ARMS if arm != "teacher_whole" or any(arm in figures for figures in metrics.values())]
+    names = ["teacher, whole report" if arm == "teacher_whole" else arm for arm in arms]
+    head = ["task", "reports", *names, "gain over teacher", "gain over linear"]
     lines = [head, ["---", *("---:" for _ in head[1:])]]
     for task, figures in metrics.items():
-        arms = [_interval(figures, arm, "{micro_f1:.3f} ({micro_f1_low:.3f} to {micro_f1_high:.3f})") for arm in ARMS]
-        gain = _interval(figures, "gain", "{micro_f1:+.3f} ({low:+.3f} to {high:+.3f})")
-        lines.append([task, str(figures["reports"]), *arms, gain])
+        of_arms = [_interval(figures, arm, "{micro_f1:.3f} ({micro_f1_low:.3f} to {micro_f1_high:.3f})") for arm in arms]
+        gains = [_interval(figures, gain, "{micro_f1:+.3f} ({low:+.3f} to {high:+.3f})") for gain in ("gain", "gain_over_linear")]
+        lines.append([task, str(figures["reports"]), *of_arms, *gains])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

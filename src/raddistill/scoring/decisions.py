@@ -1,6 +1,5 @@
 """Multiple choice: what each arm decides, from its logits, its lists, or a teacher's labels."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ from raddistill import answers, statuses
 from raddistill.errors import TableError
 from raddistill.labelsets import Label
 from raddistill.scoring.labels import Bools, matrix_of
+from raddistill.scoring.said import Said
 from raddistill.scoring.statistics import Floats
 from raddistill.tables.calibration import Calibration
 
@@ -30,13 +30,16 @@ class Decisions:
         probabilities = None if self.probabilities is None else self.probabilities[rows]
         return Decisions(reports, self.decided[rows], self.unparsed[rows], probabilities)
 
+    @property
+    def said(self) -> Said:
+        """The same in the form that both tasks share."""
+        return Said(self.reports, self.decided, np.zeros(len(self.reports), dtype=np.int64), self.unparsed)
 
-def from_labels(labels: pl.DataFrame, reports: list[str], names: list[str], uncertain: Mapping[str, str]) -> Decisions:
-    """A teacher's statuses (Labels rows); `uncertain`: what that one counts as, per name. A report without rows is unparsed."""
+
+def from_labels(labels: pl.DataFrame, reports: list[str], names: list[str]) -> Decisions:
+    """A teacher's statuses (Labels rows without `uncertain`, see `policies`). A report without rows is unparsed."""
     matrix = matrix_of(labels, reports, names, pl.col("status").cast(pl.String))
-    counts = np.array([uncertain[name] == statuses.PRESENT for name in names])
-    decided = (matrix == statuses.PRESENT) | ((matrix == statuses.UNCERTAIN) & counts)
-    return Decisions(reports, decided, (matrix == "").all(axis=1), None)
+    return Decisions(reports, matrix == statuses.PRESENT, (matrix == "").all(axis=1), None)
 
 
 def from_answers(predictions: pl.DataFrame, label_set: list[Label]) -> Decisions:
@@ -53,13 +56,14 @@ def from_logits(
 ) -> Decisions:
     """Logits of yes and no (Probabilities rows of one task and arm) of the reports asked (Predictions rows).
 
-    Present where sigmoid((yes - no) / temperature) reaches the label's threshold; without calibration 1 and 0.5.
+    Present where sigmoid((yes - no) / temperature) reaches the label's threshold; without calibration 1 and 0.5. Of a report read
+    in parts, the part with the largest difference counts for each label: a finding that is stated once is stated.
 
     Raises:
-        TableError: an asked report lacks a logit; a label lacks a threshold.
+        TableError: an asked report, or a part of it, lacks a logit; a label lacks a threshold.
     """
     reports = sorted(predictions["report_id"])
-    logits = _logits(probabilities, "yes", reports, names) - _logits(probabilities, "no", reports, names)
+    logits = _differences(probabilities, reports, names)
     if lacking := int(np.isnan(logits).any(axis=1).sum()):
         raise TableError(f"{lacking} of {len(reports)} asked reports lack a logit of yes or no; `dvc repro predict` asks again")
     if calibration and (unknown := [name for name in names if name not in calibration.labels]):
@@ -70,12 +74,17 @@ def from_logits(
     return Decisions(reports, chances >= thresholds, np.zeros(len(reports), dtype=bool), chances)
 
 
-def _logits(probabilities: pl.DataFrame, answer: str, reports: list[str], names: list[str]) -> Floats:
+def _differences(probabilities: pl.DataFrame, reports: list[str], names: list[str]) -> Floats:
+    """The largest logit of yes less that of no over a report's parts, (reports, names); nan where one of the parts lacks any."""
+    rows = probabilities.filter(pl.col("label").is_in(names) & pl.col("report_id").is_in(reports))
+    yes, no = (pl.col("logit").filter(pl.col("answer") == answer).first() for answer in ("yes", "no"))
+    parts = rows.group_by("report_id", "part", "label").agg(difference=yes - no)
+    held = parts.group_by("report_id", "part").agg(labels=pl.col("difference").count())
+    torn = held.filter(pl.col("labels") < len(names))["report_id"].unique()
+    whole = parts.filter(~pl.col("report_id").is_in(torn.implode()))
     matrix = np.full((len(reports), len(names)), np.nan)
     report_at = {report: row for row, report in enumerate(reports)}
     name_at = {name: column for column, name in enumerate(names)}
-    rows = probabilities.filter(pl.col("answer") == answer).select("report_id", "label", "logit")
-    for report, name, logit in rows.iter_rows():
-        if report in report_at and name in name_at:
-            matrix[report_at[report], name_at[name]] = logit
+    for report, name, largest in whole.group_by("report_id", "label").agg(pl.col("difference").max()).iter_rows():
+        matrix[report_at[report], name_at[name]] = largest
     return matrix

@@ -5,16 +5,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from raddistill import answers, statuses
 from raddistill.concepts import Concept
 from raddistill.scoring.concepts_of import Lexicon
 from raddistill.scoring.labels import Bools, Truth
-from raddistill.scoring.statistics import Counts
+from raddistill.scoring.said import Said
+from raddistill.scoring.statistics import Counts, Ints
 
-Ints = npt.NDArray[np.int64]
 _WORD = re.compile(r"\w+")
 CODELESS = ""  # the category of a finding without a code: never in the gold
 
@@ -47,17 +46,21 @@ class Findings:
             self.unparsed[rows],
         )
 
+    @property
+    def said(self) -> Said:
+        """The same in the form that both tasks share."""
+        return Said(self.reports, self.decided, self.unmapped, self.unparsed)
+
 
 def from_labels(
-    labels: pl.DataFrame, texts: dict[str, str], concepts: list[Concept], lexicon: Lexicon, *, answered: set[str], uncertain: str
+    labels: pl.DataFrame, texts: dict[str, str], concepts: list[Concept], lexicon: Lexicon, *, answered: set[str]
 ) -> Findings:
-    """A teacher's phrases (Labels rows) in the reports of `texts`; absent ones are no findings, `uncertain` ones as it says.
+    """A teacher's phrases (Labels rows without `uncertain`, see `policies`) in the reports of `texts`; absent ones do not count.
 
     `answered`: the reports that the teacher labelled; one of them without rows has no finding, any other is unparsed.
     """
-    counted = [statuses.PRESENT, *([statuses.UNCERTAIN] if uncertain == statuses.PRESENT else [])]
     found: dict[str, list[tuple[str, str]]] = {report: [] for report in texts}
-    rows = labels.filter(pl.col("status").cast(pl.String).is_in(counted))
+    rows = labels.filter(pl.col("status").cast(pl.String) == statuses.PRESENT)
     for report, phrase, code in rows.select("report_id", "label", "code").iter_rows():
         if report in found:
             found[report].append((phrase, code or ""))

@@ -40,10 +40,10 @@ class Truth:
         return replace(self, reports=reports, present=self.present[rows], ambiguous=self.ambiguous[rows])
 
 
-def truth(gold: pl.DataFrame, task: str, names: list[str], uncertain: str) -> Truth:
+def truth(gold: pl.DataFrame, task: str, names: list[str]) -> Truth:
     """The Gold table's reports of a task that are annotated (not excluded), sorted by id.
 
-    `uncertain` (present or absent): what an annotator's `uncertain` counts as.
+    An annotator's `uncertain` counts as present: it was coded as something that the report says.
 
     Raises:
         TableError: more than one annotator; a report without a row for each of the names.
@@ -57,7 +57,7 @@ def truth(gold: pl.DataFrame, task: str, names: list[str], uncertain: str) -> Tr
     matrix = matrix_of(rows, reports, names, pl.col("status").cast(pl.String))
     if (missing := int((matrix == "").sum())) > 0:
         raise TableError(f"the gold of {task} lacks {missing} of its cells (reports x names); `dvc repro extract` makes it anew")
-    present = (matrix == statuses.PRESENT) | ((matrix == statuses.UNCERTAIN) & (uncertain == statuses.PRESENT))
+    present = (matrix == statuses.PRESENT) | (matrix == statuses.UNCERTAIN)
     return Truth(reports, names, present, matrix == statuses.AMBIGUOUS)
 
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from raddistill.scoring import labels
-from raddistill.scoring.findings import Ints
 from raddistill.scoring.labels import Ambiguous, Bools, Truth
-from raddistill.scoring.statistics import Bootstrap, Counts, f1, mcnemar, share
+from raddistill.scoring.statistics import Bootstrap, Counts, Ints, f1, mcnemar, share
 
 Figures = dict[str, float]
 

@@ -13,7 +13,7 @@ from raddistill import paths
 from raddistill.scoring.scores import Scored
 from raddistill.tables import base as tables
 
-COLOURS = {"student": "#1b6ca8", "teacher": "#d1495b", "linear": "#6a994e", "base": "#8d99ae"}
+COLOURS = {"student": "#1b6ca8", "teacher": "#d1495b", "teacher_whole": "#e9a15b", "linear": "#6a994e", "base": "#8d99ae"}
 WIDTH = 100  # columns that the table needs
 TITLES = {"multiple_choice": "Multiple choice: labels", "open_ended": "Open-ended: concepts"}
 STYLE: Any = {
@@ -42,17 +42,34 @@ def draw(scored: Scored, folder: Path) -> None:
             _write_svg(picture, folder / f"{name}.svg")
 
 
+def arms_of(metrics: dict[str, Any]) -> list[str]:
+    """The arms that tables show, in their order; the teacher on the whole report only where a task has it."""
+    whole = any("teacher_whole" in of_task for of_task in metrics.values())
+    return ["base", "linear", "teacher", *(["teacher_whole"] if whole else []), "student"]
+
+
+def results_table(title: str, metrics: dict[str, Any]) -> Table:
+    """Task by task: reports, micro F1 of each arm, and the gain over the teacher with its interval."""
+    table, arms = Table(title=title, title_justify="left"), arms_of(metrics)
+    for column in ("task", "reports", *arms, "gain over teacher"):
+        told = "whole report" if column == "teacher_whole" else column
+        table.add_column(told, justify="left" if column == "task" else "right", no_wrap=True)
+    for task, of_task in metrics.items():
+        table.add_row(task, str(of_task["reports"]), *(_cell(of_task, arm) for arm in arms), _gain(of_task.get("gain", {})))
+    return table
+
+
+def wide(console: Console | None) -> Console:
+    """Without a terminal, rich takes 80 columns and would cut figures off; a longer line does less harm."""
+    return console or Console(width=max(Console().width, WIDTH))
+
+
 def print_table(scored: Scored, console: Console | None = None) -> None:
-    """Task by task: reports, micro F1 of each arm, the gain over the teacher with its interval, and where to look next."""
-    table = Table(title=f"Micro F1 on the {scored.split} split, against labels made by people", title_justify="left")
-    for column in ("task", "reports", "base", "linear", "teacher", "student", "gain over teacher"):
-        table.add_column(column, justify="left" if column == "task" else "right", no_wrap=True)
-    for task, metrics in scored.metrics.items():
-        arms = [_cell(metrics, arm) for arm in ("base", "linear", "teacher", "student")]
-        table.add_row(task, str(metrics["reports"]), *arms, _gain(metrics.get("gain", {})))
-    # Without a terminal, rich takes 80 columns and would cut figures off; a longer line does less harm.
-    out = console or Console(width=max(Console().width, WIDTH))
-    out.print(table)
+    """The table of results, and where to look next."""
+    out = wide(console)
+    out.print(results_table(f"Micro F1 on the {scored.split} split, against labels made by people", scored.metrics))
+    if any("teacher_whole" in metrics for metrics in scored.metrics.values()):
+        out.print("whole report: the same teacher, where it is not told to read a part", markup=False)
     metrics_file, folder = (
         (paths.FINAL_METRICS, paths.FINAL_PLOTS) if scored.split == "test" else (paths.VALIDATION_METRICS, paths.VALIDATION_PLOTS)
     )
@@ -88,7 +105,8 @@ def _per_label(scored: Scored) -> Any:
     for panel, (task, frame) in zip(panels, rows.items(), strict=False):
         student = frame.filter(pl.col("arm") == "student").sort("positives", "label")
         labels = student["label"].to_list()
-        for arm, offset in (("teacher", -0.14), ("student", 0.14)):
+        whole = [("teacher_whole", -0.28)] if frame["arm"].eq("teacher_whole").any() else []
+        for arm, offset in (*whole, ("teacher", -0.14), ("student", 0.14)):
             of_arm = {row["label"]: row for row in frame.filter(pl.col("arm") == arm).iter_rows(named=True)}
             shown = [(y, of_arm[label]) for y, label in enumerate(labels) if of_arm.get(label, {}).get("f1") is not None]
             f1 = [row["f1"] for _, row in shown]
@@ -102,7 +120,8 @@ def _per_label(scored: Scored) -> Any:
         panel.set_axisbelow(True)
     panels[-1].set_xlabel("F1 with 95 % interval (number of positives)")
     if rows:
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+        handles = {label: drawn for panel in panels for drawn, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+        figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=3)
     return figure
 
 

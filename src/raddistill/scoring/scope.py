@@ -1,22 +1,28 @@
 """Which reports are scored, and how arms stand beside each other: alike for both tasks."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from raddistill import statuses
 from raddistill.errors import TableError
 from raddistill.params import Section
-from raddistill.scoring import measures
+from raddistill.scoring import measures, policies, said
 from raddistill.scoring.curves import Rows
 from raddistill.scoring.labels import Bools
 from raddistill.scoring.measures import Figures, Judged
 from raddistill.scoring.neighbours import has_near_neighbour
+from raddistill.scoring.said import Said
 from raddistill.tables.outcomes import NOT_IN_FILE
 
-ARMS = ["student", "teacher", "linear", "base"]
+ARMS = ["student", "teacher", "teacher_whole", "linear", "base"]
+GAINS = {  # the student's over each
+    "gain": "teacher",
+    "gain_over_graded": "teacher_graded",
+    "gain_over_teacher_whole": "teacher_whole",
+    "gain_over_linear": "linear",
+}
 
 
 class ScoreParams(Section):
@@ -24,7 +30,6 @@ class ScoreParams(Section):
 
     seed: int
     bootstrap: int  # resamples
-    uncertain: Literal["present", "absent"]
     near_duplicate: float  # token Jaccard
     macro_min_positives: int
     concept_macro_min_positives: int
@@ -38,6 +43,8 @@ class TaskScores:
     per_label: Rows = field(default_factory=list)
     precision_recall: Rows = field(default_factory=list)
     reliability: Rows = field(default_factory=list)
+    chosen: dict[str, str] = field(default_factory=dict)  # teacher to the arm that it is compared as
+    decisions: list[pl.DataFrame] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -50,10 +57,6 @@ class Scope:
     training: list[str]  # texts of the training reports
     left_out: frozenset[str]  # the gold budget of a calibration: spent, so never scored
 
-    @property
-    def other_uncertain(self) -> str:
-        return statuses.ABSENT if self.p.uncertain == statuses.PRESENT else statuses.PRESENT
-
     def scored(self, asked: list[str], annotated: list[str]) -> list[str]:
         """The reports that the student was asked, people annotated, and no budget spent; sorted."""
         self.texts_of(asked)
@@ -65,8 +68,10 @@ class Scope:
             raise TableError(f"{strange} predicted reports are not in the split that is scored; `dvc repro` predicts anew")
         return {report: self.texts[report] for report in reports}
 
-    def groups_of(self, reports: list[str]) -> list[str]:
-        return [self.groups[report] for report in reports]
+    def rows_of(self, task: str, arms: dict[str, Said], names: list[str]) -> list[pl.DataFrame]:
+        """Rows of the table `Decisions`: all arms, on the reports that the student was asked."""
+        asked = arms["student"].reports
+        return [said.to_rows(task, arm, each.of(asked), names, self.groups) for arm, each in arms.items()]
 
     def given(self, outcomes: pl.DataFrame, reports: list[str]) -> list[str]:
         """Those of the reports that the teacher of `outcomes` (a task's rows) was given: all but what its file does not hold."""
@@ -74,32 +79,45 @@ class Scope:
         return [report for report in reports if report not in never]
 
     def compare(self, task: str, judged: dict[str, Judged], macro: Bools, named: Bools) -> TaskScores:
-        """The figures of each arm that was asked any of the scored reports, gains, and a row per arm and name of `named`."""
-        student, teacher = judged["student"], judged["teacher"]
-        reports = student.truth.reports
-        budget = len(self.left_out)
-        scores = TaskScores({"reports": len(reports), "positives": int(student.truth.present.sum()), "gold_budget": budget})
+        """The figures of each arm that was asked any of the scored reports, gains, and a row per arm and name of `named`.
+
+        A teacher comes as an arm for each policy (see `policies`) and is compared as the chosen one.
+        """
+        student = judged["student"]
+        reports, draws = student.truth.reports, (self.p.bootstrap, self.p.seed)
+        positives = int(student.truth.present.sum())
+        scores = TaskScores({"reports": len(reports), "positives": positives, "gold_budget": len(self.left_out)})
         if not reports:
             return scores
-        draws = self.p.bootstrap, self.p.seed
-        beside_teacher = _beside(student, teacher)
-        p_values = measures.mcnemar_by_name(beside_teacher, teacher) if teacher.truth.reports else {}
+        scores.chosen = policies.chosen(judged)
+        p_values = self._p_values(student, judged.get(scores.chosen.get("teacher", "")))
         for arm in ARMS:
-            if arm in judged and judged[arm].truth.reports:
-                scores.metrics[arm] = measures.figures(judged[arm], macro, *draws)
-                for row in measures.by_name(judged[arm], named, *draws):
-                    p = {"mcnemar_p": p_values[str(row["label"])]} if arm == "student" and p_values else {}
-                    scores.per_label.append({"task": task, "arm": arm, **row, **p})
-        if "teacher" in scores.metrics:
-            scores.metrics["gain"] = measures.gain(beside_teacher, teacher, *draws)
-        if "linear" in scores.metrics:
-            linear = judged["linear"]
-            scores.metrics["gain_over_linear"] = measures.gain(_beside(student, linear), linear, *draws)
-        scores.metrics["unseen"] = self._unseen(student, teacher)
+            as_arm = scores.chosen.get(arm, arm)
+            if as_arm not in judged or not judged[as_arm].truth.reports:
+                continue
+            scores.metrics[arm] = measures.figures(judged[as_arm], macro, *draws)
+            if arm in scores.chosen:
+                scores.metrics[arm] |= policies.figures(judged, arm, as_arm)
+            for row in measures.by_name(judged[as_arm], named, *draws):
+                p = {"mcnemar_p": p_values[str(row["label"])]} if arm == "student" and p_values else {}
+                scores.per_label.append({"task": task, "arm": arm, **row, **p})
+        for key, other in GAINS.items():
+            theirs = judged.get(scores.chosen.get(other, other))
+            if theirs is not None and theirs.truth.reports:
+                scores.metrics[key] = measures.gain(_beside(student, theirs), theirs, *draws)
         return scores
 
+    def _p_values(self, student: Judged, teacher: Judged | None) -> dict[str, float]:
+        if teacher is None or not teacher.truth.reports:
+            return {}
+        return measures.mcnemar_by_name(_beside(student, teacher), teacher)
+
+    def add_unseen(self, scores: TaskScores, judged: dict[str, Judged]) -> None:
+        """Adds student and teacher, each on those of its reports that have no near neighbour among the training texts."""
+        if scores.chosen:
+            scores.metrics["unseen"] = self._unseen(judged["student"], judged[scores.chosen["teacher"]])
+
     def _unseen(self, student: Judged, teacher: Judged) -> Figures:
-        """Student and teacher, each on those of its reports that have no near neighbour among the training texts."""
         texts = [self.texts[report] for report in student.truth.reports]
         unseen = ~has_near_neighbour(texts, self.training, self.p.near_duplicate)
         of_teacher = unseen[_shared(student, teacher)]

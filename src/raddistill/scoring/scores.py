@@ -17,6 +17,7 @@ from raddistill.labelsets import Label
 from raddistill.scoring import multiple_choice, open_ended
 from raddistill.scoring.concepts_of import load_lexicon
 from raddistill.scoring.curves import Rows
+from raddistill.scoring.policies import TEACHERS
 from raddistill.scoring.scope import Scope, ScoreParams, TaskScores
 from raddistill.tables.calibration import Calibration
 
@@ -31,13 +32,14 @@ _TEXTS = ["task", "arm", "label", "kind"]
 
 @dataclass(frozen=True)
 class Scored:
-    """`metrics`: the metrics file, numbers only; the tables are small, aggregates only, for `dvc plots`."""
+    """`metrics`: the metrics file, numbers only; three small tables, aggregates only, for `dvc plots`; rows of `Decisions`."""
 
     split: str
     metrics: dict[str, Any]
     per_label: pl.DataFrame
     precision_recall: pl.DataFrame
     reliability: pl.DataFrame
+    decisions: pl.DataFrame
 
 
 def score(
@@ -47,6 +49,7 @@ def score(
     reports: pl.DataFrame,
     gold: pl.DataFrame,
     labels: dict[str, pl.DataFrame],
+    whole_labels: dict[str, pl.DataFrame],
     outcomes: dict[str, pl.DataFrame],
     examples: pl.DataFrame,
     predictions: dict[str, pl.DataFrame],
@@ -58,6 +61,8 @@ def score(
 ) -> Scored:
     """Scores the arms of `predictions` and the teacher of `labels` and `outcomes` (by task) on a split, both tasks.
 
+    `whole_labels` (by task): the same teacher's of the whole report, where it reads a part of it; else without rows.
+
     Raises:
         InputError: the scorer's lexicon is missing or names unknown concepts.
         TableError: the tables do not fit each other (gold incomplete, logits missing, reports of another split).
@@ -66,18 +71,18 @@ def score(
     choice = multiple_choice.score(
         scope,
         gold=gold,
-        teacher=labels["multiple_choice"],
+        teachers={"teacher": labels["multiple_choice"], "teacher_whole": whole_labels["multiple_choice"]},
         outcomes=outcomes["multiple_choice"],
         predictions=predictions,
         probabilities=probabilities,
         calibration=calibration,
         label_set=label_set,
     )
-    choice.precision_recall += [_point(arm, choice) for arm in ("student", "teacher") if arm in choice.metrics]
+    choice.precision_recall += [_point(arm, choice) for arm in ("student", *TEACHERS) if arm in choice.metrics]
     found = open_ended.score(
         scope,
         gold=gold,
-        teacher=labels["open_ended"],
+        teachers={"teacher": labels["open_ended"], "teacher_whole": whole_labels["open_ended"]},
         outcomes=outcomes["open_ended"],
         predictions=predictions,
         concepts=concepts,
@@ -85,15 +90,17 @@ def score(
     )
     return Scored(
         split,
-        {"multiple_choice": _tidy(choice.metrics), "open_ended": _tidy(found.metrics)},
+        {"multiple_choice": tidy(choice.metrics), "open_ended": tidy(found.metrics)},
         _frame(choice.per_label + found.per_label, PER_LABEL),
         _frame(choice.precision_recall, PRECISION_RECALL),
         _frame(choice.reliability, RELIABILITY),
+        pl.concat(choice.decisions + found.decisions),
     )
 
 
 def _scope(p: ScoreParams, split: str, reports: pl.DataFrame, examples: pl.DataFrame, calibration: Calibration) -> Scope:
     of_split = reports.filter(pl.col("split").cast(pl.String) == split)
+    # Of sentences that the teacher wrote itself no report stands behind, so there is none to be near to.
     trained = examples.filter((pl.col("split").cast(pl.String) == "train") & pl.col("selected"))["report_id"].unique()
     return Scope(
         p,
@@ -109,11 +116,11 @@ def _point(arm: str, choice: TaskScores) -> dict[str, str | float]:
     return {"arm": arm, "kind": "point", "precision": figures["precision"], "recall": figures["recall"]}
 
 
-def _tidy(metrics: dict[str, Any]) -> dict[str, Any]:
+def tidy(metrics: dict[str, Any]) -> dict[str, Any]:
     """Rounded; what could not be computed (nan) is left out, as DVC drops nulls and JSON has no nan."""
-    tidy = {key: _tidy(value) if isinstance(value, dict) else value for key, value in metrics.items()}
-    tidy = {key: round(value, DIGITS) if isinstance(value, float) else value for key, value in tidy.items()}
-    return {key: value for key, value in tidy.items() if not (isinstance(value, float) and math.isnan(value))}
+    rounded = {key: tidy(value) if isinstance(value, dict) else value for key, value in metrics.items()}
+    rounded = {key: round(value, DIGITS) if isinstance(value, float) else value for key, value in rounded.items()}
+    return {key: value for key, value in rounded.items() if not (isinstance(value, float) and math.isnan(value))}
 
 
 def _frame(rows: Rows, columns: list[str]) -> pl.DataFrame:

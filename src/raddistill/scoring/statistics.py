@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Counts = npt.NDArray[np.int64]  # (..., 3): true positives, false positives, false negatives
+Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 LEVEL = (2.5, 97.5)
 

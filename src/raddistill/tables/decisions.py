@@ -1,0 +1,23 @@
+import dataframely as dy
+
+
+class Decisions(dy.Schema):
+    """What each arm decided of each report that it was asked: ids and names, no text. What is not stated here was not decided.
+
+    | kind | label | count |
+    |---|---|---|
+    | asked, or unparsed (no readable answer, scored as empty) | empty | 1, a row for every report, task and arm |
+    | present | a label of the set, or a concept of gold/concepts.csv | 1 |
+    | unmapped (open-ended only) | empty | phrases that no concept stands for |
+
+    Arms: student, linear, base, and a teacher's by what its `uncertain` counts as (teacher_present, teacher_absent,
+    teacher_graded, teacher_budget, teacher_whole_present, ...).
+    """
+
+    report_id = dy.String(primary_key=True)
+    task = dy.String(primary_key=True)
+    arm = dy.String(primary_key=True)
+    kind = dy.Enum(["asked", "unparsed", "present", "unmapped"], primary_key=True)
+    label = dy.String(primary_key=True)
+    count = dy.Int64(min=1)
+    text_group = dy.String()  # as in `Reports`
