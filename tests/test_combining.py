@@ -97,7 +97,10 @@ def test_rules_of_any_four_members():
 
 
 def member(name, task, statuses, *, labelled=None, probability=None, code=None, spans=None):
-    """Tables of {(report, label): letter}; reports without a row are labelled where `labelled` names them."""
+    """Tables of {(report, label): letter}; reports without a row are labelled where `labelled` names them.
+
+    A span is (start, end), or (start, end, letter) where the mention says other than the report.
+    """
     key = {"task": task, "teacher": name}
     given = [(r, name_) for r, name_ in statuses]
     rows = [
@@ -108,10 +111,11 @@ def member(name, task, statuses, *, labelled=None, probability=None, code=None, 
     labelled = {r for r, _ in given} if labelled is None else labelled
     outcomes = [{"report_id": r, **key, "outcome": "labelled", "reason": None} for r in sorted(labelled)]
     evidence = [
-        {"report_id": r, **key, "label": name_, "n": n, "section": "findings", "start": start, "end": end, "cue": name}
+        {"report_id": r, **key, "label": name_, "n": n, "section": "findings", "start": start, "end": end, "cue": name,
+         "status": LETTERS[said[0] if said else statuses[r, name_]], "probability": None}
         for (r, name_), places in (spans or {}).items()
-        for n, (start, end) in enumerate(places)
-    ]
+        for n, (start, end, *said) in enumerate(places)
+    ]  # fmt: skip
     return MemberTables(*(
         tables.check(schema, pl.DataFrame(content, schema=schema.create_empty().schema), name)
         for schema, content in ((Labels, rows), (Evidence, evidence), (Outcomes, outcomes))
@@ -207,6 +211,25 @@ def test_evidence_is_of_those_who_say_so_and_of_all_where_it_is_uncertain():
     assert spans_of(combined("multiple_choice", "intersection", a, b)) == [("r1", "Edema", 0, 0, "b"), *both]
     told = [("r1", "Edema", 0, 0, "b"), ("r1", "Edema", 1, 10, "a"), *both]
     assert spans_of(combined("multiple_choice", "vote", a, b)) == told
+
+
+def test_a_span_on_which_members_differ_says_what_was_decided():
+    """Both call the report's edema present; of the span in common one says absent, or another is in doubt."""
+    key = ("r1", "Edema")
+    for letters in permutations("pua", 2):
+        a, b = (member(x, "multiple_choice", chosen(r1="p-"), spans={key: [(2, 7, x)]}) for x in letters)
+        (said,) = combined("multiple_choice", "union", a, b).evidence["status"].to_list()
+        assert said == (PRESENT if "p" in letters else UNCERTAIN)
+    a = member("a", "multiple_choice", chosen(r1="u-"), spans={key: [(2, 7)]})
+    b = member("b", "multiple_choice", chosen(r1="p-"), spans={key: [(2, 7)]})
+    assert combined("multiple_choice", "vote", a, b).evidence.select("status", "cue").rows() == [(UNCERTAIN, "a")]
+
+
+def test_a_graded_hedge_counts_what_it_is_worth():
+    rules = member("rules", "multiple_choice", chosen(r1="u-"), probability={("r1", "Edema"): 0.75})
+    llm = member("llm", "multiple_choice", chosen(r1="p-"))
+    assert cells(combined("multiple_choice", "soft", rules, llm), "probability")["r1", "Edema"] == 0.875
+    assert cells(combined("multiple_choice", "vote", rules, llm))["r1", "Edema"] == UNCERTAIN
 
 
 def test_agreement_is_counted_before_anything_is_combined():

@@ -100,6 +100,13 @@ def test_evidence_is_where_the_quote_stands(server: TeacherServer, label: Label,
     assert all(quote.strip() for quote in quotes)
     assert "effusion" in " ".join(quotes)
     assert set(made.evidence["section"]) == {"findings"}
+    assert_says_what_the_label_says(made)
+
+
+def assert_says_what_the_label_says(made: Synthesized) -> None:
+    columns = ["report_id", "label", "status", "probability"]
+    said = made.evidence.select(columns).join(made.labels.select(columns), columns, "semi", nulls_equal=True)
+    assert said.height == made.evidence.height
 
 
 def test_offsets_count_in_the_whole_text_when_only_the_impression_is_shown(server: TeacherServer, label: Label) -> None:

@@ -16,7 +16,7 @@ STAGES = {
     "predict@student_validation", "predict@student_test", "predict@base_test", "predict@linear_test",
     "calibrate", "evaluate", "final",
 }  # fmt: skip
-SHARED = {f"lexicon/{name}" for name in ("hedges.csv", "frames.txt", "completions.csv")}  # belong to every lexicon: no param names them
+SHARED = {"lexicon/hedges.csv", "lexicon/frames.txt", "lexicon/completions.csv"}  # of every lexicon, so no param names them
 TAUGHT = {f"teach@{name}" for name in TEACHERS}
 FILES = sorted(file.stem for file in (ROOT / "stages").glob("*.py") if file.name != "__init__.py")
 

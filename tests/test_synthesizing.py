@@ -6,18 +6,20 @@ import dataframely as dy
 import polars as pl
 import pytest
 
-from raddistill import labelsets, params
+from raddistill import labelsets, params, paths
 from raddistill.errors import InputError, ParamsError
 from raddistill.tables.answers import Answers
 from raddistill.tables.reports import Reports
 from raddistill.teachers import synthesizing
 from raddistill.teachers.llm.settings import AskingParams
-from raddistill.teachers.synthesizing import Means, SynthesizeParams, TeacherParams, synthesize
+from raddistill.teachers.synthesizing import Means, SynthesizeParams, TeacherParams, Templates, synthesize
 
 LABELS = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")
 RULES = TeacherParams(teacher="rules", source="lexicon/cold", sections="findings_and_impression", max_quarantine=0.05)
 
 MEANS = Means(params.load("asking", AskingParams), Path("there/is/none"), Answers.create_empty())
+
+FULL = MEANS._replace(hedges=paths.HEDGES, templates=Templates(paths.FRAMES, paths.COMPLETIONS))
 
 
 def as_reports(texts: list[str]) -> dy.DataFrame[Reports]:
@@ -95,6 +97,39 @@ def test_a_test_split_that_the_file_does_not_hold_is_told_and_counted(tmp_path, 
     labels.write_text(labels.read_text().replace("r1", "r2"))
     with pytest.raises(InputError, match="1 of 2 reports to learn from could not be labelled"):
         synthesize("multiple_choice", p, reports, LABELS, MEANS)
+
+
+@pytest.mark.parametrize("task", synthesizing.TASKS)
+@pytest.mark.parametrize("sections", ["impression_else_findings", ["impression"]])
+def test_the_same_rules_read_the_whole_report_where_the_teacher_reads_a_part(task, sections):
+    impression = pl.Series(["Scoliosis.", "Possible edema.", "Normal.", "Effusion is likely."])
+    reports = REPORTS.with_columns(impression=impression, text=pl.col("text") + "\nIMPRESSION: " + impression)
+    reports = Reports.validate(reports, cast=True)
+    part = synthesize(task, RULES.model_copy(update={"sections": sections}), reports, LABELS, MEANS)
+    whole = synthesize(task, RULES, reports, LABELS, MEANS)
+    assert part.whole.sort(part.whole.columns).equals(whole.labels.sort(whole.labels.columns))
+    assert not part.labels.sort(part.labels.columns).equals(whole.labels.sort(whole.labels.columns))
+    assert whole.whole.is_empty()
+    assert part.metrics["labelled"] == 4
+
+
+def test_who_reads_the_whole_report_has_no_second_reading(tmp_path):
+    both = RULES.model_copy(update={"sections": ["impression", "findings"]})
+    assert synthesize("open_ended", both, REPORTS, LABELS, MEANS).whole.is_empty()
+    labels = tmp_path / "labels.csv"
+    labels.write_text("report_id,phrase,code\n" + "".join(f"r{i},,\n" for i in range(4)))
+    given = both.model_copy(update={"teacher": "imported", "source": str(labels), "sections": ["impression"]})
+    made = synthesize("open_ended", given, REPORTS, LABELS, FULL)
+    assert made.whole.is_empty()
+    assert made.written.is_empty()
+
+
+def test_a_rules_teacher_writes_where_it_is_given_templates():
+    made = synthesize("multiple_choice", RULES, REPORTS, LABELS, FULL)
+    assert made.metrics["sentences"] == made.written["sentence_id"].n_unique() > 1_000
+    assert made.metrics["phrases_left_out"] == 0
+    assert made.labels.filter(label="Edema", report_id="r1")["probability"].to_list() == [0.5]
+    assert synthesize("multiple_choice", RULES, REPORTS, LABELS, MEANS).written.is_empty()
 
 
 def test_unknown_task_lists_the_known():

@@ -8,7 +8,7 @@ class Evidence(dy.Schema):
     """Where a teacher's label comes from: a span of `reports.text` in code points, end exclusive, and the cue that decided.
 
     `status` is what this one mention says; the report's status (`Labels`) is the strongest of its mentions. `probability` is
-    what a hedge is worth where the teacher says so (lexicon/hedges.csv), null elsewhere.
+    what a hedge is worth where the teacher says so (lexicon/hedges.csv); an LLM's is that of its label; null elsewhere.
     """
 
     report_id = dy.String(primary_key=True)

@@ -9,7 +9,7 @@ vote          multiple choice: present where more than half say so; absent or un
 union         the highest claim of any member.
 intersection  the lowest claim of all members.
 soft          the status of `vote`; probability is the mean of the members', who count 1 for present, 0.5 for uncertain and 0 for
-              the rest where they give none.
+              the rest where they give none (rules give that of a hedge that is graded).
 
 But for `first`, the members' order decides nothing of multiple choice. Open-ended, who lists no such finding says `unmentioned`;
 findings of two members are one, each at most once, where, tried in this order: their phrases are equal; their codes are of the

@@ -99,8 +99,8 @@ class Synthesized(NamedTuple):
     """The tables of the stage and its metrics (numbers only).
 
     `whole`: what the same teacher says where it reads findings and impression; empty unless it is a rules teacher that is told to
-    read less. It is a row of the results beside the teacher, so that what a gain owes to the scope of text is told apart from what
-    it owes to the model. Nothing is trained on it.
+    read less. It is a row of the results beside the teacher, so that what a gain owes to the scope of text is told apart from
+    what it owes to the model. Nothing is trained on it.
     """
 
     labels: dy.DataFrame[Labels]

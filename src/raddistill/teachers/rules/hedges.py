@@ -1,4 +1,4 @@
-"""What a hedge is worth: the probability that a finding is there, by the cue that doubts it. lexicon/README.md describes the form."""
+"""What a hedge is worth: the probability that a finding is there, by the cue that doubts it. lexicon/README.md has the form."""
 
 from functools import cache
 from pathlib import Path

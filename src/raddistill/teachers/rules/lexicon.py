@@ -101,7 +101,7 @@ def load_cues(folder: Path) -> list[Phrase]:
     optional = [kind for kind in OPTIONAL_CUES if (folder / "cues" / f"{kind}.txt").exists()]
     for kind in (*CUES, *optional):
         path = folder / "cues" / f"{kind}.txt"
-        phrases += [Phrase(words, kind, IGNORE, None) for number, line in read_lines(path) for words in expand(path, number, line)]
+        phrases += [Phrase(words, kind, IGNORE, None) for n, line in read_lines(path) for words in expand(path, n, line)]
     return distinct(folder / "cues", phrases)
 
 

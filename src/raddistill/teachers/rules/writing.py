@@ -37,7 +37,7 @@ class Templates(NamedTuple):
 
 
 class Literal(NamedTuple):
-    """A phrase without wildcards. `bare`: it is a clause of its own, or the normal form, and goes into no frame but a bare one."""
+    """A phrase without wildcards. `bare`: a clause of its own, or the normal form, which goes into no frame but a bare one."""
 
     text: str
     about: str
