@@ -40,6 +40,7 @@ app = typer.Typer(
     - `dvc exp run $(raddistill preset quick)` — a named one
     - `dvc metrics diff`, `dvc params diff`, `dvc exp show` — what it changed
     - `raddistill results` — the table of the last run
+    - `raddistill folds show NAME` — runs of several folds, scored as one
 
     With an LLM as teacher (docs/teachers.md):
 
@@ -52,6 +53,9 @@ app = typer.Typer(
     - `raddistill show REPORT_ID --input reports.csv`
     """,
 )
+
+folds_app = typer.Typer(no_args_is_help=True, help="Runs of several folds (extract.fold), kept in git and scored as one.")
+app.add_typer(folds_app, name="folds")
 
 Task = Annotated[
     Literal["multiple_choice", "open_ended"],
@@ -353,6 +357,51 @@ def results(
     pages.print_table(scores.Scored("test", metrics, no_rows, no_rows, no_rows, no_rows))
 
 
+@folds_app.command("keep")
+def folds_keep(name: Annotated[str, typer.Argument(help="Of the runs that belong together: folds/NAME.")]) -> None:
+    """Keeps the last run's decisions on its test split: folds/NAME/fold-<extract.fold>, ids and names of labels, no text.
+
+    `dvc exp run -S extract.fold=1 && raddistill folds keep default`
+
+    Another train.seed of a fold that is kept goes beside it. Commit the folder to git.
+    """
+    from raddistill.scoring import folds
+    from raddistill.tables import base as tables
+    from raddistill.tables.decisions import Decisions
+
+    decisions, train = tables.read(Decisions, paths.DECISIONS), _metrics(paths.TRAIN_METRICS)
+    print(folds.keep(_folds_of(name), decisions, params.read(), train, _commit()))
+
+
+@folds_app.command("show")
+def folds_show(
+    name: Annotated[str, typer.Argument(help="A folder in folds/.")],
+    as_json: Annotated[bool, typer.Option("--json", help="All figures, by label too.")] = False,
+) -> None:
+    """Scores the kept folds as one, against data/gold.parquet, and writes metrics/folds/NAME.json.
+
+    `raddistill folds show default`
+    """
+    from raddistill.concepts import load_concepts
+    from raddistill.labelsets import LabelSetParams, load_labels
+    from raddistill.scoring import folds, pages, scores
+    from raddistill.sources import splitting
+    from raddistill.tables import base as tables
+    from raddistill.tables.gold import Gold
+
+    runs, p = folds.read(_folds_of(name)), params.load("score", scores.ScoreParams)
+    label_set = load_labels(params.load("label_set", LabelSetParams).path)
+    names = folds.names(p, label_set, load_concepts(paths.CONCEPTS))
+    metrics = folds.score(p, runs, tables.read(Gold, paths.GOLD), names)
+    file, shares = paths.FOLDS_METRICS / f"{name}.json", runs[0].params["extract"]
+    tables.write_json(metrics, file)
+    if as_json:
+        print(json.dumps(metrics, indent=2, allow_nan=False))
+        return
+    missing = set(range(splitting.folds(shares["train"], shares["validation"]))) - {run.fold for run in runs}
+    pages.print_folds(name, metrics, sorted(missing), file)
+
+
 @app.command()
 def check() -> None:
     """Says whether dvc.lock belongs to the code and params that stand here; exits 1 and names what changed if not.
@@ -368,6 +417,22 @@ def check() -> None:
     if changed:
         raise InputError("dvc.lock is out of date: `dvc repro`, then commit dvc.lock and metrics/")
     print("dvc.lock is up to date")
+
+
+def _folds_of(name: str) -> Path:
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise InputError(f"'{name}' is no name: letters, digits, '_', '-' and '.' only")
+    return paths.FOLDS / name
+
+
+def _commit() -> dict[str, Any]:
+    """The commit that stands here, and whether anything was changed since; None outside of git."""
+    told = [
+        subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+        for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+    ]
+    commit = told[0].stdout.strip() if told[0].returncode == 0 else None
+    return {"commit": commit, "clean": commit is not None and not told[1].stdout.strip()}
 
 
 def _fits(source: str, output: Path) -> None:

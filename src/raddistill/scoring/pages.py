@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from raddistill import paths
+from raddistill.scoring.scope import GAINS
 from raddistill.scoring.scores import Scored
 from raddistill.tables import base as tables
 
@@ -57,6 +58,33 @@ def results_table(title: str, metrics: dict[str, Any]) -> Table:
     for task, of_task in metrics.items():
         table.add_row(task, str(of_task["reports"]), *(_cell(of_task, arm) for arm in arms), _gain(of_task.get("gain", {})))
     return table
+
+
+def gains_table(metrics: dict[str, Any]) -> Table:
+    """Each gain of the student with its interval, and with ambiguous cells as absent and as present."""
+    table = Table(title="Student less ...", title_justify="left")
+    for column in ("task", "less", "reports", "micro F1", "as absent", "as present"):
+        table.add_column(column, justify="left" if column in ("task", "less") else "right", no_wrap=True)
+    for task, of_task in metrics.items():
+        for key, other in GAINS.items():
+            if gain := of_task.get(key):
+                masks = (f"{gain[f'mask_{mask}_micro_f1']:+.3f}" for mask in ("absent", "present"))
+                table.add_row(task, other.replace("_", ", "), str(gain["reports"]), _gain(gain), *masks)
+    return table
+
+
+def print_folds(name: str, metrics: dict[str, Any], missing: list[int], file: Path, console: Console | None = None) -> None:
+    """The tables of pooled folds, which folds are missing, and the spread over seeds; `metrics` as `folds.score` gives them."""
+    out, tasks = wide(console), {task: of for task, of in metrics.items() if task != "folds"}
+    out.print(results_table(f"Micro F1 on the pooled folds {', '.join(metrics['folds'])} of {name}", tasks))
+    out.print(gains_table(tasks))
+    if missing:
+        out.print(f"Missing: fold {', '.join(map(str, missing))}", markup=False)
+    for task, of_task in tasks.items():
+        if spread := of_task.get("seeds"):
+            told = f"{spread['student_mean']:.3f}, SD {spread['student_sd']:.3f}"
+            out.print(f"{task}: student over {spread['seeds']} seeds on {spread['folds']} folds: {told}", markup=False)
+    out.print(f"Ambiguous cells are masked; [n] is another number of reports. All figures, by label too: {file}", markup=False)
 
 
 def wide(console: Console | None) -> Console:

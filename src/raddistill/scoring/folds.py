@@ -1,0 +1,194 @@
+"""Runs of several folds kept side by side, and scored as one: each report by the student that was not trained on it.
+
+A kept run is two files in folds/NAME: `fold-<k>.parquet`, the table `Decisions`, and `fold-<k>.json`, what made it. Another
+training seed of the same fold stands beside as `fold-<k>-seed-<s>`. Scores come from the code that scores a single run.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from raddistill.concepts import Concept
+from raddistill.errors import InputError, TableError
+from raddistill.labelsets import Label
+from raddistill.scoring import labels, said
+from raddistill.scoring.labels import Bools
+from raddistill.scoring.scope import Scope, ScoreParams, TaskScores
+from raddistill.scoring.scores import tidy
+from raddistill.tables import base as tables
+from raddistill.tables.decisions import Decisions
+
+SHAPE_NO_DECISION = ("runtime", "asking", "remotes", "score")  # sections of params.yaml
+MAY_DIFFER = ("extract.fold", "train.seed", "fetch.reports.path", "fetch.base.path")  # what is at the paths has a checksum
+ABSENT = "(no such key)"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One kept run; `path` is that of its decisions."""
+
+    path: Path
+    fold: int
+    seed: int
+    params: dict[str, Any]
+    decisions: pl.DataFrame
+
+    @property
+    def reports(self) -> set[str]:
+        """The reports that its student was asked."""
+        return set(self.decisions.filter(pl.col("arm") == "student")["report_id"])
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a task's decisions are about."""
+
+    names: list[str]
+    scored: Bools  # (names,): those that count
+    minimum: int  # positives in all of the gold of those in the macro average
+    shown: int  # of those that have a row of their own
+
+
+def names(p: ScoreParams, label_set: list[Label], concepts: list[Concept]) -> dict[str, Names]:
+    """Of both tasks, as single runs are scored."""
+    labelled, coded = [label.name for label in label_set], [c.concept for c in concepts]
+    every, scored = np.ones(len(labelled), dtype=bool), np.array([c.kind == "score" for c in concepts])
+    minimum = p.concept_macro_min_positives
+    return {
+        "multiple_choice": Names(labelled, every, p.macro_min_positives, 0),
+        "open_ended": Names(coded, scored, minimum, minimum),
+    }
+
+
+def keep(folder: Path, decisions: pl.DataFrame, params: dict[str, Any], train: dict[str, Any], made_by: dict[str, Any]) -> Path:
+    """Writes a run into `folder` and returns the path of its decisions; a run of the same fold and seed is replaced.
+
+    `params`: all of params.yaml; `train`: the metrics of the training; `made_by`: the git commit.
+
+    Raises:
+        InputError: the decisions are those of another fold or seed that is kept: nothing ran since.
+    """
+    fold, seed = params["extract"]["fold"], params["train"]["seed"]
+    known = read(folder) if folder.is_dir() else []
+    ordered = _ordered(decisions)
+    for run in known:
+        if (run.fold, run.seed) != (fold, seed) and run.decisions.equals(ordered):
+            raise InputError(f"these are the decisions of {run.path}: `dvc repro` with the fold and seed of params.yaml first")
+    taken = any(run.path.stem == f"fold-{fold}" and run.seed != seed for run in known)
+    path = folder / (f"fold-{fold}-seed-{seed}.parquet" if taken else f"fold-{fold}.parquet")
+    kept = {section: values for section, values in params.items() if section not in SHAPE_NO_DECISION}
+    tables.write(Decisions, decisions, path)
+    tables.write_json({"fold": fold, "seed": seed, **made_by, "train": train, "params": kept}, path.with_suffix(".json"))
+    return path
+
+
+def read(folder: Path) -> list[Run]:
+    """The kept runs, by fold, the first kept of a fold before its other seeds.
+
+    Raises:
+        InputError: none are there, or one lacks the file that says what made it.
+    """
+    runs = []
+    for path in folder.glob("fold-*.parquet"):
+        record = path.with_suffix(".json")
+        try:
+            told = json.loads(record.read_text(encoding="utf-8"))
+            of = (told["fold"], told["seed"], told["params"])
+        except (FileNotFoundError, KeyError, ValueError):
+            raise InputError(f"{record} is missing or damaged; `git checkout {record}` restores it") from None
+        runs.append(Run(path, *of, _ordered(tables.read(Decisions, path))))
+    if not runs:
+        raise InputError(f"{folder} holds no runs; `raddistill folds keep {folder.name}` puts the last one there")
+    return sorted(runs, key=lambda run: (run.fold, "-seed-" in run.path.stem, run.seed))
+
+
+def refuse_mixture(runs: list[Run]) -> None:
+    """Raises InputError where runs do not belong together: other params, reports of two folds, or other reports of one fold."""
+    first = runs[0]
+    for run in runs[1:]:
+        ours, theirs = _flat(run.params), _flat(first.params)
+        for key in sorted(set(ours) | set(theirs)):
+            if key not in MAY_DIFFER and (one := ours.get(key, ABSENT)) != (other := theirs.get(key, ABSENT)):
+                raise InputError(f"{run.path.with_suffix('.json')}: {key} is {one}, but {other} in {first.path.stem}.json")
+    for at, run in enumerate(runs):
+        for other_run in runs[:at]:
+            if run.fold != other_run.fold and (shared := run.reports & other_run.reports):
+                raise InputError(f"{run.path} and {other_run.path.name} are of two folds, but share {len(shared)} reports")
+            if run.fold == other_run.fold and (apart := run.reports ^ other_run.reports):
+                raise InputError(f"{run.path} and {other_run.path.name} are of one fold, but differ in {len(apart)} reports")
+
+
+def score(p: ScoreParams, runs: list[Run], gold: pl.DataFrame, names: dict[str, Names]) -> dict[str, Any]:
+    """The metrics of the folds as one, by task: as those of the stage `final`, with `labels`, and `seeds` if there are several.
+
+    A teacher is compared under one policy for all folds, the better on the pooled reports.
+
+    Raises:
+        InputError: the runs do not belong together.
+        TableError: a label that is not among the names; gold with holes.
+    """
+    refuse_mixture(runs)
+    firsts = [next(run for run in runs if run.fold == fold) for fold in sorted({run.fold for run in runs})]
+    metrics: dict[str, Any] = {"folds": {str(run.fold): len(run.reports) for run in firsts}}
+    for task, of in names.items():
+        pooled = _task(p, task, firsts, gold, of)
+        metrics[task] = pooled.metrics | {"labels": _by_label(pooled)}
+        if seeds := _seeds(p, task, runs, gold, of):
+            metrics[task]["seeds"] = seeds
+    return tidy(metrics)
+
+
+def _task(p: ScoreParams, task: str, runs: list[Run], gold: pl.DataFrame, names: Names) -> TaskScores:
+    rows = pl.concat([run.decisions for run in runs]).filter(pl.col("task") == task)
+    if strange := sorted(set(rows["label"]) - {*names.names, ""}):
+        raise TableError(f"{runs[0].path.parent}: decisions of {task} about labels that are not there now: {', '.join(strange)}")
+    truth = labels.truth(gold, task, names.names)
+    groups = dict(rows.select("report_id", "text_group").unique().iter_rows())
+    arms = {arm: said.from_rows(rows.filter(pl.col("arm") == arm), names.names) for arm in {"student", *rows["arm"]}}
+    reports = sorted(set(arms["student"].reports) & set(truth.reports))
+    judged = {arm: said.judge(truth, groups, each.of(reports), names.scored) for arm, each in arms.items()}
+    positives = truth.present[:, names.scored].sum(axis=0)
+    scope = Scope(p, texts={}, groups=groups, training=[], left_out=frozenset())
+    return scope.compare(task, judged, positives >= names.minimum, named=positives >= names.shown)
+
+
+def _by_label(scores: TaskScores) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for row in scores.per_label:
+        figures = {key: value for key, value in row.items() if key not in ("task", "arm", "label")}
+        found.setdefault(str(row["label"]), {})[str(row["arm"])] = figures
+    return found
+
+
+def _seeds(p: ScoreParams, task: str, runs: list[Run], gold: pl.DataFrame, names: Names) -> dict[str, float]:
+    """Student and gain over the seeds that all folds with more than one of them share; empty where there are no two."""
+    folds = {fold for fold in {run.fold for run in runs} if sum(run.fold == fold for run in runs) > 1}
+    shared = set.intersection(*({run.seed for run in runs if run.fold == fold} for fold in folds)) if folds else set()
+    if len(shared) < 2:
+        return {}
+    of_seeds = [
+        _task(p, task, [run for run in runs if run.fold in folds and run.seed == seed], gold, names).metrics
+        for seed in sorted(shared)
+    ]
+    told: dict[str, float] = {"seeds": len(shared), "folds": len(folds), "reports": of_seeds[0]["reports"]}
+    for part in ("student", "gain"):
+        values = np.array([metrics[part]["micro_f1"] for metrics in of_seeds if part in metrics])
+        if values.size > 1:
+            told |= {f"{part}_mean": float(values.mean()), f"{part}_sd": float(values.std(ddof=1))}
+            told |= {f"{part}_min": float(values.min()), f"{part}_max": float(values.max())}
+    return told
+
+
+def _ordered(decisions: pl.DataFrame) -> pl.DataFrame:
+    return decisions.with_columns(pl.col("kind").cast(pl.String)).sort(Decisions.primary_key())
+
+
+def _flat(node: dict[str, Any], at: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        found |= _flat(value, f"{at}{key}.") if isinstance(value, dict) else {f"{at}{key}": value}
+    return found
