@@ -15,11 +15,15 @@ from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.passages import choose_sections
 from raddistill.student import teaching
+from raddistill.student.blanking import blanked
 from raddistill.student.fitting import fit
 from raddistill.student.prompts import PLAIN, Renderer, slot_lines
 from raddistill.student.reading import Part, parts_of, quote
 from raddistill.student.teaching import Answer, Said, Weights
 from raddistill.tables.examples import Examples
+
+
+BLANKED = 100_000  # added to the number of a part that comes again with words blanked: more than any report has sentences
 
 
 class TaskParams(Section):
@@ -35,6 +39,7 @@ class ChoiceParams(TaskParams):
     """Multiple choice."""
 
     answers: Literal["head", "slots", "list"]
+    blanked: float = Field(ge=0, le=1)  # share of the sentences with a mention that come again with words of it blanked
 
     @model_validator(mode="after")
     def _lists_are_of_reports(self) -> Self:
@@ -57,6 +62,7 @@ class MergeParams(Section):
     soft_labels: bool  # a teacher's probabilities as targets where it gives them; else its statuses
     multiple_choice: ChoiceParams
     open_ended: OpenParams
+    blank: str = Field(min_length=1)  # what stands in these reports for a word that was taken out
     validation_examples: int = Field(ge=1)  # of each task, looked at for early stopping
     max_tokens: int = Field(ge=32)
 
@@ -133,6 +139,10 @@ class _Task:
                 answer = self._answer(told, part, report["text"]) if told and part.taught else None
                 row = self._row(report["report_id"], n, part, quote(report["text"], part), report, answer)
                 rows.append(row | {"split": report["split"], "key": key, "asked": part.asked})
+                if report["split"] == "train" and told and answer and self._is_blanked(f"{key}:{n}"):
+                    hidden = blanked(row["prompt"], teaching.within(told, part), self.p.blank, row["prompt"])
+                    again = {"part": BLANKED + n, "prompt": hidden, "split": "train", "key": key, "asked": False}
+                    rows += [row | again] if hidden else []
         written = teaching.said_of_written(taught.written) if self.how.written else {}
         about = dict(taught.written.select("sentence_id", "about").iter_rows()) if written else {}
         for sentence, (text, told) in sorted(written.items()):
@@ -140,6 +150,9 @@ class _Task:
             row = self._row(sentence, 0, part, text, {}, self._answer(told, part, text))
             rows.append(row | {"split": "train", "key": sentence, "asked": False, "about": about[sentence]})
         return self._select(pl.DataFrame(rows, schema=self._schema(), orient="row"))
+
+    def _is_blanked(self, key: str) -> bool:
+        return self.by_mention and fraction_of(f"{self.p.seed}:blank:{key}") <= getattr(self.how, "blanked", 0.0)
 
     def _answer(self, said: Said, part: Part, text: str) -> Answer | None:
         """What the teacher says of a part; None where it cannot be told apart from the rest of the report."""
@@ -244,6 +257,10 @@ def turn(key: str, holds: list[str], counts: dict[str, int]) -> float:
     Exponential with rate 1 / frequency (Efraimidis and Spirakis 2006): a report with a label of 20 others' is some 50 times as
     likely to come first as one of 1,000 in which nothing was found.
     """
-    draw = (int(hashlib.sha256(key.encode()).hexdigest()[:13], 16) + 1) / 2**52
     rarest = min((counts.get(label, 1) for label in holds), default=counts.get("", 1))
-    return -math.log(draw) * rarest
+    return -math.log(fraction_of(key)) * rarest
+
+
+def fraction_of(key: str) -> float:
+    """A number above 0 and up to 1 by hash, evenly spread."""
+    return (int(hashlib.sha256(key.encode()).hexdigest()[:13], 16) + 1) / 2**52
