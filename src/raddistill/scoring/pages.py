@@ -15,7 +15,7 @@ from raddistill.scoring.scores import Scored
 from raddistill.tables import base as tables
 
 COLOURS = {"student": "#1b6ca8", "teacher": "#d1495b", "teacher_whole": "#e9a15b", "linear": "#6a994e", "base": "#8d99ae"}
-WIDTH = 100  # columns that the table needs
+WIDTH = 112  # columns that the table needs; 100 without the teacher on the whole report
 TITLES = {"multiple_choice": "Multiple choice: labels", "open_ended": "Open-ended: concepts"}
 STYLE: Any = {
     "svg.hashsalt": "raddistill",  # else the ids within differ from run to run
@@ -53,7 +53,7 @@ def results_table(title: str, metrics: dict[str, Any]) -> Table:
     """Task by task: reports, micro F1 of each arm, and the gain over the teacher with its interval."""
     table, arms = Table(title=title, title_justify="left"), arms_of(metrics)
     for column in ("task", "reports", *arms, "gain over teacher"):
-        told = "whole report" if column == "teacher_whole" else column
+        told = "whole" if column == "teacher_whole" else column
         table.add_column(told, justify="left" if column == "task" else "right", no_wrap=True)
     for task, of_task in metrics.items():
         table.add_row(task, str(of_task["reports"]), *(_cell(of_task, arm) for arm in arms), _gain(of_task.get("gain", {})))
@@ -97,7 +97,7 @@ def print_table(scored: Scored, console: Console | None = None) -> None:
     out = wide(console)
     out.print(results_table(f"Micro F1 on the {scored.split} split, against labels made by people", scored.metrics))
     if any("teacher_whole" in metrics for metrics in scored.metrics.values()):
-        out.print("whole report: the same teacher, where it is not told to read a part", markup=False)
+        out.print("whole: the same teacher, reading the whole report and not a part of it", markup=False)
     metrics_file, folder = (
         (paths.FINAL_METRICS, paths.FINAL_PLOTS) if scored.split == "test" else (paths.VALIDATION_METRICS, paths.VALIDATION_PLOTS)
     )
