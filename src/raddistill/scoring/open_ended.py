@@ -40,7 +40,9 @@ def score(
     texts = scope.texts_of(scope.given(outcomes, arms["student"].reports))
     answered = set(outcomes.filter(pl.col("outcome") == "labelled")["report_id"])
     for arm, rows in policies.arms(teachers, TASK).items():
-        arms[arm] = findings.from_labels(rows, texts, concepts, lexicon, answered=answered)
+        # A report may lack the part that the teacher is told to read; of the whole report there is always something to read.
+        able = set(texts) if arm.startswith("teacher_whole") else answered
+        arms[arm] = findings.from_labels(rows, texts, concepts, lexicon, answered=able)
     kept = {arm: found.of(sorted(set(reports) & set(found.reports))) for arm, found in arms.items()}
     scored = np.array([c.kind == "score" for c in concepts])
     judged = {arm: judge(truth, scope.groups, found.said, scored) for arm, found in kept.items()}
