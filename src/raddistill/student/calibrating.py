@@ -17,7 +17,7 @@ from raddistill.errors import InputError, ParamsError
 from raddistill.params import Section
 from raddistill.tables.calibration import Calibration, LabelCalibration
 
-MIN_POSITIVES = 5  # with fewer, a threshold would be fitted to noise: 0.5 is kept
+MIN_POSITIVES = 30  # with fewer, a threshold of a label's own would be fitted to noise: it takes that of all labels together
 GRID = np.round(np.arange(0.1, 0.91, 0.05), 2)
 
 
@@ -33,8 +33,8 @@ def calibrate(
 ) -> Calibration:
     """Calibration of the multiple-choice logits. Where there are none (`list` answers) there is nothing to calibrate: no labels.
 
-    Against the teacher, the parts that it labelled are compared with what the student learns of them (`targets` of `examples`), so
-    what is not trained on, such as a masked hedge, shapes no threshold either, and a teacher of impressions says nothing of findings.
+    Against the teacher, the parts that it labelled are compared with what the student learns of them (`targets`). So
+    what is not trained on, such as a masked hedge, shapes no threshold, and a teacher of impressions says nothing of findings.
 
     Raises:
         ParamsError: gold is asked for without a number of reports, or the other way round.
@@ -57,12 +57,13 @@ def calibrate(
     else:
         joined = _beside_targets(odds, examples)
     temperature = fit_temperature(joined["odds"].to_numpy(), joined["truth"].to_numpy())
+    together = best_threshold(1 / (1 + np.exp(-joined["odds"].to_numpy() / temperature)), joined["truth"].to_numpy(), 0.5)
     chosen = {}
     for label in sorted(names):
         rows = joined.filter(pl.col("label") == label)
         probability = 1 / (1 + np.exp(-rows["odds"].to_numpy() / temperature))
         chosen[label] = LabelCalibration(
-            threshold=best_threshold(probability, rows["truth"].to_numpy()),
+            threshold=best_threshold(probability, rows["truth"].to_numpy(), together),
             teacher_uncertain_is_present=_uncertain_is_present(rows) if p.against == "gold" else True,
         )
     return Calibration(
@@ -86,7 +87,7 @@ def _beside_targets(odds: pl.DataFrame, examples: pl.DataFrame) -> pl.DataFrame:
             "calibrate: no part that the student was asked about was labelled by the teacher, so no threshold can be chosen;"
             " set merge.multiple_choice.units: sentences, or spend a gold budget (calibrate.against: gold)"
         )
-    return joined.with_columns(truth=pl.col("target") >= 0.5)
+    return joined.with_columns(truth=pl.col("target") > 0.5)
 
 
 def _beside_gold(odds: pl.DataFrame, labels: pl.DataFrame, gold: pl.DataFrame) -> pl.DataFrame:
@@ -106,10 +107,10 @@ def fit_temperature(odds: np.ndarray, truth: np.ndarray) -> float:
     return float(grid[int(np.argmin(loss))])
 
 
-def best_threshold(probability: np.ndarray, truth: np.ndarray) -> float:
-    """The threshold of the grid with the best F1; of equals, the one nearest to 0.5. 0.5 with fewer than MIN_POSITIVES."""
+def best_threshold(probability: np.ndarray, truth: np.ndarray, otherwise: float) -> float:
+    """The threshold of the grid with the best F1, of equals the one nearest to 0.5; `otherwise` with fewer than MIN_POSITIVES."""
     if truth.sum() < MIN_POSITIVES:
-        return 0.5
+        return otherwise
     scores = []
     for threshold in GRID:
         said = probability >= threshold

@@ -1,7 +1,7 @@
 """The arm that any gain must be measured beside: TF-IDF and logistic regression on the very labels the student learns from.
 
 It reads what the student reads, sentences or reports, and learns from the same examples with the same masks. Multiple choice: one
-classifier a label, on `targets` >= 0.5 or the names in the list. Open-ended: one classifier for every answer line seen in at
+classifier a label, on `targets` above 0.5 or the names in the list. Open-ended: one classifier for every answer line seen in at
 least `MIN_LINES` training examples; it answers with the lines that it finds.
 """
 
@@ -17,7 +17,9 @@ from raddistill.labelsets import Label
 
 MIN_LINES = 5
 MIN_REPORTS = 2  # TF-IDF keeps words of two reports or more
-LOGITS = {"report_id": pl.String, "task": pl.String, "part": pl.Int64, "label": pl.String, "answer": pl.String, "logit": pl.Float64}
+LOGITS = {
+    "report_id": pl.String, "task": pl.String, "part": pl.Int64, "label": pl.String, "answer": pl.String, "logit": pl.Float64
+}  # fmt: skip
 ANSWERS = {"report_id": pl.String, "task": pl.String, "answer": pl.String}
 
 
@@ -42,7 +44,7 @@ def predict(train: pl.DataFrame, asked: pl.DataFrame, label_set: list[Label]) ->
             lines = [answers.parse_lines(c).findings for c in known["completion"]]
             counts = Counter(finding for found in lines for finding in found)
             names = sorted(name for name, count in counts.items() if count >= MIN_LINES)
-            truth = [[float(n in found) for n in names] for found in map(set, lines)]
+            truth: list[list[float | None]] = [[float(n in found) for n in names] for found in map(set, lines)]
             odds = log_odds(known["prompt"], rows["prompt"], truth)
             said = [answers.render_lines([n for n, o in zip(names, of_row, strict=True) if o >= 0]) for of_row in odds]
             answered.append(one_answer(rows.select("report_id", "task").with_columns(answer=pl.Series(said, dtype=pl.String))))
@@ -78,7 +80,7 @@ def log_odds(train: pl.Series, asked: pl.Series, truth: list[list[float | None]]
     """Log-odds, shape (asked texts, columns of `truth`).
 
     `truth` has a row per train text and may have no column; what is None is left out of its column, as the student's loss leaves
-    it out, and from 0.5 up it is present.
+    it out, and above 0.5 it is present.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -88,7 +90,7 @@ def log_odds(train: pl.Series, asked: pl.Series, truth: list[list[float | None]]
     columns: list[Any] = []
     for n in range(len(truth[0])):
         rows = [i for i, row in enumerate(truth) if row[n] is not None]
-        of_label = [(truth[i][n] or 0.0) >= 0.5 for i in rows]
+        of_label = [(truth[i][n] or 0.0) > 0.5 for i in rows]
         if all(of_label) or not any(of_label):
             columns.append([20.0 if rows and all(of_label) else -20.0] * len(asked))
             continue

@@ -5,9 +5,9 @@ from typing import Any
 
 from raddistill.student.forward import hidden_states, score_logits, slot_logits
 from raddistill.student.prompts import IGNORED, Encoded
-from raddistill.student.tagging import OUTSIDE, TAGS, Tag
 
-ANSWER_TOKENS = 16  # about what a teacher's answer has; a text of so many tokens weighs as much as one report's slots
+ANSWER_TOKENS = 16  # about what a teacher's answer has
+LABELS = 4  # averaged over all 13 labels, of which a sentence holds one, its loss vanished beside that of a tagged sentence
 Targets = list[float | None] | None
 
 
@@ -15,16 +15,15 @@ def example_losses(
     causal: Any,
     examples: Sequence[Encoded],
     targets: Sequence[Targets],
-    tags: Sequence[Sequence[Tag]],
     answers: tuple[int, int],
 ) -> Any:
     """One loss an example, shape (len(examples),), float32.
 
-    Slots and head: mean binary cross entropy of the label's logit (slots: yes - no) against the soft target, over the labels that
-    have one. Tags: cross entropy against the soft tag, summed over the tokens that have one, in units of ANSWER_TOKENS.
-    Text: cross entropy summed over the completion's tokens, in the same units. Not the mean per example: that made the first token of
-    "None" count ten times the first of a list, and the student answered None to half of what it should have listed (validation
-    recall 0.37, docs/log.md 2026-11-23). Logits are computed where a loss is taken and nowhere else.
+    Slots and head: binary cross entropy of the label's logit (slots: yes - no) against the soft target, summed over the labels
+    that have one, in units of LABELS. Tags: the same of the tokens of the text, in units of ANSWER_TOKENS. Text: cross entropy summed
+    over the completion's tokens, in the same units. Not the mean per example: that made the first token of "None" count ten times
+    the first of a list, and the student answered None to half of what it should have listed (validation recall 0.37, docs/log.md
+    2026-11-23). Logits are computed where a loss is taken and nowhere else.
     """
     import torch
 
@@ -35,32 +34,19 @@ def example_losses(
         of_form, at = [examples[i] for i in rows], torch.tensor(rows, device=hidden.device)
         if form == "slots":
             logits = slot_logits(hidden[at], shared, of_form, causal.lm_head, answers)
-            each = _binary(logits[..., 0] - logits[..., 1], [targets[i] for i in rows])
+            each = _binary(logits[..., 0] - logits[..., 1], [targets[i] for i in rows]) / LABELS
         elif form == "head":
-            logits = score_logits(hidden[at], shared, of_form, causal.score)[:, :-TAGS]
-            each = _binary(logits, [targets[i] for i in rows])
+            logits = score_logits(hidden[at], shared, of_form, causal.score)[:, :-1]
+            each = _binary(logits, [targets[i] for i in rows]) / LABELS
         elif form == "tags":
-            logits = score_logits(hidden[at], shared, of_form, causal.score)[:, -TAGS:]
-            each = _tags(logits, [tags[i] for i in rows])
+            logits = score_logits(hidden[at], shared, of_form, causal.score)[:, -1]
+            tokens = _binary(logits.unsqueeze(1), [[worth] for i in rows for worth in targets[i] or []])
+            row_of = torch.tensor([n for n, e in enumerate(of_form) for _ in e.slots], device=hidden.device)
+            each = torch.zeros(len(rows), device=hidden.device).index_add(0, row_of, tokens / ANSWER_TOKENS)
         else:
             each = _text(hidden, shared, causal.lm_head, examples, rows)
         losses = losses.index_add(0, at, each)
     return losses
-
-
-def _tags(logits: Any, tags: Sequence[Sequence[Tag]]) -> Any:
-    """A token of a span that is worth w is its tag with probability w, outside with 1 - w; worth nothing known: no loss."""
-    import torch
-
-    flat = [tag for of_example in tags for tag in of_example]
-    row_of = torch.tensor([row for row, of_example in enumerate(tags) for _ in of_example], device=logits.device)
-    kind = torch.tensor([tag for tag, _ in flat], device=logits.device)
-    known = torch.tensor([worth is not None for _, worth in flat], device=logits.device)
-    worth = torch.tensor([worth or 0.0 for _, worth in flat], device=logits.device)
-    logs = logits.log_softmax(-1)
-    of_kind = logs.gather(1, kind.unsqueeze(1)).squeeze(1)
-    each = -(worth * of_kind + (1 - worth) * logs[:, OUTSIDE]) * known
-    return torch.zeros(len(tags), device=logits.device).index_add(0, row_of, each / ANSWER_TOKENS)
 
 
 def _binary(logits: Any, targets: Sequence[Targets]) -> Any:
@@ -70,7 +56,7 @@ def _binary(logits: Any, targets: Sequence[Targets]) -> Any:
     wanted = torch.tensor(rows, device=logits.device)
     known = ~wanted.isnan()
     each = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted.nan_to_num(), reduction="none")
-    return (each * known).sum(1) / known.sum(1).clamp(min=1)
+    return (each * known).sum(1)
 
 
 def _text(hidden: Any, shared: int, head: Any, examples: Sequence[Encoded], written: list[int]) -> Any:

@@ -22,7 +22,6 @@ from raddistill.student.reading import Part, parts_of, quote
 from raddistill.student.teaching import Answer, Said, Weights
 from raddistill.tables.examples import Examples
 
-
 BLANKED = 100_000  # added to the number of a part that comes again with words blanked: more than any report has sentences
 
 
@@ -201,7 +200,7 @@ class _Task:
         if self.unplaced and not stated:
             key, form = f"merge.{self.task}", "lines" if self.task == "open_ended" else self.how.answers
             raise InputError(
-                f"{self.task}: the teacher's labels come without evidence, so no sentence of a report can be told from the others;"
+                f"{self.task}: the teacher's labels come without evidence, so no sentence can be told from the others;"
                 f" set {key}.units: reports" + (f" and {key}.answers: {form}" if self.how.answers == "tags" else "")
             )
 

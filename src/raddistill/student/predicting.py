@@ -23,7 +23,7 @@ from raddistill.student.forward import hidden_states, score_logits, slot_logits
 from raddistill.student.generation import greedy
 from raddistill.student.linear import ANSWERS, LOGITS
 from raddistill.student.prompts import PLAIN, Encoded, Renderer, answer_ids, encode, slot_lines
-from raddistill.student.tagging import TAGS, Codes, phrases_of
+from raddistill.student.tagging import Codes, phrases_of
 
 
 class PredictParams(Section):
@@ -144,7 +144,7 @@ class Answerer:
             return pl.DataFrame(schema=LOGITS)
 
         def read(hidden: Any, shared: int, examples: list[Encoded]) -> list[Any]:
-            return score_logits(hidden, shared, examples, self._causal.score)[:, :-TAGS].tolist()
+            return score_logits(hidden, shared, examples, self._causal.score)[:, :-1].tolist()
 
         odds = self._forward(asked, None, "head", read)
         return linear.tabulate(asked, [[(yes, 0.0) for yes in of_part] for of_part in odds], label_set)
@@ -155,7 +155,7 @@ class Answerer:
             return pl.DataFrame(schema=ANSWERS)
 
         def read(hidden: Any, shared: int, examples: list[Encoded]) -> list[Any]:
-            tags = score_logits(hidden, shared, examples, self._causal.score)[:, -TAGS:].argmax(-1).tolist()
+            tags = score_logits(hidden, shared, examples, self._causal.score)[:, -1].sigmoid().tolist()
             ends = list(itertools.accumulate(len(e.slots) for e in examples))
             return [(e.places, tags[end - len(e.slots) : end]) for e, end in zip(examples, ends, strict=True)]
 

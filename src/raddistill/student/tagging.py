@@ -1,62 +1,62 @@
-"""Open-ended answers by pointing: every token of the report is tagged as the begin of a finding, its inside, or neither.
+"""Open-ended answers by pointing: of every token of the report the student says whether it belongs to a finding.
 
-The text stands twice in the input and the second copy is tagged: a causal model sees what follows a word only then, and denials
+The text stands twice in the input and the second copy is read: a causal model sees what follows a word only then, and denials
 often follow ("effusion is not seen"). Repeating the input beats removing the causal mask (arXiv 2601.17585, 2401.14556).
 What is pointed at stands in the report by construction. The code of a phrase comes from the teacher's own training labels.
+
+One output a token, inside or outside. Begin, inside and outside (three outputs) were tried: a phrase often began anew at its
+second word, and such halves were most of the phrases that no concept stands for (docs/log.md, 2026-11-27). Two findings never touch.
 """
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rapidfuzz import fuzz, process
 
 from raddistill import answers
 
-OUTSIDE, BEGIN, INSIDE = range(3)
-TAGS = 3
+# A word belongs to a finding from this probability on: halfway between "possible" and "probable" of lexicon/hedges.csv.
+THRESHOLD = 0.625
+_WORD = re.compile(r"[^\W_]+")
 NEAREST = 60.0  # rapidfuzz's ratio, 0 to 100, from which the code of the most similar known phrase is taken
-Tag = tuple[int, float | None]  # what a token is if the span is a finding, and how probable that is (None: no loss)
 
 
-def tags_of(places: Sequence[tuple[int, int]], spans: Iterable[dict[str, Any]]) -> list[Tag]:
-    """The tag of each token of a text; `places` are the tokens' (start, end), `spans` as in `Examples`. First span wins."""
-    tags: list[Tag] = [(OUTSIDE, 1.0)] * len(places)
-    taken = [False] * len(places)
-    for span in sorted(spans, key=lambda s: (s["start"], -s["end"])):
-        inside = [i for i, (start, end) in enumerate(places) if start < span["end"] and end > span["start"] and end > start]
-        if any(taken[i] for i in inside):
-            continue
-        for n, i in enumerate(inside):
-            tags[i] = (INSIDE if n else BEGIN, span["worth"])
-            taken[i] = True
-    return tags
+def worth_of_tokens(places: Sequence[tuple[int, int]], spans: Iterable[dict[str, Any]]) -> list[float | None]:
+    """What each token of a text is worth as a target; `places` are the tokens' (start, end), `spans` as in `Examples`.
+
+    0 outside of all spans; inside, the span's probability, or None where it is not trained on. Of spans that overlap the longest
+    counts.
+    """
+    worth: list[float | None] = [0.0] * len(places)
+    for span in sorted(spans, key=lambda s: s["end"] - s["start"]):
+        for i, (start, end) in enumerate(places):
+            if start < span["end"] and end > span["start"] and end > start:
+                worth[i] = span["worth"]
+    return worth
 
 
-def phrases_of(text: str, places: Sequence[tuple[int, int]], tags: Sequence[int]) -> list[str]:
-    """The phrases that tags point at, in the order of the text: lower case, single spaces, whole words."""
-    found: list[list[int]] = []
-    for (start, end), tag in zip(places, tags, strict=True):
-        if tag == BEGIN or (tag == INSIDE and (not found or not found[-1][2])):
-            found.append([start, end, True])
-        elif tag == INSIDE:
-            found[-1][1] = end
-        elif found:
-            found[-1][2] = False
-    phrases = (" ".join(text[slice(*_whole_words(text, start, end))].lower().split()) for start, end, _ in found)
-    return [phrase for phrase in phrases if phrase]
+def phrases_of(text: str, places: Sequence[tuple[int, int]], probabilities: Sequence[float]) -> list[str]:
+    """The phrases in a text by the probability of each token, in the order of the text: lower case, single spaces, whole words.
+
+    A word counts by the mean of its tokens. Words with nothing but spaces or hyphens between them are one phrase.
+    """
+    phrases: list[tuple[int, int]] = []
+    for start, end in _words(text, places, probabilities):
+        if phrases and not text[phrases[-1][1] : start].strip(" -"):
+            phrases[-1] = phrases[-1][0], end
+        else:
+            phrases.append((start, end))
+    return [" ".join(text[start:end].lower().split()) for start, end in phrases]
 
 
-def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:
-    while start < end and not text[start].isalnum():
-        start += 1
-    while end > start and not text[end - 1].isalnum():
-        end -= 1
-    while start > 0 and text[start - 1].isalnum() and start < end:
-        start -= 1
-    while end < len(text) and text[end].isalnum() and end > start:
-        end += 1
-    return start, end
+def _words(text: str, places: Sequence[tuple[int, int]], probabilities: Sequence[float]) -> Iterator[tuple[int, int]]:
+    """Start and end of the words that belong to a finding."""
+    for word in _WORD.finditer(text):
+        of_word = [p for (start, end), p in zip(places, probabilities, strict=True) if start < word.end() and end > word.start()]
+        if of_word and sum(of_word) / len(of_word) >= THRESHOLD:
+            yield word.span()
 
 
 class Codes:

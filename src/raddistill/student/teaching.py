@@ -116,18 +116,18 @@ def answer_slots(said: Said, label_set: list[Label], weights: Weights) -> Answer
 
 
 def answer_list(said: Said, label_set: list[Label], weights: Weights) -> Answer:
-    """The labels worth 0.5 or more. A text cannot leave a label open: a masked one is not listed."""
+    """The labels worth more than 0.5. A text cannot leave a label open: a masked one is not listed."""
     stated = _strongest(said)
-    names = [n.name for n in label_set if n.name in stated and (weights.of(*stated[n.name]) or 0.0) >= 0.5]
+    names = [n.name for n in label_set if n.name in stated and (weights.of(*stated[n.name]) or 0.0) > 0.5]
     return Answer(answers.render_list(names), None, None, _held(stated))
 
 
 def answer_lines(said: Said, text: str, weights: Weights) -> Answer:
-    """The phrases worth 0.5 or more with their codes, in the order of the text: copying is easier to learn in reading order."""
+    """The phrases worth more than 0.5 with their codes, in the order of the text: copying is easier to learn in reading order."""
     if not said.labels:
         return answer_tags(said, weights)._replace(spans=None)
     normalised = " ".join(text.lower().split())
-    listed = [(phrase, code) for phrase, (status, p, code) in said.labels.items() if (weights.of(status, p) or 0.0) >= 0.5]
+    listed = [(phrase, code) for phrase, (status, p, code) in said.labels.items() if (weights.of(status, p) or 0.0) > 0.5]
     listed.sort(key=lambda finding: (normalised.find(finding[0]), finding[0]))
     codes = frozenset(code for status, _, code in said.labels.values() if _is_stated(status))
     return Answer(answers.render_lines(listed), None, None, codes)
@@ -137,7 +137,7 @@ def answer_tags(said: Said, weights: Weights) -> Answer:
     """The places of all that is present or uncertain, and the lines that they stand for."""
     stated = sorted((m for m in said.mentions if _is_stated(m.status)), key=lambda m: m.start)
     spans = [{"start": m.start, "end": m.end, "worth": weights.of(m.status, m.probability)} for m in stated]
-    listed = {(m.label, m.code): None for m in stated if (weights.of(m.status, m.probability) or 0.0) >= 0.5}
+    listed = {(m.label, m.code): None for m in stated if (weights.of(m.status, m.probability) or 0.0) > 0.5}
     return Answer(answers.render_lines(listed), None, spans, frozenset(m.code for m in stated))
 
 

@@ -22,7 +22,7 @@ from raddistill.errors import InputError
 from raddistill.params import RuntimeParams, Section
 from raddistill.student import adapters, allocation, models
 from raddistill.student.prompts import PLAIN, answer_ids, encode
-from raddistill.student.tagging import TAGS, tags_of
+from raddistill.student.tagging import worth_of_tokens
 
 
 class TrainParams(Section):
@@ -86,7 +86,8 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
     from raddistill.student.trainer import StudentTrainer
 
     tokenizer = models.load_tokenizer(base)
-    split = {name: chosen.filter(pl.col("split") == name).sort("task", "order", "report_id", "part") for name in ("train", "validation")}
+    chosen = chosen.sort("task", "order", "report_id", "part")
+    split = {name: chosen.filter(pl.col("split") == name) for name in ("train", "validation")}
     rows = {name: encode_rows(tokenizer, frame) for name, frame in split.items()}
     order = batch_order([len(r["input_ids"]) for r in rows["train"]], split["train"]["task"].to_list(), p)
     progress = ConsoleProgress(runtime.progress)
@@ -154,10 +155,10 @@ def _settings(p: TrainParams, folder: Path) -> Any:
 
 
 def outputs_of(chosen: pl.DataFrame) -> int:
-    """How many outputs the layer `score` needs: the labels, then the tags; 0 where nothing is read from it."""
+    """How many outputs the layer `score` needs: the labels, then one for tags; 0 where nothing is read from it."""
     if not any(form in chosen["answers"] for form in PLAIN):
         return 0
-    return max(map(len, chosen["targets"].drop_nulls()), default=0) + TAGS
+    return max(map(len, chosen["targets"].drop_nulls()), default=0) + 1
 
 
 def _lora(p: TrainParams, outputs: int) -> Any:
@@ -180,9 +181,8 @@ def encode_rows(tokenizer: Any, frame: pl.DataFrame) -> list[dict[str, Any]]:
     columns = ("prompt", "completion", "answers", "targets", "spans")
     for prompt, completion, answers, targets, spans in frame.select(columns).iter_rows():
         encoded = encode(tokenizer, prompt, completion, answers)
-        tags = tags_of(encoded.places, spans) if answers == "tags" else []
-        kinds, worth = [kind for kind, _ in tags], [value for _, value in tags]
-        rows.append({**encoded.__dict__, "places": [], "targets": targets, "kinds": kinds, "worth": worth})
+        wanted = worth_of_tokens(encoded.places, spans) if answers == "tags" else targets
+        rows.append({**encoded.__dict__, "places": [], "targets": wanted})
     return rows
 
 

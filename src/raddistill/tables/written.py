@@ -6,8 +6,8 @@ from raddistill.statuses import STATUSES
 class Written(dy.Schema):
     """Sentences that a teacher wrote with its own phrases and labelled itself: no report text, and any label as often as wanted.
 
-    A row for each mention, `n` counting from 0; a sentence in which the teacher finds nothing is one row without a label. `start` and
-    `end` are code points of `text`; label, status, probability and code are as in `Evidence` and `Labels`.
+    A row for each mention, `n` counting from 0; a sentence in which the teacher finds nothing is one row without a label. `start`
+    and `end` are code points of `text`; label, status, probability and code are as in `Evidence` and `Labels`.
     """
 
     sentence_id = dy.String(primary_key=True)  # "written:<hash of the text>"
