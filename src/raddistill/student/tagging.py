@@ -5,7 +5,7 @@ often follow ("effusion is not seen"). Repeating the input beats removing the ca
 What is pointed at stands in the report by construction. The code of a phrase comes from the teacher's own training labels.
 
 One output a token, inside or outside. Begin, inside and outside (three outputs) were tried: a phrase often began anew at its
-second word, and such halves were most of the phrases that no concept stands for (docs/log.md, 2026-11-27). Two findings never touch.
+second word, and such halves were most of the phrases that no concept stands for (docs/log.md, 2026-11-27).
 """
 
 import re
