@@ -1,10 +1,10 @@
-"""QLoRA on one GPU at the size of Llama-3.1-8B, random weights: tokens per second and peak memory of our losses beside plain ones.
+"""QLoRA on one GPU at the size of Llama-3.1-8B, random weights: tokens per second and peak memory, our loss beside the plain one.
 
     python -m benchmarks.train_gpu [--layers 32] [--seconds 20]
 
 Two settings of one model, one after the other in one process. `plain` is what TRL does without further settings: logits and cross
-entropy of every token. `head` is the student's own loss on the same token ids: one linear layer read at the end of each example, no
-vocabulary. Each with and without gradient checkpointing. A step is forward, backward and AdamW; tokens are those of the examples.
+entropy of every token. `head` is the student's own loss on the same token ids: one linear layer read at the end of each example,
+no vocabulary. Each with and without gradient checkpointing. A step is forward, backward and AdamW; tokens are those of the examples.
 Prints a JSON line a setting. Needs CUDA; nothing is downloaded.
 """
 
@@ -26,7 +26,7 @@ BATCH, LENGTH = 16, 512  # 8,192 tokens a step: reports of MIMIC-CXR's length wi
 
 
 def llama_8b(layers: int) -> Any:
-    """Llama-3.1-8B's shape with random weights, its linear layers in NF4 with double quantisation, made layer by layer on the GPU."""
+    """Llama-3.1-8B's shape with random weights; linear layers in NF4 with double quantisation, made one by one on the GPU."""
     from bitsandbytes.nn import Linear4bit, Params4bit
 
     config = LlamaConfig(
@@ -59,8 +59,9 @@ def with_lora(model: Any) -> Any:
 
     models.add_score(model, LABELS + 1, seed=13)
     lora = LoraConfig(
-        r=16, lora_alpha=32, target_modules="all-linear", exclude_modules=["score"], modules_to_save=["score"], task_type="CAUSAL_LM"
-    )
+        r=16, lora_alpha=32, target_modules="all-linear",
+        exclude_modules=["score"], modules_to_save=["score"], task_type="CAUSAL_LM",
+    )  # fmt: skip
     return get_peft_model(model, lora)
 
 
@@ -81,8 +82,9 @@ def measure(name: str, step: Callable[[], Any], model: Any, seconds: float) -> N
             began = time.perf_counter()
     elapsed = time.perf_counter() - began
     peak = torch.cuda.max_memory_allocated() / 2**30
-    figures = {"setting": name, "tokens_per_second": round(done * BATCH * LENGTH / elapsed), "peak_gib": round(peak, 1), "steps": done}
-    print(json.dumps(figures | {"loss": round(float(loss), 3)}), flush=True)
+    speed = round(done * BATCH * LENGTH / elapsed)
+    figures = {"setting": name, "tokens_per_second": speed, "peak_gib": round(peak, 1), "steps": done, "loss": round(float(loss), 3)}
+    print(json.dumps(figures), flush=True)
 
 
 def main() -> None:

@@ -21,8 +21,8 @@ def example_losses(
 
     Slots and head: binary cross entropy of the label's logit (slots: yes - no) against the soft target, summed over the labels
     that have one, in units of LABELS. Tags: the same of the tokens of the text, in units of ANSWER_TOKENS. Text: cross entropy
-    summed over the completion's tokens, in the same units. Not the mean per example: that made the first token of "None" count ten
-    times the first of a list, and the student answered None to half of what it should have listed (validation recall 0.37,
+    summed over the completion's tokens, in the same units. Not the mean per example: that made the first token of "None" count
+    ten times the first of a list, and the student answered None to half of what it should have listed (validation recall 0.37,
     docs/log.md 2026-11-23). Logits are computed where a loss is taken and nowhere else.
     """
     import torch
