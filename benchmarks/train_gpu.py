@@ -4,7 +4,7 @@
 
 Two settings of one model, one after the other in one process. `plain` is what TRL does without further settings: logits and cross
 entropy of every token. `head` is the student's own loss on the same token ids: one linear layer read at the end of each example,
-no vocabulary. Each with and without gradient checkpointing. A step is forward, backward and AdamW; tokens are those of the examples.
+no vocabulary. Each with and without gradient checkpointing. A step is forward, backward and AdamW; tokens are of the examples.
 Prints a JSON line a setting. Needs CUDA; nothing is downloaded.
 """
 
@@ -83,8 +83,8 @@ def measure(name: str, step: Callable[[], Any], model: Any, seconds: float) -> N
     elapsed = time.perf_counter() - began
     peak = torch.cuda.max_memory_allocated() / 2**30
     speed = round(done * BATCH * LENGTH / elapsed)
-    figures = {"setting": name, "tokens_per_second": speed, "peak_gib": round(peak, 1), "steps": done, "loss": round(float(loss), 3)}
-    print(json.dumps(figures), flush=True)
+    figures = {"setting": name, "tokens_per_second": speed, "peak_gib": round(peak, 1), "steps": done}
+    print(json.dumps(figures | {"loss": round(float(loss), 3)}), flush=True)
 
 
 def main() -> None:
