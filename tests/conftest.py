@@ -148,8 +148,10 @@ def small_params(collection: Path, tiny_base: Path) -> dict[str, Any]:
     content = params.read(ROOT / "params.yaml")
     content["fetch"]["reports"] |= {"path": str(collection), "sha256": hashlib.sha256(collection.read_bytes()).hexdigest()}
     content["fetch"]["base"] |= {"source": "folder", "location": str(tiny_base)}
-    content["merge"] |= {"multiple_choice_reports": -1, "open_ended_reports": 30, "validation_reports": 6, "max_tokens": 2000}
-    content["train"] |= {"batch_size": 8, "evaluate_every": 4, "quantization": "nf4", "learning_rate": 0.001}
+    content["merge"] |= {"validation_examples": 12, "max_tokens": 2000}
+    content["merge"]["multiple_choice"] |= {"examples": 60, "written": 1, "blanked": 0.2}
+    content["merge"]["open_ended"] |= {"examples": 30, "written": 1}
+    content["train"] |= {"epochs": 1, "batch_size": 8, "evaluate_every": 4, "quantization": "nf4", "learning_rate": 0.001}
     for arm in content["predict"].values():
         arm |= {"multiple_choice_reports": -1, "open_ended_reports": 6, "max_new_tokens": 8}
     content["score"] |= {"bootstrap": 50, "macro_min_positives": 3, "concept_macro_min_positives": 3}
