@@ -50,7 +50,7 @@ def llama_8b(layers: int) -> Any:
             filled = torch.randn(parameter.shape, device="cuda", dtype=torch.bfloat16) * 0.02
             setattr(model.get_submodule(owner), attribute, torch.nn.Parameter(filled, requires_grad=False))
     model.is_loaded_in_4bit = True  # what peft goes by
-    model.model.rotary_emb = type(model.model.rotary_emb)(config, device="cuda")
+    model.model.rotary_emb = type(model.model.rotary_emb)(config).to("cuda")
     return model
 
 
