@@ -51,7 +51,7 @@ def told(*words: str) -> str:
 
 
 def test_all_presets_were_found() -> None:
-    assert set(NAMES) >= {"paper", "llama-3.1-8b", "quick", "all-reports"}
+    assert set(NAMES) >= {"paper", "llama-3.1-8b", "quick", "hour", "all"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -101,7 +101,7 @@ def test_presets_elsewhere_than_at_the_root_are_an_error(tmp_path: Path, monkeyp
 
 
 def test_an_unknown_preset_is_told_the_known_ones(project: Path) -> None:
-    with pytest.raises(InputError, match=r"no preset 'papper'.*all-reports, llama"):
+    with pytest.raises(InputError, match=r"no preset 'papper'.*all, hour, llama"):
         cli.preset("papper")
 
 

@@ -19,11 +19,13 @@ from raddistill.sources import extracting
 from raddistill.student import calibrating, linear, merging
 from raddistill.student.prompts import Renderer, encode, slot_lines
 from raddistill.tables import base as tables
+from raddistill.tables.evidence import Evidence
 from raddistill.tables.examples import Examples
 from raddistill.tables.gold import Gold
 from raddistill.tables.labels import Labels
 from raddistill.tables.predictions import Predictions, Probabilities
 from raddistill.tables.reports import Reports
+from raddistill.tables.written import Written
 from raddistill.teachers.imported import ImportedTeacher
 from raddistill.teachers.llm.questions import Questioner
 from raddistill.teachers.llm.settings import LLMParams
@@ -72,21 +74,30 @@ def made(request: Any, raw: Path, tiny_base: Path) -> SimpleNamespace:
     outcomes = dict.fromkeys((MC, OE), taught.outcomes)
     labels = {MC: tables.check(Labels, taught.labels, "labels"), OE: Labels.create_empty()}
     m = params.load("merge", merging.MergeParams, ROOT / "params.yaml")
-    m = m.model_copy(update={"max_tokens": 4000, "multiple_choice_reports": -1, "open_ended_reports": 10})
+    whole: dict[str, Any] = {"units": "reports", "written": 0}  # files of labels have no evidence
+    asked = {MC: m.multiple_choice.model_copy(update=whole), OE: m.open_ended.model_copy(update=whole | {"examples": 10})}
+    no_text = (Evidence.create_empty(), taught.outcomes, Written.create_empty())
+    by_task = {task: merging.Taught(labels[task], *no_text) for task in asked}
     tokenizer = AutoTokenizer.from_pretrained(tiny_base)
-    merged = merging.merge(m, reports, labels, outcomes, label_set, tokenizer, ROOT / "prompts/student")
+    merged = merging.merge(m.model_copy(update=asked), reports, by_task, label_set, tokenizer, ROOT / "prompts/student")
     return SimpleNamespace(
         name=request.param, label_set=label_set, names=[label.name for label in label_set], reports=reports, gold=gold,
         labels=labels, outcomes=outcomes, examples=tables.check(Examples, merged.examples, "examples"), tokenizer=tokenizer,
     )  # fmt: skip
 
 
+def logits(made: SimpleNamespace, split: str) -> pl.DataFrame:
+    """Those of the linear arm, in the order in which a table keeps its rows."""
+    train, asked = (made.examples.filter(pl.col("split") == name, pl.col("task") == MC) for name in ("train", split))
+    _, made_of = linear.predict(train.filter("selected"), asked, made.label_set)
+    frame = Probabilities.validate(made_of.with_columns(arm=pl.lit("student")), cast=True)
+    return frame.sort(Probabilities.primary_key())
+
+
 def scored(made: SimpleNamespace, tmp_path: Path) -> scores.Scored:
     """The linear arm, trained on the network's labels, in the student's place."""
-    train = made.examples.filter(pl.col("selected") & (pl.col("split") == "train"))
     asked = made.examples.filter(pl.col("split") == "test", pl.col("task") == MC)
-    _, logits = linear.predict(train, asked, made.label_set)
-    frame = Probabilities.validate(logits.with_columns(arm=pl.lit("student")), cast=True)
+    frame, of_validation = logits(made, "test"), logits(made, "validation")
     said = asked.select("report_id", "task", arm=pl.lit("student"), answer=pl.lit(None, pl.String))
     against = calibrating.CalibrateParams(against="teacher", gold_reports=0)
     lexicon = tmp_path / "lexicon.csv"
@@ -98,7 +109,7 @@ def scored(made: SimpleNamespace, tmp_path: Path) -> scores.Scored:
         p, split="test", reports=made.reports, gold=made.gold, labels=made.labels, outcomes=made.outcomes,
         whole_labels=dict.fromkeys(made.labels, Labels.create_empty()), examples=made.examples,
         predictions={"student": Predictions.validate(said, cast=True)}, probabilities={"student": frame},
-        calibration=calibrating.calibrate(against, frame, made.labels[MC], made.gold),
+        calibration=calibrating.calibrate(against, of_validation, made.examples, made.labels[MC], made.gold),
         label_set=made.label_set, concepts=CONCEPTS, lexicon=lexicon,
     )  # fmt: skip
 
@@ -142,6 +153,18 @@ def test_scores_and_plots_are_of_the_set(made: SimpleNamespace, tmp_path: Path) 
     drawn = pl.read_csv(tmp_path / "per_label.csv").filter(pl.col("task") == MC)
     assert set(drawn["label"]) == set(made.names)
     assert (tmp_path / "per_label.svg").stat().st_size > 1000
+
+
+def test_a_threshold_is_chosen_by_the_targets_of_its_own_label(made: SimpleNamespace, request: Any) -> None:
+    """A table keeps its rows by name, targets stand in the order of the set."""
+    fault = "calibrate takes the names of the targets from the table of logits, which is sorted; PadChest's set is not"
+    request.applymarker(pytest.mark.xfail(made.name == "padchest", reason=fault, strict=True))
+    by_name = logits(made, "validation")
+    place = pl.col("label").replace_strict({name: n for n, name in enumerate(made.names)})
+    by_set = by_name.sort("report_id", "part", place)
+    against = calibrating.CalibrateParams(against="teacher", gold_reports=0)
+    told = [calibrating.calibrate(against, frame, made.examples, made.labels[MC], made.gold) for frame in (by_name, by_set)]
+    assert told[0] == told[1]
 
 
 def test_the_rules_know_labels_for_which_there_is_a_lexicon(made: SimpleNamespace) -> None:

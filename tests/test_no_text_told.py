@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import random
+import re
 import tarfile
 import traceback
 import warnings
@@ -23,7 +24,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from raddistill import concepts, labelsets, params, paths
+from raddistill import cli, concepts, labelsets, params, paths
 from raddistill.errors import RaddistillError
 from raddistill.sources import cohorts, comparing, extracting
 from raddistill.sources.files import FilesParams
@@ -559,53 +560,102 @@ def test_labels_of_others_are_imported_without_telling_text(
 class Words:
     """In the place of the base model's tokenizer: a token a word."""
 
+    bos_token_id = None
     eos_token_id = 0
 
     def apply_chat_template(self, messages: list[dict[str, str]], **_: Any) -> str:
         return "\n".join(message["content"] for message in messages)
 
-    def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
-        return {"input_ids": [1] * len(text.split())}
+    def __call__(self, text: str, **_: Any) -> dict[str, Any]:
+        words = [found.span() for found in re.finditer(r"\S+", text)]
+        return {"input_ids": [1] * len(words), "offset_mapping": words}
 
 
 SEEN = (
-    f"FINDINGS: {said('x', 3)} There is a {STEM} effusion. No {STEM} edema.\nIMPRESSION: Large heart, {STEM}. {said('y', 3)} {{}}"
+    f"FINDINGS: {said('x', 3)} There is a {STEM} effusion. No {STEM} edema.\n"
+    f"IMPRESSION: Large heart, {STEM}. Possible {STEM} pneumonia at the base. {said('y', 3)[:-1]} {{}}"
 )
 
 
-def test_from_extract_to_merge_no_stage_tells_text(
-    overhear: Overhear, write_params: Callable[[dict[str, Any], Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def small_world(
+    write_params: Callable[[dict[str, Any], Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Reports and gold to run the stages on, without a language model: every arm is the linear one."""
     rows = [{"report_id": f"r{n}", "who": f"p{n % 25}", "text": SEEN.format(n % 40)} for n in range(60)]
     bad = [{"report_id": "r1", "text": said("other")}, {"report_id": said("id"), "text": WHOLE}, {"report_id": "", "text": WHOLE}]
-    changed = own(as_csv(rows + bad), patient="who", gold={"multiple_choice/a.csv": lines(WIDE, ["r2", "1", *[""] * 12])})(
-        tmp_path
-    )
+    seen = [f"r{n}" for n in range(2, 60)]
+    gold = {
+        "multiple_choice/a.csv": lines(WIDE, *([i, "1", *[""] * 12] for i in seen)),
+        "open_ended/a.csv": lines(LONG, *([i, "cardiomegaly", "present"] for i in seen)),
+    }
+    changed = own(as_csv(rows + bad), patient="who", gold=gold)(tmp_path)
     content = params.read(ROOT / "params.yaml")
     content["extract"] |= changed | {"files": changed["files"].model_dump(), "max_quarantine": 0.1}
     content["remotes"] = {"models": "private"}  # as text that is not public demands
+    content["score"] |= {"bootstrap": 20, "macro_min_positives": 1, "concept_macro_min_positives": 1}
+    for arm in content["predict"].values():
+        arm["model"] = "linear"
     for name in ("lexicon", "prompts"):
         (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / "gold/concepts.csv").write_bytes((ROOT / "gold/concepts.csv").read_bytes())
+    for name in (paths.CONCEPTS, paths.SCORER_LEXICON):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     write_params(content, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("raddistill.student.models.load_tokenizer", lambda _: Words())
-    for stage, *words in (["extract"], ["synthesize", "multiple_choice"], ["synthesize", "open_ended"], ["merge"]):
-        main = importlib.import_module(f"stages.{stage}").main
-        told, _ = overhear(lambda main=main, words=words: main(*words))
+
+
+def stages(*named: str) -> list[Callable[[], Any]]:
+    """Their mains, with their keys."""
+    mains = [(importlib.import_module(f"stages.{name.partition('@')[0]}").main, name.partition("@")[2]) for name in named]
+    return [lambda main=main, key=key: main(*([key] if key else [])) for main, key in mains]
+
+
+def points_at_text(path: Path) -> None:
+    """Open-ended answers as a student gives them who points at words that no lexicon has."""
+    answers = pl.when(pl.col("task") == "open_ended").then(pl.lit(f"{STEM} heart | {STEM}\nlarge heart | I51.7\n{STEM}"))
+    pl.read_parquet(path).with_columns(answer=answers).write_parquet(path)
+
+
+def test_from_extract_to_folds_no_stage_tells_text(overhear: Overhear, small_world: None) -> None:
+    Path("metrics").mkdir()
+    tables.write_json({"steps": 0}, paths.TRAIN_METRICS)
+    arms = ("student_validation", "student_test", "base_test", "linear_test")
+    work = [
+        *stages("extract", "synthesize@multiple_choice", "synthesize@open_ended", "merge", *(f"predict@{arm}" for arm in arms)),
+        *(lambda arm=arm: points_at_text(paths.predictions(arm)) for arm in ("student_validation", "student_test")),
+        *stages("calibrate", "evaluate", "final"),
+        lambda: cli.folds_keep("kept"),
+        lambda: cli.folds_show("kept"),
+    ]
+    for each in work:
+        told, _ = overhear(each)
         assert "Error" not in told
         assert searched(told) == []
+    for_git = [file for folder in ("metrics", "plots", "folds") for file in Path(folder).rglob("*") if file.is_file()]
+    textless = [paths.CALIBRATION, paths.DECISIONS, *Path("data/quarantine").glob("*"), *Path("data/written").glob("*")]
+    assert len(for_git) >= 20
+    assert len(textless) == 7
+    for path in [*for_git, *textless]:
+        told = str(pl.read_parquet(path).rows()) if path.suffix == ".parquet" else path.read_text(encoding="utf-8")
+        assert told
+        assert searched(told) == [], path
+
+
+def test_the_small_world_holds_what_could_be_told(small_world: None) -> None:
+    """So that the test above searches for what it should."""
+    for each in stages("extract", "synthesize@multiple_choice", "synthesize@open_ended", "merge"):
+        each()
     examples = pl.read_parquet(paths.EXAMPLES)
-    assert examples.height >= 100
-    assert examples["prompt"].str.contains(STEM).all()
-    assert pl.read_parquet(paths.labels("multiple_choice")).filter(pl.col("status") == "present").height >= 100
+    asked, written = (examples.filter(of) for of in (pl.col("asked"), pl.col("report_id").str.starts_with("written:")))
+    assert asked.height >= 500
+    assert asked["prompt"].str.to_lowercase().str.contains(STEM).all()
+    assert written.height >= 500
+    assert not written["prompt"].str.to_lowercase().str.contains(STEM).any()
+    assert examples.filter(~pl.col("asked"))["prompt"].str.contains("XXXX").any()
+    for name in (paths.labels("multiple_choice"), paths.whole_labels("multiple_choice")):
+        assert pl.read_parquet(name).filter(pl.col("status") == "present").height >= 50, name
     assert pl.read_parquet(paths.EXTRACT_QUARANTINE).height == 4
-    written = [*Path("metrics").rglob("*.json"), *Path("data/quarantine").glob("*.parquet")]
-    assert len(written) >= 8
-    for path in written:
-        assert (
-            searched(str(pl.read_parquet(path).rows()) if path.suffix == ".parquet" else path.read_text(encoding="utf-8")) == []
-        )
 
 
 def test_two_cohorts_are_compared_without_telling_text(overhear: Overhear, tmp_path: Path) -> None:
