@@ -578,9 +578,7 @@ SEEN = (
 
 
 @pytest.fixture
-def small_world(
-    write_params: Callable[[dict[str, Any], Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def small_world(write_params: Callable[[dict[str, Any], Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports and gold to run the stages on, without a language model: every arm is the linear one."""
     rows = [{"report_id": f"r{n}", "who": f"p{n % 25}", "text": SEEN.format(n % 40)} for n in range(60)]
     bad = [{"report_id": "r1", "text": said("other")}, {"report_id": said("id"), "text": WHOLE}, {"report_id": "", "text": WHOLE}]
