@@ -1,12 +1,13 @@
-"""Training on a CPU: plain TRL against ours, on the very same reports, and what each part of ours brings.
+"""Training on a CPU: plain TRL against ours, on the very same sentences, and what each part of ours brings.
 
     python benchmarks/train_cpu.py            # from the root of the project, after `dvc repro merge`
 
 Plain TRL is `SFTTrainer` as a competent user sets it up: the same base, NF4, LoRA, optimiser, batch size, bf16 autocast and
 completion-only loss, no activation checkpointing, TRL's own defaults for what remains (random order, sdpa attention, adapters
-in bf16, logits of every position). Without a loss of her own she writes multiple choice as text: the completion is
-"Name: yes" or "Name: no", a line a label, where ours reads slots. Her sequences are a little longer, so examples per second is
-the fair ratio; tokens per second counts each side's own tokens, padding left out. Open-ended examples are identical.
+in bf16, logits of every position). Without losses of her own she asks for text: the same sentences below an instruction (the
+project's own for the forms `list` and `lines`), and as completion what the same targets say: the names worth more than 0.5, or
+phrases and codes, a line each. Ours reads a sentence without instruction (`head`, `tags`), so her sequences are several times as
+long: examples per second is the ratio that counts; tokens per second counts each side's own tokens, padding left out.
 
 Every run is a process of its own; sides take turns, so that a machine that slows down slows all of them. The first optimizer
 step warms up and is not counted. Ratios are medians over the turns. Keep the machine idle: beside another busy process
@@ -30,9 +31,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from raddistill import errors, params, paths
+from raddistill import answers, errors, labelsets, params, paths
 from raddistill.student import allocation, models, training
-from raddistill.student.prompts import encode
+from raddistill.student.prompts import PLAIN, Renderer, encode
 from raddistill.tables import base as tables
 from raddistill.tables.examples import Examples
 
@@ -41,7 +42,7 @@ ROWS = {
     "trl": "plain TRL",
     "ours": "ours",
     "tcmalloc": "ours without tcmalloc",
-    "prefix": "ours, shared prefix computed for every report",
+    "prefix": "ours, shared instruction computed for every example",
     "length": "ours, batches in random order",
     "eager": "ours, sdpa attention",
     "vocabulary": "ours, logits of every position",
@@ -53,24 +54,36 @@ def chosen_examples(n: int) -> pl.DataFrame:
     selected = tables.read(Examples, paths.EXAMPLES).filter(pl.col("selected") & pl.col("completion").is_not_null())
     train = selected.filter(pl.col("split") == "train")
     share = n / train.height
-    first = [rows.sort("order").head(round(rows.height * share)) for _, rows in sorted(train.group_by("task"))]
+    first = [rows.sort("order", "part").head(round(rows.height * share)) for _, rows in sorted(train.group_by("task"))]
     return pl.concat([*first, selected.filter(pl.col("split") == "validation").head(1)])
 
 
+def in_words(row: dict[str, Any], renderer: Renderer) -> tuple[str, str]:
+    """Prompt and completion as text of a row of `Examples`, whatever its form."""
+    prompt, form = row["prompt"], row["answers"]
+    if form in PLAIN:
+        prompt = renderer.prompt("list" if form == "head" else "lines", prompt)
+    if row["targets"] is None:
+        return prompt, row["completion"]
+    present = {label.name: (worth or 0.0) > 0.5 for label, worth in zip(renderer.labels, row["targets"], strict=True)}
+    if form == "slots":
+        return prompt, "\n".join(f"{name}: {'yes' if is_so else 'no'}" for name, is_so in present.items())
+    return prompt, answers.render_list(name for name, is_so in present.items() if is_so)
+
+
 def plain_trl(p: training.TrainParams, chosen: pl.DataFrame, folder: str) -> Any:
-    """TRL's trainer on the training rows, slots written out as lines of text."""
+    """TRL's trainer on the training rows, all of them as text."""
     import torch
     from datasets import Dataset
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
 
     tokenizer = models.load_tokenizer(paths.BASE)
+    labels = labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path)
+    renderer = Renderer(paths.PROMPTS, tokenizer, labels)
     rows = []
-    columns = chosen.filter(pl.col("split") == "train").select("prompt", "completion", "answers", "targets")
-    for prompt, completion, answers, targets in columns.iter_rows():
-        if answers == "slots":
-            pairs = zip(completion.split("\n"), targets, strict=True)
-            completion = "\n".join(f"{name}: {'yes' if (target or 0) >= 0.5 else 'no'}" for name, target in pairs)  # noqa: PLW2901
+    for row in chosen.filter(pl.col("split") == "train").iter_rows(named=True):
+        prompt, completion = in_words(row, renderer)
         ids = encode(tokenizer, prompt, completion, "lines")
         mask = [0] * ids.prompt_length + [1] * (len(ids.input_ids) - ids.prompt_length)
         rows.append({"input_ids": ids.input_ids, "completion_mask": mask})
@@ -157,6 +170,8 @@ def measure(side: str, n: int) -> dict[str, float]:
         trainer.training_step = counted
         trainer.add_callback(Clock())
         trainer.train()
+    if len(ends) < 2:
+        raise errors.InputError(f"--examples: no second step; more than {p.batch_size * p.gradient_accumulation} are needed")
     (began, first), (ended, last) = ends[0], ends[-1]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {"tokens": sum(seen[first:last]) / (ended - began), "examples": (last - first) / (ended - began), "peak": peak}
@@ -181,7 +196,7 @@ def show(turns: list[dict[str, dict[str, float]]]) -> None:
 
 
 def main(
-    examples: Annotated[int, typer.Option(min=32, help="training rows of both tasks; fewer than 96 turn signs")] = 96,
+    examples: Annotated[int, typer.Option(min=2, help="training rows of both tasks; two batches at least")] = 128,
     repeats: Annotated[int, typer.Option(min=1, help="turns")] = 2,
     ablations: Annotated[bool, typer.Option(help="also ours without each of its parts")] = True,
     side: Annotated[str, typer.Option(hidden=True)] = "",
@@ -191,7 +206,8 @@ def main(
             allocation.preload_tcmalloc()
         print(json.dumps(measure(side, examples)))
         return
-    sides = list(ROWS) if ablations else ["trl", "ours"]
+    told = not set(chosen_examples(examples)["answers"]) <= set(PLAIN)  # an instruction, which examples may share
+    sides = [each for each in ROWS if told or each != "prefix"] if ablations else ["trl", "ours"]
     show([{name: run_apart(name, examples) for name in sides} for _ in range(repeats)])
 
 
