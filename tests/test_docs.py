@@ -75,6 +75,18 @@ def test_readme_is_short_and_what_it_names_exists() -> None:
     assert all((ROOT / "presets" / f"{name}.yaml").exists() for name in presets)
 
 
+@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", "docs/cohorts.md", "docs/teachers.md", "lexicon/README.md"])
+def test_params_that_a_guide_names_exist(file: str) -> None:
+    shipped = params.read(ROOT / "params.yaml")
+    text = (ROOT / file).read_text(encoding="utf-8").replace("<task>", "multiple_choice")
+    named = set(re.findall(rf"(?<![\w/.])(?:{'|'.join({*shipped} - {'teachers'})})(?:\.\w+)+", text))
+    for name in (name for name in named if not name.endswith((".json", ".parquet"))):
+        node = shipped
+        for key in name.split("."):
+            assert key in node, f"{name} of {file}"
+            node = node[key]
+
+
 def test_make_says_what_it_can_do_and_refuses_an_old_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # of the `make test` that runs us
         monkeypatch.delenv(name, raising=False)

@@ -169,7 +169,7 @@ def test_several_teachers_become_one(
     clone = copied(project, tmp_path / "clone")
     content = read(clone.folder / "params.yaml")
     section = content["synthesize"]["multiple_choice"]
-    common = {"task": "multiple_choice", "sections": "findings_and_impression", "max_quarantine": 0.05}
+    common = {"task": "multiple_choice", "sections": section["sections"], "max_quarantine": 0.05}
     content["teachers"] = {
         "by_rules": common | {"teacher": "rules", "source": "lexicon/tuned"},
         "by_llm": common | {"teacher": "llm", "source": "prompts/teacher", "llm": section["llm"]},
