@@ -85,7 +85,7 @@ def measure(name: str, step: Callable[[], Any], model: Any, seconds: float) -> N
     peak = torch.cuda.max_memory_allocated() / 2**30
     speed = round(done * BATCH * LENGTH / elapsed)
     figures = {"setting": name, "tokens_per_second": speed, "peak_gib": round(peak, 1), "steps": done}
-    print(json.dumps(figures | {"loss": round(float(loss), 3)}), flush=True)
+    print(json.dumps(figures | {"loss": round(loss.item(), 3)}), flush=True)
 
 
 def main() -> None:
