@@ -1,5 +1,6 @@
 """All stages, one after the other, on reports written by us and a random two-layer Llama with real NF4."""
 
+import copy
 import hashlib
 import importlib
 import json
@@ -14,7 +15,7 @@ import pytest
 from conftest import N_REPORTS
 from pipeline_truth import ROOT, TEACHERS, declared, dvc_yaml
 
-from raddistill import paths
+from raddistill import params, paths
 
 STAGES = declared(dvc_yaml(), TEACHERS)
 ORDER = list(STAGES)  # dvc.yaml lists the stages in the order in which data walks through them
@@ -25,14 +26,17 @@ READ_ONLY = ["lexicon", "gold", "prompts"]
 @pytest.fixture(scope="module")
 def run_all(
     tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, Any], write_params: Callable[[dict[str, Any], Path], None]
-) -> Callable[[], Path]:
-    """Runs every stage in a new folder; the folder."""
+) -> Callable[..., Path]:
+    """Runs every stage in a new folder, with changes of the section merge; the folder."""
 
-    def run() -> Path:
+    def run(**changed: Any) -> Path:
         folder = tmp_path_factory.mktemp("project")
         for name in READ_ONLY:
             shutil.copytree(ROOT / name, folder / name)
-        write_params(small_params | {"teachers": TEACHERS}, folder / "params.yaml")
+        content = copy.deepcopy(small_params) | {"teachers": TEACHERS}
+        for key, value in changed.items():
+            content["merge"][key] = content["merge"][key] | value if isinstance(value, dict) else value
+        write_params(content, folder / "params.yaml")
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
             patch.delenv("DVC_ROOT", raising=False)
@@ -45,7 +49,7 @@ def run_all(
 
 
 @pytest.fixture(scope="module")
-def project(run_all: Callable[[], Path]) -> Path:
+def project(run_all: Callable[..., Path]) -> Path:
     return run_all()
 
 
@@ -88,6 +92,29 @@ def test_no_report_is_lost(project: Path) -> None:
         predictions = table(paths.predictions(arm))
         assert predictions.filter(pl.col("task") == "multiple_choice").height == test
         assert predictions.filter(pl.col("task") == "open_ended").height == 6
+        decided = table(paths.DECISIONS).filter(pl.col("arm") == arm.removesuffix("_test"))
+        assert set(decided["report_id"]) == set(predictions["report_id"])
+
+
+def test_a_report_is_asked_in_parts_and_its_answers_are_one(project: Path) -> None:
+    examples, said = (pl.read_parquet(project / path) for path in (paths.EXAMPLES, paths.probabilities("student_test")))
+    asked = examples.filter(pl.col("asked"), pl.col("split") == "test", pl.col("task") == "multiple_choice")
+    assert asked.height > 3 * asked["report_id"].n_unique()
+    parts = ["report_id", "part"]
+    assert said.select(parts).unique().sort(parts).equals(asked.select(parts).sort(parts))
+    written_by_teacher = examples.filter(pl.col("report_id").str.starts_with("written:"))
+    assert set(written_by_teacher.select("split", "asked").iter_rows()) == {("train", False)}
+
+
+def test_both_tasks_in_words_as_in_the_paper_go_the_whole_way(run_all: Callable[..., Path]) -> None:
+    folder = run_all(**params.read(ROOT / "presets/paper.yaml")["params"]["merge"])
+    examples, predictions = (pl.read_parquet(folder / path) for path in (paths.EXAMPLES, paths.predictions("student_test")))
+    assert set(examples["answers"]) == {"list", "lines"}
+    assert examples.filter("asked").group_by("report_id", "task").len()["len"].unique().to_list() == [1]
+    assert predictions["answer"].null_count() == 0
+    assert pl.read_parquet(folder / paths.probabilities("student_test")).is_empty()
+    final = json.loads((folder / paths.FINAL_METRICS).read_text(encoding="utf-8"))
+    assert all(final[task]["student"]["reports"] == final[task]["reports"] > 0 for task in TASKS)
 
 
 def test_the_teacher_was_learned_from_and_scored(project: Path) -> None:
@@ -112,7 +139,7 @@ def test_no_sentence_of_a_report_leaves_data_and_models(project: Path) -> None:
         assert not [sentence for sentence in sentences if sentence.lower() in content], file.name
 
 
-def test_a_second_run_writes_the_same_bytes(project: Path, run_all: Callable[[], Path]) -> None:
+def test_a_second_run_writes_the_same_bytes(project: Path, run_all: Callable[..., Path]) -> None:
     """Same params, same data, same machine: same hashes, so DVC sees no change downstream of a forced run."""
     first, second = written(project), written(run_all())
     assert [name for name in first if first[name] != second.get(name)] == []
