@@ -17,8 +17,11 @@ from rapidfuzz import fuzz, process
 
 from raddistill import answers
 
-# A word belongs to a finding from this probability on: halfway between "possible" and "probable" of lexicon/hedges.csv.
-THRESHOLD = 0.625
+# A phrase is stated where one of its words reaches STATED, halfway between "possible" and "probable" of lexicon/hedges.csv.
+# Around such a word it takes all that reach WITHIN, halfway to "less likely". With one threshold "calcification of the aorta"
+# fell into halves (validation, concepts against the teacher's: F1 .908 with one, .928 with two; docs/log.md, 2026-11-27).
+STATED = 0.625
+WITHIN = 0.375
 _WORD = re.compile(r"[^\W_]+")
 NEAREST = 60.0  # rapidfuzz's ratio, 0 to 100, from which the code of the most similar known phrase is taken
 
@@ -42,21 +45,21 @@ def phrases_of(text: str, places: Sequence[tuple[int, int]], probabilities: Sequ
 
     A word counts by the mean of its tokens. Words with nothing but spaces or hyphens between them are one phrase.
     """
-    phrases: list[tuple[int, int]] = []
-    for start, end in _words(text, places, probabilities):
+    phrases: list[tuple[int, int, float]] = []  # start, end, the highest probability of a word in it
+    for start, end, probability in _words(text, places, probabilities):
         if phrases and not text[phrases[-1][1] : start].strip(" -"):
-            phrases[-1] = phrases[-1][0], end
+            phrases[-1] = phrases[-1][0], end, max(phrases[-1][2], probability)
         else:
-            phrases.append((start, end))
-    return [" ".join(text[start:end].lower().split()) for start, end in phrases]
+            phrases.append((start, end, probability))
+    return [" ".join(text[start:end].lower().split()) for start, end, highest in phrases if highest >= STATED]
 
 
-def _words(text: str, places: Sequence[tuple[int, int]], probabilities: Sequence[float]) -> Iterator[tuple[int, int]]:
-    """Start and end of the words that belong to a finding."""
+def _words(text: str, places: Sequence[tuple[int, int]], probabilities: Sequence[float]) -> Iterator[tuple[int, int, float]]:
+    """Start, end and probability of the words that may belong to a finding."""
     for word in _WORD.finditer(text):
         of_word = [p for (start, end), p in zip(places, probabilities, strict=True) if start < word.end() and end > word.start()]
-        if of_word and sum(of_word) / len(of_word) >= THRESHOLD:
-            yield word.span()
+        if of_word and (mean := sum(of_word) / len(of_word)) >= WITHIN:
+            yield *word.span(), mean
 
 
 class Codes:
