@@ -168,7 +168,7 @@ def _precision_recall(points: pl.DataFrame) -> Any:
     panel.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="recall", ylabel="precision", title="Multiple choice, all labels pooled")
     panel.grid(color="#e5e5e5")
     if panel.lines:
-        figure.legend(loc="outside lower center", ncols=3)
+        figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
