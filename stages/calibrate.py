@@ -1,6 +1,6 @@
 """Temperature and thresholds from the student's validation logits, against the teacher or a stated gold budget."""
 
-from raddistill import errors, params, paths
+from raddistill import errors, labelsets, params, paths
 from raddistill.student import calibrating
 from raddistill.tables import base as tables
 from raddistill.tables.examples import Examples
@@ -17,6 +17,7 @@ def main() -> None:
         tables.read(Examples, paths.EXAMPLES),
         tables.read(Labels, paths.labels("multiple_choice")),
         tables.read(Gold, paths.GOLD),
+        labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path),
     )
     tables.write_json(calibration.model_dump(), paths.CALIBRATION)
 

@@ -363,12 +363,17 @@ def folds_keep(name: Annotated[str, typer.Argument(help="Of the runs that belong
 
     `dvc exp run -S extract.fold=1 && raddistill folds keep default`
 
-    Another train.seed of a fold that is kept goes beside it. Commit the folder to git.
+    Another train.seed of a fold that is kept goes beside it. Commit the folder to git. Of public reports alone: ids and decisions
+    of others are no more for git than their text.
     """
     from raddistill.scoring import folds
     from raddistill.tables import base as tables
     from raddistill.tables.decisions import Decisions
+    from raddistill.tables.reports import Reports
 
+    kinds = sorted(set(tables.read(Reports, paths.REPORTS)["sensitivity"]) - {"public"})
+    if kinds:
+        raise InputError(f"folds are kept in git, by report id, and these reports are {', '.join(kinds)}: score each fold by itself")
     decisions, train = tables.read(Decisions, paths.DECISIONS), _metrics(paths.TRAIN_METRICS)
     print(folds.keep(_folds_of(name), decisions, params.read(), train, _commit()))
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from raddistill import statuses
 from raddistill.errors import InputError, ParamsError
+from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.tables.calibration import Calibration, LabelCalibration
 
@@ -29,7 +30,12 @@ class CalibrateParams(Section):
 
 
 def calibrate(
-    p: CalibrateParams, probabilities: pl.DataFrame, examples: pl.DataFrame, labels: pl.DataFrame, gold: pl.DataFrame
+    p: CalibrateParams,
+    probabilities: pl.DataFrame,
+    examples: pl.DataFrame,
+    labels: pl.DataFrame,
+    gold: pl.DataFrame,
+    label_set: list[Label],
 ) -> Calibration:
     """Calibration of the multiple-choice logits. Where there are none (`list` answers) there is nothing to calibrate: no labels.
 
@@ -55,7 +61,7 @@ def calibrate(
         joined = joined.filter(pl.col("report_id").is_in(budget) & (pl.col("gold") != statuses.AMBIGUOUS))
         joined = joined.with_columns(truth=pl.col("gold").is_in([statuses.PRESENT, statuses.UNCERTAIN]))
     else:
-        joined = _beside_targets(odds, examples)
+        joined = _beside_targets(odds, examples, [label.name for label in label_set])
     temperature = fit_temperature(joined["odds"].to_numpy(), joined["truth"].to_numpy())
     together = best_threshold(1 / (1 + np.exp(-joined["odds"].to_numpy() / temperature)), joined["truth"].to_numpy(), 0.5)
     chosen = {}
@@ -75,9 +81,8 @@ def calibrate(
     )
 
 
-def _beside_targets(odds: pl.DataFrame, examples: pl.DataFrame) -> pl.DataFrame:
-    """Odds beside what the student was to learn of the same parts, a row each label that has a target."""
-    names = odds["label"].unique(maintain_order=True).to_list()
+def _beside_targets(odds: pl.DataFrame, examples: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """Odds beside what the student was to learn of the same parts, a row each label that has a target; `names` as in targets."""
     taught = examples.filter((pl.col("task") == "multiple_choice") & pl.col("targets").is_not_null())
     targets = taught.select("report_id", "part", pl.col("targets").alias("target")).explode("target")
     targets = targets.with_columns(label=pl.Series(names * taught.height, dtype=pl.String)).drop_nulls("target")
