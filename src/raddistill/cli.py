@@ -373,7 +373,7 @@ def folds_keep(name: Annotated[str, typer.Argument(help="Of the runs that belong
 
     kinds = sorted(set(tables.read(Reports, paths.REPORTS)["sensitivity"]) - {"public"})
     if kinds:
-        raise InputError(f"folds are kept in git, by report id, and these reports are {', '.join(kinds)}: score each fold by itself")
+        raise InputError(f"folds are kept in git, by report id, and these are {', '.join(kinds)}: score each fold by itself")
     decisions, train = tables.read(Decisions, paths.DECISIONS), _metrics(paths.TRAIN_METRICS)
     print(folds.keep(_folds_of(name), decisions, params.read(), train, _commit()))
 
