@@ -136,12 +136,13 @@ class _Task:
             for n, part in enumerate(parts_of(report, self.how.units, read)):
                 told = said.get(report["report_id"])
                 answer = self._answer(told, part, report["text"]) if told and part.taught else None
-                row = self._row(report["report_id"], n, part, quote(report["text"], part), report, answer)
+                words = quote(report["text"], part)
+                row = self._row(report["report_id"], n, part, words, report, answer)
                 rows.append(row | {"split": report["split"], "key": key, "asked": part.asked})
                 if report["split"] == "train" and told and answer and self._is_blanked(f"{key}:{n}"):
-                    hidden = blanked(row["prompt"], teaching.within(told, part), self.p.blank, row["prompt"])
-                    again = {"part": BLANKED + n, "prompt": hidden, "split": "train", "key": key, "asked": False}
-                    rows += [row | again] if hidden else []
+                    hidden = blanked(words, teaching.within(told, part), self.p.blank, words)
+                    again = self._row(report["report_id"], BLANKED + n, part, hidden, report, answer) if hidden else {}
+                    rows += [again | {"split": "train", "key": key, "asked": False}] if hidden else []
         written = teaching.said_of_written(taught.written) if self.how.written else {}
         about = dict(taught.written.select("sentence_id", "about").iter_rows()) if written else {}
         for sentence, (text, told) in sorted(written.items()):
