@@ -5,18 +5,27 @@ import polars as pl
 import pytest
 
 from raddistill.errors import InputError, ParamsError
-from raddistill.student.calibrating import CalibrateParams, best_threshold, calibrate, fit_temperature
+from raddistill.labelsets import Label
+from raddistill.student.calibrating import MIN_POSITIVES, CalibrateParams, best_threshold, calibrate, fit_temperature
 
 RNG = np.random.default_rng(7)
 N = 400
 ODDS = RNG.normal(-1.0, 3.0, N)
 IDS = [f"r{i:03d}" for i in range(N)]
+LABELS = [Label(name="Edema", description="")]
+TEACHER = CalibrateParams(against="teacher", gold_reports=0)
 
 
 def probabilities() -> pl.DataFrame:
-    frame = pl.DataFrame({"report_id": IDS, "odds": ODDS}).with_columns(label=pl.lit("Edema"))
-    yes = frame.select("report_id", "label", answer=pl.lit("yes"), logit=pl.col("odds") + 2.5)
-    return pl.concat([yes, frame.select("report_id", "label", answer=pl.lit("no"), logit=pl.lit(2.5))])
+    frame = pl.DataFrame({"report_id": IDS, "odds": ODDS}).with_columns(part=pl.lit(0, pl.Int64), label=pl.lit("Edema"))
+    yes = frame.select("report_id", "part", "label", answer=pl.lit("yes"), logit=pl.col("odds") + 2.5)
+    return pl.concat([yes, frame.select("report_id", "part", "label", answer=pl.lit("no"), logit=pl.lit(2.5))])
+
+
+def taught(targets: list[float | None], ids: list[str] = IDS, part: int = 0) -> pl.DataFrame:
+    """Rows of `Examples`, as far as calibration reads them."""
+    frame = pl.DataFrame({"report_id": ids, "targets": [[t] for t in targets]}, schema_overrides={"targets": pl.List(pl.Float64)})
+    return frame.with_columns(task=pl.lit("multiple_choice"), part=pl.lit(part, pl.Int64))
 
 
 def statuses(present: np.ndarray, otherwise: str = "absent") -> pl.DataFrame:
@@ -31,28 +40,59 @@ def test_temperature_is_found_again() -> None:
 
 
 def test_threshold_where_f1_is_best() -> None:
-    probability = np.array([0.05, 0.22, 0.31, 0.33, 0.36, 0.38, 0.9])
-    assert best_threshold(probability, np.array([0, 0, 1, 1, 1, 1, 1], bool)) == 0.3
-    assert best_threshold(probability, np.array([0, 0, 1, 1, 1, 0, 0], bool)) == 0.5  # three positives: kept
+    probability = np.repeat([0.05, 0.22, 0.31, 0.33, 0.36, 0.38, 0.9], MIN_POSITIVES)
+    truth = np.repeat(np.array([0, 0, 1, 1, 1, 1, 1], bool), MIN_POSITIVES)
+    assert best_threshold(probability, truth, 0.7) == 0.3
+    assert best_threshold(probability[::MIN_POSITIVES], truth[::MIN_POSITIVES], 0.7) == 0.7  # too few positives for one of its own
 
 
-def test_against_the_teacher_its_uncertain_is_present() -> None:
-    teacher = statuses(ODDS > 1.0, "absent").with_columns(
-        status=pl.when(pl.col("status") == "present").then(pl.lit("uncertain")).otherwise("status")
-    )
-    made = calibrate(CalibrateParams(against="teacher", gold_reports=0), probabilities(), teacher, statuses(ODDS > 5))
+def test_against_the_teacher_the_line_is_what_the_student_learns() -> None:
+    """Above 0.5 is present: a hedge of 0.75 draws the line with what is stated, one of 0.5 does not."""
+    targets = [0.75 if odds > 1 else 0.5 if odds > 0 else 0.0 for odds in ODDS]
+    made = calibrate(TEACHER, probabilities(), taught(targets), statuses(ODDS > 5), statuses(ODDS > 5), LABELS)
     assert (made.against, made.reports, made.budget) == ("teacher", N, [])
     edge = made.temperature * np.log(made.labels["Edema"].threshold / (1 - made.labels["Edema"].threshold))
-    assert 0 <= edge <= 2  # the teacher draws the line at 1, gold at 5
+    assert 0 <= edge <= 2  # what is learned draws the line at 1, statuses and gold at 5
+
+
+def test_what_is_masked_shapes_no_threshold() -> None:
+    targets: list[float | None] = [float(odds > 1) for odds in ODDS]
+    half = {"r" + f"{n:03d}" for n in range(0, N, 2)}
+    masked = [None if report in half else target for report, target in zip(IDS, targets, strict=True)]
+    kept = [report for report in IDS if report not in half]
+    alone = taught([target for report, target in zip(IDS, targets, strict=True) if report not in half], kept)
+    gold = statuses(ODDS > 1)
+    made = calibrate(TEACHER, probabilities(), taught(masked), gold, gold, LABELS)
+    assert made == calibrate(TEACHER, probabilities(), alone, gold, gold, LABELS)
+    assert made.reports == N // 2
+
+
+def test_a_part_that_the_teacher_did_not_read_shapes_no_threshold() -> None:
+    unread = probabilities().with_columns(part=pl.lit(1, pl.Int64), logit=pl.col("logit") * -3)
+    both = pl.concat([probabilities(), unread])
+    examples = taught([float(odds > 1) for odds in ODDS])
+    gold = statuses(ODDS > 1)
+    made = calibrate(TEACHER, both, examples, gold, gold, LABELS)
+    assert made == calibrate(TEACHER, probabilities(), examples, gold, gold, LABELS)
+    with pytest.raises(InputError, match=r"no part .*units: sentences"):
+        calibrate(TEACHER, unread, examples, gold, gold, LABELS)
+
+
+def test_of_a_gold_budget_whole_reports_count_by_their_strongest_part() -> None:
+    spend = CalibrateParams(against="gold", gold_reports=150)
+    weaker = probabilities().with_columns(part=pl.lit(1, pl.Int64), logit=pl.col("logit") - (pl.col("answer") == "yes") * 4.0)
+    gold = statuses(ODDS > 1)
+    made = calibrate(spend, pl.concat([probabilities(), weaker]), taught([], []), gold, gold, LABELS)
+    assert made == calibrate(spend, probabilities(), taught([], []), gold, gold, LABELS)
 
 
 def test_gold_budget_is_named_and_used() -> None:
     teacher = statuses(ODDS > 1.0, "uncertain")
-    made = calibrate(CalibrateParams(against="gold", gold_reports=150), probabilities(), teacher, statuses(ODDS > 1.0))
+    made = calibrate(CalibrateParams(against="gold", gold_reports=150), probabilities(), taught([], []), teacher, statuses(ODDS > 1.0), LABELS)
     assert made.reports == len(made.budget) == 150
     assert made.budget == sorted(set(made.budget))
     assert not made.labels["Edema"].teacher_uncertain_is_present  # all that it hedged is absent
-    again = calibrate(CalibrateParams(against="gold", gold_reports=150), probabilities().reverse(), teacher, statuses(ODDS > 1.0))
+    again = calibrate(CalibrateParams(against="gold", gold_reports=150), probabilities().reverse(), taught([], []), teacher, statuses(ODDS > 1.0), LABELS)
     assert again == made
 
 
@@ -61,17 +101,16 @@ def test_excluded_and_ambiguous_gold_spend_no_budget_or_cell() -> None:
         status=pl.when(pl.col("report_id") < "r200").then(pl.lit("excluded")).otherwise("status")
     )
     with pytest.raises(InputError, match="250 asked for, validation holds 200"):
-        calibrate(CalibrateParams(against="gold", gold_reports=250), probabilities(), statuses(ODDS > 1), gold)
+        calibrate(CalibrateParams(against="gold", gold_reports=250), probabilities(), taught([], []), statuses(ODDS > 1), gold, LABELS)
 
 
 @pytest.mark.parametrize(("against", "n"), [("gold", 0), ("teacher", 5)])
 def test_budget_and_target_go_together(against: str, n: int) -> None:
+    p = CalibrateParams(against=against, gold_reports=n)  # type: ignore[arg-type]
     with pytest.raises(ParamsError, match="go together"):
-        calibrate(CalibrateParams(against=against, gold_reports=n), probabilities(), statuses(ODDS > 1), statuses(ODDS > 1))  # type: ignore[arg-type]
+        calibrate(p, probabilities(), taught([], []), statuses(ODDS > 1), statuses(ODDS > 1), LABELS)
 
 
 def test_list_answers_have_nothing_to_calibrate() -> None:
-    made = calibrate(
-        CalibrateParams(against="teacher", gold_reports=0), probabilities().clear(), statuses(ODDS > 1), statuses(ODDS > 1)
-    )
-    assert made.labels == {}
+    gold = statuses(ODDS > 1)
+    assert calibrate(TEACHER, probabilities().clear(), taught([], []), gold, gold, LABELS).labels == {}

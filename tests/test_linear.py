@@ -22,6 +22,7 @@ def example(n: int, form: str, words: str, **more: Any) -> dict[str, Any]:
     row = {
         "report_id": f"r{n}",
         "task": task,
+        "part": 0,
         "answers": form,
         "prompt": f"{INSTRUCTION} {words}",
         "completion": "",
@@ -75,14 +76,28 @@ def test_planted_word_and_constant_labels(form: str) -> None:
     assert answered.is_empty()
 
 
-def test_targets_from_one_half_on_are_present() -> None:
-    """As in merge: what a teacher's `uncertain` is worth decides; not trained on (null) counts as not stated."""
-    rows = planted(40, "slots")
-    for row in rows:
-        row["targets"] = [0.5 if row["targets"][0] else 0.49, None, 1.0]
-    _, logits = linear.predict(frame(rows), asked("slots"), LABELS)
-    _, plain = linear.predict(frame(planted(40, "slots")), asked("slots"), LABELS)
-    assert logits.equals(plain)
+def test_targets_above_one_half_are_present_and_masked_ones_are_left_out() -> None:
+    """As for the student: what a hedge is worth decides, and what is not trained on shapes no column."""
+    plain = linear.predict(frame(planted(40, "slots")), asked("slots"), LABELS)[1]
+    hedged = planted(40, "slots")
+    for row in hedged:
+        row["targets"] = [0.75 if row["targets"][0] else 0.5, 0.25, 0.9]
+    assert linear.predict(frame(hedged), asked("slots"), LABELS)[1].equals(plain)
+    masked = planted(40, "slots") + [row | {"targets": [None, 0.0, 1.0]} for row in planted(40, "slots")]
+    halves = [odds(linear.predict(frame(rows), asked("slots"), LABELS)[1], "Fracture") for rows in (masked, hedged)]
+    assert halves[0] == halves[1] == [-20.0, -20.0]
+    wrong = [row | {"targets": [1.0 - (row["targets"][0] or 0.0), None, None]} for row in planted(40, "slots")]
+    both = linear.predict(frame(planted(40, "slots") + wrong), asked("slots"), LABELS)[1]
+    assert odds(both, "Pneumothorax") == [20.0, 20.0]  # the other half says nothing of it
+
+
+def test_a_report_in_parts_has_one_answer_and_logits_of_each_part() -> None:
+    parts = list(enumerate(words for _, words in ASKED))
+    new = frame([example(0, form, words, report_id="a", part=n) for form in ("slots", "lines") for n, words in parts])
+    answered, logits = linear.predict(frame(planted(40, "slots") + planted(40, "lines", seed=2)), new, LABELS)
+    assert answered.rows() == [("a", "open_ended", "cephalised | J81.1")]
+    assert logits.height == 2 * 3 * 2
+    assert logits.filter(pl.col("label") == "Edema").group_by("part").len().sort("part").rows() == [(0, 2), (1, 2)]
 
 
 def test_log_odds_are_scikit_learns() -> None:
@@ -137,9 +152,9 @@ def test_tasks_are_learned_apart() -> None:
 
 @pytest.mark.parametrize("reports", [0, 1])
 def test_nothing_to_learn_a_task_from(reports: int) -> None:
-    """merge.open_ended_reports: 0 is a setting; then the linear arm has no honest answer to that task."""
+    """merge.open_ended.examples: 0 is a setting; then the linear arm has no honest answer to that task."""
     train = frame(planted(40, "slots") + planted(reports, "lines"))
-    told = f"linear: {reports} training reports of open_ended; raise merge.open_ended_reports, or set open_ended_reports of the"
+    told = f"linear: {reports} training examples of open_ended; raise merge.open_ended.examples, or set open_ended_reports of the"
     with pytest.raises(InputError, match=told):
         linear.predict(train, asked("lines"), LABELS)
     assert linear.predict(train, asked("slots"), LABELS)[0].is_empty()
@@ -148,5 +163,5 @@ def test_nothing_to_learn_a_task_from(reports: int) -> None:
 def test_nothing_asked() -> None:
     answered, logits = linear.predict(frame(planted(4, "slots")), asked("slots").clear(), LABELS)
     assert answered.columns == ["report_id", "task", "answer"]
-    assert logits.columns == ["report_id", "task", "label", "answer", "logit"]
+    assert logits.columns == ["report_id", "task", "part", "label", "answer", "logit"]
     assert (answered.height, logits.height) == (0, 0)
