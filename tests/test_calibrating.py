@@ -43,7 +43,7 @@ def test_threshold_where_f1_is_best() -> None:
     probability = np.repeat([0.05, 0.22, 0.31, 0.33, 0.36, 0.38, 0.9], MIN_POSITIVES)
     truth = np.repeat(np.array([0, 0, 1, 1, 1, 1, 1], bool), MIN_POSITIVES)
     assert best_threshold(probability, truth, 0.7) == 0.3
-    assert best_threshold(probability[::MIN_POSITIVES], truth[::MIN_POSITIVES], 0.7) == 0.7  # too few positives for one of its own
+    assert best_threshold(probability[::MIN_POSITIVES], truth[::MIN_POSITIVES], 0.7) == 0.7  # too few positives
 
 
 def test_against_the_teacher_the_line_is_what_the_student_learns() -> None:
@@ -88,11 +88,12 @@ def test_of_a_gold_budget_whole_reports_count_by_their_strongest_part() -> None:
 
 def test_gold_budget_is_named_and_used() -> None:
     teacher = statuses(ODDS > 1.0, "uncertain")
-    made = calibrate(CalibrateParams(against="gold", gold_reports=150), probabilities(), taught([], []), teacher, statuses(ODDS > 1.0), LABELS)
+    spend, gold = CalibrateParams(against="gold", gold_reports=150), statuses(ODDS > 1.0)
+    made = calibrate(spend, probabilities(), taught([], []), teacher, gold, LABELS)
     assert made.reports == len(made.budget) == 150
     assert made.budget == sorted(set(made.budget))
     assert not made.labels["Edema"].teacher_uncertain_is_present  # all that it hedged is absent
-    again = calibrate(CalibrateParams(against="gold", gold_reports=150), probabilities().reverse(), taught([], []), teacher, statuses(ODDS > 1.0), LABELS)
+    again = calibrate(spend, probabilities().reverse(), taught([], []), teacher, gold, LABELS)
     assert again == made
 
 
@@ -101,7 +102,9 @@ def test_excluded_and_ambiguous_gold_spend_no_budget_or_cell() -> None:
         status=pl.when(pl.col("report_id") < "r200").then(pl.lit("excluded")).otherwise("status")
     )
     with pytest.raises(InputError, match="250 asked for, validation holds 200"):
-        calibrate(CalibrateParams(against="gold", gold_reports=250), probabilities(), taught([], []), statuses(ODDS > 1), gold, LABELS)
+        calibrate(
+            CalibrateParams(against="gold", gold_reports=250), probabilities(), taught([], []), statuses(ODDS > 1), gold, LABELS
+        )
 
 
 @pytest.mark.parametrize(("against", "n"), [("gold", 0), ("teacher", 5)])

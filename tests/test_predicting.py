@@ -10,16 +10,18 @@ import pytest
 import torch
 from peft import PeftModel
 
-from raddistill import params
+from raddistill import answers, params
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.student import adapters, models, predicting, training
 from raddistill.student.predicting import Answerer
 from raddistill.student.prompts import Renderer, answer_ids, encode, slot_lines
+from raddistill.student.tagging import Codes
 from raddistill.tables import base as tables
 from raddistill.tables.predictions import Predictions, Probabilities
 
 ROOT = Path(__file__).parents[1]
+PROMPTS = ROOT / "prompts/student"
 LABELS = [Label(name=name, description="") for name in ("Edema", "Pleural Effusion", "Fracture")]
 WORDS = ["the", "heart", "is", "enlarged", "no", "effusion", "mild", "edema", "rib", "fracture", "clear", "lungs"]
 RUNTIME = params.RuntimeParams(threads=1, predict_tokens=2000, progress=False)
@@ -36,7 +38,7 @@ def _float32(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def examples(base: Path) -> pl.DataFrame:
-    """Reports of 3 to 40 words in three splits, both tasks; the order within a split is not that of the rows."""
+    """Reports of 3 to 40 words in three splits, both tasks, read whole; the order within a split is not that of the rows."""
     renderer = Renderer(ROOT / "prompts/student", models.load_tokenizer(base), LABELS)
     draw, rows = random.Random(5), []
     for split, reports in SPLITS.items():
@@ -48,11 +50,14 @@ def examples(base: Path) -> pl.DataFrame:
                     {
                         "report_id": f"{split}{n}",
                         "task": task,
+                        "part": 0,
+                        "asked": True,
                         "split": split,
                         "answers": form,
                         "prompt": renderer.prompt(form, text),
                         "completion": slot_lines(LABELS) if form == "slots" else draw.choice(["None", "mild edema | J81.0"]),
                         "targets": [1.0, None, 0.25] if form == "slots" else None,
+                        "spans": None,
                         "selected": split != "test",
                         "order": orders[n],
                         "template_hash": form,
@@ -76,6 +81,18 @@ def answerer(base: Path) -> Callable[..., Answerer]:
     return make
 
 
+def in_parts(examples: pl.DataFrame, task: str, form: str) -> pl.DataFrame:
+    """The test reports as three sentences each, of which the last is the same in all."""
+    asked = of(examples, "test", task)
+    draw = random.Random(8)
+    rows = [
+        row | {"part": part, "answers": form, "prompt": "No effusion" if part == 2 else " ".join(draw.choices(WORDS, k=6))}
+        for row in asked.rows(named=True)
+        for part in range(3)
+    ]
+    return pl.DataFrame(rows, schema=asked.schema)
+
+
 def of(examples: pl.DataFrame, split: str, task: str) -> pl.DataFrame:
     return examples.filter((pl.col("split") == split) & (pl.col("task") == task))
 
@@ -92,7 +109,7 @@ def arm(model: str, **changed: Any) -> predicting.PredictParams:
 
 
 def sorted_logits(logits: pl.DataFrame) -> pl.DataFrame:
-    return logits.sort("report_id", "label", "answer")
+    return logits.sort("report_id", "part", "label", "answer")
 
 
 def assert_close(a: pl.DataFrame, b: pl.DataFrame) -> None:
@@ -134,7 +151,7 @@ def test_slots_equal_a_plain_forward_of_each_report(
 ) -> None:
     """Shared prefix, padding and the head cut down to two rows against transformers' own logits."""
     asked, reader = of(examples, "test", "multiple_choice"), answerer()
-    logits = {(r, label, a): logit for r, _, label, a, logit in reader.read_slots(asked, LABELS).iter_rows()}
+    logits = {(r, label, a): logit for r, _, _, label, a, logit in reader.read_slots(asked, LABELS).iter_rows()}
     assert len(logits) == 10 * 3 * 2
     tokenizer = models.load_tokenizer(base)
     for report_id, prompt in asked.select("report_id", "prompt").iter_rows():
@@ -159,7 +176,7 @@ def test_slots_do_not_depend_on_batches_or_order(examples: pl.DataFrame, answere
 
 def test_batches_hold_every_row_once_and_no_more_than_asked(examples: pl.DataFrame, answerer: Callable[..., Answerer]) -> None:
     reader = answerer()
-    encoded = [encode(reader._tokenizer, prompt, None, "lines") for prompt in of(examples, "test", "open_ended")["prompt"]]
+    encoded = [encode(reader.tokenizer, prompt, None, "lines") for prompt in of(examples, "test", "open_ended")["prompt"]]
     batches = list(reader._batches(encoded, "open_ended"))
     assert sorted(i for batch in batches for i in batch) == list(range(10))
     assert max(len(batch) for batch in batches) > 2
@@ -180,7 +197,7 @@ def greedy(model: Any, tokenizer: Any, prompt: str, end: int) -> list[int]:
 def test_greedy_in_batches_equals_greedy_by_hand(examples: pl.DataFrame, answerer: Callable[..., Answerer]) -> None:
     """Neither padding nor a neighbour that ends earlier or later may be seen."""
     asked, writer, alone = of(examples, "test", "open_ended"), answerer(), answerer(ALONE)
-    tokenizer, model = writer._tokenizer, writer._causal
+    tokenizer, model = writer.tokenizer, writer._causal
     end = greedy(model, tokenizer, asked["prompt"][0], tokenizer.eos_token_id)[4]  # a token that ends some answers early
     written = [greedy(model, tokenizer, prompt, end) for prompt in asked["prompt"]]
     assert len({len(ids) for ids in written}) > 1
@@ -196,7 +213,7 @@ def test_greedy_in_batches_equals_greedy_by_hand(examples: pl.DataFrame, answere
 @pytest.mark.parametrize(("choices", "open_ended"), [(3, 2), (-1, 0), (0, -1), (99, 1)])
 def test_one_row_for_each_report_and_task_asked(examples: pl.DataFrame, base: Path, choices: int, open_ended: int) -> None:
     p = arm("base", multiple_choice_reports=choices, open_ended_reports=open_ended, max_new_tokens=2)
-    predicted = predicting.predict("base_test", p, examples, LABELS, base, RUNTIME)
+    predicted = predicting.predict("base_test", p, examples, LABELS, base, PROMPTS, RUNTIME)
     for task, n in (("multiple_choice", choices), ("open_ended", open_ended)):
         first = of(examples, "test", task).sort("order").head(10 if n == -1 else n)["report_id"]
         told = predicted.predictions.filter(pl.col("task") == task)
@@ -213,7 +230,7 @@ def test_linear_arm_learns_from_the_selected_training_rows_alone(examples: pl.Da
     """Held-out rows say the contrary of the training rows, as do training rows not selected: it must not make a difference."""
 
     def told(frame: pl.DataFrame) -> pl.DataFrame:
-        return predicting.predict("linear_test", arm("linear"), frame, LABELS, base, RUNTIME).probabilities
+        return predicting.predict("linear_test", arm("linear"), frame, LABELS, base, PROMPTS, RUNTIME).probabilities
 
     trained = (pl.col("split") == "train") & (pl.col("order") < 8)
     split = examples.with_columns(selected=trained | (pl.col("split") == "validation"))
@@ -228,20 +245,20 @@ def test_linear_arm_learns_from_the_selected_training_rows_alone(examples: pl.Da
 @pytest.mark.parametrize("model", ["student", "base", "linear"])
 def test_empty_split_is_named(examples: pl.DataFrame, base: Path, model: str) -> None:
     with pytest.raises(InputError, match=r"predict\.some_arm: the split 'test' holds no report"):
-        predicting.predict("some_arm", arm(model), examples.filter(pl.col("split") != "test"), LABELS, base, RUNTIME)
+        predicting.predict("some_arm", arm(model), examples.filter(pl.col("split") != "test"), LABELS, base, PROMPTS, RUNTIME)
 
 
 def test_untrained_student_is_the_base_and_a_trained_one_is_not(examples: pl.DataFrame, base: Path, tmp_path: Path) -> None:
     p = params.load("train", training.TrainParams).model_copy(update={"quantization": "none", "lora_rank": 4})
     model = training.build_trainer(p, examples, base, tmp_path / "checkpoints", RUNTIME).model
-    adapters.save(model, tmp_path / "untrained", p, base, examples)
+    adapters.save(model, tmp_path / "untrained", p, base, examples, 0)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.5, generator=torch.Generator().manual_seed(1))
-    adapters.save(model, tmp_path / "trained", p, base, examples)
+    adapters.save(model, tmp_path / "trained", p, base, examples, 0)
 
     def answer(who: str, weights: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-        predicted = predicting.predict("an_arm", arm(who), examples, LABELS, weights, RUNTIME)
+        predicted = predicting.predict("an_arm", arm(who), examples, LABELS, weights, PROMPTS, RUNTIME)
         return predicted.predictions, sorted_logits(predicted.probabilities)
 
     untouched, untrained, trained = (
@@ -262,23 +279,83 @@ def test_student_as_one_model_answers_as_base_and_adapter_apart(
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.5, generator=torch.Generator().manual_seed(1))
-    adapters.save(model, tmp_path / "adapter", p, base, examples)
+    adapters.save(model, tmp_path / "adapter", p, base, examples, 0)
     asked, tokenizer = of(examples, "test", "multiple_choice"), models.load_tokenizer(base)
     apart = PeftModel.from_pretrained(models.load_base(base, quantization), tmp_path / "adapter")
     one, two = (Answerer(m, tokenizer, RUNTIME) for m in (models.load_student(tmp_path / "adapter"), apart))
     assert_close(one.read_slots(asked, LABELS), two.read_slots(asked, LABELS))
 
 
+@pytest.fixture
+def with_score(answerer: Callable[..., Answerer]) -> Callable[..., Answerer]:
+    def make(runtime: params.RuntimeParams = RUNTIME) -> Answerer:
+        reader = answerer(runtime)
+        models.add_score(reader._causal, len(LABELS) + 1, seed=3)
+        return reader
+
+    return make
+
+
+def test_head_reads_each_sentence_alone(examples: pl.DataFrame, with_score: Callable[..., Answerer]) -> None:
+    """One plain forward of each sentence; neither batches, nor its report, nor how often it stands there may be seen."""
+    asked, reader = in_parts(examples, "multiple_choice", "head"), with_score()
+    logits = reader.read_head(asked, LABELS)
+    assert_close(logits, with_score(ALONE).read_head(asked.sample(fraction=1, shuffle=True, seed=4), LABELS))
+    told = {(r, part, label, a): logit for r, _, part, label, a, logit in logits.iter_rows()}
+    assert len(told) == 10 * 3 * 3 * 2
+    for report, part, prompt in asked.select("report_id", "part", "prompt").iter_rows():
+        ids = [*reader.tokenizer(prompt, add_special_tokens=False)["input_ids"], reader.tokenizer.eos_token_id]
+        with torch.inference_mode():
+            wanted = reader._causal.score(reader._causal.model(input_ids=torch.tensor([ids])).last_hidden_state[0, -1])
+        for n, label in enumerate(LABELS):
+            assert told[report, part, label.name, "yes"] == pytest.approx(wanted[n].item(), abs=1e-4)
+            assert told[report, part, label.name, "no"] == 0.0
+    assert len({told[f"test{n}", 2, "Edema", "yes"] for n in range(10)}) == 1  # the sentence that all share
+
+
+def test_what_is_pointed_at_stands_in_the_report_once_with_a_code(
+    examples: pl.DataFrame, with_score: Callable[..., Answerer]
+) -> None:
+    asked, reader = in_parts(examples, "open_ended", "tags"), with_score()
+    with torch.no_grad():
+        reader._causal.score.weight.mul_(60)  # else no word reaches a threshold
+    answered, _ = reader.answer(asked, LABELS, NEW_TOKENS, Codes(["no effusion | J90"]))
+    assert answered["report_id"].to_list() == [f"test{n}" for n in range(10)]
+    told = {report: answers.parse_lines(answer) for report, _, answer in answered.iter_rows()}
+    assert sum(len(parsed.findings) for parsed in told.values()) > 5
+    for report, parsed in told.items():
+        text = asked.filter(pl.col("report_id") == report)["prompt"].to_list()
+        assert not parsed.unparsed
+        assert len(set(parsed.findings)) == len(parsed.findings)
+        assert all(any(phrase in sentence.lower() for sentence in text) for phrase, _ in parsed.findings)
+
+
+def test_an_untouched_base_is_asked_in_words(examples: pl.DataFrame, base: Path) -> None:
+    """It has no layer to read `head` and `tags` from: the parts of a report become one prompt of the forms list and lines."""
+    parts = pl.concat([in_parts(examples, "multiple_choice", "head"), in_parts(examples, "open_ended", "tags")])
+    predicted = predicting.predict("base_test", arm("base", max_new_tokens=2), parts, LABELS, base, PROMPTS, RUNTIME)
+    assert predicted.predictions.height == 20
+    assert predicted.predictions["answer"].null_count() == 0
+    assert predicted.probabilities.is_empty()
+    asked = predicting.in_words(parts, Renderer(PROMPTS, models.load_tokenizer(base), LABELS))
+    assert asked.group_by("task", "answers").len().sort("task").rows() == [
+        ("multiple_choice", "list", 10), ("open_ended", "lines", 10),
+    ]  # fmt: skip
+    for report in asked["report_id"].unique():
+        sentences = parts.filter((pl.col("report_id") == report) & (pl.col("answers") == "head"))["prompt"].to_list()
+        assert "\n".join(sentences) in asked.filter(pl.col("report_id") == report)["prompt"][0]
+
+
 def test_tokenizer_that_splits_yes(
     examples: pl.DataFrame, answerer: Callable[..., Answerer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader = answerer()
-    whole = reader._tokenizer
+    whole = reader.tokenizer
 
     class Splitting:
         def __call__(self, text: str, **more: Any) -> Any:
             return {"input_ids": [1, 2]} if text == " yes" else whole(text, **more)
 
-    monkeypatch.setattr(reader, "_tokenizer", Splitting())
+    monkeypatch.setattr(reader, "tokenizer", Splitting())
     with pytest.raises(InputError, match=r'splits " yes" or " no"; use merge\.answers: list'):
         reader.read_slots(of(examples, "test", "multiple_choice"), LABELS)
