@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
-from raddistill.student.prompts import IGNORED, Renderer, answer_ids, encode, slot_lines
+from raddistill.student.prompts import IGNORED, PLAIN, Renderer, answer_ids, encode, slot_lines
 
 ROOT = Path(__file__).parents[1]
 LABELS = [Label(name="Pleural Effusion", description="fluid"), Label(name="Edema", description="water")]
@@ -53,9 +53,16 @@ def test_missing_template_is_named(tokenizer: Any, tmp_path: Path) -> None:
         Renderer(tmp_path, tokenizer, LABELS).prompt("lines", REPORT)
 
 
+@pytest.mark.parametrize("answers", PLAIN)
+def test_head_and_tags_read_the_words_alone(tokenizer: Any, tmp_path: Path, answers: str) -> None:
+    assert Renderer(tmp_path, tokenizer, LABELS).prompt(answers, REPORT) == REPORT
+
+
 def test_template_hash_follows_the_prompt(tokenizer: Any, renderer: Renderer) -> None:
-    assert renderer.template_hash("slots") == Renderer(ROOT / "prompts/student", tokenizer, LABELS).template_hash("slots")
-    assert len({renderer.template_hash(a) for a in ASKED}) == 3
+    others = Renderer(ROOT / "prompts/student", tokenizer, LABELS[:1])
+    assert len({renderer.template_hash(answers) for answers in (*ASKED, *PLAIN)}) == 5
+    same = {answers: renderer.template_hash(answers) == others.template_hash(answers) for answers in (*ASKED, *PLAIN)}
+    assert same == {"slots": True, "list": False, "lines": True, "head": True, "tags": True}
 
 
 def test_loss_covers_the_answer_and_its_end_only(renderer: Renderer, tokenizer: Any) -> None:
@@ -80,6 +87,30 @@ def test_slots_stand_at_the_last_token_of_each_name(renderer: Renderer, tokenize
     ends = [tokenizer.decode(encoded.input_ids[encoded.prompt_length : slot + 1]) for slot in encoded.slots]
     assert ends == ["Pleural Effusion", "Pleural Effusion\nEdema"]
     assert encoded.slots[-1] == len(encoded.input_ids) - 1
+
+
+@pytest.mark.parametrize("begin", [None, "<|system|>"])
+def test_head_is_read_at_the_end_token(tiny_base: Path, begin: str | None) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_base, bos_token=begin)
+    encoded = encode(tokenizer, REPORT, "", "head")
+    assert tokenizer.decode(encoded.input_ids) == (begin or "") + REPORT + "<|end|>"
+    assert encoded.slots == [len(encoded.input_ids) - 1]
+    assert encoded == encode(tokenizer, REPORT, None, "head")  # whatever the labels are
+
+
+@pytest.mark.parametrize("begin", [None, "<|system|>"])
+def test_tags_are_read_in_the_second_copy_of_the_words(tiny_base: Path, begin: str | None) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_base, bos_token=begin)
+    text = "Fracture of the 7th rib – naïve, no effusion."
+    encoded = encode(tokenizer, text, "rib fracture | S22.3", "tags")
+    assert tokenizer.decode(encoded.input_ids) == f"{begin or ''}{text}\n{text}"
+    assert tokenizer.decode([encoded.input_ids[slot] for slot in encoded.slots]) == text
+    assert len(encoded.places) == len(encoded.slots) == len(set(encoded.slots))
+    for slot, (start, end) in zip(encoded.slots, encoded.places, strict=True):
+        told = tokenizer.decode([encoded.input_ids[slot]])
+        assert text[start:end] == told or not text[start:end].isascii()  # bytes of one letter share its place
+    assert encoded == encode(tokenizer, text, None, "tags")
+    assert set(encoded.labels) == {IGNORED}
 
 
 def test_split_answer_words_are_refused(tokenizer: Any) -> None:
