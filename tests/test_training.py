@@ -16,9 +16,10 @@ from student_world import LABELS, ROOT, RUNTIME, examples_of, train_params
 from transformers import AutoTokenizer
 
 from raddistill.errors import InputError
-from raddistill.student import forward, losses, models, training
+from raddistill.student import adapters, forward, losses, models, training
+from raddistill.student.predicting import Answerer
 from raddistill.student.prompts import IGNORED, answer_ids, encode
-from raddistill.student.tagging import worth_of_tokens
+from raddistill.student.tagging import Codes, worth_of_tokens
 
 FORMS = [("head", "tags"), ("slots", "lines")]
 
@@ -301,6 +302,29 @@ def test_adapter_holds_the_trained_layer_that_answers_are_read_from(base: Path, 
     (weight,) = saved.values()
     assert (weight - untrained.score.weight).abs().max() > 1e-3
     assert torch.equal(models.load_student(adapter).score.weight.float(), weight)
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "none"])
+def test_the_adapter_folder_answers_as_the_model_that_was_trained(
+    examples: pl.DataFrame, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantization: str
+) -> None:
+    """Labels and phrases of a model with every weight drawn anew, in float32: bf16 rounds by the batch's shape."""
+    monkeypatch.setattr(models, "compute_dtype", lambda: torch.float32)
+    p = train_params(quantization=quantization)
+    model = training.build_trainer(p, examples, base, tmp_path / "checkpoints", RUNTIME).model
+    drawn = torch.Generator().manual_seed(1)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.4, generator=drawn)
+    adapters.save(model, tmp_path / "adapter", p, base, examples, 4)
+    before, after = (
+        Answerer(m, models.load_tokenizer(base), RUNTIME).answer(examples.filter(split="test"), LABELS, 1, Codes([]))
+        for m in (model, models.load_student(tmp_path / "adapter"))
+    )
+    assert before[0].equals(after[0])
+    assert before[0]["answer"].n_unique() > 5
+    assert (before[1]["logit"] - after[1]["logit"]).abs().max() < 1e-3  # type: ignore[operator]
+    assert before[1].filter(answer="yes")["logit"].std() > 0.1  # type: ignore[operator]
 
 
 def test_nothing_to_train_on(examples: pl.DataFrame, base: Path, tmp_path: Path) -> None:
