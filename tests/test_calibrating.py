@@ -78,6 +78,19 @@ def test_a_part_that_the_teacher_did_not_read_shapes_no_threshold() -> None:
         calibrate(TEACHER, unread, examples, gold, gold, LABELS)
 
 
+def test_a_label_with_few_positives_takes_the_threshold_of_all_labels_together() -> None:
+    """The line of Edema lies at odds of 1, that of Mass where too few are above to draw one."""
+    below, labels = float(np.sort(ODDS)[-MIN_POSITIVES]), [*LABELS, Label(name="Mass", description="")]
+    targets = pl.Series([[float(odds > 1), float(odds > below)] for odds in ODDS])
+    both = pl.concat([probabilities(), probabilities().with_columns(label=pl.lit("Mass"))])
+    gold = statuses(ODDS > 1)
+    made = calibrate(TEACHER, both, taught([0.0] * N).with_columns(targets=targets), gold, gold, labels)
+    probability = 1 / (1 + np.exp(-np.concatenate([ODDS, ODDS]) / made.temperature))
+    together = best_threshold(probability, np.concatenate([ODDS > 1, ODDS - below > 0]), 0.5)
+    assert made.labels["Mass"].threshold == together
+    assert made.labels["Edema"].threshold < together
+
+
 def test_of_a_gold_budget_whole_reports_count_by_their_strongest_part() -> None:
     spend = CalibrateParams(against="gold", gold_reports=150)
     weaker = probabilities().with_columns(part=pl.lit(1, pl.Int64), logit=pl.col("logit") - (pl.col("answer") == "yes") * 4.0)
