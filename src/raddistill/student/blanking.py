@@ -19,13 +19,13 @@ def blanked(text: str, said: Said, blank: str, key: str) -> str | None:
     Which words: by hash of `key` and the word's place, so the same sentence is always blanked alike. Every mention counts,
     denied ones too: else a blank would give a finding away.
     """
+    everything = [found.span() for found in _WORD.finditer(text)]
     hidden: set[tuple[int, int]] = set()
     for mention in said.mentions:
-        words = [found.span() for found in _WORD.finditer(text, mention.start, mention.end)]
+        words = [span for span in everything if span[0] < mention.end and span[1] > mention.start]
         ranked = sorted(words, key=lambda span: hashlib.sha256(f"{key}:{span[0]}".encode()).digest())
         hidden.update(ranked[: (len(ranked) + 1) // 2])
-    left = sum(found.span() not in hidden for found in _WORD.finditer(text))
-    if not hidden or left < FEWEST_WORDS:
+    if not hidden or len(everything) - len(hidden) < FEWEST_WORDS:
         return None
     for start, end in sorted(hidden, reverse=True):
         text = text[:start] + blank + text[end:]
