@@ -13,6 +13,7 @@ from raddistill.scoring import folds, scores
 from raddistill.tables import base
 from raddistill.tables.decisions import Decisions
 from raddistill.tables.gold import Gold
+from raddistill.tables.reports import Reports
 
 PARAMS = {
     "extract": {"fold": 0, "train": 0.4, "validation": 0.1},
@@ -168,6 +169,7 @@ def project(world, tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text(json.dumps(written))
     base.write(Decisions, frame(Decisions, world.decisions.filter(pl.col("report_id").is_in(HALVES[0])).rows()), paths.DECISIONS)
     base.write(Gold, tables()["gold"], paths.GOLD)
+    base.write(Reports, tables()["reports"], paths.REPORTS)
     base.write_json({"loss": 0.5}, paths.TRAIN_METRICS)
     paths.CONCEPTS.parent.mkdir()
     rows = "".join(f"{c.concept},{c.code},{c.accept},{c.kind},{c.note}\n" for c in CONCEPTS)
@@ -195,6 +197,15 @@ def test_commands_keep_and_show(project):
     assert told_of["train"] == {"loss": 0.5}
     with pytest.raises(InputError, match=r"'\.\./x' is no name"):
         cli.folds_keep("../x")
+
+
+@pytest.mark.parametrize("kind", ["phi", "credentialed"])
+def test_folds_of_reports_that_are_not_public_are_not_for_git(project, kind):
+    mixed = pl.when(pl.col("report_id") == ASKED[0]).then(pl.lit(kind)).otherwise(pl.lit("public"))
+    base.write(Reports, tables()["reports"].with_columns(sensitivity=mixed), paths.REPORTS)
+    with pytest.raises(InputError, match=f"kept in git, by report id, and these are {kind}"):
+        cli.folds_keep("default")
+    assert not (project / "folds").exists()
 
 
 def test_the_world_is_whole():

@@ -141,8 +141,9 @@ class _Task:
                 rows.append(row | {"split": report["split"], "key": key, "asked": part.asked})
                 if report["split"] == "train" and told and answer and self._is_blanked(f"{key}:{n}"):
                     hidden = blanked(words, teaching.within(told, part), self.p.blank, words)
-                    again = self._row(report["report_id"], BLANKED + n, part, hidden, report, answer) if hidden else {}
-                    rows += [again | {"split": "train", "key": key, "asked": False}] if hidden else []
+                    if hidden:
+                        again = self._row(report["report_id"], BLANKED + n, part, hidden, report, answer)
+                        rows.append(again | {"split": "train", "key": key, "asked": False})
         written = teaching.said_of_written(taught.written) if self.how.written else {}
         about = dict(taught.written.select("sentence_id", "about").iter_rows()) if written else {}
         for sentence, (text, told) in sorted(written.items()):
