@@ -213,6 +213,12 @@ def test_empty_split_is_named(examples: pl.DataFrame, base: Path, model: str) ->
         predicting.predict("some_arm", arm(model), examples.filter(pl.col("split") != "test"), LABELS, base, PROMPTS, RUNTIME)
 
 
+def test_a_student_is_not_asked_what_it_was_not_taught(in_parts: pl.DataFrame, tmp_path: Path) -> None:
+    taught = in_parts.with_columns(selected=pl.col("selected") & (pl.col("task") == "open_ended"))
+    with pytest.raises(InputError, match=r"not trained on multiple_choice.*predict\.x\.multiple_choice_reports to 0"):
+        predicting.predict("x", arm("student"), taught, LABELS, tmp_path, PROMPTS, RUNTIME)
+
+
 def test_untrained_student_is_the_base_and_a_trained_one_is_not(examples: pl.DataFrame, base: Path, tmp_path: Path) -> None:
     p = train_params(quantization="none")
     model = training.build_trainer(p, examples, base, tmp_path / "checkpoints", RUNTIME).model

@@ -114,6 +114,16 @@ def test_prefix_stops_short_of_identical_prompts(base: Path) -> None:
     assert forward.shared_length(batch) == 0
 
 
+@pytest.mark.parametrize("form", ["head", "tags"])
+def test_a_batch_of_one_example_twice_has_its_loss_twice(base: Path, form: str) -> None:
+    """An epoch's last example may stand beside the next epoch's first."""
+    batch, targets = some(("head", "tags"), base, 2)
+    n, model = [e.form for e in batch].index(form), loud_model(base)
+    alone = losses.example_losses(model, batch[n : n + 1], targets[n : n + 1], (0, 0)).tolist()
+    twice = losses.example_losses(model, [batch[n]] * 2, [targets[n]] * 2, (0, 0)).tolist()
+    assert twice == pytest.approx(alone * 2, abs=1e-4)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_every_row_comes_once_an_epoch_in_batches_of_like_length(seed: int) -> None:
     draw = random.Random(seed)
@@ -325,6 +335,12 @@ def test_the_adapter_folder_answers_as_the_model_that_was_trained(
     assert before[0]["answer"].n_unique() > 5
     assert (before[1]["logit"] - after[1]["logit"]).abs().max() < 1e-3  # type: ignore[operator]
     assert before[1].filter(answer="yes")["logit"].std() > 0.1  # type: ignore[operator]
+
+
+def test_a_training_of_one_step_ends_with_its_figures(examples: pl.DataFrame, base: Path, tmp_path: Path) -> None:
+    p, few = train_params(batch_size=32, evaluate_every=100), examples.filter(pl.col("order") < 2)
+    told = training.train(p, few, base, tmp_path / "checkpoints", RUNTIME, tmp_path / "adapter")
+    assert (told.metrics["steps"], told.curve["step"].to_list(), told.validation_curve["step"].to_list()) == (1, [1], [1])
 
 
 def test_nothing_to_train_on(examples: pl.DataFrame, base: Path, tmp_path: Path) -> None:

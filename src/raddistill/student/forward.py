@@ -17,10 +17,10 @@ EAGER_UP_TO = 256
 
 
 def shared_length(examples: Sequence[Encoded]) -> int:
-    """How many leading tokens all examples share, short of the last prompt token, whose output may be a loss position."""
+    """How many leading tokens all examples share, short of the first whose output is read: a slot, or the last of the prompt."""
     if len(examples) < 2:
         return 0
-    limit = min(e.prompt_length for e in examples) - 1
+    limit = min(min([e.prompt_length - 1, *e.slots]) for e in examples)
     first, last = min(e.input_ids for e in examples), max(e.input_ids for e in examples)
     for n, (a, b) in enumerate(zip(first, last, strict=False)):
         if a != b or n == limit:

@@ -68,6 +68,12 @@ def predict(
     if p.model == "linear":
         answered, logits = linear.predict(learned, asked, label_set)
     else:
+        untaught = asked.filter(pl.col("answers").is_in(PLAIN)).join(learned, on="task", how="anti")["task"].unique().sort()
+        if p.model == "student" and len(untaught):
+            raise InputError(
+                f"predict.{arm}: the student was not trained on {untaught[0]}; raise merge.{untaught[0]}.examples, or set"
+                f" predict.{arm}.{untaught[0]}_reports to 0"
+            )
         answerer = Answerer.load(p.model, weights, runtime)
         if p.model == "base":
             asked = in_words(asked, Renderer(prompts, answerer.tokenizer, label_set))

@@ -8,6 +8,7 @@ taken up.
 
 import hashlib
 import json
+import math
 import random
 import shutil
 from collections.abc import Sequence
@@ -97,7 +98,7 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
         models.add_score(model, outputs, p.seed)
     trainer = StudentTrainer(
         model=model,
-        args=_settings(p, folder),
+        args=_settings(p, folder, math.ceil(len(order) / p.batch_size / p.gradient_accumulation)),
         peft_config=_lora(p, outputs),
         processing_class=tokenizer,
         train_dataset=Dataset.from_list([rows["train"][i] for i in order]),
@@ -116,7 +117,7 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
     return trainer
 
 
-def _settings(p: TrainParams, folder: Path) -> Any:
+def _settings(p: TrainParams, folder: Path, steps: int) -> Any:
     import torch
     from trl import SFTConfig
 
@@ -139,13 +140,13 @@ def _settings(p: TrainParams, folder: Path) -> Any:
         activation_checkpointing=False,
         eval_strategy="steps",
         save_strategy="steps",
-        eval_steps=p.evaluate_every,
-        save_steps=p.evaluate_every,
+        eval_steps=min(p.evaluate_every, steps),
+        save_steps=min(p.evaluate_every, steps),
         save_total_limit=2,
         load_best_model_at_end=True,
         metric_for_best_model="eval_loss",
         greater_is_better=False,
-        logging_steps=5,
+        logging_steps=min(5, steps),
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
