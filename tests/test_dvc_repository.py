@@ -74,7 +74,7 @@ def test_a_run_is_kept_as_a_fold_and_scored_as_the_run_is(project: Clone, tmp_pa
         assert pooled[task]["reports"] == figures["reports"] > 0
         assert pooled[task]["student"]["micro_f1"] == figures["student"]["micro_f1"]
     clone.commit("fold 0")
-    held = set(clone.run("git", "ls-files", "folds", "metrics/folds").splitlines())
+    held = set(clone.run("git", "ls-files", "folds/small", "metrics/folds/small.json").splitlines())
     assert held == {"folds/small/fold-0.json", "folds/small/fold-0.parquet", "metrics/folds/small.json"}
     assert clone.run("raddistill", "check").splitlines() == ["dvc.lock is up to date"]
 
