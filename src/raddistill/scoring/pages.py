@@ -40,7 +40,7 @@ def draw(scored: Scored, folder: Path) -> None:
             ("reliability", _reliability(scored.reliability)),
         ):
             tables.write_csv(getattr(scored, name), folder / f"{name}.csv")
-            _write_svg(picture, folder / f"{name}.svg")
+            write_svg(picture, folder / f"{name}.svg")
 
 
 def arms_of(metrics: dict[str, Any]) -> list[str]:
@@ -190,7 +190,7 @@ def _reliability(bins: pl.DataFrame) -> Any:
     return figure
 
 
-def _write_svg(figure: Any, path: Path) -> None:
+def write_svg(figure: Any, path: Path) -> None:
     drawn = io.StringIO()
     figure.savefig(drawn, format="svg", metadata={"Date": None})
     unfinished = path.with_name(path.name + ".part")

@@ -13,7 +13,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from raddistill.errors import InputError
-from raddistill.sources.packages import Packaged, console, obtain, sha256
+from raddistill.sources.packages import Packaged, console, obtain, obtain_folder, sha256
 from raddistill.tables.base import write_json
 
 PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt"]  # no pickles: loading one runs its code
@@ -35,13 +35,16 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def from_package(wanted: Packaged, store: Path) -> tuple[str, dict[str, str]]:
-    """The GGUF file of a wheel, converted once: its folder relative to the store, and its hashes.
+    """The model of a wheel, a GGUF file or a folder with safetensors: its folder relative to the store, and its hashes.
 
     Raises:
         InputError: as `packages.obtain`; a GGUF that transformers cannot convert without loss.
     """
 
     def make(folder: Path) -> None:
+        if wanted.member.endswith(".safetensors"):
+            obtain_folder(wanted, PATTERNS, folder)
+            return
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as workspace:
             _convert(obtain(wanted, Path(workspace)), folder)
 

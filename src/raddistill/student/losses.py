@@ -27,7 +27,7 @@ def example_losses(
     """
     import torch
 
-    hidden, shared = hidden_states(causal.model, examples)
+    hidden, shared = hidden_states(causal.base_model, examples)
     losses = torch.zeros(len(examples), device=hidden.device)
     for form in sorted({e.form for e in examples}):
         rows = [i for i, e in enumerate(examples) if e.form == form]

@@ -11,6 +11,8 @@ from typing import Any
 from raddistill import paths
 from raddistill.errors import InputError
 
+# Models that read in both directions. They answer `head` and `tags` and write nothing.
+ENCODERS = ("bert", "distilbert", "electra", "modernbert", "roberta", "xlm-roberta")
 AGAIN = "`dvc repro --force --single-item fetch` fetches it again"
 
 
@@ -47,7 +49,7 @@ def load_tokenizer(record: Path) -> Any:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(base_folder(record))
-    if tokenizer.chat_template is None:
+    if tokenizer.chat_template is None and tokenizer.cls_token is None:  # an encoder's tokenizer has a class token
         raise InputError("the base model's tokenizer has no chat template; take an instruction-tuned model")
     return tokenizer
 
@@ -70,9 +72,12 @@ def quiet_libraries() -> None:
 
 
 def load_base(record: Path, quantization: str) -> Any:
-    """The base model as a `LlamaForCausalLM` (or whatever its config says), `nf4` or unquantised, on the GPU if there is one."""
+    """The base model as a `LlamaForCausalLM` (or whatever its config says), `nf4` or unquantised, on the GPU if there is one.
+
+    An encoder comes as its backbone alone, without the layer that guesses hidden words.
+    """
     import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, BitsAndBytesConfig
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
@@ -85,8 +90,10 @@ def load_base(record: Path, quantization: str) -> Any:
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-        model = AutoModelForCausalLM.from_pretrained(
-            base_folder(record),
+        folder = base_folder(record)
+        is_encoder = AutoConfig.from_pretrained(folder).model_type in ENCODERS
+        model = (AutoModel if is_encoder else AutoModelForCausalLM).from_pretrained(
+            folder,
             dtype=compute_dtype(),
             quantization_config=nf4 if quantization == "nf4" else None,
             device_map={"": 0} if torch.cuda.is_available() else None,

@@ -109,8 +109,6 @@ class Answerer:
         self._causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.tokenizer = tokenizer
         self._runtime = runtime
-        stated = model.generation_config.eos_token_id  # Llama 3.1 has three, the base may use any of them
-        self._ends = {tokenizer.eos_token_id, *(stated if isinstance(stated, list) else [stated])}
 
     @classmethod
     def load(cls, model: str, weights: Path, runtime: RuntimeParams) -> "Answerer":
@@ -184,7 +182,7 @@ class Answerer:
         with torch.inference_mode(), self._precision():
             for batch in self._batches(encoded, str(asked["task"][0])):
                 examples = [encoded[i] for i in batch]
-                hidden, shared = hidden_states(self._causal.model, examples)
+                hidden, shared = hidden_states(self._causal.base_model, examples)
                 found |= zip((texts[i] for i in batch), read(hidden, shared, examples), strict=True)
         return [found[text] for text in asked["prompt"]]
 
@@ -195,10 +193,12 @@ class Answerer:
         if asked.is_empty():
             return pl.DataFrame(schema=ANSWERS)
         encoded = [encode(self.tokenizer, prompt, None, "lines") for prompt in asked["prompt"]]
+        stated = self._causal.generation_config.eos_token_id  # Llama 3.1 has three, the base may use any of them
+        ends = {self.tokenizer.eos_token_id, *(stated if isinstance(stated, list) else [stated])}
         said: dict[int, str] = {}
         with torch.inference_mode(), self._precision():
             for batch in self._batches(encoded, f"{asked['task'][0]}, answers up to {max_new_tokens} tokens"):
-                made = greedy(self._causal, [encoded[i] for i in batch], max_new_tokens, self._ends)
+                made = greedy(self._causal, [encoded[i] for i in batch], max_new_tokens, ends)
                 said |= dict(zip(batch, self.tokenizer.batch_decode(made, skip_special_tokens=True), strict=True))
         texts = [said[i] for i in range(asked.height)]
         return pl.DataFrame({"report_id": asked["report_id"], "task": asked["task"], "answer": texts}, schema=ANSWERS)

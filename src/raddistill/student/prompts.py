@@ -66,6 +66,11 @@ class Renderer:
             user = self._environment.get_template(TEMPLATES[answers]).render(report=report, labels=self.labels)
         except jinja2.TemplateError as error:
             raise InputError(f"{self._folder / TEMPLATES[answers]}: {type(error).__name__}; see docs of jinja2") from None
+        if self._tokenizer.chat_template is None:
+            raise InputError(
+                f"the base model is an encoder: it can be trained on `head` and `tags`, not on `{answers}`; change merge.*.answers, and"
+                " set predict.base_test.*_reports to 0, as it can not be asked in words"
+            )
         messages = [{"role": "system", "content": self._system}, {"role": "user", "content": user.strip()}]
         return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
@@ -112,12 +117,19 @@ def encode(tokenizer: Any, prompt: str, completion: str | None, answers: str) ->
 
 
 def _encode_plain(tokenizer: Any, text: str, form: str) -> Encoded:
-    begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    is_encoder = tokenizer.cls_token_id is not None
+    first, last = tokenizer.bos_token_id, tokenizer.eos_token_id
+    if is_encoder:
+        first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
+    begin = [] if first is None else [first]
     made = tokenizer(text, add_special_tokens=False, return_offsets_mapping=form == "tags")
     words = made["input_ids"]
     if form == "head":
-        ids = [*begin, *words, tokenizer.eos_token_id]
+        ids = [*begin, *words, last]
         slots, places = [len(ids) - 1], []
+    elif is_encoder:  # sees both sides of a word: no second copy
+        ids = [*begin, *words, last]
+        slots, places = list(range(1, len(ids) - 1)), made["offset_mapping"]
     else:
         ids = [*begin, *words, *_ids(tokenizer, "\n"), *words]
         slots, places = list(range(len(ids) - len(words), len(ids))), made["offset_mapping"]

@@ -26,6 +26,9 @@ from raddistill.student.prompts import PLAIN, answer_ids, encode
 from raddistill.student.tagging import worth_of_tokens
 
 
+RUN = 32  # batches that are sorted by length together: of 8, the one with the longest sentences was half padding
+
+
 class TrainParams(Section):
     """QLoRA (Dettmers et al. 2023, arXiv 2305.14314): NF4 with double quantisation, bf16 compute, fp32 adapters."""
 
@@ -81,6 +84,7 @@ def train(
 def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path, runtime: RuntimeParams) -> Any:
     """The trainer over the selected rows, not yet started; `folder` takes its checkpoints."""
     from datasets import Dataset
+    from peft.tuners.tuners_utils import BaseTunerLayer
     from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
 
     from raddistill.student.progress import ConsoleProgress
@@ -99,7 +103,7 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
     trainer = StudentTrainer(
         model=model,
         args=_settings(p, folder, math.ceil(len(order) / p.batch_size / p.gradient_accumulation)),
-        peft_config=_lora(p, outputs),
+        peft_config=_lora(p, outputs, model.config.model_type in models.ENCODERS),
         processing_class=tokenizer,
         train_dataset=Dataset.from_list([rows["train"][i] for i in order]),
         eval_dataset=Dataset.from_list(sorted(rows["validation"], key=lambda row: len(row["input_ids"]))),
@@ -114,6 +118,9 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
     for parameter in trained.parameters():
         if parameter.requires_grad:  # TRL starts QLoRA adapters in bf16 and resumes them in fp32: then a resumed run differs
             parameter.data = parameter.data.float()
+    for module in trained.modules():
+        if isinstance(module, BaseTunerLayer):  # peft casts inputs to fp32, autocast back to bf16: the same figures, a tenth slower
+            module.cast_input_dtype_enabled = False
     return trainer
 
 
@@ -162,7 +169,7 @@ def outputs_of(chosen: pl.DataFrame) -> int:
     return max(map(len, chosen["targets"].drop_nulls()), default=0) + 1
 
 
-def _lora(p: TrainParams, outputs: int) -> Any:
+def _lora(p: TrainParams, outputs: int, is_encoder: bool) -> Any:
     from peft import LoraConfig
 
     return LoraConfig(
@@ -172,7 +179,7 @@ def _lora(p: TrainParams, outputs: int) -> Any:
         target_modules="all-linear",
         exclude_modules=["score"] if outputs else None,
         modules_to_save=["score"] if outputs else None,
-        task_type="CAUSAL_LM",
+        task_type="FEATURE_EXTRACTION" if is_encoder else "CAUSAL_LM",
     )
 
 
@@ -191,7 +198,7 @@ def batch_order(lengths: Sequence[int], tasks: Sequence[str], p: TrainParams) ->
     """Row numbers for all epochs in the order of training: every `batch_size` of them is a batch of like task and length.
 
     Like lengths waste no padding; like tasks share the longest prefix. Within an epoch rows are shuffled, cut into runs of
-    eight batches, sorted by task and length inside a run, and the batches shuffled again. Every row comes once an epoch.
+    RUN batches, sorted by task and length inside a run, and the batches shuffled again. Every row comes once an epoch.
     """
     generator = random.Random(p.seed)  # noqa: S311 (order of training, nothing secret)
     order: list[int] = []
@@ -201,7 +208,7 @@ def batch_order(lengths: Sequence[int], tasks: Sequence[str], p: TrainParams) ->
         for task in sorted(set(tasks)):
             rows = [i for i, t in enumerate(tasks) if t == task]
             generator.shuffle(rows)
-            run = 8 * p.batch_size
+            run = RUN * p.batch_size
             ranked = [i for start in range(0, len(rows), run) for i in sorted(rows[start : start + run], key=lengths.__getitem__)]
             full = len(ranked) - len(ranked) % p.batch_size
             batches += [ranked[start : start + p.batch_size] for start in range(0, full, p.batch_size)]

@@ -24,6 +24,7 @@ from raddistill.tables.written import Written
 from raddistill.teachers.combining import CombinedTeacher
 from raddistill.teachers.imported import ImportedTeacher
 from raddistill.teachers.llm.settings import AskingParams, LLMParams
+from raddistill.teachers.noise import NoiseParams, disturb
 from raddistill.teachers.rules.labeler import RulesTeacher
 from raddistill.teachers.rules.writing import Templates
 from raddistill.teachers.teacher import Labelled, Teacher
@@ -53,6 +54,7 @@ class SynthesizeParams(TeacherParams):
 
     llm: LLMParams
     combine: CombineParams
+    noise: NoiseParams
 
 
 class TeachParams(TeacherParams):
@@ -129,6 +131,8 @@ def synthesize(task: str, p: TeacherParams, reports: dy.DataFrame[Reports], labe
     if means.answers.height:
         _keep(means)
     labelled = TEACHERS[p.teacher](task, p, means).label(reports, label_set)
+    if isinstance(p, SynthesizeParams) and not p.noise.is_off:
+        labelled = disturb(task, p.noise, labelled)
     outcomes = tables.check(Outcomes, labelled.outcomes, f"outcomes of {task}")
     assert outcomes["report_id"].sort().equals(reports["report_id"].sort()), "a teacher must return one outcome a report"
     _refuse_too_many(task, p, reports, outcomes)

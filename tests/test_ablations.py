@@ -1,0 +1,83 @@
+"""Questions of several experiments: their files, the picture, and the page of results made from them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from raddistill import cli, params
+from raddistill.errors import InputError
+from raddistill.scoring import ablations, results
+from raddistill.tables import base as tables
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def known_keys() -> set[str]:
+    return {override.partition("=")[0] for override in cli.overrides(params.read())}
+
+
+@pytest.mark.parametrize("name", [file.stem for file in sorted((ROOT / "presets/ablations").glob("*.yaml"))])
+def test_every_question_changes_keys_that_exist_and_no_two_points_are_alike(name: str) -> None:
+    question = ablations.read(name)
+    overrides = {point: tuple(cli.overrides(changes)) for point, changes in question.points.items()}
+    shared = [*cli.overrides(question.shared), *(o for preset in question.presets for o in cli.overrides(cli._preset(preset)))]
+    used = {o.partition("=")[0] for o in (*shared, *(o for each in overrides.values() for o in each))}
+    assert used <= known_keys()
+    assert len(set(overrides.values())) == len(overrides) >= 2
+
+
+def test_an_unknown_question_names_those_that_there_are() -> None:
+    with pytest.raises(InputError, match=r"no question 'nonsense'.*there are: .*\w"):
+        ablations.read("nonsense")
+
+
+@pytest.mark.parametrize("content", ["about: x\naxis: y\npresets: []\nshared: {}\npoints: {}\n", "about: x\npoints: {a: {}}\n"])
+def test_a_question_without_what_it_needs_is_refused(content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "q.yaml").write_text(content, encoding="utf-8")
+    monkeypatch.setattr(ablations, "FOLDER", tmp_path)
+    with pytest.raises(InputError, match=r"q\.yaml: its keys must be about, axis, points, presets, shared"):
+        ablations.read("q")
+
+
+def gathered() -> dict[str, Any]:
+    arm = {"reports": 300, "micro_f1": 0.8, "micro_f1_low": 0.75, "micro_f1_high": 0.84, "macro_f1": 0.7}
+    of_task = {"student": arm, "teacher": arm | {"micro_f1": 0.9, "micro_f1_high": 0.95}, "gain": {"micro_f1": -0.1}}
+    point = {"base": "b", "seed": 1, "fold": 0, "steps": 1200, "examples": {"multiple_choice": 1000, "open_ended": 500}}
+    points = {name: point | {"multiple_choice": of_task, "open_ended": of_task} for name in ("none", "some")}
+    return {"about": "How much?", "axis": "share", "machine": "two cores", "split": "validation", "points": points, "missing": ["all"]}
+
+
+def test_the_picture_is_the_same_bytes_for_the_same_figures(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        ablations.draw("q", gathered(), tmp_path / f"{name}.svg")
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+def test_the_page_has_a_row_a_point_and_says_what_was_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables.write_json(gathered(), tmp_path / "q.json")
+    monkeypatch.setattr(ablations, "METRICS", tmp_path)
+    page = results.page()
+    assert "| some | 1,500 | 1,200 | 0.800 (0.750 to 0.840) | 0.900 (0.750 to 0.950) |" in page
+    assert "Not run: all." in page
+    assert "two cores" in page
+
+
+def test_no_experiment_of_a_question_is_an_error_that_says_how_to_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    question = ablations.Question("never-run", "?", "?", [], {}, {"a": {}})
+    with pytest.raises(InputError, match=r"raddistill ablation queue never-run"):
+        ablations.gather(question, "two cores")
+
+
+def test_the_page_in_docs_is_that_of_the_metrics() -> None:
+    shown = (ROOT / "docs/results.md").read_text(encoding="utf-8")
+    assert shown == CliRunner().invoke(cli.app, ["results", "--page"], catch_exceptions=False).output
+    figures = json.loads((ROOT / "metrics/final.json").read_text(encoding="utf-8"))
+    assert f"{figures['multiple_choice']['student']['micro_f1']:.3f}" in shown
