@@ -16,6 +16,7 @@ def example_losses(
     examples: Sequence[Encoded],
     targets: Sequence[Targets],
     answers: tuple[int, int],
+    robust: float = 0.0,
 ) -> Any:
     """One loss an example, shape (len(examples),), float32.
 
@@ -34,13 +35,13 @@ def example_losses(
         of_form, at = [examples[i] for i in rows], torch.tensor(rows, device=hidden.device)
         if form == "slots":
             logits = slot_logits(hidden[at], shared, of_form, causal.lm_head, answers)
-            each = _binary(logits[..., 0] - logits[..., 1], [targets[i] for i in rows]) / LABELS
+            each = _binary(logits[..., 0] - logits[..., 1], [targets[i] for i in rows], robust) / LABELS
         elif form == "head":
             logits = score_logits(hidden[at], shared, of_form, causal.score)[:, :-1]
-            each = _binary(logits, [targets[i] for i in rows]) / LABELS
+            each = _binary(logits, [targets[i] for i in rows], robust) / LABELS
         elif form == "tags":
             logits = score_logits(hidden[at], shared, of_form, causal.score)[:, -1]
-            tokens = _binary(logits.unsqueeze(1), [[worth] for i in rows for worth in targets[i] or []])
+            tokens = _binary(logits.unsqueeze(1), [[worth] for i in rows for worth in targets[i] or []], robust)
             row_of = torch.tensor([n for n, e in enumerate(of_form) for _ in e.slots], device=hidden.device)
             each = torch.zeros(len(rows), device=hidden.device).index_add(0, row_of, tokens / ANSWER_TOKENS)
         else:
@@ -49,13 +50,17 @@ def example_losses(
     return losses
 
 
-def _binary(logits: Any, targets: Sequence[Targets]) -> Any:
+def _binary(logits: Any, targets: Sequence[Targets], robust: float) -> Any:
+    """Loss of each row of `logits`, summed over its targets. `robust`: see `TrainParams`."""
     import torch
 
     rows: list[list[float]] = [[float("nan") if t is None else t for t in row or []] for row in targets]
     wanted = torch.tensor(rows, device=logits.device)
     known = ~wanted.isnan()
     each = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted.nan_to_num(), reduction="none")
+    if robust:
+        of_absent = -torch.expm1(robust * torch.nn.functional.logsigmoid(-logits)) / robust
+        each = torch.where(wanted == 0, of_absent, each)
     return (each * known).sum(1)
 
 

@@ -18,9 +18,9 @@ class StudentTrainer(SFTTrainer):
     (`list`): what must be padded is known only once the prefix is cut off.
     """
 
-    def __init__(self, *args: Any, answers: tuple[int, int], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, answers: tuple[int, int], robust: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._answers = answers
+        self._answers, self._robust = answers, robust
         self.model_accepts_loss_kwargs = False  # our losses are means per example: accumulated batches are averaged
         self.tokens_seen = 0
 
@@ -44,7 +44,7 @@ class StudentTrainer(SFTTrainer):
         # accelerate's autocast wraps the outer model's forward, which the shared prefix goes past: without it, fp32 adapters
         # pull half of the arithmetic into fp32 (490 against 680 tokens/s on 2 cores)
         with self.accelerator.autocast():
-            return example_losses(causal, examples, [row["targets"] for row in rows], self._answers)
+            return example_losses(causal, examples, [row["targets"] for row in rows], self._answers, self._robust)
 
     def _prepare_input(self, data: Any) -> Any:
         return data  # rows are lists of ids; `hidden_states` puts them on the device

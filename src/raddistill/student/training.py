@@ -45,6 +45,7 @@ class TrainParams(Section):
     max_grad_norm: float = Field(gt=0)
     batch_size: int = Field(ge=1)
     gradient_accumulation: int = Field(ge=1)
+    robust: float = Field(ge=0, le=1)  # q of generalised cross entropy for what is taught as absent; 0: cross entropy
     evaluate_every: int = Field(ge=1)
     patience: int = Field(ge=1)
 
@@ -109,6 +110,7 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
         eval_dataset=Dataset.from_list(sorted(rows["validation"], key=lambda row: len(row["input_ids"]))),
         data_collator=list,
         callbacks=[EarlyStoppingCallback(p.patience), progress],
+        robust=p.robust,
         answers=answer_ids(tokenizer) if "slots" in split["train"]["answers"] else (0, 0),
     )
     progress.tokens_seen = lambda: trainer.tokens_seen
