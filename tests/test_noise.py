@@ -16,7 +16,9 @@ def taught(reports: int = 200) -> Labelled:
     said = [("Edema", 0, "present", None), ("Edema", 1, "uncertain", 0.5), ("Mass", 0, "absent", None)]
     evidence = [(f"r{n}", label, status, p, i) for n in range(reports) for label, i, status, p in said]
     labels = [
-        (f"r{n}", *of) for n in range(reports) for of in (("Edema", "present", None), ("Mass", "absent", None), ("Fracture", "unmentioned", None))
+        (f"r{n}", *of)
+        for n in range(reports)
+        for of in (("Edema", "present", None), ("Mass", "absent", None), ("Fracture", "unmentioned", None))
     ]
     of = [pl.lit("multiple_choice").alias("task"), pl.lit("rules:cold").alias("teacher")]
     return Labelled(

@@ -101,6 +101,20 @@ def test_losses_are_those_of_the_model_run_alone(forms: Any, base: Path) -> None
         assert loss.item() == pytest.approx(expected.item(), abs=1e-4)
 
 
+def test_the_surer_the_student_the_less_a_target_of_absent_pulls() -> None:
+    """By the textbook (Zhang and Sabuncu 2018), on logits alone; other targets are untouched."""
+    odds, q = torch.tensor([-3.0, 0.0, 2.0, 40.0], requires_grad=True), 0.7
+    each = [losses._binary(odds[i : i + 1].unsqueeze(1), [[0.0]], q) for i in range(4)]
+    p = odds.detach().sigmoid().double()
+    assert [x.item() for x in each] == pytest.approx(((1 - (1 - p) ** q) / q).tolist(), rel=1e-4)
+    plain = losses._binary(odds.unsqueeze(1), [[0.0]] * 4, 0.0)
+    pulls, plain_pulls = (torch.autograd.grad(loss.sum(), odds)[0] for loss in (torch.stack(each), plain))
+    assert (pulls / plain_pulls).tolist() == pytest.approx(((1 - p) ** q).tolist(), abs=1e-4)
+    for target in (1.0, 0.4, None):
+        one, other = (losses._binary(odds.unsqueeze(1), [[target]] * 4, share).tolist() for share in (q, 0.0))
+        assert one == other
+
+
 def test_what_is_masked_moves_nothing(base: Path) -> None:
     batch, targets = some(("head", "tags"), base, 6)
     model = loud_model(base)

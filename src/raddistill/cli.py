@@ -56,7 +56,9 @@ app = typer.Typer(
 folds_app = typer.Typer(no_args_is_help=True, help="Runs of several folds (extract.fold), kept in git and scored as one.")
 app.add_typer(folds_app, name="folds")
 
-ablation_app = typer.Typer(no_args_is_help=True, help="Questions of several experiments: queued by one command, drawn by another.")
+ablation_app = typer.Typer(
+    no_args_is_help=True, help="Questions of several experiments: queued by one command, drawn by another."
+)
 app.add_typer(ablation_app, name="ablation")
 
 Task = Annotated[
@@ -429,9 +431,22 @@ def ablation_queue(name: Annotated[str, typer.Argument(help="A file of presets/a
     shared = [override for preset in question.presets for override in overrides(_preset(preset))] + [*overrides(question.shared)]
     for point, changes in question.points.items():
         settings = [f"-S={override}" for override in (*shared, *overrides(changes))]
-        command = [sys.executable, "-m", "dvc", "exp", "run", "--queue", "--name", question.experiment(point), *settings, "evaluate"]
+        command = [
+            sys.executable,
+            "-m",
+            "dvc",
+            "exp",
+            "run",
+            "--queue",
+            "--name",
+            question.experiment(point),
+            *settings,
+            "evaluate",
+        ]
         if subprocess.run(command, check=False).returncode:
-            raise InputError(f"DVC did not queue {question.experiment(point)}; `dvc exp remove` drops an earlier one of that name")
+            raise InputError(
+                f"DVC did not queue {question.experiment(point)}; `dvc exp remove` drops an earlier one of that name"
+            )
 
 
 @ablation_app.command("draw")
@@ -447,7 +462,9 @@ def ablation_draw(
     gathered = ablations.gather(question, machine or ablations.this_machine())
     write_json(gathered, ablations.METRICS / f"{name}.json")
     ablations.draw(name, gathered, ablations.PLOTS / f"{name}.svg")
-    print(f"{ablations.METRICS / f'{name}.json'}, {ablations.PLOTS / f'{name}.svg'}; not run: {', '.join(gathered['missing']) or 'none'}")
+    print(f"{ablations.METRICS / f'{name}.json'}, {ablations.PLOTS / f'{name}.svg'}")
+    if gathered["missing"]:
+        print(f"not run: {', '.join(gathered['missing'])}")
 
 
 @app.command()
@@ -557,9 +574,7 @@ def _fingerprint(source: str, settings: list[Any], files: list[Path]) -> str:
 
     where = Path(source)
     size = where.stat().st_size if where.is_file() else None
-    code = [
-        paths.package() / each for each in ("sources", "passages.py", "teachers/rules", "tables/piles.py", "statuses.py")
-    ]
+    code = [paths.package() / each for each in ("sources", "passages.py", "teachers/rules", "tables/piles.py", "statuses.py")]
     return fingerprint({"input": str(where.resolve()), "size": size, "settings": settings}, *files, *code)
 
 

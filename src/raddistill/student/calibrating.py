@@ -27,6 +27,7 @@ class CalibrateParams(Section):
 
     against: Literal["teacher", "gold"]
     gold_reports: int = Field(ge=0)
+    spend: Literal["hash", "disagreements"]  # which annotated reports the budget goes to
 
 
 def calibrate(
@@ -57,7 +58,7 @@ def calibrate(
     budget: list[str] = []
     if p.against == "gold":
         joined = _beside_gold(odds, labels, gold)
-        budget = _budget(joined, p.gold_reports)
+        budget = _budget(joined, p)
         joined = joined.filter(pl.col("report_id").is_in(budget) & (pl.col("gold") != statuses.AMBIGUOUS))
         joined = joined.with_columns(truth=pl.col("gold").is_in([statuses.PRESENT, statuses.UNCERTAIN]))
     else:
@@ -124,12 +125,17 @@ def best_threshold(probability: np.ndarray, truth: np.ndarray, otherwise: float)
     return max(scores)[2]
 
 
-def _budget(joined: pl.DataFrame, n: int) -> list[str]:
-    """The first n annotated reports by hash of their id."""
-    ids = sorted(joined["report_id"].unique(), key=lambda i: hashlib.sha256(i.encode()).hexdigest())
-    if len(ids) < n:
-        raise InputError(f"calibrate.gold_reports: {n} asked for, validation holds {len(ids)} annotated and predicted ones")
-    return sorted(ids[:n])
+def _budget(joined: pl.DataFrame, p: CalibrateParams) -> list[str]:
+    """The first annotated reports by hash of their id; or first those on most labels of which student and teacher disagree."""
+    differs = (pl.col("odds") > 0) != (pl.col("teacher") == statuses.PRESENT)
+    of_report = dict(joined.group_by("report_id").agg(differs.sum()).iter_rows())
+    if len(of_report) < p.gold_reports:
+        raise InputError(
+            f"calibrate.gold_reports: {p.gold_reports} asked for, validation holds {len(of_report)} annotated and predicted ones"
+        )
+    first = of_report if p.spend == "disagreements" else dict.fromkeys(of_report, 0)
+    ids = sorted(of_report, key=lambda report: (-first[report], hashlib.sha256(report.encode()).hexdigest()))
+    return sorted(ids[: p.gold_reports])
 
 
 def _uncertain_is_present(rows: pl.DataFrame) -> bool:

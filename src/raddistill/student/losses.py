@@ -58,7 +58,7 @@ def _binary(logits: Any, targets: Sequence[Targets], robust: float) -> Any:
     wanted = torch.tensor(rows, device=logits.device)
     known = ~wanted.isnan()
     each = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted.nan_to_num(), reduction="none")
-    if robust:
+    if robust:  # (1 - (1 - p) ** q) / q, computed from the logit
         of_absent = -torch.expm1(robust * torch.nn.functional.logsigmoid(-logits)) / robust
         each = torch.where(wanted == 0, of_absent, each)
     return (each * known).sum(1)

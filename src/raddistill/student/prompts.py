@@ -68,8 +68,8 @@ class Renderer:
             raise InputError(f"{self._folder / TEMPLATES[answers]}: {type(error).__name__}; see docs of jinja2") from None
         if self._tokenizer.chat_template is None:
             raise InputError(
-                f"the base model is an encoder: it can be trained on `head` and `tags`, not on `{answers}`; change merge.*.answers, and"
-                " set predict.base_test.*_reports to 0, as it can not be asked in words"
+                f"the base model is an encoder: it learns `head` and `tags`, not `{answers}`; change merge.*.answers,"
+                " and set predict.base_test.*_reports to 0, as it cannot be asked in words"
             )
         messages = [{"role": "system", "content": self._system}, {"role": "user", "content": user.strip()}]
         return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)

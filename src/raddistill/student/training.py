@@ -25,7 +25,6 @@ from raddistill.student import adapters, allocation, models
 from raddistill.student.prompts import PLAIN, answer_ids, encode
 from raddistill.student.tagging import worth_of_tokens
 
-
 RUN = 32  # batches that are sorted by length together: of 8, the one with the longest sentences was half padding
 
 
@@ -45,7 +44,10 @@ class TrainParams(Section):
     max_grad_norm: float = Field(gt=0)
     batch_size: int = Field(ge=1)
     gradient_accumulation: int = Field(ge=1)
-    robust: float = Field(ge=0, le=1)  # q of generalised cross entropy for what is taught as absent; 0: cross entropy
+    # q of generalised cross entropy (Zhang and Sabuncu, arXiv 1805.07836) for what is taught as absent; 0: cross entropy. What a
+    # teacher misses is taught as absent. The loss pulls at a target of 0 by (1 - p) ** q of what cross entropy does: the
+    # less, the surer the student is that something is there.
+    robust: float = Field(ge=0, le=1)
     evaluate_every: int = Field(ge=1)
     patience: int = Field(ge=1)
 
@@ -121,8 +123,10 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
         if parameter.requires_grad:  # TRL starts QLoRA adapters in bf16 and resumes them in fp32: then a resumed run differs
             parameter.data = parameter.data.float()
     for module in trained.modules():
-        if isinstance(module, BaseTunerLayer):  # peft casts inputs to fp32, autocast back to bf16: the same figures, a tenth slower
-            module.cast_input_dtype_enabled = False
+        if isinstance(
+            module, BaseTunerLayer
+        ):  # peft casts inputs to fp32, autocast back to bf16: the same figures, a tenth slower
+            module.cast_input_dtype_enabled = False  # type: ignore[attr-defined]
     return trainer
 
 

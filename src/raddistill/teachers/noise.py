@@ -1,6 +1,6 @@
 """Mistakes put into a teacher's labels on purpose, to see how much noise a student withstands. Off in earnest.
 
-Mentions are what goes wrong, as with real teachers: one is passed over, or read the wrong way round. Labels follow from what is left.
+Mentions are what goes wrong, as with real teachers: one is passed over, or read the wrong way round. Labels follow from the rest.
 """
 
 import hashlib
