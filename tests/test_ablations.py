@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from raddistill import cli, params
+from raddistill import cli, params, paths
 from raddistill.errors import InputError
 from raddistill.scoring import ablations, results
 from raddistill.tables import base as tables
@@ -64,13 +64,13 @@ def gathered() -> dict[str, Any]:
 
 def test_the_picture_is_the_same_bytes_for_the_same_figures(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        ablations.draw("q", gathered(), tmp_path / f"{name}.svg")
+        ablations.draw(gathered(), tmp_path / f"{name}.svg")
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
 
 
 def test_the_page_has_a_row_a_point_and_says_what_was_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tables.write_json(gathered(), tmp_path / "q.json")
-    monkeypatch.setattr(ablations, "METRICS", tmp_path)
+    monkeypatch.setattr(paths, "ABLATION_METRICS", tmp_path)
     page = results.page()
     assert "| some | 1,500 | 1,200 | 0.800 (0.750 to 0.840) | 0.900 (0.750 to 0.950) |" in page
     assert "Not run: all." in page

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from raddistill import cli, params
 from raddistill.errors import InputError
+from raddistill.scoring import results as markdown
 
 NAMES = sorted(file.stem for file in (ROOT / "presets").glob("*.yaml"))
 METRICS = {
@@ -101,7 +102,7 @@ def test_presets_elsewhere_than_at_the_root_are_an_error(tmp_path: Path, monkeyp
 
 
 def test_an_unknown_preset_is_told_the_known_ones(project: Path) -> None:
-    with pytest.raises(InputError, match=r"no preset 'papper'.*all, hour, llama"):
+    with pytest.raises(InputError, match=r"no preset 'papper'.*all, encoder, hour, llama"):
         cli.preset("papper")
 
 
@@ -138,7 +139,7 @@ def test_results_in_markdown_are_a_line_a_task(results: None) -> None:
 def test_the_teacher_on_the_whole_report_is_a_column_where_there_is_one() -> None:
     metrics = {task: dict(figures) for task, figures in METRICS.items()}
     metrics["open_ended"]["teacher_whole"] = METRICS["open_ended"]["teacher"]
-    lines = cli.table(metrics).splitlines()
+    lines = markdown.table(metrics).splitlines()
     assert lines[0] == (
         "| task | reports | base | linear | teacher | teacher, whole report | student | gain over teacher | gain over linear |"
     )
@@ -147,7 +148,7 @@ def test_the_teacher_on_the_whole_report_is_a_column_where_there_is_one() -> Non
 
 
 def test_what_could_not_be_computed_is_a_dash() -> None:
-    lines = cli.table({"open_ended": {"reports": 2, "gain": {"reports": 2}}}).splitlines()
+    lines = markdown.table({"open_ended": {"reports": 2, "gain": {"reports": 2}}}).splitlines()
     assert lines[2] == "| open_ended | 2 | - | - | - | - | - | - |"
 
 

@@ -460,9 +460,10 @@ def ablation_draw(
 
     question = ablations.read(name)
     gathered = ablations.gather(question, machine or ablations.this_machine())
-    write_json(gathered, ablations.METRICS / f"{name}.json")
-    ablations.draw(name, gathered, ablations.PLOTS / f"{name}.svg")
-    print(f"{ablations.METRICS / f'{name}.json'}, {ablations.PLOTS / f'{name}.svg'}")
+    metrics, picture = paths.ABLATION_METRICS / f"{name}.json", paths.ABLATION_PLOTS / f"{name}.svg"
+    write_json(gathered, metrics)
+    ablations.draw(gathered, picture)
+    print(f"{metrics}, {picture}")
     if gathered["missing"]:
         print(f"not run: {', '.join(gathered['missing'])}")
 

@@ -24,11 +24,13 @@ TRAIN_METRICS = Path("metrics/train.json")
 VALIDATION_METRICS = Path("metrics/validation.json")
 FINAL_METRICS = Path("metrics/final.json")
 FOLDS_METRICS = Path("metrics/folds")
+ABLATION_METRICS = Path("metrics/ablations")
 
 TRAINING_CURVE = Path("plots/training.csv")
 VALIDATION_CURVE = Path("plots/training_validation.csv")
 VALIDATION_PLOTS = Path("plots/validation")
 FINAL_PLOTS = Path("plots/final")
+ABLATION_PLOTS = Path("plots/ablations")
 
 CONCEPTS = Path("gold/concepts.csv")
 SCORER_LEXICON = Path("gold/scorer_lexicon.csv")

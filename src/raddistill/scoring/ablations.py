@@ -17,8 +17,6 @@ from raddistill.errors import InputError
 from raddistill.scoring import pages
 
 FOLDER = Path("presets/ablations")
-METRICS = Path("metrics/ablations")
-PLOTS = Path("plots/ablations")
 SHOWN = ("student", "teacher")  # the arms that are asked about validation
 FIGURES = ("reports", "micro_f1", "micro_f1_low", "micro_f1_high", "macro_f1")
 
@@ -111,7 +109,7 @@ def this_machine() -> str:
     return f"{name or platform.machine()}, {os.cpu_count()} cores"
 
 
-def draw(name: str, gathered: dict[str, Any], file: Path) -> None:
+def draw(gathered: dict[str, Any], file: Path) -> None:
     """Micro F1 of student and teacher at every point, with 95 % intervals, a panel a task; equal bytes for equal figures."""
     import matplotlib as mpl
     from matplotlib.figure import Figure

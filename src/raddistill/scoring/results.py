@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from raddistill import params, paths
-from raddistill.scoring import ablations
 from raddistill.scoring.pages import arms_of
 from raddistill.scoring.scope import GAINS
 
@@ -67,7 +66,7 @@ def _pooled() -> Iterator[str]:
 
 
 def _ablations() -> Iterator[str]:
-    for file in sorted(ablations.METRICS.glob("*.json")):
+    for file in sorted(paths.ABLATION_METRICS.glob("*.json")):
         gathered = _read(file)
         yield f"## {gathered['about']}\n"
         yield f"Validation split, {gathered['machine']}; `raddistill ablation queue {file.stem}` queues it.\n"
@@ -85,7 +84,7 @@ def _ablations() -> Iterator[str]:
         yield _markdown(lines) + "\n"
         if gathered["missing"]:
             yield f"Not run: {', '.join(gathered['missing'])}.\n"
-        yield f"![{gathered['about']}](../{ablations.PLOTS / f'{file.stem}.svg'})\n"
+        yield f"![{gathered['about']}](../{paths.ABLATION_PLOTS / f'{file.stem}.svg'})\n"
 
 
 def gains(metrics: dict[str, Any]) -> str:
