@@ -77,8 +77,9 @@ def teacher(said: list[Any], texts: pl.DataFrame, names: list[str], without_plac
 
 
 def settings(**changed: Any) -> MergeParams:
-    """The shipped ones without written or blanked sentences; `choice` and `open` hold changes of the tasks' own."""
-    content = params.read(ROOT / "params.yaml")["merge"] | {"max_tokens": 600}
+    """The shipped ones with hedges by grade, without written or blanked sentences; `choice` and `open` hold changes of the tasks' own."""
+    content = params.read(ROOT / "params.yaml")["merge"]
+    content |= {"max_tokens": 600, "uncertain": "mask", "soft_labels": True}
     choice = {"sections": "findings_and_impression", "written": 0, "blanked": 0.0} | changed.pop("choice", {})
     content["multiple_choice"] |= choice
     content["open_ended"] |= {"written": 0} | changed.pop("open", {})
@@ -297,6 +298,16 @@ def test_the_share_of_sentences_that_come_blanked(merge: Any) -> None:
     assert 10 < few.height < 35
     assert 45 < more.height < 80
     assert set(few["report_id"]) < set(more["report_id"])
+
+
+def test_probabilities_that_are_not_used_are_told(merge: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    graded = [("d", "edema", "Edema", "present", 0.9) if row[0] == "d" else row for row in SAID]
+    merge(said=graded, soft_labels=True)
+    assert "probabilities" not in capsys.readouterr().err
+    merge(soft_labels=False)  # a hedge alone
+    assert "probabilities" not in capsys.readouterr().err
+    merge(said=graded, soft_labels=False)
+    assert "multiple_choice: 1 probabilities of the teacher are not used; merge.soft_labels: true" in capsys.readouterr().err
 
 
 def test_lists_are_of_whole_reports_and_unknown_sections_are_named(merge: Any) -> None:

@@ -9,7 +9,9 @@ from typing import Any, Literal, NamedTuple, Self
 
 import polars as pl
 from pydantic import Field, model_validator
+from rich.console import Console
 
+from raddistill import statuses
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.params import Section
@@ -22,6 +24,7 @@ from raddistill.student.reading import Part, parts_of, quote
 from raddistill.student.teaching import Answer, Said, Weights
 from raddistill.tables.examples import Examples
 
+console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 BLANKED = 100_000  # added to the number of a part that comes again with words blanked: more than any report has sentences
 
 
@@ -106,6 +109,9 @@ def merge(
     renderer = Renderer(prompts, tokenizer, label_set)
     frames, metrics = [], {}
     for task, how in p.tasks.items():
+        graded = taught[task].labels.filter(pl.col("probability").is_not_null() & (pl.col("status") != statuses.UNCERTAIN))
+        if graded.height and not p.soft_labels:
+            console.print(f"{task}: {graded.height} probabilities of the teacher are not used; merge.soft_labels: true uses them")
         made = _Task(p, task, how, renderer, tokenizer).examples(kept, taught[task])
         assert made.examples.filter("asked")["report_id"].n_unique() == kept.height
         frames.append(made.examples)
