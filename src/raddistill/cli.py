@@ -431,22 +431,13 @@ def ablation_queue(name: Annotated[str, typer.Argument(help="A file of presets/a
     shared = [override for preset in question.presets for override in overrides(_preset(preset))] + [*overrides(question.shared)]
     for point, changes in question.points.items():
         settings = [f"-S={override}" for override in (*shared, *overrides(changes))]
-        command = [
-            sys.executable,
-            "-m",
-            "dvc",
-            "exp",
-            "run",
-            "--queue",
-            "--name",
-            question.experiment(point),
-            *settings,
-            "evaluate",
-        ]
-        if subprocess.run(command, check=False).returncode:
+        command = [sys.executable, "-m", "dvc", "exp", "run", "--queue", "--quiet", "--name", question.experiment(point)]
+        if subprocess.run([*command, *settings, "evaluate"], check=False).returncode:
             raise InputError(
                 f"DVC did not queue {question.experiment(point)}; `dvc exp remove` drops an earlier one of that name"
             )
+        print(question.experiment(point))
+    print("`dvc queue start` runs them one after the other, `dvc queue status` shows them")
 
 
 @ablation_app.command("draw")
