@@ -428,7 +428,7 @@ def ablation_queue(name: Annotated[str, typer.Argument(help="A file of presets/a
     from raddistill.scoring import ablations
 
     question = ablations.read(name)
-    shared = [override for preset in question.presets for override in overrides(_preset(preset))] + [*overrides(question.shared)]
+    shared = [each for preset in question.presets for each in overrides(_preset(preset))] + [*overrides(question.shared)]
     for point, changes in question.points.items():
         settings = [f"-S={override}" for override in (*shared, *overrides(changes))]
         command = [sys.executable, "-m", "dvc", "exp", "run", "--queue", "--quiet", "--name", question.experiment(point)]
