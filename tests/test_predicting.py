@@ -13,7 +13,7 @@ from student_world import LABELS, ROOT, RUNTIME, examples_of, train_params
 from raddistill import answers, params
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
-from raddistill.student import adapters, models, predicting, training
+from raddistill.student import adapters, models, predicting, tagging, training
 from raddistill.student.predicting import Answerer
 from raddistill.student.prompts import Renderer, answer_ids, encode, slot_lines
 from raddistill.student.tagging import Codes
@@ -305,15 +305,20 @@ def test_a_sentence_of_many_reports_is_read_once_and_says_the_same_everywhere(
 
 
 def test_what_is_pointed_at_stands_in_the_report_once_with_a_code(
-    in_parts: pl.DataFrame, with_score: Callable[..., Answerer]
+    in_parts: pl.DataFrame, with_score: Callable[..., Answerer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, reader = of(in_parts, "test", "open_ended"), with_score()
+    few, _ = reader.answer(asked, LABELS, NEW_TOKENS, Codes(["no effusion | J90"]))
+    monkeypatch.setattr(tagging, "NEAREST", 0.0)  # everything is like something
     answered, _ = reader.answer(asked, LABELS, NEW_TOKENS, Codes(["no effusion | J90"]))
     assert answered["report_id"].to_list() == [f"test{n}" for n in range(10)]
     unlabelled = asked.with_columns(spans=pl.lit(None, asked.schema["spans"]), completion=pl.lit(None, pl.String))
     assert answered.equals(with_score(ALONE).answer(unlabelled, LABELS, NEW_TOKENS, Codes(["no effusion | J90"]))[0])
     told = {report: answers.parse_lines(answer) for report, _, answer in answered.iter_rows()}
     assert sum(len(parsed.findings) for parsed in told.values()) > 5
+    kept = {report: set(answers.parse_lines(answer).findings) for report, _, answer in few.iter_rows()}
+    assert all(of_report <= set(told[report].findings) for report, of_report in kept.items())
+    assert 0 < sum(map(len, kept.values())) < sum(len(parsed.findings) for parsed in told.values())
     for report, parsed in told.items():
         text = asked.filter(pl.col("report_id") == report)["prompt"].to_list()
         assert not parsed.unparsed

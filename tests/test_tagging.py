@@ -72,5 +72,6 @@ def test_codes_of_known_similar_and_unknown_phrases() -> None:
     assert codes_twice.of("rib fracture") == "S22.4"  # the most frequent
     assert codes.of("rib fracture") == "S22.3"  # of equals the first by name
     assert codes.of("left small effusions") == "J90"  # the most similar
-    assert codes.of("scoliosis") == ""
-    assert Codes([]).of("rib fracture") == ""
+    assert codes.of("scoliosis") is None
+    assert Codes([]).of("rib fracture") is None
+    assert Codes(["rib fracture | "]).of("rib fractures") == ""  # a teacher without codes

@@ -109,6 +109,8 @@ class Answerer:
         self._causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.tokenizer = tokenizer
         self._runtime = runtime
+        stated = getattr(self._causal.generation_config, "eos_token_id", None)  # Llama 3.1 has three; an encoder writes nothing
+        self._ends = {tokenizer.eos_token_id, *(stated if isinstance(stated, list) else [stated])}
 
     @classmethod
     def load(cls, model: str, weights: Path, runtime: RuntimeParams) -> "Answerer":
@@ -154,7 +156,7 @@ class Answerer:
         return linear.tabulate(asked, [[(yes, 0.0) for yes in of_part] for of_part in odds], label_set)
 
     def point(self, asked: pl.DataFrame, codes: Codes) -> pl.DataFrame:
-        """The phrases that the tags point at in every part, a line each with its code."""
+        """The phrases that the tags point at in every part, a line each with its code, if they are like a known one."""
         if asked.is_empty():
             return pl.DataFrame(schema=ANSWERS)
 
@@ -166,8 +168,8 @@ class Answerer:
         pointed = self._forward(asked, None, "tags", read)
         lines = []
         for text, (places, tags) in zip(asked["prompt"], pointed, strict=True):
-            phrases = dict.fromkeys(phrases_of(text, places, tags))
-            lines.append(answers.render_lines((phrase, codes.of(phrase)) for phrase in phrases))
+            coded = {phrase: codes.of(phrase) for phrase in phrases_of(text, places, tags)}
+            lines.append(answers.render_lines((phrase, code) for phrase, code in coded.items() if code is not None))
         return asked.select("report_id", "task").with_columns(answer=pl.Series(lines, dtype=pl.String))
 
     def _forward(
@@ -193,12 +195,10 @@ class Answerer:
         if asked.is_empty():
             return pl.DataFrame(schema=ANSWERS)
         encoded = [encode(self.tokenizer, prompt, None, "lines") for prompt in asked["prompt"]]
-        stated = self._causal.generation_config.eos_token_id  # Llama 3.1 has three, the base may use any of them
-        ends = {self.tokenizer.eos_token_id, *(stated if isinstance(stated, list) else [stated])}
         said: dict[int, str] = {}
         with torch.inference_mode(), self._precision():
             for batch in self._batches(encoded, f"{asked['task'][0]}, answers up to {max_new_tokens} tokens"):
-                made = greedy(self._causal, [encoded[i] for i in batch], max_new_tokens, ends)
+                made = greedy(self._causal, [encoded[i] for i in batch], max_new_tokens, self._ends)
                 said |= dict(zip(batch, self.tokenizer.batch_decode(made, skip_special_tokens=True), strict=True))
         texts = [said[i] for i in range(asked.height)]
         return pl.DataFrame({"report_id": asked["report_id"], "task": asked["task"], "answer": texts}, schema=ANSWERS)
