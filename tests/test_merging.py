@@ -77,7 +77,7 @@ def teacher(said: list[Any], texts: pl.DataFrame, names: list[str], without_plac
 
 
 def settings(**changed: Any) -> MergeParams:
-    """The shipped ones with hedges by grade and nothing written or blanked; `choice` and `open` hold changes of the tasks' own."""
+    """The shipped ones with hedges by grade and nothing written or blanked; `choice` and `open`: changes of the tasks."""
     content = params.read(ROOT / "params.yaml")["merge"]
     content |= {"max_tokens": 600, "uncertain": "mask", "soft_labels": True}
     choice = {"sections": "findings_and_impression", "written": 0, "blanked": 0.0} | changed.pop("choice", {})
