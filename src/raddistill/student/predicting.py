@@ -109,7 +109,8 @@ class Answerer:
         self._causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.tokenizer = tokenizer
         self._runtime = runtime
-        stated = getattr(self._causal.generation_config, "eos_token_id", None)  # Llama 3.1 has three; an encoder writes nothing
+        generation = getattr(self._causal, "generation_config", None)  # an encoder has none: it writes nothing
+        stated = generation.eos_token_id if generation else None  # Llama 3.1 has three, the base may use any of them
         self._ends = {tokenizer.eos_token_id, *(stated if isinstance(stated, list) else [stated])}
 
     @classmethod
