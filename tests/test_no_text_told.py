@@ -560,8 +560,9 @@ def test_labels_of_others_are_imported_without_telling_text(
 class Words:
     """In the place of the base model's tokenizer: a token a word."""
 
-    bos_token_id = None
+    bos_token_id = cls_token_id = None
     eos_token_id = 0
+    chat_template = "{{ messages }}"
 
     def apply_chat_template(self, messages: list[dict[str, str]], **_: Any) -> str:
         return "\n".join(message["content"] for message in messages)

