@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from raddistill.errors import InputError
 from raddistill.statuses import STATUSES
 from raddistill.teachers.noise import NoiseParams, disturb
 from raddistill.teachers.teacher import Labelled
@@ -76,3 +77,9 @@ def test_a_phrase_without_a_mention_is_gone_and_one_without_evidence_stays() -> 
     made = disturb("open_ended", NoiseParams(missed=1, turned=0), taught())
     assert made.labels["label"].unique().to_list() == ["Fracture"]  # it had no evidence to lose
     assert made.evidence.is_empty()
+
+
+def test_a_teacher_without_evidence_cannot_be_disturbed() -> None:
+    without = taught()._replace(evidence=taught().evidence.clear())
+    with pytest.raises(InputError, match=r"synthesize\.multiple_choice\.noise.*no evidence"):
+        disturb("multiple_choice", NoiseParams(missed=0.1, turned=0), without)

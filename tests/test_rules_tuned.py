@@ -248,7 +248,7 @@ is-likely                    | Atelectasis is likely. | ?ate
 is-a-consideration           | Pneumonia is another consideration. | ?pne
 in-the-differential          | Pneumonia remains in the differential. | ?pne
 is-questioned                | A nodule is questioned. | ?les
-is-not-well-seen             | The right nodule is not well seen on today's study. | ?les
+is-not-well-seen             | The right nodule is not well demonstrated on the current film. | ?les
 may-be-present               | A small effusion may be present. | ?eff
 is-equivocal                 | A left pneumothorax is equivocal. | ?ptx
 should-be-considered         | Pneumonia should be considered. | ?pne
@@ -439,7 +439,7 @@ doubled-word                 | There is is no no effusion. | -eff
 
 # redaction
 no-redacted-of               | No XXXX of pneumonia. | -pne
-redacted-adjective           | XXXX left effusion. | +eff
+redacted-adjective           | XXXX basal effusion. | +eff
 redacted-in-list             | No XXXX, effusion, or pneumothorax. | -eff -ptx
 underscores                  | No ___ consolidation. | -con
 underscore-date              | Compared to ___, new effusion. | +eff

@@ -66,7 +66,7 @@ CASES: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "capitals-go-on": ("IMPRESSION: NO SIGNIFICANT FINDINGS: NORMAL CHEST.", [(I, "NO SIGNIFICANT FINDINGS: NORMAL CHEST.")]),
     "capitals-sentence": ("FINDINGS:\nTHERE IS A NEW FINDING: AN EFFUSION.", [(F, "THERE IS A NEW FINDING: AN EFFUSION.")]),
     "alone-but-goes-on": ("IMPRESSION: No acute\nfindings\nare seen.", [(I, "No acute\nfindings\nare seen.")]),
-    "redaction": ("FINDINGS: Clear.\nXXXX: single view.\n___: same.", [(F, "Clear.\nXXXX: single view.\n___: same.")]),
+    "redaction": ("FINDINGS: Clear.\nXXXX: one view only.\n___: same.", [(F, "Clear.\nXXXX: one view only.\n___: same.")]),
     "redacted-end-of-line": ("Comparison: None for\nFindings: Clear.", [("comparison", "None for"), (F, "Clear.")]),
     "redacted-end-mid-line": ("COMPARISON: Film of the FINDINGS: Clear.", [("comparison", "Film of the"), (F, "Clear.")]),
     "shouted-stop": ("IMPRESSION: SEE ABOVE AND CT\nFINDINGS. NORMAL.", [(I, "SEE ABOVE AND CT\nFINDINGS. NORMAL.")]),

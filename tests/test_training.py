@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -386,6 +387,7 @@ def test_tokenizer_without_chat_template(tiny_base: Path, tmp_path: Path) -> Non
     tokenizer = AutoTokenizer.from_pretrained(tiny_base)
     tokenizer.chat_template = None
     tokenizer.save_pretrained(folder)
+    shutil.copy(tiny_base / "config.json", folder)
     (tmp_path / "base.json").write_text(json.dumps({"source": "folder", "folder": str(folder), "files": {}}))
     with pytest.raises(InputError, match="no chat template"):
         models.load_tokenizer(tmp_path / "base.json")

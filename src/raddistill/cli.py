@@ -421,23 +421,28 @@ def ablation_list() -> None:
 
 @ablation_app.command("queue")
 def ablation_queue(name: Annotated[str, typer.Argument(help="A file of presets/ablations.")]) -> None:
-    """Queues an experiment for every point of a question, up to validation; `dvc queue start` runs them, one after the other.
+    """Queues an experiment for every point of a question that has none yet, up to validation; DVC runs them one after the other.
 
-    `raddistill ablation queue examples && dvc queue start && raddistill ablation draw examples`
+    `raddistill ablation queue noise && dvc exp run --run-all && raddistill ablation draw noise`
     """
     from raddistill.scoring import ablations
 
     question = ablations.read(name)
     shared = [each for preset in question.presets for each in overrides(_preset(preset))] + [*overrides(question.shared)]
+    dvc = [sys.executable, "-m", "dvc"]
+    told = subprocess.run([*dvc, "exp", "list", "--name-only"], capture_output=True, text=True, check=False)
+    if told.returncode:
+        raise InputError("`dvc exp list` failed; run it by itself to see why")
     for point, changes in question.points.items():
+        experiment = question.experiment(point)
+        if experiment in told.stdout.split():
+            print(f"{experiment} is there; `dvc exp remove {experiment}` first, to run it again")
+            continue
         settings = [f"-S={override}" for override in (*shared, *overrides(changes))]
-        command = [sys.executable, "-m", "dvc", "exp", "run", "--queue", "--quiet", "--name", question.experiment(point)]
-        if subprocess.run([*command, *settings, "evaluate"], check=False).returncode:
-            raise InputError(
-                f"DVC did not queue {question.experiment(point)}; `dvc exp remove` drops an earlier one of that name"
-            )
-        print(question.experiment(point))
-    print("`dvc queue start` runs them one after the other, `dvc queue status` shows them")
+        command = [*dvc, "exp", "run", "--queue", "--quiet", "--name", experiment, *settings, "evaluate"]
+        if subprocess.run(command, check=False).returncode:
+            raise InputError(f"DVC did not queue {experiment}; its own words stand above")
+        print(f"{experiment} is queued")
 
 
 @ablation_app.command("draw")

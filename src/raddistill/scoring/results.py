@@ -69,7 +69,9 @@ def _ablations() -> Iterator[str]:
     for file in sorted(paths.ABLATION_METRICS.glob("*.json")):
         gathered = _read(file)
         yield f"## {gathered['about']}\n"
-        yield f"Validation split, {gathered['machine']}; `raddistill ablation queue {file.stem}` queues it.\n"
+        bases, seeds = ({str(point[key]) for point in gathered["points"].values()} for key in ("base", "seed"))
+        yield f"Base {', '.join(sorted(bases))}, seed {', '.join(sorted(seeds))}, validation split, {gathered['machine']};"
+        yield f"`raddistill ablation queue {file.stem}` queues it.\n"
         head = [
             gathered["axis"],
             "examples",

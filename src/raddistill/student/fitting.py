@@ -3,7 +3,7 @@
 from typing import Any
 
 from raddistill.errors import InputError
-from raddistill.student.prompts import PLAIN, Renderer, encode
+from raddistill.student.prompts import PLAIN, Renderer, encode, is_encoder
 
 
 def fit(
@@ -52,10 +52,9 @@ def _first_words(findings: str | None, impression: str | None, words: int) -> st
 
 def _first_tokens(tokenizer: Any, form: str, text: str, max_tokens: int) -> tuple[str, bool]:
     """As much of a text as fits, to a whole token; a beginning, so that places in it stay."""
-    whole = len(encode(tokenizer, text, None, form).input_ids)
-    over = whole - max_tokens
+    over = len(encode(tokenizer, text, None, form).input_ids) - max_tokens
     if over <= 0:
         return text, False
     places = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    dropped = -(-over // 2) if whole > 2 * len(places) else over  # a tagged text stands twice, but for an encoder
+    dropped = -(-over // 2) if form == "tags" and not is_encoder(tokenizer) else over  # a tagged text stands twice in an LLM
     return text[: places[len(places) - dropped - 1][1]], True

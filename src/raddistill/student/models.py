@@ -40,17 +40,26 @@ def base_folder(record: Path) -> Path:
     return folder
 
 
+def model_type(folder: Path) -> str:
+    """What the config of a model folder says that it is: llama, bert, ..."""
+    return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", "")
+
+
 def load_tokenizer(record: Path) -> Any:
     """The base model's tokenizer (needs no torch).
 
     Raises:
-        InputError: see `base_folder`; or it has no chat template.
+        InputError: see `base_folder`; or it has no chat template and is none of ENCODERS.
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(base_folder(record))
-    if tokenizer.chat_template is None and tokenizer.cls_token is None:  # an encoder's tokenizer has a class token
-        raise InputError("the base model's tokenizer has no chat template; take an instruction-tuned model")
+    folder = base_folder(record)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.chat_template is None and model_type(folder) not in ENCODERS:
+        raise InputError(
+            "the base model's tokenizer has no chat template; take an instruction-tuned model, or an encoder:"
+            f" {', '.join(ENCODERS)}"
+        )
     return tokenizer
 
 
@@ -77,7 +86,7 @@ def load_base(record: Path, quantization: str) -> Any:
     An encoder comes as its backbone alone, without the layer that guesses hidden words.
     """
     import torch
-    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoModel, AutoModelForCausalLM, BitsAndBytesConfig
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
@@ -91,8 +100,7 @@ def load_base(record: Path, quantization: str) -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         folder = base_folder(record)
-        is_encoder = AutoConfig.from_pretrained(folder).model_type in ENCODERS
-        model = (AutoModel if is_encoder else AutoModelForCausalLM).from_pretrained(
+        model = (AutoModel if model_type(folder) in ENCODERS else AutoModelForCausalLM).from_pretrained(
             folder,
             dtype=compute_dtype(),
             quantization_config=nf4 if quantization == "nf4" else None,

@@ -66,7 +66,7 @@ class Renderer:
             user = self._environment.get_template(TEMPLATES[answers]).render(report=report, labels=self.labels)
         except jinja2.TemplateError as error:
             raise InputError(f"{self._folder / TEMPLATES[answers]}: {type(error).__name__}; see docs of jinja2") from None
-        if self._tokenizer.chat_template is None:
+        if is_encoder(self._tokenizer):
             raise InputError(
                 f"the base model is an encoder: it learns `head` and `tags`, not `{answers}`; change merge.*.answers,"
                 " and set predict.base_test.*_reports to 0, as it cannot be asked in words"
@@ -117,9 +117,9 @@ def encode(tokenizer: Any, prompt: str, completion: str | None, answers: str) ->
 
 
 def _encode_plain(tokenizer: Any, text: str, form: str) -> Encoded:
-    is_encoder = tokenizer.cls_token_id is not None
+    encoder = is_encoder(tokenizer)
     first, last = tokenizer.bos_token_id, tokenizer.eos_token_id
-    if is_encoder:
+    if encoder:
         first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
     begin = [] if first is None else [first]
     made = tokenizer(text, add_special_tokens=False, return_offsets_mapping=form == "tags")
@@ -127,13 +127,18 @@ def _encode_plain(tokenizer: Any, text: str, form: str) -> Encoded:
     if form == "head":
         ids = [*begin, *words, last]
         slots, places = [len(ids) - 1], []
-    elif is_encoder:  # sees both sides of a word: no second copy
+    elif encoder:  # sees both sides of a word: no second copy
         ids = [*begin, *words, last]
         slots, places = list(range(1, len(ids) - 1)), made["offset_mapping"]
     else:
         ids = [*begin, *words, *_ids(tokenizer, "\n"), *words]
         slots, places = list(range(len(ids) - len(words), len(ids))), made["offset_mapping"]
     return Encoded(ids, [IGNORED] * len(ids), slots, len(ids), form, places)
+
+
+def is_encoder(tokenizer: Any) -> bool:
+    """Whether the tokenizer is that of an encoder, by its class token; others have a chat template."""
+    return tokenizer.chat_template is None and tokenizer.cls_token_id is not None
 
 
 def answer_ids(tokenizer: Any) -> tuple[int, int]:

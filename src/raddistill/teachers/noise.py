@@ -8,6 +8,7 @@ import hashlib
 import polars as pl
 from pydantic import Field
 
+from raddistill.errors import InputError
 from raddistill.params import Section
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
 from raddistill.teachers.teacher import Labelled
@@ -31,7 +32,12 @@ def disturb(task: str, p: NoiseParams, labelled: Labelled) -> Labelled:
 
     Multiple choice: a label without a mention left is unmentioned. Open-ended: a phrase without one is gone. Labels that had no
     evidence stay as they are.
+
+    Raises:
+        InputError: the teacher gives no evidence at all, so there is nothing to disturb.
     """
+    if labelled.evidence.is_empty() and not labelled.labels.is_empty():
+        raise InputError(f"synthesize.{task}.noise: this teacher gives no evidence, and mistakes are made in that; set both to 0")
     keys = ["report_id", "task", "teacher", "label"]
     mentions = labelled.evidence.select(*keys, "n").iter_rows()
     draws = [int(hashlib.sha256(":".join(map(str, mention)).encode()).hexdigest()[:13], 16) / 2**52 for mention in mentions]
