@@ -116,7 +116,7 @@ def draw(gathered: dict[str, Any], file: Path) -> None:
 
     points = list(gathered["points"])
     with mpl.rc_context({**pages.STYLE, "axes.titlesize": 10}):
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        figure = Figure(figsize=(9, 3.9), layout="constrained")
         panels = figure.subplots(1, len(pages.TITLES), squeeze=False, sharey=True)[0]
         for panel, (task, title) in zip(panels, pages.TITLES.items(), strict=True):
             for arm, aside in zip(SHOWN, (-0.05, 0.05), strict=True):
@@ -125,8 +125,8 @@ def draw(gathered: dict[str, Any], file: Path) -> None:
                 low = [max(y - row.get("micro_f1_low", math.nan), 0) for y, row in zip(f1, rows, strict=True)]
                 high = [max(row.get("micro_f1_high", math.nan) - y, 0) for y, row in zip(f1, rows, strict=True)]
                 at = [x + aside for x in range(len(points))]
-                panel.errorbar(at, f1, yerr=[low, high], fmt="o-", color=pages.COLOURS[arm], markersize=5, label=arm)
-            panel.set_xticks(range(len(points)), points)
+                panel.errorbar(at, f1, yerr=[low, high], fmt="o", color=pages.COLOURS[arm], markersize=5, label=arm)
+            panel.set_xticks(range(len(points)), points, rotation=30, ha="right")  # settings, no scale: nothing joins them
             panel.set(title=title, xlabel=gathered["axis"], xlim=(-0.3, len(points) - 0.7))
             panel.grid(axis="y", color="#e5e5e5")
         panels[0].set_ylabel("micro F1, validation")
