@@ -19,7 +19,7 @@ from raddistill.labelsets import Label
 from raddistill.sources import images, sectioning
 from raddistill.sources.documents import Document, Failure, Tell, untold
 from raddistill.sources.readers import NOT_UTF8, is_utf8
-from raddistill.sources.sections import single_spaced
+from raddistill.sources.sections import section_text, tidy
 from raddistill.tables.gold import Gold
 
 FILES = "df_chexpert_plus*.csv*"
@@ -31,7 +31,7 @@ _STUDY = re.compile(r"(?:.*/)?(patient\d+)/(study\d+)/[^/]+")
 
 
 class Texts(NamedTuple):
-    """The columns TEXTS, each single-spaced but for `report`, which keeps its lines."""
+    """The columns TEXTS, each as sections.section_text makes it but for `report`, which is as it stands."""
 
     report: str | None
     findings: str | None
@@ -52,8 +52,8 @@ class Gathered:
     def add(self, cells: list[str]) -> None:
         """The cells of COLUMNS."""
         path, patient, split, *texts = cells
-        report, *sections = (text.replace("\\n", "\n") for text in texts)  # some line ends stand there as backslash and n
-        self.texts.add(Texts(report.strip() or None, *map(single_spaced, sections)))
+        report, *sections = texts
+        self.texts.add(Texts(report.strip() or None, *map(section_text, sections)))
         self.patients.add(patient.strip() or _id_of(path).partition("/")[0])
         if split.strip():
             self.splits.add(split.strip())
@@ -95,7 +95,7 @@ def _document(report_id: str, gathered: Gathered) -> Document | Failure:
     if reason := _reason(gathered):
         return Failure(report_id, reason)
     said = gathered.texts.pop()
-    history = single_spaced(" ".join(words for words in (said.clinical_history, said.history) if words))
+    history = tidy(" ".join(words for words in (said.clinical_history, said.history) if words))
     sections = sectioning.Words(said.findings, said.impression, history, said.comparison, without_headers=False)
     if not said.findings and not said.impression and said.report:
         read = sectioning.words(said.report)

@@ -25,7 +25,7 @@ def untold(done: int, total: int | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One report as it was read; sections are single-spaced, None where the report has none."""
+    """One report as it was read; sections as sections.section_text makes them, None where the report has none."""
 
     report_id: str
     patient_id: str | None

@@ -19,7 +19,7 @@ from raddistill.params import Section
 from raddistill.sources import columns, header_words, readers, sectioning
 from raddistill.sources.annotator_files import GOLD
 from raddistill.sources.documents import ID_IS_TEXT, SHOWN, TOLD, Document, Failure, Tell, is_text, untold
-from raddistill.sources.sections import single_spaced
+from raddistill.sources.sections import section_text
 from raddistill.statuses import ABSENT, GOLD_CELLS, PRESENT
 
 WITH_REPORTS = "with_reports"  # the annotator whose labels stand in columns beside the reports; of a list it is its column's name
@@ -210,7 +210,7 @@ def _section(cells: dict[str, Any], name: str) -> str | None:
     cell = cells.get(name) or ""
     said, colon, _ = cell[:LONGEST_HEADER].partition(":")
     again = colon and header_words.KNOWN.get(header_words.key(said)) == name
-    return single_spaced(cell[len(said) + 1 :] if again else cell)
+    return section_text(cell[len(said) + 1 :] if again else cell)
 
 
 def _parts(text: str) -> list[str]:

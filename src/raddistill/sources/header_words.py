@@ -96,8 +96,11 @@ def key(said: str) -> str:
 
 # "chest, pa and lateral" is a title of views; "decubitus" alone is none.
 _SHOWS_CHEST = re.compile(r"\b(?:chest|cxr|radiographs?|x-?rays?|films?|views?)\b")
-# "there is a new finding" is a sentence; "lungs" is none.
-_SENTENCE = re.compile(r"\b(?:is|are|was|were|the|there|no|with|has|have|following|this|these|due|may|compared)\b")
+# "there is a new finding" is a sentence, and "negative for" begins one; "lungs" is none.
+_SENTENCE = re.compile(
+    r"\b(?:is|are|was|were|the|there|no|with|has|have|following|this|these|due|may|compared)\b"
+    r"|\A(?:negative|positive|without)\b|\b(?:for|of|from|to)\Z"
+)
 # Known headers with more words: "history and physical", "findings (chest)", "clinical question to answer", "ct findings"; not
 # "prior history".
 _LONGER = re.compile(

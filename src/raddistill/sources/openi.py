@@ -21,7 +21,7 @@ from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.sources import openi_gold
 from raddistill.sources.documents import ID_IS_TEXT, Document, Failure, Tell, is_text, untold
-from raddistill.sources.sections import single_spaced
+from raddistill.sources.sections import tidy
 
 LARGEST_ARCHIVE = 1 << 30  # bytes, unpacked; Open-i has 25 MB
 LARGEST_FILE = 1 << 20  # bytes; the largest report of Open-i has 8,967
@@ -71,8 +71,8 @@ def parse(name: str, content: bytes) -> Document | Failure:
     except (ParseError, LookupError, ValueError):  # Lookup, Value: an encoding unknown to Python or to expat
         return Failure(name, "malformed XML" if _is_utf8(content) else "not UTF-8")
     identity = root.find("uId")
-    report_id = single_spaced(identity.get("id")) if identity is not None else None
-    if report_id is None:
+    report_id = " ".join((identity.get("id") or "").split()) if identity is not None else None
+    if not report_id:
         return Failure(name, "no report id")
     if is_text(report_id):
         return Failure(name, ID_IS_TEXT)
@@ -83,13 +83,13 @@ def parse(name: str, content: bytes) -> Document | Failure:
         impression=_section(root, "IMPRESSION"),
         indication=_section(root, "INDICATION"),
         comparison=_section(root, "COMPARISON"),
-        annotations=tuple(words for major in root.iterfind("MeSH/major") if (words := single_spaced(major.text))),
+        annotations=tuple(words for major in root.iterfind("MeSH/major") if (words := " ".join((major.text or "").split()))),
     )
 
 
 def _section(root: Element, label: str) -> str | None:
     parts = ("".join(node.itertext()) for node in root.iter("AbstractText") if node.get("Label") == label)
-    return single_spaced(" ".join(parts))
+    return tidy("\n\n".join(parts))
 
 
 def _is_utf8(content: bytes) -> bool:

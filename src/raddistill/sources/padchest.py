@@ -20,7 +20,7 @@ from raddistill.labelsets import Label
 from raddistill.sources import images, padchest_gold
 from raddistill.sources.documents import Document, Failure, Tell, is_text, untold
 from raddistill.sources.readers import NOT_UTF8, is_utf8
-from raddistill.sources.sections import single_spaced
+from raddistill.sources.sections import section_text
 
 FILES = "PADCHEST*.csv*"
 COLUMNS = ["ReportID", "PatientID", "Report", "MethodLabel", "Labels"]
@@ -42,7 +42,7 @@ class Gathered:
     def add(self, cells: list[str]) -> None:
         """The cells of COLUMNS."""
         _, patient, text, method, labels = cells
-        self.texts.add(single_spaced(text))
+        self.texts.add(section_text(text))
         self.methods.add(method)
         if patient.strip():
             self.patients.add(patient.strip())

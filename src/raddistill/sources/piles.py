@@ -12,8 +12,9 @@ from decimal import Decimal
 from typing import Any, NamedTuple, Self
 
 from raddistill.errors import InputError
-from raddistill.sources import headers, readers
+from raddistill.sources import headers, markup, readers, sectioning
 from raddistill.sources.lines import Row, named
+from raddistill.sources.markup import Plain
 from raddistill.sources.readers import NOT_UTF8, Rows, is_utf8
 from raddistill.tables.piles import Batch, Reject, Report
 
@@ -100,16 +101,19 @@ class Pile:
             return Reject(number, _printable(report_id), reason or "")
         if hash(report_id) in seen:
             return Reject(number, report_id, "report_id stands in an earlier row, too")
-        sections = self._sections(cells[1:])
+        plain = {section: markup.plain(cell or "") for section, cell in zip(self._of, cells[1:], strict=True)}
+        sections = self._sections(plain)
         if not sections:
             return Reject(number, report_id, "no text")
         seen.add(hash(report_id))
-        return Report(number, report_id, sections)
+        of = {section: plain[section if section in plain else "text"] for section in sections}
+        origins = {section: (cell.starts, cell.ends) for section, cell in of.items() if cell.starts and cell.ends}
+        return Report(number, report_id, sections, origins)
 
-    def _sections(self, cells: list[str | None]) -> dict[str, list[tuple[int, str]]]:
-        if "text" in self._of:
-            return headers.split(cells[0] or "")
-        stripped = {section: headers.strip(cell or "") for section, cell in zip(self._of, cells, strict=True)}
+    def _sections(self, cells: dict[str, Plain]) -> dict[str, list[tuple[int, str]]]:
+        if "text" in cells:
+            return headers.split(cells["text"].text)
+        stripped = {section: headers.strip(sectioning.plain_letters(cell.text)) for section, cell in cells.items()}
         return {section: [piece] for section, piece in stripped.items() if piece}
 
 

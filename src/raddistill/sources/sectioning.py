@@ -23,10 +23,13 @@ become findings where no header says these, the findings never a comparison.
 
 from typing import NamedTuple
 
+from raddistill.sources import markup
 from raddistill.sources.bodies import Section, with_body
 from raddistill.sources.header_lines import headers
 from raddistill.sources.header_words import BOTH, EXAM, FINDINGS, IMPRESSION, OTHER, PART, UNKNOWN, VIEWS
-from raddistill.sources.sections import single_spaced
+from raddistill.sources.sections import one_line_end, tidy
+
+BETWEEN = "\n\n"  # ends a sentence, so nothing is read across two pieces of a section
 
 
 class Found(NamedTuple):
@@ -37,7 +40,7 @@ class Found(NamedTuple):
 
 
 class Words(NamedTuple):
-    """The sections that the table of reports has, single-spaced, None where there is none."""
+    """The sections that the table of reports has, as sections.section_text makes them; None where there is none."""
 
     findings: str | None
     impression: str | None
@@ -51,10 +54,11 @@ def words(text: str) -> Words:
 
     What stands under FINDINGS AND IMPRESSION is findings, and is not repeated as impression.
     """
+    text = plain_letters(markup.plain(text).text)
     found = read(text)
 
     def joined(*names: str) -> str | None:
-        return single_spaced(" ".join(text[s.start : s.end] for s in found.sections if s.name in names))
+        return tidy(BETWEEN.join(text[s.start : s.end].strip() for s in found.sections if s.name in names))
 
     return Words(
         joined(FINDINGS, BOTH), joined(IMPRESSION), joined("indication", "history"), joined("comparison"), not found.headers
@@ -66,7 +70,7 @@ _NAMED = {PART: FINDINGS, VIEWS: EXAM, UNKNOWN: OTHER}  # what they are once the
 
 def read(text: str) -> Found:
     """All sections of a report, one after the other; a name can come twice (addenda, several reports in one text)."""
-    text = _plain(text)
+    text = plain_letters(text)
     opened = list(headers(text))
     written = [(header.start, header.end) for header in opened if header.start < header.end]
     if not written:
@@ -78,18 +82,15 @@ def read(text: str) -> Found:
     return Found([s._replace(name=_NAMED[s.name]) if s.name in _NAMED else s for s in sections], written)
 
 
-# What reads the same, one character for one: other line ends, what cannot be seen, small and wide letters.
+# What reads the same, one character for one: what cannot be seen, small and wide letters.
 _PLAIN = (
-    dict.fromkeys(map(ord, "\u2028\u2029\x85"), "\n")
-    | dict.fromkeys(map(ord, "\ufeff\u200b\u00a0"), " ")
+    dict.fromkeys(map(ord, "\ufeff\u200b\u00a0"), " ")
     | {ord(small): large for small, large in zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "ABCDEFGHIJKLMNOPRSTUVWYZ", strict=True)}
     | {code + 0xFEE0: code for code in (*range(ord("A"), ord("Z") + 1), *range(ord("a"), ord("z") + 1), ord(":"))}
 )
 
 
-def _plain(text: str) -> str:
+def plain_letters(text: str) -> str:
     """The text with plain line ends and letters, each character where it was."""
-    if "\n" not in text:
-        text = text.replace("\r", "\n")
-    text = text.replace("\f", "\n").replace("\v", "\n")
+    text = one_line_end(text)
     return text if text.isascii() else text.translate(_PLAIN)

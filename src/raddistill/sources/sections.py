@@ -1,15 +1,35 @@
 """The text of a report as model and teacher see it."""
 
+from raddistill.sentences import with_lines
+from raddistill.sources import markup
 
-def single_spaced(words: str | None) -> str | None:
-    """The words with single spaces between them and none around; None where there are no words."""
-    return " ".join(words.split()) or None if words else None
+# Other line ends than "\n", one character for one.
+LINE_ENDS = dict.fromkeys(map(ord, "\v\f\x85\u2028\u2029"), "\n")
+
+
+def section_text(cell: str | None) -> str | None:
+    """The words of a section as they stand in a file: without markup, with single spaces, and with the line ends that matter
+    (sentences.with_lines). None where there are no words.
+    """
+    return tidy(markup.plain(cell).text) if cell else None
+
+
+def tidy(words: str) -> str | None:
+    """As `section_text`, of words without markup."""
+    return with_lines(one_line_end(words)) or None
+
+
+def one_line_end(text: str) -> str:
+    """The text with "\\n" for every other line end but "\\r\\n", character by character."""
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
+    return text.translate(LINE_ENDS)
 
 
 def compose(findings: str | None, impression: str | None) -> str:
-    """One line a section, under its header, for the sections that exist; "" where neither does.
+    """The sections that exist, each under its header; "" where neither does.
 
-    Both are single-spaced, so they hold no line break and each section's place in the text can be told.
+    Both are as `section_text` makes them, so each one's place in the text can be told.
     """
     lines = [f"{header}: {words}" for header, words in (("FINDINGS", findings), ("IMPRESSION", impression)) if words]
     return "\n".join(lines)

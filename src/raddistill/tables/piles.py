@@ -6,12 +6,14 @@ from typing import NamedTuple
 class Report(NamedTuple):
     """One report. `sections` maps findings, impression, or text (a report without sections) to its pieces.
 
-    A piece is (start, words): where the words begin in the cell (or file) that they come from, in code points.
+    A piece is (start, words): where the words begin in the cell (or file) that they come from, in code points. If the cell holds
+    markup they count without it, and `origins` has, by section, where each character was written: its start and its end.
     """
 
     row: int  # 1 for the first row of data
     report_id: str
     sections: dict[str, list[tuple[int, str]]]
+    origins: dict[str, tuple[list[int], list[int]]] = {}  # noqa: RUF012 (nobody writes to it)
 
 
 class Reject(NamedTuple):

@@ -75,7 +75,8 @@ class Labeller:
             if reason:
                 rejects.append(Reject(report.row, report.report_id, reason))
             else:
-                labelled.append(Labelled(report.report_id, spans, self._reader.summarize(spans), report.sections))
+                summary = self._reader.summarize(spans)
+                labelled.append(Labelled(report.report_id, spans, summary, report.sections, report.origins))
         return self._sheet.lines(labelled), rejects
 
 

@@ -30,7 +30,7 @@ CUES = (
 )
 OPTIONAL_CUES = ("post_not_current", "alternatives", "adjectives")  # kinds whose file a folder may lack
 MOST_ALTERNATIVES = 5_000  # phrases of one line
-_WORD = re.compile(r"[a-z0-9']+\*?|[,:()]")
+_WORD = re.compile(r"[a-z0-9']+\*?|[,:()?]")
 _CODE = re.compile(r"[A-Z][0-9][0-9A-Z](\.[0-9A-Z]{1,4})?")
 
 

@@ -6,6 +6,7 @@ linearly with the text: from each word at most `MAX_GAP` words per gap are looke
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from raddistill.teachers.rules.lexicon import GAP, Phrase
@@ -15,7 +16,20 @@ MAX_GAP = 8  # words (commas count) that a `..` may span: "heart size, mediastin
 LONGEST_WORD = 40  # characters; what longer ones fit is not remembered
 _REMEMBERED_WORDS = 1 << 15
 
-_WORD = re.compile(r"\d+(?:\.\d+)+|[^\W_]+(?:['’][^\W_]+)?|[,:()]")  # numbers with stops, words, marks
+# Numbers with stops; "-ve" and "+ve"; words; marks. A dash or "=" before the value of a field is a mark, too ("effusion - none").
+_WORD = re.compile(
+    r"\d+(?:\.\d+)+|(?<!\w)[-–−+]ve\b|[^\W_]+(?:'[^\W_]+)?|[,:()?=]"
+    r"|(?<=\s)[-–—]{1,2}(?=\s*(?:no|none|nil|neg|negative|absent|not (?:seen|present))\s*(?:[.,;)]|$))|(?<=\()[-–−](?=\))"
+)
+_APOSTROPHES = dict.fromkeys(map(ord, "’‘ʼ`´′"), "'")
+_NEGATED = ("is", "are", "was", "were", "has", "have", "had", "do", "does", "did", "would", "could", "should", "need", "must")
+# What one word of a report stands for. "can't" is not here: lexicons name it, as they do "cannot".
+_MEANS: dict[str, tuple[str, ...]] = {
+    **{f"{verb}n{mark}t": (verb, "not") for verb in _NEGATED for mark in ("'", "")},
+    "won't": ("will", "not"), "ain't": ("is", "not"), "cant": ("can't",), "there's": ("there", "is"),
+    **dict.fromkeys(("-ve", "–ve", "−ve"), ("negative",)), "+ve": ("positive",),
+    **dict.fromkeys(("=", "-", "--", "–", "—", "−"), (":",)),
+}  # fmt: skip
 
 
 class Mention(NamedTuple):
@@ -30,13 +44,19 @@ class Mention(NamedTuple):
 
 
 def find_words(sentence: str) -> list[str]:
-    """The words in lower case; punctuation marks are words of their own."""
-    return _WORD.findall(_lower(sentence))
+    """The words in lower case, contractions as two ("isn't": "is", "not"); punctuation marks are words of their own."""
+    words = _WORD.findall(_lower(sentence))
+    return words if _MEANS.keys().isdisjoint(words) else list(_written_out(words))
 
 
 def find_places(sentence: str) -> list[tuple[int, int]]:
-    """Start and end of each of `find_words`."""
-    return [found.span() for found in _WORD.finditer(_lower(sentence))]
+    """Start and end of each of `find_words`; both words of a contraction have its place."""
+    return [m.span() for m in _WORD.finditer(_lower(sentence)) for _ in _MEANS.get(m.group(), ("",))]
+
+
+def _written_out(words: Iterable[str]) -> Iterator[str]:
+    for word in words:
+        yield from _MEANS.get(word, (word,))
 
 
 def _lower(sentence: str) -> str:
@@ -44,7 +64,7 @@ def _lower(sentence: str) -> str:
     lower = sentence.lower()
     if len(lower) != len(sentence):
         lower = "".join(char.lower() if len(char.lower()) == 1 else char for char in sentence)
-    return lower.replace("’", "'")
+    return lower if lower.isascii() and "`" not in lower else lower.translate(_APOSTROPHES)
 
 
 class Node:
@@ -83,7 +103,7 @@ class Matcher:
         self._first: dict[str, Node] = {}
         for phrase in phrases:
             edges, node = self._first, None
-            for word in phrase.words:
+            for word in _written_out(phrase.words):
                 if word == GAP and node is not None:
                     edges = node.after_gap
                 else:
@@ -91,7 +111,7 @@ class Matcher:
                     edges = node.following
             if node is not None:
                 node.ends.append(phrase)
-        self._fits = Fits({word for phrase in phrases for word in phrase.words})
+        self._fits = Fits({word for phrase in phrases for word in _written_out(phrase.words)})
 
     def find(self, words: list[str]) -> list[Mention]:
         """All mentions in a sentence, overlapping ones too, in the order of their first words."""

@@ -24,12 +24,13 @@ Summary = list[tuple[str, str, str | None]]  # label, status, code
 
 
 class Labelled(NamedTuple):
-    """What was found in a report. `sections`: its pieces as in tables.piles.Report, for the quotes."""
+    """What was found in a report. `sections` and `origins` as in tables.piles.Report, for the quotes and for the offsets."""
 
     report_id: str
     spans: list[Span]
     summary: Summary
     sections: dict[str, list[tuple[int, str]]]
+    origins: dict[str, tuple[list[int], list[int]]]
 
 
 class Sheet(NamedTuple):
@@ -100,12 +101,21 @@ def _json_lines(reports: list[Labelled], with_codes: bool, with_quotes: bool) ->
         if with_codes:
             labels = [label | {"code": code} for label, (_, _, code) in zip(labels, report.summary, strict=True)]
         evidence = [
-            {"label": s.label, "status": s.says, "section": s.section, "start": s.start, "end": s.end, "cue": s.cue}
+            {"label": s.label, "status": s.says, "section": s.section, "start": start, "end": end, "cue": s.cue}
             | ({"quote": quote(report.sections, s)} if with_quotes else {})
             for s in report.spans
+            for start, end in [_written_at(report.origins, s)]
         ]
         lines.append(json.dumps({"report_id": report.report_id, "labels": labels, "evidence": evidence}, ensure_ascii=False))
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _written_at(origins: dict[str, tuple[list[int], list[int]]], span: Span) -> tuple[int, int]:
+    """Start and end of a span in its cell, markup counted."""
+    if span.section not in origins:
+        return span.start, span.end
+    starts, ends = origins[span.section]
+    return starts[span.start], ends[span.end - 1]
 
 
 def quote(sections: dict[str, list[tuple[int, str]]], span: Span) -> str:
