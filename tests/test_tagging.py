@@ -53,6 +53,12 @@ def test_phrases_by_the_probability_of_their_tokens(probabilities: list[float], 
     assert phrases_of(TEXT, PLACES, probabilities) == phrases
 
 
+def test_a_decimal_number_is_one_word() -> None:
+    text = "A 1.5 cm nodule."
+    places = [(0, 1), (2, 3), (3, 4), (4, 5), (6, 8), (9, 15), (15, 16)]
+    assert phrases_of(text, places, [LOW, *[HIGH] * 5, LOW]) == ["1.5 cm nodule"]
+
+
 @given(st.text("aBé-,. \n2", max_size=30), st.data())
 def test_a_phrase_stands_in_the_text_as_whole_words_in_reading_order(text: str, data: st.DataObject) -> None:
     cuts = sorted({0, len(text), *data.draw(st.lists(st.integers(0, len(text))))})
