@@ -14,7 +14,7 @@ INSTALLED := $(VENV)/.installed-$(shell cat constraints.txt pyproject.toml | git
 RUN := PATH="$(BIN):$$PATH" PYTHONUNBUFFERED=1
 
 .DEFAULT_GOAL := help
-.PHONY: help env repro test lint types
+.PHONY: help env repro test lint types docs
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*  ## /  make \1	/p' $(MAKEFILE_LIST)
@@ -26,11 +26,16 @@ repro: env  ## the whole pipeline: what is up to date is not run again; ends wit
 test: env  ## the tests
 	@$(RUN) .ci/test
 
-lint: env  ## ruff, over all Python of the repository
+lint: env  ## ruff over all Python of the repository: rules, and format (ruff format . mends the latter)
 	$(RUN) ruff check .
+	$(RUN) ruff format --check .
 
 types: env  ## mypy, over src
 	$(RUN) mypy src
+
+docs: env  ## docs/cli.md from the commands' --help, docs/results.md from metrics/
+	$(RUN) typer raddistill.cli utils docs --name raddistill --title "Command line" --output docs/cli.md
+	$(RUN) raddistill results --page > docs/results.md
 
 env: $(INSTALLED)  ## .venv with the versions of constraints.txt; made anew when these or pyproject.toml change
 

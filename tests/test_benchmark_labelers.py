@@ -18,9 +18,7 @@ from raddistill.scoring.scope import ScoreParams
 from raddistill.teachers.rules.lexicon import Phrase
 
 ROOT = Path(__file__).parents[1]
-P = ScoreParams(
-    seed=13, bootstrap=50, near_duplicate=0.8, macro_min_positives=1, concept_macro_min_positives=1
-)
+P = ScoreParams(seed=13, bootstrap=50, near_duplicate=0.8, macro_min_positives=1, concept_macro_min_positives=1)
 PHRASES = [
     Phrase(("opaci*",), "Lung Opacity", "present", None),
     Phrase(("heart", "..", "enlarged"), "Cardiomegaly", "present", None),

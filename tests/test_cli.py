@@ -207,7 +207,15 @@ def incomplete(spoil: Callable[[dict[str, Any]], object]) -> list[str]:
         (lambda m: m["multiple_choice"].update(reports=0), ["multiple_choice: nothing was scored"]),
     ],
     ids=[
-        "whole", "base-calls-nothing", "no-precision", "no-gain", "null", "nan", "interval", "no-policy", "half-a-gain",
+        "whole",
+        "base-calls-nothing",
+        "no-precision",
+        "no-gain",
+        "null",
+        "nan",
+        "interval",
+        "no-policy",
+        "half-a-gain",
         "no-report",
     ],
 )

@@ -35,6 +35,20 @@ def test_the_tree_shows_every_folder_once_with_a_comment() -> None:
     assert set(shown) == folders | rooms | {"src/raddistill"} | NEVER_IN_GIT
 
 
+def test_the_reference_of_the_command_line_is_its_help(tmp_path: Path) -> None:
+    """If this fails: `make docs`."""
+    made = tmp_path / "cli.md"
+    words = ["raddistill.cli", "utils", "docs", "--name", "raddistill", "--title", "Command line", "--output", str(made)]
+    subprocess.run(["typer", *words], cwd=ROOT, capture_output=True, check=True)
+    assert made.read_text(encoding="utf-8") == (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    told = CliRunner().invoke(cli.app, ["--version"])
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert told.stdout == f"raddistill {version}\n"
+
+
 def test_the_picture_is_the_pipeline() -> None:
     """Its arrows are those of dvc.yaml, tasks and arms taken together, without what follows from the others."""
     picture = re.search(r"```mermaid\nflowchart LR\n(.*?)```", README, re.DOTALL)
@@ -91,7 +105,7 @@ def test_make_says_what_it_can_do_and_refuses_an_old_python(tmp_path: Path, monk
     for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # of the `make test` that runs us
         monkeypatch.delenv(name, raising=False)
     told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert {line.split()[1] for line in told.splitlines()} == {"help", "repro", "test", "lint", "types", "env"}
+    assert {line.split()[1] for line in told.splitlines()} == {"help", "repro", "test", "lint", "types", "docs", "env"}
     old = tmp_path / "python3"
     old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo Python 3.8.10 && exit\nexit 1\n', encoding="utf-8")
     old.chmod(0o755)

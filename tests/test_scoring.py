@@ -28,9 +28,7 @@ from raddistill.tables.predictions import Predictions, Probabilities
 from raddistill.tables.reports import Reports
 
 ROOT = Path(__file__).parents[1]
-P = scores.ScoreParams(
-    seed=13, bootstrap=200, near_duplicate=0.8, macro_min_positives=2, concept_macro_min_positives=2
-)
+P = scores.ScoreParams(seed=13, bootstrap=200, near_duplicate=0.8, macro_min_positives=2, concept_macro_min_positives=2)
 LABELS = [Label(name="Edema", description=""), Label(name="Fracture", description="")]
 CONCEPTS = [
     Concept(concept="effusion", code="J90", accept="", kind="score", note=""),

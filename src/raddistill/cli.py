@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -52,6 +53,20 @@ app = typer.Typer(
     - `raddistill show REPORT_ID --input reports.csv`
     """,
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"raddistill {metadata.version('raddistill')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Shows the version and exits.")] = False,
+) -> None:
+    """Options of the command itself."""
+
 
 folds_app = typer.Typer(no_args_is_help=True, help="Runs of several folds (extract.fold), kept in git and scored as one.")
 app.add_typer(folds_app, name="folds")

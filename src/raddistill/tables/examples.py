@@ -28,9 +28,7 @@ class Examples(dy.Schema):
     targets = dy.List(dy.Float64(nullable=True, min=0.0, max=1.0), nullable=True)
     # start and end in code points of `prompt`; worth: probability that it is a finding (null: not trained on)
     spans = dy.List(
-        dy.Struct(
-            {"start": dy.Int64(), "end": dy.Int64(), "worth": dy.Float64(nullable=True, min=0.0, max=1.0)}
-        ),
+        dy.Struct({"start": dy.Int64(), "end": dy.Int64(), "worth": dy.Float64(nullable=True, min=0.0, max=1.0)}),
         nullable=True,
     )
     asked = dy.Bool()
