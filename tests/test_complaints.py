@@ -6,6 +6,7 @@ what the frozen lexicon `cold` reads, where it lacks the phrase. All texts are w
 """
 
 import json
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from typer.testing import CliRunner
 from written_sentences import SHORT, SIGNS, parse
 
 from raddistill import cli, concepts, labelsets, params, paths
-from raddistill.sources import extracting, markup
+from raddistill.sources import extracting, markup, sectioning
 from raddistill.sources.files import FilesParams
+from raddistill.sources.sections import compose
 from raddistill.statuses import UNMENTIONED
 from raddistill.teachers.rules.labeler import RulesTeacher
 from raddistill.teachers.rules.reading import Reader
@@ -157,6 +159,71 @@ sign-alone           | Mild blunting of the left costophrenic angle. | ?eff
 doubt-not-seen       | A suspected fracture is not seen. | -fra
 """
 
+MORE = r"""
+answer-repeats-name  | Pneumothorax: No evidence of pneumothorax. Effusion: Small left effusion. | -ptx +eff
+answer-in-sentence   | Pleural effusion: There is no pleural effusion. | -eff
+question-not-seen    | Effusion? None seen. Pneumonia? No pneumonia. | -eff -pne
+field-no-evidence    | Pneumothorax: no evidence. Effusion: no sign. | -ptx -eff
+lead-absent          | Absent: pneumothorax, effusion. | -ptx -eff
+lead-not-seen        | Not seen: pneumothorax, effusion or fracture. | -ptx -eff -fra
+lead-following       | There is no evidence of any of the following: effusion, edema, nodule. | -eff -ede -les
+lead-list            | Negative for:\n- pneumothorax\n- effusion\nMild cardiomegaly. | -ptx -eff +car
+lead-lines           | FINDINGS: Negative for:\npneumothorax\neffusion\nfracture | -ptx -eff -fra
+title-and-item       | FINDINGS:\nHeart:\n- enlarged\nLungs:\n- no consolidation\n- right nodule | +car -con +les
+short-names          | FINDINGS:\nPTX: none\nNGT: in place\nEFFUSION: small\nCARDIOMEGALY: mild | -ptx +eff +car
+square-brackets      | Pneumothorax [none]. Effusion: (none). | -ptx -eff
+dot-leaders          | Effusion .... none | -eff
+arrow                | Effusion -> none. Pneumothorax-none. | -eff -ptx
+bare-value           | Consolidation none, effusion none. Edema, none. | -con -eff -ede
+side-field           | Effusion (right): none. Effusion and edema (both resolved). | -eff -ede
+names-one-value      | Consolidation, effusion, pneumothorax: none. | -con -eff -ptx
+values-without-stop  | Pneumothorax: none Effusion: small | -ptx +eff
+none-here-some-there | Effusion: none on the right, small on the left. | +eff
+bracket-more         | Right pneumothorax (resolved since yesterday). Effusion (not seen on this film). | -ptx -eff
+bracket-excluded     | Pneumothorax (excluded by CT). Pneumonia (very unlikely). | -ptx -pne
+bracket-other-words  | Effusion (no loculation). Nodule (possibly calcified). | +eff +les
+bracket-seen-before  | Left effusion (seen on prior) is unchanged. | +eff
+and-no               | There is no pneumothorax, a small effusion, and no fracture. | -ptx +eff -fra
+but-no               | No pneumothorax, right effusion, but no fracture. | -ptx +eff -fra
+two-in-between       | No pneumothorax, right basilar atelectasis, cardiomegaly, no edema. | -ptx +ate +car -ede
+any-in-between       | No effusion, acute left rib fracture, no pneumothorax. | -eff +fra -ptx
+only-mild            | No effusion, only mild edema. | -eff +ede
+mild-or              | No pneumothorax, mild cardiomegaly or effusion. | -ptx -car -eff
+nor                  | Neither pneumothorax, effusion, nor edema is seen. | -ptx -eff -ede
+dash-lower           | FINDINGS: - no consolidation - left nodule | -con +les
+dash-glued           | FINDINGS: -No consolidation -Left nodule | -con +les
+stars-in-line        | FINDINGS: * No consolidation * Left nodule | -con +les
+hashes               | FINDINGS: #1 no pneumothorax #2 left effusion | -ptx +eff
+square-numbers       | IMPRESSION: [1] no pneumothorax [2] left effusion | -ptx +eff
+roman                | IMPRESSION: (i) no pneumothorax (ii) left effusion | -ptx +eff
+numbers-dash         | IMPRESSION: 1- no pneumothorax 2- left effusion | -ptx +eff
+letters-glued        | IMPRESSION: a.no pneumothorax b.mild effusion | -ptx +eff
+numbers-in-clause    | No (1) effusion or (2) pneumothorax. | -eff -ptx
+numbers-denied       | No evidence of 1) pneumothorax, 2) effusion, 3) fracture. | -ptx -eff -fra
+dash-values          | - Cardiomegaly - mild\n- Effusion - none | +car -eff
+glued-abbreviation   | no PTX.small effusion | -ptx +eff
+no-change            | There hasn't been any change in the effusion. | +eff | -eff
+have-not-seen        | We have not seen a pneumothorax. | -ptx
+cannot-be-seen       | Pneumothorax cannot be seen. | -ptx | +ptx
+don't-think          | I don't think there's pneumonia. | -pne | +pne
+view-excludes        | The lateral view excluded an effusion. | -eff | +eff
+not-able             | We are not able to exclude pneumonia. | ?pne | 0pne
+not-possible         | Exclusion of a pneumothorax is not possible. | ?ptx | +ptx
+limited              | The film is too limited to exclude a fracture. | ?fra | 0fra
+devoid               | The lungs are devoid of consolidation. | -con | +con
+nothing-to-suggest   | There is nothing to suggest pneumonia. | -pne | +pne
+heart-not-normal     | The heart is not normal in size. | 0car
+tube-and-resolved    | Right chest tube in place, pneumothorax has resolved. | +dev -ptx
+front-no-comma       | After the placement of the chest tube the pneumothorax has resolved. | +dev -ptx
+suspected-pair       | Cardiomegaly or, less likely, pericardial effusion is suspected. | ?car
+escaped-twice        | FINDINGS: No&amp;nbsp;effusion&lt;br&gt;Mild edema | -eff +ede
+list-of-definitions  | FINDINGS: <dl><dt>Effusion</dt><dd>None</dd><dt>Heart</dt><dd>large</dd></dl> | -eff +car
+soft-hyphen          | FINDINGS: No ede&shy;ma. Small effu<wbr>sion. | -ede +eff
+abbreviation-wrapped | There is no evidence for acute\nCHF or pneumonia. | -ede -pne
+mixed-line-ends      | FINDINGS:\nNo effusion\rSmall pneumothorax | -eff +ptx
+impression-lines     | FINDINGS: Edema.\nIMPRESSION:\nno pneumothorax\nsmall left effusion | +ede -ptx +eff
+"""
+
 CONTROLS = r"""
 lost-commas          | No sign of focal consolidation large effusion or pneumothorax | -con -eff -ptx
 heart-and-mediastinum | Both lungs are expanded and clear. Heart, hila and mediastinum normal. | -car -med -opa -con
@@ -167,7 +234,8 @@ calcified-nodule     | Calcified nodule at the left base. | +les
 nothing-compared     | COMPARISON: None.\nFINDINGS: Small left effusion. | +eff
 """
 
-CASES = [[*row, row[2]][:4] if len(row) == 3 else row for row in parse(LINES + MARKUP + FIELDS + LISTS + NEGATION + CONTROLS)]
+TABLES = LINES + MARKUP + FIELDS + LISTS + NEGATION + MORE + CONTROLS
+CASES = [[*row, row[2]][:4] if len(row) == 3 else row for row in parse(TABLES)]
 TEXTS = {row[0]: row[1].replace(r"\\n", "\0").replace(r"\n", "\n").replace(r"\r", "\r").replace("\0", r"\n") for row in CASES}
 Read = dict[str, dict[str, dict[str, str]]]  # by lexicon and case, the status of each label
 
@@ -225,6 +293,32 @@ def test_offsets_count_in_the_text_as_it_was_written(tmp_path: Path) -> None:
     assert len(quotes) > 200
     for name, start, end, quote in quotes:
         assert markup.plain(TEXTS[name][start:end].replace("\r", "\n")).text == quote.replace("\r", "\n")
+
+
+PROSE = """
+The heart is mildly enlarged but stable in size. There is no focal airspace consolidation, pleural effusion, or pneumothorax. A
+small calcified nodule is seen in the right upper lobe, which is unchanged from the prior study. Bibasilar opacities may represent
+atelectasis or early pneumonia. No acute displaced rib fracture is identified. There is no evidence of pulmonary edema. The tip of
+the right internal jugular catheter projects over the superior vena cava. Mild blunting of the left costophrenic angle is present.
+"""
+
+
+@pytest.mark.parametrize("width", range(40, 110, 7))
+@pytest.mark.parametrize("header", ["FINDINGS: ", "FINDINGS:\n"])
+def test_prose_reads_the_same_wherever_it_is_wrapped(width: int, header: str) -> None:
+    reader = Reader("multiple_choice", ROOT / "lexicon/tuned", LABELS, "findings_and_impression")
+
+    def read(text: str) -> list[tuple[str, str, str | None]]:
+        words = sectioning.words(text)
+        whole = {"findings": words.findings, "impression": words.impression, "text": compose(words.findings, words.impression)}
+        return reader.summarize(reader.read(whole)[0])
+
+    whole = header + " ".join(PROSE.split())
+    expected = read(whole)
+    assert len({status for _, status, _ in expected}) == 4
+    for indent in ("", "    "):
+        assert read("\n".join(textwrap.wrap(whole, width, subsequent_indent=indent))) == expected
+        assert read(header + "\n".join(textwrap.wrap(" ".join(PROSE.split()), width, initial_indent=indent))) == expected
 
 
 def right(expectation: str, read: dict[str, str]) -> bool:

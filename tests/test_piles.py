@@ -290,7 +290,7 @@ def test_one_report_is_found_by_its_id(tmp_path: Path) -> None:
         ("INDICATION: cough. FINDINGS: No mass. COMPARISON: none.", {"findings": "No mass."}),
         ("HISTORY: fall.\nCONCLUSION: No fracture.", {"impression": "No fracture."}),
         ("INDICATION: pneumonia?\n\nNo mass.", {"findings": "No mass."}),  # what is asked for is no finding
-        ("INDICATION: pneumonia?", {"text": "INDICATION: pneumonia?"}),
+        ("INDICATION: pneumonia?", {}),
         ("FINDINGS AND IMPRESSION: No mass.", {"findings": "No mass."}),
         ("No mass seen.\nIMPRESSION: Normal.", {"findings": "No mass seen.", "impression": "Normal."}),
         ("FINDINGS: LUNGS: clear. HEART: normal.", {"findings": "LUNGS: clear. HEART: normal."}),

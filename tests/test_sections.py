@@ -63,12 +63,12 @@ def test_the_sentences_are_those_of_the_text_as_it_was_written(text: str) -> Non
         ("- No effusion\n-  Left nodule\n", "- No effusion\n- Left nodule"),
         ("no effusion\nleft upper lobe nodule", "no effusion\n\nleft upper lobe nodule"),
         ("No&nbsp;effusion<br>Left nodule", "No effusion\nLeft nodule"),
-        ("Nodule &amp;lt; 3 mm", "Nodule &lt; 3 mm"),
+        ("No&amp;nbsp;effusion&lt;br&gt;nodule &amp;lt; 3 mm", "No effusion\n\nnodule < 3 mm"),
         ("Nodule <3 mm and >2 mm & stable", "Nodule <3 mm and >2 mm & stable"),
         ("<p></p> \n", None),
         (None, None),
     ],
-    ids=["wrapped", "list", "lower-case-lines", "markup", "entity-once", "no-markup", "nothing-but-markup", "nothing"],
+    ids=["wrapped", "list", "lower-case-lines", "markup", "escaped-twice", "no-markup", "nothing-but-markup", "nothing"],
 )
 def test_section_text(cell: str | None, words: str | None) -> None:
     assert section_text(cell) == words

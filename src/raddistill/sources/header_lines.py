@@ -109,6 +109,7 @@ def _in_line(line: str, words: str, above: _Above) -> Iterator[Header]:
             begins, opened = mark.start(1), KNOWN[key(mark[1])]
         elif low == 0 and mark.start() - first <= 80:
             opened = _at_first(line[first : mark.start()].strip(AROUND), above)
+            opened = None if opened == UNKNOWN and above.name in SAID and _VALUE.match(line, mark.end()) else opened
         if not opened:
             begins, opened = _within(line, low, mark.start(), lower)
             opened = opened if begins > first else None  # what begins the line may not open
@@ -222,6 +223,11 @@ def _at_first(said: str, above: _Above) -> str | None:
     return None if stays or (not capitals and opened in (VIEWS, EXAM, UNKNOWN)) else opened
 
 
+# What follows the name of a finding ("NGT: in place") and no header.
+_VALUE = re.compile(
+    r"\s*(?:none|no|nil|neg|negative|[-+]ve|absent|present|yes|normal|clear|intact|in place|small|mild|moderate|large|unchanged"
+    r"|stable|not seen)\b", re.IGNORECASE,
+)  # fmt: skip
 _BODY_BEGINS = re.compile(  # "lungs and pleura", "heart"; not "right shoulder", of which an indication may tell
     r"(?:lungs?|heart|cardi\w+|mediastin\w+|pleura\w*|bones?|osseous|lines|tubes|support"
     r"|(?:medical )?devices|air ?(?:way|space)s?)\b"

@@ -99,7 +99,7 @@ _SHOWS_CHEST = re.compile(r"\b(?:chest|cxr|radiographs?|x-?rays?|films?|views?)\
 # "there is a new finding" is a sentence, and "negative for" begins one; "lungs" is none.
 _SENTENCE = re.compile(
     r"\b(?:is|are|was|were|the|there|no|with|has|have|following|this|these|due|may|compared)\b"
-    r"|\A(?:negative|positive|without)\b|\b(?:for|of|from|to)\Z"
+    r"|\A(?:negative|positive|without|absent|denies|denied|excluded|ruled out|not|present|confirmed)\b|\b(?:for|of|from|to)\Z"
 )
 # Known headers with more words: "history and physical", "findings (chest)", "clinical question to answer", "ct findings"; not
 # "prior history".
@@ -120,7 +120,7 @@ _PARTS = re.compile(
     r"|shoulders?|others?|clavicles?|scapulae?|humer\w+|pelvi\w+|hips?|nodes?|picc|ports?|drains?|ett|contours?|silhouette"
     r"|volumes?|miscellaneous|additional|notes?|comments?|chest wall|pacemaker|pacer|stomach|bowel|breasts?|size|granulom\w*"
     r"|calcif\w*|infiltrat\w*|post-?op\w*|surgical|degenerat\w*|emphysema\w*|scar\w*|stents?|valves?|hernias?|scoliosis|wires?"
-    r"|interstitial|congest\w*|changes|diseases?)\b"
+    r"|interstitial|congest\w*|changes|diseases?|ptx|pna|chf|fx|collapse|embol\w*|adenopathy)\b"
 )
 
 

@@ -8,15 +8,15 @@ _READ_AS = {FINDINGS: FINDINGS, BOTH: FINDINGS, IMPRESSION: IMPRESSION}
 
 
 def split(text: str) -> dict[str, list[tuple[int, str]]]:
-    """`findings` and `impression`, each with its pieces (start in code points, words); all as `text` where there is neither.
+    """`findings` and `impression`, each with its pieces (start in code points, words); all as `text` where it has no header.
 
     `text` has no markup. The words are those of the text, with plain line ends and letters.
     """
     text = sectioning.plain_letters(text)
     found = sectioning.read(text)
     read = [(_READ_AS[section.name], section) for section in found.sections if section.name in _READ_AS]
-    if not (read and found.headers):
-        whole = strip(text) if any(text[start:end].strip() for _, start, end in found.sections) else None
+    if not found.headers:
+        whole = strip(text)
         return {"text": [whole]} if whole else {}
     sections: dict[str, list[tuple[int, str]]] = {}
     for name, section in read:

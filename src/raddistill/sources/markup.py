@@ -5,18 +5,23 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_LINES = "br|div|p|ul|ol|dl|dt|dd|table|tbody|thead|tr|hr|h[1-6]|pre|section|body|html|head|title|blockquote|center"
-_INLINE = "a|b|big|code|em|font|i|label|s|small|span|strong|sub|sup|tt|u"
-# <br>, </p>, <b>, <td class="x">, a comment; "&nbsp;", "&#39;"; Excel's and HL7's line ends, and a backslash before an n.
-# Not "<3 mm", and not "a & b".
+_LINES = "br|div|p|ul|ol|dl|dt|table|tbody|thead|tr|hr|h[1-6]|pre|section|body|html|head|title|blockquote|center"
+_INLINE = "a|b|big|code|em|font|i|label|s|small|span|strong|sub|sup|tt|u|wbr|td|th|dd"
+_ATTRIBUTES = r"(?:\s[^<>]{0,200})?"
 _MARKUP = re.compile(
-    rf"<(?P<lines>/?(?:{_LINES})(?:\s[^<>]{{0,200}})?/?)>|<(?P<item>li(?:\s[^<>]{{0,200}})?)>"
-    rf"|<(?P<cell>/(?:td|th))\s*>"
-    rf"|<(?:(?:td|th|/?(?:{_INLINE}))(?:\s[^<>]{{0,200}})?|/li|!--[^<>]{{0,500}}--)>"
-    r"|(?P<entity>&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,8}\d{0,2});|&(?:nbsp|amp|lt|gt|quot)(?![a-z;]))"
-    r"|(?P<written>(?:\\r)?\\n|\\\.br\\|_x000d_\n?)",
+    "|".join(
+        (
+            rf"<(?P<line>/?(?:{_LINES}){_ATTRIBUTES}/?)>",
+            rf"<(?P<item>li{_ATTRIBUTES})>",
+            rf"<(?P<cell>(?:td|th|dd){_ATTRIBUTES})>",  # a row of a table is a field and its value
+            rf"<(?:/?(?:{_INLINE}){_ATTRIBUTES}/?|/li|!--[^<>]{{0,500}}--)>",
+            r"(?P<entity>&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,8}\d{0,2});|&(?:nbsp|amp|lt|gt|quot)(?![a-z;]))",
+            r"(?P<written>(?:\\r)?\\n|\\\.br\\|\\X0[AD]\\|_x000d_\n?)",  # line ends as JSON, HL7 and Excel write them
+        )
+    ),
     re.IGNORECASE,
 )
+_ESCAPED = 3  # times that an export may have escaped its text: "&amp;nbsp;"
 
 
 class Plain(NamedTuple):
@@ -28,20 +33,29 @@ class Plain(NamedTuple):
 
 
 def plain(text: str) -> Plain:
-    """The text with tags and entities as what they mean: a line end, an item of a list, a character, or nothing.
-
-    An entity is read once: "&amp;lt;" becomes "&lt;".
+    """The text with tags and entities as what they mean: a line end, an item of a list, a character, or nothing. What was escaped
+    twice ("&amp;nbsp;") is read twice; "<3 mm" and "a & b" are no markup.
     """
-    if not any(mark in text for mark in "<&\\_") or _MARKUP.search(text) is None:
-        return Plain(text)
+    read = Plain(text)
+    for _ in range(_ESCAPED):
+        if not any(mark in read.text for mark in "<&\\_") or _MARKUP.search(read.text) is None:
+            break
+        read = _once(read)
+    return read
+
+
+def _once(before: Plain) -> Plain:
+    text = before.text
     pieces: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
     for start, end, meaning in _read(text):
         pieces.append(meaning)
-        whole = len(meaning) == end - start and text[start:end] == meaning
+        whole = text[start:end] == meaning
         starts += range(start, end) if whole else [start] * len(meaning)
         ends += range(start + 1, end + 1) if whole else [end] * len(meaning)
+    if before.starts is not None and before.ends is not None:
+        starts, ends = [before.starts[at] for at in starts], [before.ends[at - 1] for at in ends]
     return Plain("".join(pieces), starts, ends)
 
 
@@ -57,9 +71,9 @@ def _read(text: str) -> Iterator[tuple[int, int, str]]:
 
 def _meaning(found: re.Match[str]) -> str:
     if found["entity"]:
-        return html.unescape(found["entity"]).replace("\xa0", " ")
+        return html.unescape(found["entity"]).replace("\xa0", " ").replace("\xad", "")
     if found["item"]:
         return "\n- "
-    if found["lines"] or found["written"]:
+    if found["line"] or found["written"]:
         return "\n"
-    return ": " if found["cell"] else ""  # a row of a table is a field and its value
+    return " : " if found["cell"] else ""

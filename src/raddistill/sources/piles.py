@@ -104,7 +104,11 @@ class Pile:
         plain = {section: markup.plain(cell or "") for section, cell in zip(self._of, cells[1:], strict=True)}
         sections = self._sections(plain)
         if not sections:
-            return Reject(number, report_id, "no text")
+            return Reject(
+                number,
+                report_id,
+                "no findings and no impression" if any(cell.text.strip() for cell in plain.values()) else "no text",
+            )
         seen.add(hash(report_id))
         of = {section: plain[section if section in plain else "text"] for section in sections}
         origins = {section: (cell.starts, cell.ends) for section, cell in of.items() if cell.starts and cell.ends}

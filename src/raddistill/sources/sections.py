@@ -1,8 +1,11 @@
 """The text of a report as model and teacher see it."""
 
+import re
+
 from raddistill.sentences import with_lines
 from raddistill.sources import markup
 
+_BARE_CR = re.compile(r"\r(?!\n)")
 # Other line ends than "\n", one character for one.
 LINE_ENDS = dict.fromkeys(map(ord, "\v\f\x85\u2028\u2029"), "\n")
 
@@ -21,9 +24,7 @@ def tidy(words: str) -> str | None:
 
 def one_line_end(text: str) -> str:
     """The text with "\\n" for every other line end but "\\r\\n", character by character."""
-    if "\n" not in text:
-        text = text.replace("\r", "\n")
-    return text.translate(LINE_ENDS)
+    return _BARE_CR.sub("\n", text).translate(LINE_ENDS)
 
 
 def compose(findings: str | None, impression: str | None) -> str:

@@ -4,57 +4,26 @@ Two sweeps over the words, one forward for cues that stand before a mention ("no
 after it ("is not seen"), so the time is linear. A cue reaches until a terminator ("but"), the end of its parenthesis or of its
 clause. Where cues from both sides reach a mention the nearer one decides, the one before it if they are equally near.
 
-Three things are said without a cue of the lexicon, in any report: a field's value ("effusion: none", "(resolved)")
-decides what stands before it, a question mark doubts, and a list of denied findings ends where one with a size begins.
+Three things need no cue of the lexicon. The value of a field ("effusion: none", "(resolved)") decides what stands before it, a
+question mark doubts, and a list of denied findings ends where one with a size begins. See fields.py and clauses.py.
 
 After NegEx (Chapman et al. 2001) and ConText (Harkema et al. 2009), but without their window of five or six words: lists such as
 "no focal consolidation, large pleural effusion or pneumothorax" are long, and clauses are what ends them.
 """
 
-import itertools
-from typing import NamedTuple
-
-from raddistill.statuses import ABSENT, UNCERTAIN
+from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN
+from raddistill.teachers.rules.clauses import clause_ends, front_ends, list_ends
+from raddistill.teachers.rules.fields import AFTER, BEFORE, Cue, find_leads, find_values, reach_of_values
 from raddistill.teachers.rules.lexicon import IGNORE
 from raddistill.teachers.rules.mentions import Matcher, Mention, resolve
 
-BEFORE = {"pre_negation": ABSENT, "pre_uncertainty": UNCERTAIN, "not_current": IGNORE, "alternatives": UNCERTAIN}
-AFTER = {"post_negation": ABSENT, "post_uncertainty": UNCERTAIN, "post_not_current": IGNORE}
 STRUCTURE = ("verbs", "seen", "adjectives")  # say nothing themselves: they tell where a clause ends
 NEAR = 5  # words before one of `alternatives` that it doubts: "left lower lobe atelectasis versus pneumonia"
 NEAR_ENDS = (",", "and", "with", ":", "(")
 SETTLED = (ABSENT, IGNORE)  # what a phrase says of itself; no cue changes it
 
-# A value is what stands alone after a colon or in brackets: a cue of the lexicon, or one of these words, ...
-VALUES = {
-    **dict.fromkeys(("no", "none", "nil", "neg", "negative", "absent", "denied", "resolved", "cleared", "gone"), ABSENT),
-    **dict.fromkeys(("?", "possible", "probable", "likely", "suspected", "questionable", "equivocal", "uncertain"), UNCERTAIN),
-    ":": ABSENT,  # the minus of "(-)", see mentions.py
-}
-# ... with or without these around it: "(now resolved)", ": none seen".
-FILLERS = frozenset(
-    ("a", "any", "are", "been", "completely", "currently", "detected", "evident", "fully", "has", "have", "identified", "is",
-     "most", "noted", "now", "observed", "present", "seen", "since", "today", "visible", "visualized", "was", "were")
-)  # fmt: skip
-LONGEST_VALUE = 8  # words
-OTHER_FILM = frozenset(("prior", "previous", "previously", "earlier", "old", "outside"))  # "(seen on the prior study)"
-BEFORE_VALUE = frozenset((",", "and", "or", ":", "(", ")", "?"))  # what a bracket speaks of does not reach past these
-# Such a word after a comma or "and" begins a finding, unless "or" shows that the list goes on: "no effusion, small pneumothorax".
-SIZES = frozenset(
-    ("few", "mild", "mildly", "minimal", "minimally", "minor", "moderate", "moderately", "scattered", "several", "slight",
-     "slightly", "small", "some", "subtle", "tiny", "trace")
-)  # fmt: skip
-# These do so where the next item is denied anew: "no effusion, right pneumothorax, no consolidation".
-SIDES = SIZES | {"a", "an", "basilar", "bibasilar", "bilateral", "large", "left", "lower", "right", "severe", "upper"}
-# A phrase that a sentence begins with, to its first comma, is not what the rest speaks of: "after drainage, the effusion ...".
-FRONTS = frozenset(("after", "compared", "despite", "following", "given", "in", "on", "post", "since", "status", "with"))
 
-
-class Cue(NamedTuple):
-    says: str  # absent, uncertain or ignore
-    written: str
-    start: int  # index of its first word in the sentence; end exclusive
-    end: int
+Decision = tuple[str, str | None]  # a status or ignore, and the cue
 
 
 class Assertions:
@@ -63,37 +32,36 @@ class Assertions:
     def __init__(self, matcher: Matcher) -> None:
         self._matcher = matcher
 
-    def decide(self, words: list[str], mentions: list[Mention]) -> list[tuple[str, str | None]]:
+    def decide(self, words: list[str], mentions: list[Mention]) -> list[Decision]:
         """For each mention what is said of it (a status, or ignore) and the cue that decided, as written in the lexicon."""
-        if all(mention.phrase.says in SETTLED for mention in mentions):
+        if "not" not in words and all(mention.phrase.says in SETTLED for mention in mentions):
             return [(mention.phrase.says, None) for mention in mentions]
         found = self._matcher.find(words)
         cues = {m.at[0]: m for m in resolve([m for m in found if m.phrase.label not in STRUCTURE])}
-        values = _values(words, cues)
-        if not cues and not values and "?" not in words:
+        mentioned = {i for mention in mentions for i in mention.at}
+        values = find_values(words, cues, mentioned)
+        if not cues and not values and "?" not in words and ":" not in words:
             return [(mention.phrase.says, None) for mention in mentions]
+        leads = find_leads(words, cues, mentioned)
         verbs, seen, adjectives = ({m.at[0] for m in found if m.phrase.label == kind} for kind in STRUCTURE)
         opens, closes = clause_ends(words, verbs, seen, adjectives)
-        kinds = {cue.phrase.label for cue in cues.values()}
-        ends = _list_ends(words, cues) if "pre_negation" in kinds else set[int]()
-        before: list[Cue | None] = [None] * len(words)
-        after: list[Cue | None] = [None] * len(words)
-        if not kinds.isdisjoint(BEFORE) or "?" in words:
-            before = _reach_forward(words, _outside(cues, values), opens, ends)
-        if not kinds.isdisjoint(AFTER):
-            after = _reach_backward(words, cues, closes)
+        over, goes_on = list_ends(words, cues)
+        before = _reach_forward(words, _outside(cues, values), leads, opens, over, goes_on)
+        after = _reach_backward(words, cues, closes | front_ends(words, cues, mentioned))
         _reach_near(words, cues, before, after)
-        valued = _reach_of_values(words, cues, values)
+        valued = reach_of_values(words, cues, values)
         decided = [_decide(words, mention, before, after, valued) for mention in mentions]
-        return [_unless_denied(n, mentions, decided) for n in range(len(mentions))]
+        return _settle(words, mentions, decided)
 
 
 def _decide(
     words: list[str], mention: Mention, before: list[Cue | None], after: list[Cue | None], valued: list[Cue | None]
-) -> tuple[str, str | None]:
+) -> Decision:
+    last = mention.at[-1]
     if mention.phrase.says in SETTLED:
-        return mention.phrase.says, None
-    last = mention.at[-1]  # a cue may stand in the gap: "silhouette is not enlarged"
+        not_normal = words[last - 1] == "not" and "not" not in mention.phrase.words  # "the heart is not normal"
+        return (IGNORE if not_normal else mention.phrase.says), None
+    # A cue may stand in the gap: "silhouette is not enlarged".
     pre, post = before[last], after[last]
     value = valued[last]
     if value and not (value.says == UNCERTAIN and _is_denied(pre)):  # "No effusion?"
@@ -109,45 +77,25 @@ def _decide(
     return cue.says, cue.written
 
 
-def _unless_denied(n: int, mentions: list[Mention], decided: list[tuple[str, str | None]]) -> tuple[str, str | None]:
-    """What is said of mention `n`. A mere sign of a finding ([uncertain], without a cue) is absent where its sentence denies the
-    finding: "blunting of the angle, without effusion".
+def _settle(words: list[str], mentions: list[Mention], decided: list[Decision]) -> list[Decision]:
+    """What is said of each mention beside the others of its label.
+
+    A mere sign of a finding ([uncertain], without a cue) is absent where the sentence denies the finding: "blunting of the angle,
+    without effusion". A name before a colon or question mark says nothing if the answer repeats it: "Edema: no lung edema".
     """
-    says, cue = decided[n]
-    if says == UNCERTAIN and cue is None:
-        label = mentions[n].phrase.label
-        for mention, (other, by) in zip(mentions, decided, strict=True):
-            if mention.phrase.label == label and other == ABSENT and by is not None:
-                return ABSENT, by
-    return says, cue
-
-
-def _values(words: list[str], cues: dict[int, Mention]) -> dict[int, Cue]:
-    """By the index of a colon, bracket or last "?": the value behind it, if nothing else stands there before the next mark."""
-    values: dict[int, Cue] = {}
-    for i, word in enumerate(words):
-        if word == "?" and (i + 1 == len(words) or words[i + 1] in (",", ")")):
-            values[i] = Cue(UNCERTAIN, "?", i, i + 1)
-        if word in (":", "(", "?"):
-            most = min(i + 1 + LONGEST_VALUE, len(words))
-            end = next((j for j in range(i + 1, most) if words[j] in (",", "(", ")", ":")), most)
-            if (end < most or most == len(words)) and (says := _value_of(words, cues, i + 1, end)):
-                values[i] = Cue(says, " ".join(words[i + 1 : end]), i, end)
-    return values
-
-
-def _value_of(words: list[str], cues: dict[int, Mention], start: int, end: int) -> str | None:
-    """What words[start:end] say as a value: a status, or ignore; None if they are more than a value."""
-    if words[start:end] and words[start] in FILLERS and not OTHER_FILM.isdisjoint(words[start:end]):
-        return IGNORE
-    while start < end and words[start] in FILLERS and start not in cues:
-        start += 1
-    if cue := cues.get(start):
-        rest = words[cue.at[-1] + 1 : end]
-        says = (BEFORE | AFTER).get(cue.phrase.label) if set(rest) <= FILLERS and cue.at[-1] < end else None
-        return says or (VALUES.get(words[start]) if set(words[start + 1 : end]) <= FILLERS else None)
-    rest = words[start + 1 : end]
-    return VALUES.get(words[start]) if start < end and set(rest) <= FILLERS else None
+    denied = {m.phrase.label: (says, cue) for m, (says, cue) in zip(mentions, decided, strict=True) if says == ABSENT and cue}
+    last = {label: mention.at[0] for mention in mentions for label in (mention.phrase.label, mention.phrase.code) if label}
+    settled: list[Decision] = []
+    for mention, (says, cue) in zip(mentions, decided, strict=True):
+        following = words[mention.at[-1] + 1 : mention.at[-1] + 2]
+        again = max(last.get(mention.phrase.label, -1), last.get(mention.phrase.code or "", -1)) > mention.at[-1]
+        if following in ([":"], ["?"]) and again and says in (PRESENT, UNCERTAIN):
+            settled.append((IGNORE, None))
+        elif says == UNCERTAIN and cue is None:
+            settled.append(denied.get(mention.phrase.label, (says, cue)))
+        else:
+            settled.append((says, cue))
+    return settled
 
 
 def _outside(cues: dict[int, Mention], values: dict[int, Cue]) -> dict[int, Mention]:
@@ -156,56 +104,37 @@ def _outside(cues: dict[int, Mention], values: dict[int, Cue]) -> dict[int, Ment
     return {i: cue for i, cue in cues.items() if i not in within}
 
 
-def _reach_of_values(words: list[str], cues: dict[int, Mention], values: dict[int, Cue]) -> list[Cue | None]:
-    """For each word the value that speaks of it: back to the last mark, terminator or value; a field's name may hold "and"."""
-    reach: list[Cue | None] = [None] * len(words)
-    for i, value in values.items():
-        for j in range(i - 1, -1, -1):
-            ends = words[j] in BEFORE_VALUE and not (words[i] == ":" and words[j] in ("and", "or"))
-            if ends or (j in cues and cues[j].phrase.label == "terminators"):
-                break
-            reach[j] = value
-    return reach
-
-
-def _list_ends(words: list[str], cues: dict[int, Mention]) -> set[int]:
-    """Indexes of commas and "and"s after which a list of denied findings is over: see SIZES and SIDES."""
-    ends: set[int] = set()
-    or_follows = anew = False  # before the next cue that denies or terminates; the next item is denied
-    for i in range(len(words) - 1, -1, -1):
-        kind = cues[i].phrase.label if i in cues else None
-        if kind in ("pre_negation", "terminators"):
-            or_follows, anew = False, kind == "pre_negation"
-        elif words[i] in ("or", "nor"):
-            or_follows = True
-        elif words[i] in (",", "and") and i + 1 < len(words):
-            if not or_follows and (words[i + 1] in SIZES or (anew and words[i] == "," and words[i + 1] in SIDES)):
-                ends.add(i)
-            anew = anew and i + 1 in cues
-    return ends
-
-
-def _reach_forward(words: list[str], cues: dict[int, Mention], opens: set[int], ends: set[int]) -> list[Cue | None]:
+def _reach_forward(
+    words: list[str], cues: dict[int, Mention], leads: dict[int, Cue], opens: set[int], over: set[int], goes_on: set[int]
+) -> list[Cue | None]:
     """For each word the cue before it that reaches it."""
     reach: list[Cue | None] = [None] * len(words)
     active: Cue | None = None
     outside: Cue | None = None  # what reached the parenthesis that we are in
+    inside = False
     comma = False  # since the active cue
     for i, word in enumerate(words):
-        outside = active if word == "(" else outside
-        active = outside if word == ")" else active
+        if word == "(":
+            outside, inside = active, True
+        elif word == ")" and inside:  # not the mark of an item, "1)"
+            active, inside = outside, False
         comma = comma or word == ","
-        if i in opens or (i in ends and _is_denied(active)):
+        if i in opens or (i in over and _is_denied(active)):
             active = None
         if word == "?" and not _is_denied(active):
             active, comma = Cue(UNCERTAIN, "?", i, i + 1), False
         if i in cues:
             kind, end = cues[i].phrase.label, cues[i].at[-1] + 1
             if kind == "terminators":
+                list_goes_on = word == "," and i in goes_on  # ", mild" of "no effusion, mild edema or nodule"
                 of_cue = word == ":" and active is not None and active.end == i  # "negative for: effusion"
-                active = active if of_cue else None
+                active = active if list_goes_on or of_cue else None
+            elif kind == "post_negation" and words[end : end + 1] in (["a"], ["an"], ["any"]):  # "have not seen a fracture"
+                active, comma = Cue(ABSENT, cues[i].phrase.written, i, end), False
             elif kind in BEFORE and not _goes_on(active, kind, comma):
                 active, comma = Cue(BEFORE[kind], cues[i].phrase.written, i, end), False
+        if i in leads:
+            active, comma = leads[i], False
         reach[i] = active
     return reach
 
@@ -253,32 +182,3 @@ def _reach_near(words: list[str], cues: dict[int, Mention], before: list[Cue | N
                     break
                 if not _is_denied(before[j]):
                     after[j] = doubt
-
-
-def clause_ends(
-    words: list[str], verbs: set[int], seen: set[int], adjectives: set[int] | frozenset[int] = frozenset()
-) -> tuple[set[int], set[int]]:
-    """Indexes of commas and "and"s that end a clause: for cues before them, and for cues after them.
-
-    A comma or "and" is a mere list mark unless a verb stands in the piece that begins there ("no effusion, the heart is
-    enlarged") or, looking back, in the piece that ends there ("the heart is enlarged, effusion is not seen").
-    Pieces with "or" or "nor" go on with the list ("no effusion, pneumothorax, or consolidation is noticed"), and so do those that
-    an "and" begins and one of `seen` ends ("no effusion and pneumothorax are seen"). A comma after one of `adjectives` joins two
-    of them ("no acute, displaced fracture is seen"). `verbs`, `seen` and `adjectives` are indexes of words.
-    """
-    opens: set[int] = set()
-    closes: set[int] = set()
-    if "," not in words and "and" not in words:
-        return opens, closes
-    marks = [i for i, word in enumerate(words) if word == "and" or (word == "," and i - 1 not in adjectives)]
-    bounds = [-1, *marks, len(words)]
-    has_verb = [any(i in verbs for i in range(a + 1, b)) for a, b in itertools.pairwise(bounds)]
-    for n, mark in enumerate(marks):
-        piece = range(mark + 1, bounds[n + 2])
-        goes_on = any(words[i] in ("or", "nor") for i in piece)
-        belongs = words[mark] == "and" and any(i in seen for i in piece)
-        if has_verb[n + 1] and not goes_on and not belongs:
-            opens.add(mark)
-        if has_verb[n] or (n == 0 and words[mark] == "," and words[0] in FRONTS):
-            closes.add(mark)
-    return opens, closes

@@ -16,19 +16,23 @@ MAX_GAP = 8  # words (commas count) that a `..` may span: "heart size, mediastin
 LONGEST_WORD = 40  # characters; what longer ones fit is not remembered
 _REMEMBERED_WORDS = 1 << 15
 
-# Numbers with stops; "-ve" and "+ve"; words; marks. A dash or "=" before the value of a field is a mark, too ("effusion - none").
+# Numbers with stops; "-ve" and "+ve"; words; marks. A dash, an arrow or a row of dots before the value of a field is a mark, too
+# ("effusion - none", "effusion .... none").
+_VALUE = "none|nil|neg|negative|absent|resolved|unlikely|excluded|possible|probable|likely|suspected|not (?:seen|present)"
+_END = rf"(?:no|{_VALUE})\s*(?:[.,;)]|$)"
 _WORD = re.compile(
-    r"\d+(?:\.\d+)+|(?<!\w)[-–−+]ve\b|[^\W_]+(?:'[^\W_]+)?|[,:()?=]"
-    r"|(?<=\s)[-–—]{1,2}(?=\s*(?:no|none|nil|neg|negative|absent|not (?:seen|present))\s*(?:[.,;)]|$))|(?<=\()[-–−](?=\))"
+    r"\d+(?:\.\d+)+|(?<!\w)[-–−+]ve\b|[^\W_]+(?:'[^\W_]+)?|[,:()?=]|(?<=\()[-–−](?=\))"
+    rf"|(?:(?<=\s)[-–—]{{1,2}}|-{{1,2}}>|→|(?<=\.\.)\.|(?<=__)_)(?=\s*{_END})|(?<=[\w)])[-–—]{{1,2}}(?=(?:none|nil|neg|negative|absent)\b)"
 )
-_APOSTROPHES = dict.fromkeys(map(ord, "’‘ʼ`´′"), "'")
+_SAME = dict.fromkeys(map(ord, "’‘ʼ`´′"), "'") | {ord("["): "(", ord("]"): ")"}
 _NEGATED = ("is", "are", "was", "were", "has", "have", "had", "do", "does", "did", "would", "could", "should", "need", "must")
 # What one word of a report stands for. "can't" is not here: lexicons name it, as they do "cannot".
 _MEANS: dict[str, tuple[str, ...]] = {
     **{f"{verb}n{mark}t": (verb, "not") for verb in _NEGATED for mark in ("'", "")},
-    "won't": ("will", "not"), "ain't": ("is", "not"), "cant": ("can't",), "there's": ("there", "is"),
+    **{f"{verb}n": (verb, "not") for verb in _NEGATED if verb not in ("do", "need", "must")},  # "isn t"
+    "n't": ("not",), "won't": ("will", "not"), "ain't": ("is", "not"), "cant": ("can't",), "there's": ("there", "is"),
     **dict.fromkeys(("-ve", "–ve", "−ve"), ("negative",)), "+ve": ("positive",),
-    **dict.fromkeys(("=", "-", "--", "–", "—", "−"), (":",)),
+    **dict.fromkeys(("=", "-", "--", "–", "–-", "—", "−", "->", "-->", "→", ".", "_"), (":",)),
 }  # fmt: skip
 
 
@@ -64,7 +68,7 @@ def _lower(sentence: str) -> str:
     lower = sentence.lower()
     if len(lower) != len(sentence):
         lower = "".join(char.lower() if len(char.lower()) == 1 else char for char in sentence)
-    return lower if lower.isascii() and "`" not in lower else lower.translate(_APOSTROPHES)
+    return lower.translate(_SAME)
 
 
 class Node:
