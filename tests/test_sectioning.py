@@ -73,7 +73,7 @@ CASES: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "sentence-before-header": ("INDICATION: 3\nWEEKS. IMPRESSION: Normal.", [("indication", "3\nWEEKS."), (I, "Normal.")]),
     "time-of-day": ("FINDINGS: Tube placed at\n10:30 PM. WET at 3:15.", [(F, "Tube placed at\n10:30 PM. WET at 3:15.")]),
     "ratio": ("FINDINGS: Ratio of heart to\nTHORAX 1:2 is normal.", [(F, "Ratio of heart to\nTHORAX 1:2 is normal.")]),
-    "occlusion-no-conclusion": ("FINDINGS: Stent.\nOCCLUSION: none.", [(F, "Stent."), ("other", "none.")]),
+    "occlusion-is-a-finding": ("FINDINGS: Stent.\nOCCLUSION: none.", [(F, "Stent.\nOCCLUSION: none.")]),
     # parts of the findings
     "parts-one-line": ("FINDINGS: LUNGS: clear. HEART: normal.", [(F, "LUNGS: clear. HEART: normal.")]),
     "parts-lines": (
