@@ -1,5 +1,6 @@
 """What is read of a report that comes as one text: findings and impression, as `sectioning` finds them, and where they stand."""
 
+from raddistill.cells import is_missing
 from raddistill.sources import sectioning
 from raddistill.sources.header_words import BOTH, FINDINGS, IMPRESSION
 
@@ -12,7 +13,7 @@ def split(text: str) -> dict[str, list[tuple[int, str]]]:
     found = sectioning.read(text)
     read = [(_READ_AS[section.name], section) for section in found.sections if section.name in _READ_AS]
     if not (read and found.headers):
-        whole = strip(text) if any(text[start:end].strip() for _, start, end in found.sections) else None
+        whole = strip(text) if any(strip(text[start:end]) for _, start, end in found.sections) else None
         return {"text": [whole]} if whole else {}
     sections: dict[str, list[tuple[int, str]]] = {}
     for name, section in read:
@@ -22,6 +23,6 @@ def split(text: str) -> dict[str, list[tuple[int, str]]]:
 
 
 def strip(words: str) -> tuple[int, str] | None:
-    """The words without white space around them, and how much stood before; None where nothing is left."""
+    """The words without white space around them, and how much stood before; None where they say nothing ("", "nan", "None.")."""
     stripped = words.strip()
-    return (words.index(stripped[0]), stripped) if stripped else None
+    return None if is_missing(stripped) else (words.index(stripped[0]), stripped)

@@ -23,6 +23,7 @@ become findings where no header says these, the findings never a comparison.
 
 from typing import NamedTuple
 
+from raddistill.cells import is_missing
 from raddistill.sources.bodies import Section, with_body
 from raddistill.sources.header_lines import headers
 from raddistill.sources.header_words import BOTH, EXAM, FINDINGS, IMPRESSION, OTHER, PART, UNKNOWN, VIEWS
@@ -54,7 +55,9 @@ def words(text: str) -> Words:
     found = read(text)
 
     def joined(*names: str) -> str | None:
-        return single_spaced(" ".join(text[s.start : s.end] for s in found.sections if s.name in names))
+        pieces = [text[s.start : s.end] for s in found.sections if s.name in names]
+        none_is_said = names == ("comparison",)
+        return single_spaced(" ".join(piece for piece in pieces if not is_missing(piece, none_is_said)))
 
     return Words(
         joined(FINDINGS, BOTH), joined(IMPRESSION), joined("indication", "history"), joined("comparison"), not found.headers
