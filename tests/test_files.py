@@ -251,6 +251,11 @@ def test_words_for_a_section_that_is_not_there(extract: Extract, tmp_path: Path)
     assert reasons(made) == dict.fromkeys("bc", "no findings and no impression")
 
 
+def test_a_date_in_the_word_nat_is_none(extract: Extract, tmp_path: Path) -> None:
+    made = extract(csv_of(tmp_path / "r.csv", "report_id,when,text", "a,NaT,Clear.", "b,2024-01-01,Clear."), date="when")
+    assert sorted(made.reports["report_id"]) == ["a", "b"]
+
+
 def test_a_column_of_text_keeps_what_a_column_in_the_word_nan_does_not_have(extract: Extract, tmp_path: Path) -> None:
     raw = csv_of(tmp_path / "r.csv", "report_id,text,why", "a,INDICATION: Cough. FINDINGS: Clear.,nan")
     assert extract(raw, indication="why").reports["indication"].to_list() == ["Cough."]

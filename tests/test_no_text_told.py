@@ -220,6 +220,7 @@ MIMIC = {
     "unusable": mimic(UNUSABLE),
     "unusable tree": mimic(UNUSABLE, tree=True),
     "names": mimic({"../../etc/s1.txt": REPORT.encode(), "files/p10/p10000001/notes.txt": REPORT.encode()}),
+    "names are text": mimic({f"files/p10/p10000001/{STEM} {STEM}.txt": REPORT.encode(), f"{said('name')}txt": REPORT.encode()}),
     "truncated": mimic(harm=lambda content: content[:-300]),
     "damaged": mimic(harm=lambda content: content.replace(b"findings2", b"findings3")),
     "no zip": mimic(harm=lambda content: said("zip").encode()),

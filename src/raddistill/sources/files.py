@@ -276,7 +276,7 @@ def _date(cell: Any) -> str | None:
     Raises:
         ValueError: it is no date.
     """
-    if cell is None or (isinstance(cell, str) and not cell.strip()):
+    if cell is None or (isinstance(cell, str) and is_missing(cell)):  # "NaT", too
         return None
     if isinstance(cell, str):
         try:

@@ -204,7 +204,7 @@ def _locate(raw: Path) -> tuple[Path, list[Place]]:
     """The zip or the folder that holds the reports, and their places."""
     archive = raw / ZIP if raw.is_dir() else raw
     if archive.is_file():
-        root, places = archive, packed.in_zip(archive, _is_text)
+        root, places = archive, packed.in_zip(archive, _is_report)
     else:
         root = next((folder for folder in (raw / TREE, raw / Path(ZIP).stem / TREE, raw) if any(folder.glob("p??"))), raw)
         places = packed.in_folder(root, _walk(root)) if root.is_dir() else []
@@ -220,8 +220,8 @@ def _walk(root: Path) -> Iterator[str]:
             for patient in patients:
                 if patient.is_dir():
                     with os.scandir(patient.path) as files:
-                        yield from (f"{group.name}/{patient.name}/{file.name}" for file in files if _is_text(file.name))
+                        yield from (f"{group.name}/{patient.name}/{file.name}" for file in files if _is_report(file.name))
 
 
-def _is_text(name: str) -> bool:
+def _is_report(name: str) -> bool:
     return name.endswith(".txt") and not name.startswith("__MACOSX/") and "/._" not in name
