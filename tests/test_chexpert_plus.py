@@ -105,6 +105,24 @@ def test_without_sections_the_whole_report_is_read(tmp_path: Path) -> None:
     assert (made.findings, made.impression, made.without_headers) == (None, None, False)
 
 
+def test_words_for_a_section_that_is_not_there(tmp_path: Path) -> None:
+    nothing = {"section_findings": "nan", "section_impression": "None", "section_history": "NaN", "section_comparison": "nan"}
+    made = one(tmp_path, **nothing, report="COMPARISON: March.\nFINDINGS: None.\nIMPRESSION: Large heart.")
+    assert (made.findings, made.impression, made.indication, made.comparison) == (None, "Large heart.", None, "March.")
+    made = one(tmp_path, **nothing, section_clinical_history="Cough.", report="nan")
+    assert (made.findings, made.impression, made.indication, made.without_headers) == (None, None, "Cough.", False)
+
+
+def test_a_study_with_two_versions_is_set_aside_and_the_others_are_read(tmp_path: Path) -> None:
+    """De-identified twice, with another date in each version (public.md D1)."""
+    dates = ({"section_impression": f"Mild edema since {date}."} for date in ("3/1/2001", "7-9-04"))
+    write(tmp_path / "raw", *(row(**of(1, 1, view) | other) for view, other in enumerate(dates, 1)), row(), row(**of(8, 1)))
+    made = extract(tmp_path / "raw", ROOT / "gold/none")
+    assert sorted(made.reports["report_id"]) == ["patient00007/study2", "patient00008/study1"]
+    assert made.quarantine.select("report_id", "reason").rows() == [("patient00001/study1", "id of several different reports")]
+    assert made.metrics["quarantined"] == {"total": 1, "id_of_several_different_reports": 1}
+
+
 @pytest.mark.parametrize(
     ("other", "reason"),
     [

@@ -14,7 +14,7 @@ from raddistill.statuses import ABSENT, PRESENT, STATUSES, UNCERTAIN, UNMENTIONE
 from raddistill.tables import base as tables
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
-from raddistill.tables.outcomes import NOT_IN_FILE, Outcomes
+from raddistill.tables.outcomes import NOT_IN_FILE, ROWS_DIFFER, Outcomes
 from raddistill.tables.quarantine import Quarantine
 from raddistill.teachers.combining import (
     CLAIMS,
@@ -166,7 +166,7 @@ def test_what_no_members_file_holds_keeps_that_reason():
     silent = [
         pl.DataFrame({"report_id": ["r1", "r2"], "task": "multiple_choice", "teacher": name, "outcome": "quarantined",
                       "reason": reasons})
-        for name, reasons in (("a", [NOT_IN_FILE, NOT_IN_FILE]), ("b", [NOT_IN_FILE, "no answer"]))
+        for name, reasons in (("a", [ROWS_DIFFER, NOT_IN_FILE]), ("b", [NOT_IN_FILE, "no answer"]))
     ]  # fmt: skip
     a, b = (member(str(n), "multiple_choice", {})._replace(outcomes=table) for n, table in enumerate(silent))
     made = combined("multiple_choice", "vote", a, b)

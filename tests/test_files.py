@@ -235,6 +235,37 @@ def test_json_writes_nan_for_a_section_that_is_not_there(extract: Extract, tmp_p
     assert made.reports["text"].to_list() == ["FINDINGS: Clear."]
 
 
+def test_words_for_a_section_that_is_not_there(extract: Extract, tmp_path: Path) -> None:
+    rows = [
+        "a,nan,nan,nan",
+        "b,NaN,Small left effusion.,None.",
+        "c,None,None,",
+        "d,N/A.,IMPRESSION: NULL,",
+        "e,FINDINGS: None.,Edema.,na",
+    ]
+    made = extract(csv_of(tmp_path / "r.csv", "report_id,f,i,c", *rows), findings="f", impression="i", comparison="c")
+    assert made.reports.sort("report_id").select("report_id", "findings", "impression", "comparison").rows() == [
+        ("b", None, "Small left effusion.", "None."), ("e", None, "Edema.", None),
+    ]  # fmt: skip
+    assert reasons(made) == dict.fromkeys("acd", "no findings and no impression")
+    texts = ["a,Findings: None. Impression: Small left effusion.", "b,nan", "c,FINDINGS: None.", "d,Reason:nan Findings: Clear."]
+    made = extract(csv_of(tmp_path / "t.csv", "report_id,text", *texts))
+    assert made.reports.sort("report_id").select("report_id", "text", "indication").rows() == [
+        ("a", "IMPRESSION: Small left effusion.", None), ("d", "FINDINGS: Clear.", None),
+    ]  # fmt: skip
+    assert reasons(made) == dict.fromkeys("bc", "no findings and no impression")
+
+
+def test_a_date_in_the_word_nat_is_none(extract: Extract, tmp_path: Path) -> None:
+    made = extract(csv_of(tmp_path / "r.csv", "report_id,when,text", "a,NaT,Clear.", "b,2024-01-01,Clear."), date="when")
+    assert sorted(made.reports["report_id"]) == ["a", "b"]
+
+
+def test_a_column_of_text_keeps_what_a_column_in_the_word_nan_does_not_have(extract: Extract, tmp_path: Path) -> None:
+    raw = csv_of(tmp_path / "r.csv", "report_id,text,why", "a,INDICATION: Cough. FINDINGS: Clear.,nan")
+    assert extract(raw, indication="why").reports["indication"].to_list() == ["Cough."]
+
+
 def test_wrong_encoding_can_be_named(extract: Extract, tmp_path: Path) -> None:
     raw = csv_of(tmp_path / "r.csv", "report_id,text", "a,caf\xe9", encoding="latin-1")
     assert reasons(extract(raw)) == {"a": "not UTF-8"}
@@ -523,6 +554,15 @@ def test_two_readers_lists_with_the_reports(extract: Extract, tmp_path: Path) ->
     }
     with pytest.raises(InputError, match="no column 'three'"):
         extract(raw, labels="one; three")
+
+
+@pytest.mark.parametrize("between", ["\t ", " ", "\n "])
+def test_lists_whose_commas_are_lost(between: str, extract: Extract, tmp_path: Path) -> None:
+    """As numpy prints them, or as tabs in their place leave them; two in one pair of quotes are no two (public.md D4)."""
+    rows = [f"a,\"['Edema'{between}'Fracture']\",One.", "b,['Edema''Fracture'],Two."]
+    made = extract(csv_of(tmp_path / "r.csv", "report_id,found,text", *rows), labels="found")
+    assert statuses(made, "Edema") == statuses(made, "Fracture") == {"a": "present"}
+    assert reasons(made) == {"b": "labels that are no list of names"}
 
 
 def test_lists_of_parquet(extract: Extract, tmp_path: Path) -> None:

@@ -46,8 +46,10 @@ EXPECTED = {
         "Pleural Effusion,report_id,Edema\n0,a,1\n,b,-1\n",
         "report_id,Edema,Pleural Effusion\r\na, 1 ,0\r\nb,-1,\r\n",
         "\ufeffreport_id,Edema,Pleural Effusion\na,1,0\nb,-1,\n",
+        "report_id,Edema,Pleural Effusion\ra,1,0\rb,-1,\r",
+        "report_id,Edema,Pleural Effusion\na,1,0\r\r\nb,-1,\r\r\n",
     ],
-    ids=["floats", "integers-other-rows", "other-columns", "spaces-crlf", "byte-order-mark"],
+    ids=["floats", "integers-other-rows", "other-columns", "spaces-crlf", "byte-order-mark", "cr", "cr-crlf"],
 )
 def test_wide_codes_become_statuses_by_name(tmp_path, content):
     made = label(tmp_path, content)
@@ -106,7 +108,6 @@ def test_a_report_without_label_is_quarantined_and_foreign_labels_are_counted(tm
         ("study,Edema,Pleural Effusion\na,1,0\n", "missing: report_id; unknown: study"),
         ("report_id,edema,Pleural Effusion\na,1,0\n", r"missing: Edema \(is it edema\?\); unknown: edema"),
         ("report_id,Edema,Edema,Pleural Effusion\na,1,1,0\n", "column 'Edema' stands there twice"),
-        (WIDE + "a,1,1\n", "1 rows repeat an earlier report_id"),
         ("report_id,Edema,Pleural Effusion\na,2,0\nb,x,0\n", "column 'Edema' has 2 cells that are not 1, 0, -1 or blank"),
         ("report_id,Edema,Pleural Effusion\n,1,0\n", "column 'report_id' is blank in 1 rows"),
         (",report_id,Edema,Pleural Effusion\n0,a,1,0\n", r"unknown: \(one without a name\); rename or drop"),
@@ -114,8 +115,11 @@ def test_a_report_without_label_is_quarantined_and_foreign_labels_are_counted(tm
         ("", "not a readable CSV"),
         ("report_id;Edema;Pleural Effusion\na;1;0\n", r"labels\.csv has one column only; is it separated by ';'"),
         (WIDE.replace("\na,", "\nx,").replace("\nb,", "\ny,"), r"none of its 2 .* \(such as x\) is one of ours \(such as a\)"),
-        (b"report_id,Edema,Pleural Effusion\n\xe9,1,0\n", "not a readable CSV"),
-        ("report_id,Edema,Pleural Effusion\na,1,0,1,1\n", "not a readable CSV"),
+        (b"report_id,Edema,Pleural Effusion\n\xe9,1,0\n", "not a readable CSV.* row 1: not UTF-8"),
+        (WIDE.encode("utf-16"), "not a readable CSV.* is UTF-16, not UTF-8: save it as UTF-8"),
+        ("report_id,Edema,Pleural Effusion\na,1,0,1,1\n", "not a readable CSV.* row 1: 5 cells, the header has 3"),
+        ("report_id,Edema,Pleural Effusion\na,1,0\nb,1\n", "not a readable CSV.* row 2: 2 cells, the header has 3"),  # no blank
+        ("report_id,Edema,Pleural Effusion\na,1,0\rb,0,1\n", "row 1: a line end within a cell without quotes"),
     ],
 )
 def test_a_file_of_another_form_is_refused(tmp_path, content, message):
@@ -135,11 +139,54 @@ def test_long_form_is_normalised_and_an_empty_phrase_says_nothing_found(tmp_path
     assert made.outcomes["outcome"].to_list() == ["labelled", "labelled"]
 
 
+def test_a_finding_in_the_word_nan_is_none(tmp_path):
+    made = label(tmp_path, "report_id,phrase,code\na,edema,NaN\nb,nan,nan\n", task="open_ended")
+    assert made.labels.select("report_id", "label", "code").rows() == [("a", "edema", None)]
+    assert made.outcomes["outcome"].to_list() == ["labelled", "labelled"]
+
+
+def reasons(made):
+    return dict(made.outcomes.filter(pl.col("outcome") == "quarantined").select("report_id", "reason").rows())
+
+
+@pytest.mark.parametrize(
+    ("task", "content"),
+    [
+        ("multiple_choice", WIDE + "a,1,1\n"),
+        ("multiple_choice", "report_id,Edema,Pleural Effusion\na,1,\nb,-1,\na,,\na,1,\n"),
+        ("open_ended", "report_id,phrase,code\na,edema,J81.1\na, EDEMA ,J81.0\nb,scoliosis,\n"),
+        ("open_ended", "report_id,phrase,code\na,edema,J81.1\na,,\nb,scoliosis,\n"),
+    ],
+    ids=["two codes", "a code and a blank", "two codes of a phrase", "a finding and none"],
+)
+def test_a_report_whose_rows_differ_is_set_aside_and_the_others_are_taken(tmp_path, task, content):
+    made = label(tmp_path, content + "c,1,1\nc,0,1\n", task)
+    assert reasons(made) == {"a": "rows of the label file differ"}
+    assert set(made.labels["report_id"]) == {"b"}
+    assert made.counts["labels_for_unknown_reports"] == 1
+    assert dict(made.quarantine.select("report_id", "reason").rows())["a"] == "rows of the label file differ"
+
+
+@pytest.mark.parametrize(
+    ("task", "content", "rows"),
+    [
+        ("multiple_choice", WIDE + "a,1,0\nb,-1.0,\n", 4),
+        ("multiple_choice", "report_id,Edema,Pleural Effusion,No Finding\na,1,0,\nb,-1,,\na,1,0,1\n", 4),
+        ("open_ended", LONG + "a, mild edema,J81.1\nb,,\n", 2),
+    ],
+    ids=["wide", "another column differs", "long"],
+)
+def test_rows_that_say_the_same_are_one(tmp_path, task, content, rows):
+    made = label(tmp_path, content, task)
+    assert made.outcomes["outcome"].to_list() == ["labelled", "labelled"]
+    assert made.labels.height == rows
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("report_id,phrase\na,edema\n", "columns missing: code"),
-        ("report_id,phrase,code\na,edema,J81.1\na, EDEMA ,J81.0\n", "1 rows repeat an earlier report_id and label"),
+        ("report_id,phrase,code\na,mild\nedema,J81.1\n", "row 1: 2 cells, the header has 3"),
     ],
 )
 def test_long_form_refusals(tmp_path, content, message):
@@ -179,7 +226,6 @@ def test_airspace_opacity_is_lung_opacity(tmp_path):
         (MIMIC.replace("No Finding", "Airspace Opacity").replace("Fracture", "Lung Opacity"), "unknown: Airspace Opacity"),
         (MIMIC.replace("subject_id", "path_to_image"), "unknown: path_to_image"),
         (MIMIC.replace("50000001", "x"), "column 'study_id' has 1 cells that are of another form"),
-        (MIMIC + "10000002,50000002,1.0,,,\n", "1 rows repeat an earlier report_id"),
         (MIMIC.replace("-1.0", "-2"), "column 'Edema' has 1 cells that are not 1, 0, -1 or blank"),
     ],
 )
@@ -204,11 +250,21 @@ def test_chexbert_lines_of_chexpert_plus_are_of_images(tmp_path):
     reports = pl.DataFrame({"report_id": ["patient00001/study1", "patient00002/study3"]})
     made = ImportedTeacher("multiple_choice", str(tmp_path / "impression_fixed.json")).label(reports, LABELS)
     assert cells(made) == {(reports["report_id"]["ab".index(r)], label): status for (r, label), status in EXPECTED.items()}
-    (tmp_path / "impression_fixed.json").write_text(
-        CHEXBERT.replace('view2_lateral.jpg", "Edema": 1.0', 'view2.jpg", "Edema": 0.0')
-    )
-    with pytest.raises(InputError, match="1 rows repeat an earlier report_id"):
-        ImportedTeacher("multiple_choice", str(tmp_path / "impression_fixed.json")).label(reports, LABELS)
+
+
+def test_a_study_with_two_versions_of_labels_is_set_aside(tmp_path):
+    """Two de-identified versions of one report, each labelled by itself (public.md D1)."""
+    versions = CHEXBERT.replace('view2_lateral.jpg", "Edema": 1.0', 'view2.jpg", "Edema": null')
+    (tmp_path / "report_fixed.json").write_text(versions)
+    reports = pl.DataFrame({"report_id": ["patient00001/study1", "patient00002/study3"]})
+    made = ImportedTeacher("multiple_choice", str(tmp_path / "report_fixed.json")).label(reports, LABELS)
+    assert reasons(made) == {"patient00001/study1": "rows of the label file differ"}
+    assert set(made.labels["report_id"]) == {"patient00002/study3"}
+
+
+def test_a_study_of_mimic_cxr_with_two_rows_is_set_aside(tmp_path):
+    made = label(tmp_path, MIMIC + "10000002,50000002,1.0,,,\n", reports=STUDIES)
+    assert reasons(made) == {"s50000002": "rows of the label file differ"}
 
 
 @pytest.mark.parametrize(
@@ -267,8 +323,23 @@ def test_padchests_words_that_tell_nothing_are_those_that_its_gold_excludes():
         (PADCHEST.replace("['edema']", "a sentence"), "column 'Labels' has a cell that is no list of labels$"),
         (PADCHEST.replace("['edema']", "'edema'"), "no list of labels$"),  # a string is not a list of its letters
         (PADCHEST.replace("['edema']", "[1]"), "no list of labels$"),
+        (PADCHEST.replace("['edema']", "['edema''normal']"), "no list of labels$"),
     ],
 )
 def test_padchest_with_faults(tmp_path, content, message):
     with pytest.raises(InputError, match=message):
         label(tmp_path, content)
+
+
+@pytest.mark.parametrize("between", ["'\t '", "' '", "'\n '", "' , '"], ids=["tab", "space", "line end", "comma"])
+def test_lists_whose_commas_are_lost_are_two_labels(tmp_path, between):
+    made = label(tmp_path, PADCHEST.replace("', '", between), reports=pl.DataFrame({"report_id": ["11", "12", "18"]}))
+    assert {key for key, status in cells(made).items() if status == PRESENT} == {
+        ("11", "Edema"), ("11", "Pleural Effusion"), ("18", "Edema"),
+    }  # fmt: skip
+
+
+def test_a_report_of_padchest_with_two_lists_is_set_aside(tmp_path):
+    reports = pl.DataFrame({"report_id": ["11", "18"]})
+    made = label(tmp_path, PADCHEST + "9,10.png,18,words,RNN_model,['normal']\n", reports=reports)
+    assert reasons(made) == {"18": "rows of the label file differ"}

@@ -234,6 +234,62 @@ def test_what_is_put_aside_is_counted_and_strict_makes_it_an_error(here: Path) -
     label("r.csv", "-o", "o.csv", "--overwrite")
 
 
+def positives(name: str) -> dict[str, str]:
+    """What is 1 in a wide table, by report."""
+    rows = csv.DictReader(io.StringIO(Path(name).read_text(encoding="utf-8")))
+    return {row["report_id"]: " ".join(label for label in [*LABELS, "No Finding"] if row[label] == "1") for row in rows}
+
+
+def test_a_carriage_return_in_a_cell_without_quotes(here: Path) -> None:
+    """What pandas wrote before Python 3.11.9 (public.md D2): r2 has a comma that nobody quoted, so it cannot be told."""
+    Path("cr.csv").write_bytes(
+        b"report_id,text\nr1,FINDINGS: No pneumothorax.\rIMPRESSION: Small left effusion. Right base clear.\n"
+        b"r2,FINDINGS: No edema.\rIMPRESSION: Large heart, clear lungs.\n"
+    )
+    label("cr.csv", "-o", "o.csv")
+    assert positives("o.csv") == {"r1": "Pleural Effusion"}
+    assert Path("o.csv.quarantine.csv").read_text(encoding="utf-8").splitlines()[1:] == [
+        "2,r2,a line end within a cell without quotes"
+    ]
+
+
+def test_words_for_nothing_are_no_report(here: Path) -> None:
+    """As programs write sections that are not there (public.md D3)."""
+    Path("nan.csv").write_text(
+        "report_id,findings,impression\na,nan,nan\nb,nan,Small left effusion.\nc,None,None\nd, N/A. ,NULL\n", encoding="utf-8"
+    )
+    label("nan.csv", "-o", "o.csv")
+    assert positives("o.csv") == {"b": "Pleural Effusion"}
+    assert [line.split(",", 1)[1] for line in Path("o.csv.quarantine.csv").read_text(encoding="utf-8").splitlines()[1:]] == [
+        "a,no text", "c,no text", "d,no text",
+    ]  # fmt: skip
+    texts = ["Findings: None. Impression: Small left effusion.", "None.", "FINDINGS: nan\nIMPRESSION: NaN", "Indication:nan"]
+    pl.DataFrame({"report_id": list("abcd"), "text": texts}).write_csv("text.csv")
+    label("text.csv", "-o", "t.jsonl", "--format", "jsonl")
+    (line,) = Path("t.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {each["section"] for each in json.loads(line)["evidence"]} == {"impression"}
+    Path("n.jsonl").write_text('{"report_id": "a", "findings": NaN, "impression": "Small effusion."}\n', encoding="utf-8")
+    label("n.jsonl", "-o", "n.csv")
+    assert positives("n.csv") == {"a": "Pleural Effusion"}
+
+
+def test_text_is_never_an_id(here: Path) -> None:
+    rows = [("IMPRESSION: Large heart", "clear lungs."), (f"No {SECRET}", "Edema."), ("case 12", "Edema."), ("r1", "Edema.")]
+    for write in (pl.DataFrame.write_csv, pl.DataFrame.write_ndjson, pl.DataFrame.write_parquet):
+        name = f"r.{ {'write_csv': 'csv', 'write_ndjson': 'jsonl', 'write_parquet': 'parquet'}[write.__name__] }"
+        write(pl.DataFrame(rows, schema=["report_id", "text"], orient="row"), name)
+        label(name, "-o", "o.csv", "--overwrite")
+        assert positives("o.csv") == {"case 12": "Edema", "r1": "Edema"}
+        assert Path("o.csv.quarantine.csv").read_text(encoding="utf-8").splitlines()[1:] == [
+            "1,,the report id is no id but text", "2,,the report id is no id but text",
+        ]  # fmt: skip
+    Path("folder").mkdir()
+    Path("folder/No acute disease.txt").write_text("Edema.", encoding="utf-8")
+    Path("folder/case 12.txt").write_text("Edema.", encoding="utf-8")
+    label("folder", "-o", "f.csv")
+    assert positives("f.csv") == {"case 12": "Edema"}
+
+
 def test_bytes_do_not_depend_on_the_number_of_processes(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(piles, "BATCH_ROWS", 20)
     pl.concat([reports(300), reports(10)]).write_ndjson("r.jsonl")

@@ -253,6 +253,8 @@ def test_without_the_file_or_the_row_there_is_no_split(tmp_path: Path) -> None:
         ("study_id,study_id,split\n", "1,1,train\n", "more than one column 'study_id'"),
         ("study_id,split\n", "x,train\n,test\n", "column 'study_id' has 2 cells that are no number of a study"),
         ("", "", "is empty, damaged, or no readable CSV"),
+        ("study_id,split\n", "1,train\r2,test\n", "row 1: a line end within a cell without quotes"),
+        ("study_id,split\n", "1,train\n2\n", "row 2: 1 cells, the header has 2"),
     ],
 )
 def test_a_split_file_of_another_form_is_refused(head: str, rows: str, message: str, tmp_path: Path) -> None:

@@ -99,6 +99,20 @@ def test_a_blank_report_is_left_to_extract(tmp_path: Path) -> None:
     assert (made.findings, made.without_headers) == (None, False)
 
 
+def test_a_report_in_the_word_nan_is_none(tmp_path: Path) -> None:
+    """As 112 of the real ones."""
+    write(tmp_path, row(Report="nan"), row(ReportID="8", Report=" . . . ."))
+    assert [made.findings for made in read(tmp_path)] == [None, None]
+
+
+def test_physicians_lists_whose_commas_are_lost(tmp_path: Path) -> None:
+    write(tmp_path, row(Labels="['kyphosis'\t 'nodule']"), row(ReportID="8", Labels="['kyphosis''nodule']"))
+    first, second = read(tmp_path)
+    assert isinstance(first, Document)
+    assert first.annotations == ("kyphosis", "nodule")
+    assert second == Failure("8", "Labels are no list of words")
+
+
 @pytest.mark.parametrize(
     ("other", "reason"),
     [

@@ -23,7 +23,7 @@ from raddistill.tables.decisions import Decisions
 from raddistill.tables.examples import Examples
 from raddistill.tables.gold import Gold
 from raddistill.tables.labels import Labels
-from raddistill.tables.outcomes import NOT_IN_FILE, Outcomes
+from raddistill.tables.outcomes import NOT_IN_FILE, ROWS_DIFFER, Outcomes
 from raddistill.tables.predictions import Predictions, Probabilities
 from raddistill.tables.reports import Reports
 
@@ -106,10 +106,10 @@ def labels():
     }
 
 
-def outcomes(absent=None, failed=(("r4", OE), ("r5", MC))):
-    """All labelled but those that failed and, by task, those absent from the teacher's file."""
+def outcomes(absent=None, failed=(("r4", OE), ("r5", MC)), why=NOT_IN_FILE):
+    """All labelled but those that failed and, by task, those that the teacher's file does not label, with the reason `why`."""
     reasons = dict.fromkeys(failed, "no answer")
-    reasons |= {(report, task): NOT_IN_FILE for task, reports in (absent or {}).items() for report in reports}
+    reasons |= {(report, task): why for task, reports in (absent or {}).items() for report in reports}
     return {
         task: frame(
             Outcomes,
@@ -439,9 +439,10 @@ def test_a_task_that_nobody_was_asked_has_no_figures(lexicon):
     assert metrics[OE]["student"]["micro_f1"] == 0.5714
 
 
-def test_a_teacher_is_scored_on_the_reports_that_its_file_holds(scored, lexicon):
+@pytest.mark.parametrize("why", [NOT_IN_FILE, ROWS_DIFFER])
+def test_a_teacher_is_scored_on_the_reports_that_its_file_holds(why, scored, lexicon):
     absent = {MC: ("r3", "r5"), OE: ("r2",)}
-    metrics = scores.score(P, lexicon=lexicon, **tables(outcomes=outcomes(absent))).metrics
+    metrics = scores.score(P, lexicon=lexicon, **tables(outcomes=outcomes(absent, why=why))).metrics
     assert [metrics[task]["teacher"]["reports"] for task in (MC, OE)] == [3, 4]
     assert [metrics[task]["gain"]["reports"] for task in (MC, OE)] == [3, 4]
     assert metrics[MC]["unseen"]["teacher_reports"] == 2  # r1 has a neighbour

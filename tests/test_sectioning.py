@@ -842,6 +842,21 @@ def test_words_of_a_report() -> None:
     assert sectioning.words(" \n") == (None, None, None, None, True)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Findings: None. Impression: Small left effusion.", (None, "Small left effusion.", None, None)),
+        ("FINDINGS: NaN\nIMPRESSION: N/A.", (None, None, None, None)),
+        ("INDICATION: nan\nCOMPARISON: None.\nFINDINGS: Clear.", ("Clear.", None, None, "None.")),
+        ("FINDINGS: None.\nIMPRESSION: Normal.\nADDENDUM: Again.\nFINDINGS: A nodule.", ("A nodule.", "Normal.", None, None)),
+        ("FINDINGS:\nLINES/TUBES: None.\nIMPRESSION: null", ("LINES/TUBES: None.", None, None, None)),
+        ("None.", (None, None, None, None)),
+    ],
+)
+def test_words_for_a_section_that_is_not_there(text: str, words: tuple[str | None, ...]) -> None:
+    assert sectioning.words(text)[:4] == words
+
+
 def test_a_fault_in_a_header_makes_no_impression() -> None:
     """The usual parser reads NDICATION as an impression, or what follows as nothing at all."""
     text = " FINAL REPORT\n NDICATION:  Cough.\n\n COMPARISON:  None.\n\n FINDINGS:  Clear.\n"

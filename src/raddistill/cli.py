@@ -159,8 +159,9 @@ def label(
     apart from them no text is written without --quotes. Open-ended and `long`, a report without a condition has no row; what is
     merely possible ("may be pneumonia") is no condition to the lexicon tuned.
 
-    **Rows that cannot be used** (no id, an id that was there before, no text, not UTF-8, ...) go to OUTPUT.quarantine.csv with
-    row number, id and reason, never with text. Reports labelled and rows put aside add up to the input; order is kept.
+    **Rows that cannot be used** (no id, an id that was there before or may be text, no text but "nan" or "None", not UTF-8, cut
+    by a line end in a cell without quotes, ...) go to OUTPUT.quarantine.csv with row number, id and reason, never with text.
+    Reports labelled and rows put aside add up to the input; order is kept.
 
     **Ended early** (Ctrl-C, kill, power): OUTPUT.partial stays; the same command with --resume goes on, and what comes out
     is the same to the byte.
@@ -586,7 +587,8 @@ def _fingerprint(source: str, settings: list[Any], files: list[Path]) -> str:
 
     where = Path(source)
     size = where.stat().st_size if where.is_file() else None
-    code = [paths.package() / each for each in ("sources", "passages.py", "teachers/rules", "tables/piles.py", "statuses.py")]
+    shared = ("cells.py", "lines.py", "passages.py", "privacy.py", "statuses.py")
+    code = [paths.package() / each for each in (*shared, "sources", "teachers/rules", "tables/piles.py")]
     return fingerprint({"input": str(where.resolve()), "size": size, "settings": settings}, *files, *code)
 
 

@@ -14,7 +14,7 @@ from raddistill.scoring.labels import Bools
 from raddistill.scoring.measures import Figures, Judged
 from raddistill.scoring.neighbours import has_near_neighbour
 from raddistill.scoring.said import Said
-from raddistill.tables.outcomes import NOT_IN_FILE
+from raddistill.tables.outcomes import UNKNOWN_BY_FILE
 
 ARMS = ["student", "teacher", "teacher_whole", "linear", "base"]
 GAINS = {  # the student's over each
@@ -74,8 +74,9 @@ class Scope:
         return [said.to_rows(task, arm, each.of(asked), names, self.groups) for arm, each in arms.items()]
 
     def given(self, outcomes: pl.DataFrame, reports: list[str]) -> list[str]:
-        """Those of the reports that the teacher of `outcomes` (a task's rows) was given: all but what its file does not hold."""
-        never = set(outcomes.filter(pl.col("reason") == NOT_IN_FILE)["report_id"])
+        """Those of the reports that the teacher of `outcomes` (a task's rows) was given: all but what its file does not hold, or
+        holds in two ways."""
+        never = set(outcomes.filter(pl.col("reason").is_in(UNKNOWN_BY_FILE))["report_id"])
         return [report for report in reports if report not in never]
 
     def compare(self, task: str, judged: dict[str, Judged], macro: Bools, named: Bools) -> TaskScores:

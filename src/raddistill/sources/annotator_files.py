@@ -11,11 +11,13 @@ from pathlib import Path
 
 import polars as pl
 
+from raddistill.cells import NOT_UTF8, is_utf8
 from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
+from raddistill.privacy import may_be_text, such_as
 from raddistill.sources import columns, readers
-from raddistill.sources.documents import SHOWN, is_text, such_as
+from raddistill.sources.documents import SHOWN
 from raddistill.statuses import ABSENT, EXCLUDED, GOLD_CELLS, GOLD_STATUSES, PRESENT
 
 TASKS = ("multiple_choice", "open_ended")
@@ -118,14 +120,14 @@ def _cells(path: Path, wanted: list[str]) -> pl.DataFrame:
         read = list(rows.rows(wanted))
     finally:
         rows.close()
-    broken = sorted({row.reason for row in read if row.reason})
-    if broken or not all(readers.is_utf8(cell) for row in read for cell in row.cells):
-        raise InputError(f"{path}: a row cannot be read ({broken[0] if broken else readers.NOT_UTF8})")
+    for number, row in enumerate(read, start=1):
+        if row.reason or not all(map(is_utf8, row.cells)):
+            raise InputError(f"{path}: a row cannot be read (row {number}: {row.reason or NOT_UTF8})")
     frame = pl.DataFrame([row.cells for row in read], schema=dict.fromkeys(wanted, pl.String), orient="row")
     frame = frame.select(pl.all().str.strip_chars())
     if blank := frame.filter(pl.col("report_id") == "").height:
         raise InputError(f"{path}: column 'report_id' is blank in {blank} rows")
-    if text := sum(map(is_text, frame["report_id"])):
+    if text := sum(map(may_be_text, frame["report_id"])):
         raise InputError(f"{path}: column 'report_id' holds text, no id, in {text} rows")
     return frame
 

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import polars as pl
 
+from raddistill.cells import NOT_UTF8, is_missing, is_utf8
 from raddistill.concepts import Concept
 from raddistill.labelsets import Label
 from raddistill.sources import images, sectioning
 from raddistill.sources.documents import Document, Failure, Tell, untold
-from raddistill.sources.readers import NOT_UTF8, is_utf8
 from raddistill.sources.sections import section_text, tidy
 from raddistill.tables.gold import Gold
 
@@ -53,7 +53,11 @@ class Gathered:
         """The cells of COLUMNS."""
         path, patient, split, *texts = cells
         report, *sections = texts
-        self.texts.add(Texts(report.strip() or None, *map(section_text, sections)))
+        words = [
+            None if is_missing(text, none_is_said=name == "comparison") else section_text(text)
+            for name, text in zip(Texts._fields[1:], sections, strict=True)
+        ]
+        self.texts.add(Texts(None if is_missing(report) else report.strip(), *words))
         self.patients.add(patient.strip() or _id_of(path).partition("/")[0])
         if split.strip():
             self.splits.add(split.strip())

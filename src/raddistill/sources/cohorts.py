@@ -14,8 +14,8 @@ from raddistill.concepts import Concept
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
+from raddistill.privacy import such_as
 from raddistill.sources import extracting, resembling
-from raddistill.sources.documents import such_as
 from raddistill.sources.extracting import Extracted, ExtractParams
 
 SET_ASIDE = "test split of the first cohort"

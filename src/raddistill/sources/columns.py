@@ -3,8 +3,9 @@
 import difflib
 
 from raddistill.errors import InputError
+from raddistill.privacy import is_name
 
-SHOWN = 40  # columns; characters of a name
+SHOWN = 40  # columns
 
 
 def require(source: str, there: list[str], wanted: list[str], param_of: dict[str, str] | None = None) -> None:
@@ -29,7 +30,7 @@ def refuse_doubled(source: str, there: list[str]) -> None:
         InputError: some have; the name is told unless it may be a cell.
     """
     if doubled := [column for column in there if there.count(column) > 1]:
-        told = "of one name" if _is_text(doubled[0]) else f"'{doubled[0]}'"
+        told = f"'{doubled[0]}'" if is_name(doubled[0]) else "of one name"
         raise InputError(f"{source} has more than one column {told}; rename all but one")
 
 
@@ -39,14 +40,9 @@ def _instead(column: str, there: list[str], wanted: list[str]) -> str:
     # A file without a header has its first row there, which may be report text.
     lower = {name.lower(): name for name in reversed(there)}
     known = any(difflib.get_close_matches(name.lower(), lower, n=1) for name in wanted)
-    if not known or any(_is_text(name) for name in there):
+    if not known or not all(map(is_name, there)):
         return "its first line does not look like names of columns; it needs a header"
     free = [name for name in lower if lower[name] not in wanted]  # no column is two things
     near = difflib.get_close_matches(column.lower(), free, n=1)
     told = ", ".join(there[:SHOWN]) + (f" and {len(there) - SHOWN} more" if len(there) > SHOWN else "")
     return (f"did you mean '{lower[near[0]]}'? " if near else "") + f"There are: {told or 'none'}"
-
-
-def _is_text(name: str) -> bool:
-    """Whether a name may be a cell."""
-    return len(name) > SHOWN or len(name.split()) > 4 or name.endswith(".") or name.strip().isdigit()

@@ -7,16 +7,14 @@ from typing import Protocol
 
 import polars as pl
 
+from raddistill.cells import is_missing
 from raddistill.concepts import Concept
 from raddistill.labelsets import Label
 
 # Told now and then how much was read, of how much, both in one unit (bytes, rows, files); None where the whole is not known.
 Tell = Callable[[int, int | None], None]
 TOLD = 1000  # rows or files from one time to the next
-LONGEST_ID, MOST_WORDS = 100, 8  # characters and words of an id; names of files are ids, too
-LONGEST_NAME, MOST_NAMES = 60, 20  # characters of a name; how many of them a message tells
-SHOWN = 3  # ids in a message
-ID_IS_TEXT = "the report id is no id but text"
+SHOWN = 3  # files or rows in a message
 
 
 def untold(done: int, total: int | None) -> None:
@@ -25,7 +23,10 @@ def untold(done: int, total: int | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One report as it was read; sections as sections.section_text makes them, None where the report has none."""
+    """One report as it was read; sections as sections.section_text makes them, None where the report has none.
+
+    A section that only says that there is none ("nan", "None.") is none. Of comparisons "None." is kept: there was no film.
+    """
 
     report_id: str
     patient_id: str | None
@@ -37,6 +38,12 @@ class Document:
     split: str | None = None  # as the source's own file calls it (sources/splitting.py knows the words); None where it says none
     date: str | None = None  # ISO 8601, all of one kind; of several reports with one id the latest is kept
     without_headers: bool = False  # all of a text that has no header stands in the findings
+
+    def __post_init__(self) -> None:
+        for name in ("findings", "impression", "indication", "comparison"):
+            words = getattr(self, name)
+            if words is not None and is_missing(words, none_is_said=name == "comparison"):
+                object.__setattr__(self, name, None)  # the one way into a frozen dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +83,3 @@ class Source(Protocol):
         annotating.py makes them one. Rows of other reports may be there: extracting.py counts and lists them.
         """
         ...
-
-
-def is_text(report_id: str) -> bool:
-    """Whether it is no id: a column of reports was named as that of ids. What stands there is then never told."""
-    return len(report_id) > LONGEST_ID or len(report_id.splitlines()) > 1 or len(report_id.split()) > MOST_WORDS
-
-
-def such_as(*report_ids: str) -> str:
-    """Examples for a message; none of more than one word, as it may be of a report, read from a wrong column."""
-    words = [report_id for report_id in report_ids if len(report_id.split()) == 1][:SHOWN]
-    return f" (such as {', '.join(words)})" if words else ""
-
-
-def names_told(names: list[str]) -> str:
-    """Names of labels for a message; those that may be a sentence of a report, and of many the last, are counted."""
-    short = [n for n in names if len(n) <= LONGEST_NAME and len(n.split()) <= MOST_WORDS and not n.endswith(".")]
-    told = short[:MOST_NAMES]
-    return ", ".join([*told, f"{len(names) - len(told)} more"] if len(told) < len(names) else told)

@@ -6,7 +6,7 @@ no Python object a report stays: 228,000 reports of MIMIC's length take about 0.
 
 import difflib
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,15 +15,16 @@ from pydantic import Field, model_validator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from raddistill.cells import NOT_UTF8
 from raddistill.concepts import Concept
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
+from raddistill.privacy import ID_IS_TEXT, may_be_text, such_as
 from raddistill.sources import annotating, annotator_files, resembling, sections, splitting
 from raddistill.sources.annotator_files import TASKS
-from raddistill.sources.documents import SHOWN, Document, Failure, Source, such_as
+from raddistill.sources.documents import SHOWN, Document, Failure, Source
 from raddistill.sources.files import Files, FilesParams
-from raddistill.sources.readers import NOT_UTF8
 from raddistill.statuses import EXCLUDED, PRESENT
 from raddistill.tables.reports import SENSITIVITIES, SPLITS, Reports
 
@@ -150,7 +151,7 @@ def _gather(p: ExtractParams, source: Source, raw: Path) -> tuple[pl.DataFrame, 
     with Progress(*bar, console=console, transient=True) as progress:
         task = progress.add_task(f"reading {p.source}", total=None)
         read = source.read(raw, lambda completed, total: progress.update(task, completed=completed, total=total))
-        while chunk := list(itertools.islice(read, CHUNK)):
+        while chunk := [_with_id(made, raw) for made in itertools.islice(read, CHUNK)]:
             rows = [_row(p, made) for made in chunk if isinstance(made, Document)]
             broken = [made for made in chunk if isinstance(made, Failure)]
             columns = dict(zip(_READ, zip(*rows, strict=True), strict=True)) if rows else {}
@@ -165,6 +166,13 @@ def _gather(p: ExtractParams, source: Source, raw: Path) -> tuple[pl.DataFrame, 
         shown = ", ".join(map(str, at[:SHOWN]))
         console.print(f"extract: {what}; {len(at):,} rows without an id, such as {shown}", markup=False)
     return pl.concat(documents), pl.concat(failures)
+
+
+def _with_id(made: Document | Failure, raw: Path) -> Document | Failure:
+    """The same, unless its id (of a failure also the name of a file in the collection) may be text, which no table may hold."""
+    if not may_be_text(made.report_id):
+        return made
+    return Failure(raw.name, ID_IS_TEXT) if isinstance(made, Document) else replace(made, report_id=raw.name)
 
 
 def _row(p: ExtractParams, d: Document) -> tuple[Any, ...]:

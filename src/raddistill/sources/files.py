@@ -3,7 +3,6 @@
 People's labels stand in annotators' files (sources/annotator_files.py), with the reports (`extract.files.labels`), or in both.
 """
 
-import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -12,13 +11,15 @@ from typing import Any, Literal
 
 import polars as pl
 
+from raddistill.cells import NOT_UTF8, is_missing, is_utf8, strings_in
 from raddistill.concepts import Concept
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
+from raddistill.privacy import ID_IS_TEXT, may_be_text
 from raddistill.sources import columns, header_words, readers, sectioning
 from raddistill.sources.annotator_files import GOLD
-from raddistill.sources.documents import ID_IS_TEXT, SHOWN, TOLD, Document, Failure, Tell, is_text, untold
+from raddistill.sources.documents import SHOWN, TOLD, Document, Failure, Tell, untold
 from raddistill.sources.sections import section_text
 from raddistill.statuses import ABSENT, GOLD_CELLS, PRESENT
 
@@ -26,7 +27,6 @@ WITH_REPORTS = "with_reports"  # the annotator whose labels stand in columns bes
 NO_FINDING = "No Finding"
 LONGEST_HEADER = 60  # characters
 NOTHING = {"normal", "none", "no finding", "no findings"}  # in a list of labels: read, and nothing found
-_UNKNOWN = {"nan", "none", "null", "<na>", "n/a"}  # what programs write for no patient
 _OF_FOLDERS = {"sensitivity", "format", "encoding", "id", "text"}  # keys that hold for a folder, or stand there as shipped
 
 
@@ -155,21 +155,21 @@ class Files:
     def _made(self, nameless: Failure, cells: dict[str, Any]) -> Document | Failure:
         """A row; `nameless` is the failure of one without an id, with the reason why the row is broken, "" if it is not."""
         report_id = identity(cells["id"])
-        if report_id and is_text(report_id):
-            return replace(nameless, reason=ID_IS_TEXT)
-        if reason := nameless.reason or _reason(report_id, cells):
-            named = report_id and readers.is_utf8(report_id)
-            return Failure(report_id, reason) if report_id and named else replace(nameless, reason=reason)
-        assert report_id is not None
+        reason = nameless.reason or _reason(report_id, cells)
+        if not report_id or not is_utf8(report_id) or may_be_text(report_id):
+            return replace(nameless, reason=reason or ID_IS_TEXT)
+        if reason:
+            return Failure(report_id, reason)
         try:
             when = _date(cells.get("date"))
             annotations = tuple(self._annotations(cells))
         except ValueError as error:
             return Failure(report_id, str(error))
+        patient = identity(cells.get("patient"))
         words = sectioning.words(cells.get("text") or "")
         return Document(
             report_id=report_id,
-            patient_id=_known(identity(cells.get("patient"))),
+            patient_id=None if is_missing(patient or "") else patient,  # else all such reports would be one patient's
             findings=_section(cells, "findings") or words.findings,
             impression=_section(cells, "impression") or words.impression,
             indication=_section(cells, "indication") or words.indication,
@@ -210,7 +210,8 @@ def _section(cells: dict[str, Any], name: str) -> str | None:
     cell = cells.get(name) or ""
     said, colon, _ = cell[:LONGEST_HEADER].partition(":")
     again = colon and header_words.KNOWN.get(header_words.key(said)) == name
-    return section_text(cell[len(said) + 1 :] if again else cell)
+    words = cell[len(said) + 1 :] if again else cell
+    return None if is_missing(words, none_is_said=name == "comparison") else section_text(words)
 
 
 def _parts(text: str) -> list[str]:
@@ -218,20 +219,17 @@ def _parts(text: str) -> list[str]:
 
 
 def _listed(cell: str) -> list[str]:
-    """The labels of "Edema; Fracture", or of a list as Python, JSON or Parquet have it.
+    """The labels of "Edema; Fracture", or of a list as Python, JSON, numpy or Parquet have it.
 
     Raises:
         ValueError: it begins as a list and is none (said without the cell).
     """
     if not cell.startswith("["):
         return _parts(cell)
-    try:
-        said = ast.literal_eval(cell)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        said = None
-    if not isinstance(said, list) or not all(isinstance(label, str) for label in said):
+    labels = strings_in(cell)
+    if labels is None:
         raise ValueError("labels that are no list of names")
-    return [label.strip() for label in said]
+    return labels
 
 
 def identity(cell: Any) -> str | None:
@@ -239,11 +237,6 @@ def identity(cell: Any) -> str | None:
     if isinstance(cell, float) and cell % 1 == 0:
         cell = int(cell)
     return None if cell is None else str(cell).strip() or None
-
-
-def _known(patient: str | None) -> str | None:
-    """None where no patient is known, in a word, too: all such reports would be one patient's, in one split."""
-    return None if patient is None or patient.lower() in _UNKNOWN else patient
 
 
 def _file(raw: Path, form: str) -> Path:
@@ -272,8 +265,8 @@ def _reason(report_id: str | None, cells: dict[str, Any]) -> str | None:
     for key, cell in cells.items():
         if key in ("text", "findings", "impression", "indication", "comparison") and not isinstance(cell, str | None):
             return "the report is not text"
-        if isinstance(cell, str) and not readers.is_utf8(cell):
-            return readers.NOT_UTF8
+        if isinstance(cell, str) and not is_utf8(cell):
+            return NOT_UTF8
     return None
 
 
@@ -283,7 +276,7 @@ def _date(cell: Any) -> str | None:
     Raises:
         ValueError: it is no date.
     """
-    if cell is None or (isinstance(cell, str) and not cell.strip()):
+    if cell is None or (isinstance(cell, str) and is_missing(cell)):  # "NaT", too
         return None
     if isinstance(cell, str):
         try:

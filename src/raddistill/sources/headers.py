@@ -1,5 +1,6 @@
 """What is read of a report that comes as one text: findings and impression, as `sectioning` finds them, and where they stand."""
 
+from raddistill.cells import is_missing
 from raddistill.sources import sectioning
 from raddistill.sources.header_words import BOTH, FINDINGS, IMPRESSION
 
@@ -26,6 +27,6 @@ def split(text: str) -> dict[str, list[tuple[int, str]]]:
 
 
 def strip(words: str) -> tuple[int, str] | None:
-    """The words without white space around them, and how much stood before; None where nothing is left."""
+    """The words without white space around them, and how much stood before; None where they say nothing ("", "nan", "None.")."""
     stripped = words.strip()
-    return (words.index(stripped[0]), stripped) if stripped else None
+    return None if is_missing(stripped) else (words.index(stripped[0]), stripped)

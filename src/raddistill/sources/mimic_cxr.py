@@ -19,8 +19,10 @@ import polars as pl
 from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
+from raddistill.lines import read_csv
+from raddistill.privacy import list_names
 from raddistill.sources import columns, packed, sectioning
-from raddistill.sources.documents import TOLD, Document, Failure, Tell, names_told, untold
+from raddistill.sources.documents import TOLD, Document, Failure, Tell, untold
 from raddistill.sources.packed import Content, Place
 from raddistill.sources.sectioning import Words
 from raddistill.statuses import GOLD_CELLS
@@ -156,38 +158,28 @@ def _columns_of(mapping: Path, names: list[str], there: list[str]) -> dict[str, 
     if not there:
         return {}
     if undecided := [column for column in there if column not in label_of]:
-        raise InputError(f"{mapping} does not decide the columns {', '.join(undecided)}; add a row for each")
+        raise InputError(f"{mapping} does not decide the columns {list_names(undecided)}; add a row for each")
     of = {name: [column for column in there if label_of[column] == name] for name in names}
     if wrong := [name for name, found in of.items() if len(found) != 1]:
         raise InputError(
-            f"{mapping} names no column, or several, for {names_told(wrong)}; there are: {', '.join(there)}. Name others, or set "
-            "extract.gold to gold/none to leave the test set out"
+            f"{mapping} names no column, or several, for {list_names(wrong)}; there are: {list_names(there)}. Name others, or "
+            "set extract.gold to gold/none to leave the test set out"
         )
     return {name: found[0] for name, found in of.items()}
 
 
 def _table(path: Path, wanted: list[str]) -> pl.DataFrame:
     """The file with all cells as trimmed strings, blank ones ""; study ids as report ids."""
-    if (read := _read_csv(path)) is None:
-        raise InputError(f"{path} is empty, damaged, or no readable CSV (UTF-8, comma)")
-    there, table = read
+    try:
+        there, table = read_csv(path)
+    except InputError as error:
+        raise InputError(f"{path} is empty, damaged, or no readable CSV (UTF-8, comma): {error}") from None
     columns.require(str(path), there, wanted)
     columns.refuse_doubled(str(path), there)
-    table = table.select(pl.all().str.strip_chars().fill_null(""))
+    table = table.select(pl.all().str.strip_chars()).rename(dict(zip(table.columns, there, strict=True)))
     if strange := table.filter(~pl.col("study_id").str.contains(_STUDY)).height:
         raise InputError(f"{path}: column 'study_id' has {strange} cells that are no number of a study")
     return table.with_columns(pl.col("study_id").str.replace(_STUDY, "s$1"))
-
-
-def _read_csv(path: Path) -> tuple[list[str], pl.DataFrame] | None:
-    """The first line and the table. None where it cannot be read: polars' errors quote cells, also to whoever sees the cause."""
-    try:
-        head = pl.read_csv(path, infer_schema=False, has_header=False, n_rows=1)
-        return [str(name).strip("\ufeff ") for name in head.row(0)], pl.read_csv(path, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the machine's; polars' own, of damaged gzip, have none
-            raise
-        return None
 
 
 def _one(folder: Path | None, pattern: str) -> Path | None:
@@ -212,7 +204,7 @@ def _locate(raw: Path) -> tuple[Path, list[Place]]:
     """The zip or the folder that holds the reports, and their places."""
     archive = raw / ZIP if raw.is_dir() else raw
     if archive.is_file():
-        root, places = archive, packed.in_zip(archive, _is_text)
+        root, places = archive, packed.in_zip(archive, _is_report)
     else:
         root = next((folder for folder in (raw / TREE, raw / Path(ZIP).stem / TREE, raw) if any(folder.glob("p??"))), raw)
         places = packed.in_folder(root, _walk(root)) if root.is_dir() else []
@@ -228,8 +220,8 @@ def _walk(root: Path) -> Iterator[str]:
             for patient in patients:
                 if patient.is_dir():
                     with os.scandir(patient.path) as files:
-                        yield from (f"{group.name}/{patient.name}/{file.name}" for file in files if _is_text(file.name))
+                        yield from (f"{group.name}/{patient.name}/{file.name}" for file in files if _is_report(file.name))
 
 
-def _is_text(name: str) -> bool:
+def _is_report(name: str) -> bool:
     return name.endswith(".txt") and not name.startswith("__MACOSX/") and "/._" not in name

@@ -19,8 +19,9 @@ from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped]
 from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
+from raddistill.privacy import ID_IS_TEXT, may_be_text
 from raddistill.sources import openi_gold
-from raddistill.sources.documents import ID_IS_TEXT, Document, Failure, Tell, is_text, untold
+from raddistill.sources.documents import Document, Failure, Tell, untold
 from raddistill.sources.sections import tidy
 
 LARGEST_ARCHIVE = 1 << 30  # bytes, unpacked; Open-i has 25 MB
@@ -74,7 +75,7 @@ def parse(name: str, content: bytes) -> Document | Failure:
     report_id = " ".join((identity.get("id") or "").split()) if identity is not None else None
     if not report_id:
         return Failure(name, "no report id")
-    if is_text(report_id):
+    if may_be_text(report_id):
         return Failure(name, ID_IS_TEXT)
     return Document(
         report_id=report_id,

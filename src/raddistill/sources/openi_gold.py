@@ -16,7 +16,7 @@ import polars as pl
 from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
-from raddistill.sources.documents import names_told
+from raddistill.privacy import list_names
 from raddistill.statuses import ABSENT, AMBIGUOUS, EXCLUDED, PRESENT
 
 ANNOTATOR = "openi_mesh"
@@ -113,12 +113,12 @@ def _read(path: Path, columns: list[str]) -> list[dict[str, str]]:
 
 def _check_decided(majors: dict[str, list[str]], heads: dict[str, str], path: Path) -> None:
     if unknown := sorted({head_of(major) for strings in majors.values() for major in strings} - set(heads)):
-        raise InputError(f"{path} does not decide {len(unknown)} heads of the reports: {names_told(unknown)}; add a row for each")
+        raise InputError(f"{path} does not decide {len(unknown)} heads of the reports: {list_names(unknown)}; add a row for each")
 
 
 def _check_named(rules: list[Rule], names: list[str], path: Path) -> None:
     if missing := [name for name in names if name not in {rule.label for rule in rules}]:
-        raise InputError(f"{path} has no rule for {names_told(missing)}; add one, or take it out of the set")
+        raise InputError(f"{path} has no rule for {list_names(missing)}; add one, or take it out of the set")
 
 
 def _no_optional_is_present(rules: list[Rule], concepts: list[Concept]) -> list[Rule]:

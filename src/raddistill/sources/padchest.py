@@ -8,26 +8,23 @@ sex and year of birth: a person with two numbers. Ids that share a report are ta
 stand on both sides of a split.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
+from raddistill.cells import NOT_UTF8, is_utf8, strings_in
 from raddistill.concepts import Concept
 from raddistill.labelsets import Label
+from raddistill.privacy import may_be_text
 from raddistill.sources import images, padchest_gold
-from raddistill.sources.documents import Document, Failure, Tell, is_text, untold
-from raddistill.sources.readers import NOT_UTF8, is_utf8
+from raddistill.sources.documents import Document, Failure, Tell, untold
 from raddistill.sources.sections import section_text
 
 FILES = "PADCHEST*.csv*"
 COLUMNS = ["ReportID", "PatientID", "Report", "MethodLabel", "Labels"]
 PHYSICIAN, NETWORK = "Physician", "RNN_model"
-# Python's way to write a list of strings; it is never evaluated.
-_STRING = r"'[^'\\]*'|\"[^\"\\]*\""
-_STRINGS = re.compile(rf"\[(?:(?:{_STRING})(?:, *(?:{_STRING}))*)?\]")
 
 
 @dataclass(slots=True)
@@ -96,15 +93,13 @@ def link(groups: Iterable[set[str]]) -> dict[str, str]:
 
 
 def labels_of(cell: str) -> tuple[str, ...] | None:
-    """The words of a list such as "['kyphosis', ' nodule']", sorted, each once, without spaces around them (the file has some);
-    None where the cell is no list."""
-    if not _STRINGS.fullmatch(cell.strip()):
-        return None
-    return tuple(sorted({word for string in re.findall(_STRING, cell) if (word := string[1:-1].strip())}))
+    """The words of a list such as "['kyphosis', ' nodule']", sorted, each once; None where the cell is no list."""
+    words = strings_in(cell)
+    return None if words is None else tuple(sorted(set(words)))
 
 
 def _id_of(cell: str) -> str:
-    return cell.strip() if is_utf8(cell) and not is_text(cell.strip()) else ""
+    return cell.strip() if is_utf8(cell) and not may_be_text(cell) else ""
 
 
 def _document(report_id: str, gathered: Gathered, persons: dict[str, str]) -> Document | Failure:

@@ -16,7 +16,7 @@ import polars as pl
 from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
-from raddistill.sources.documents import names_told
+from raddistill.privacy import list_names
 from raddistill.sources.openi_gold import NOT_ANNOTATED, Rule, head_of, load_heads, load_rules
 from raddistill.statuses import ABSENT, AMBIGUOUS, EXCLUDED, GOLD_STATUSES, PRESENT
 
@@ -38,7 +38,7 @@ def gold(annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list
     heads = load_heads(mapping / "heads.csv")
     folded = {label: head_of(label) for given in annotations.values() for label in given}
     if unknown := sorted(set(folded.values()) - set(heads)):
-        raise InputError(f"{mapping / 'heads.csv'} does not decide {len(unknown)} labels: {names_told(unknown)}")
+        raise InputError(f"{mapping / 'heads.csv'} does not decide {len(unknown)} labels: {list_names(unknown)}")
     names = {"multiple_choice": [label.name for label in label_set], "open_ended": [c.concept for c in concepts]}
     own = {head for head, decision in heads.items() if decision != NOT_ANNOTATED}
     rules = {
@@ -65,7 +65,7 @@ def _rules(path: Path, names: list[str], own: set[str]) -> list[Rule]:
         raise InputError(f"{path}: any_of and none_of stay blank, PadChest has no qualifiers; see {', '.join(qualified)}")
     missing = [name for name in names if name not in {rule.label for rule in rules}]
     if lost := [name for name in missing if name.casefold() not in own]:
-        raise InputError(f"{path} has no rule for {names_told(lost)}; add one, or take it out of the set")
+        raise InputError(f"{path} has no rule for {list_names(lost)}; add one, or take it out of the set")
     return rules + [Rule(name.casefold(), name, PRESENT, frozenset(), frozenset()) for name in missing]
 
 

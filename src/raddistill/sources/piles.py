@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple, Self
 
+from raddistill.cells import NOT_UTF8, is_utf8
 from raddistill.errors import InputError
+from raddistill.lines import Row, named
+from raddistill.privacy import ID_IS_TEXT, is_name, may_be_text
 from raddistill.sources import headers, markup, readers, sectioning
-from raddistill.sources.lines import Row, named
 from raddistill.sources.markup import Plain
-from raddistill.sources.readers import NOT_UTF8, Rows, is_utf8
+from raddistill.sources.readers import Rows
 from raddistill.tables.piles import Batch, Reject, Report
 
 BATCH_ROWS = 512
@@ -94,21 +96,18 @@ class Pile:
         raise InputError(f"no report {report_id} among the {rows:,} of {self.name}")
 
     def _read(self, number: int, row: Row, seen: set[int]) -> Report | Reject:
-        cells = row.cells
+        cells = [None if cell != cell else cell for cell in row.cells]  # noqa: PLR0124 - NaN, which pandas has for nothing
         report_id = _id_of(cells[0])
         reason = row.reason or _reason(report_id, cells[1:])
         if reason or report_id is None:
-            return Reject(number, _printable(report_id), reason or "")
+            return Reject(number, _told(report_id), reason or "")
         if hash(report_id) in seen:
             return Reject(number, report_id, "report_id stands in an earlier row, too")
         plain = {section: markup.plain(cell or "") for section, cell in zip(self._of, cells[1:], strict=True)}
         sections = self._sections(plain)
         if not sections:
-            return Reject(
-                number,
-                report_id,
-                "no findings and no impression" if any(cell.text.strip() for cell in plain.values()) else "no text",
-            )
+            there = any(headers.strip(cell.text) for cell in plain.values())
+            return Reject(number, report_id, "no findings and no impression" if there else "no text")
         seen.add(hash(report_id))
         of = {section: plain[section if section in plain else "text"] for section in sections}
         origins = {section: (cell.starts, cell.ends) for section, cell in of.items() if cell.starts and cell.ends}
@@ -156,11 +155,13 @@ def _missing(name: str, there: list[str], key: str, column: str) -> str:
         return f"{name} has more than one column '{column}'; rename all but one"
     if len(there) == 1 and (mark := next((mark for mark in ";\t|" if mark in there[0]), None)):
         return f"{name} has one column only; is it separated by {mark!r}? Commas are read, and tabs (--input-format tsv)"
-    if any(len(each) > 40 or len(each.split()) > 4 or each.endswith(".") for each in there):
-        return f"{name} has no column '{column}': its first line does not look like names of columns; it needs a header"
     lower = {each.lower(): each for each in reversed(there)}
+    if not all(map(is_name, there)):
+        return f"{name} has no column '{column}': its first line does not look like names of columns; it needs a header"
     near = [lower[each] for each in difflib.get_close_matches(column.lower(), lower, n=1)]
     told = ", ".join(there[:NOT_SHOWN]) + (f" and {len(there) - NOT_SHOWN} more" if len(there) > NOT_SHOWN else "")
+    if any(map(may_be_text, there)) and not any(difflib.get_close_matches(usual, lower, n=1) for usual in DEFAULTS.values()):
+        told = f"{len(there)}, not shown here, as words of a report may stand in the place of a header"
     hint = f"did you mean '{near[0]}'? " if near else ""
     also = " (or --findings-column, --impression-column)" if key == "text" else ""
     return f"{name} has no column '{column}'; {hint}name it by --{key}-column{also}. There are: {told or 'none'}"
@@ -182,8 +183,14 @@ def _reason(report_id: Any, cells: list[Any]) -> str | None:
         return "the report is not text"
     if not all(is_utf8(cell) for cell in (report_id, *cells) if cell is not None):
         return NOT_UTF8
+    if may_be_text(report_id):
+        return ID_IS_TEXT
     return None
 
 
-def _printable(report_id: Any) -> str | None:
-    return report_id.encode("utf-8", "replace").decode() if isinstance(report_id, str) else None
+def _told(report_id: Any) -> str | None:
+    """The id of a row that is put aside, if it can be told."""
+    if not isinstance(report_id, str):
+        return None
+    printable = report_id.encode("utf-8", "replace").decode()
+    return None if may_be_text(printable) else printable

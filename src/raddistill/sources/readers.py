@@ -1,4 +1,4 @@
-"""Rows of anything that holds reports, one after the other: text files (sources/lines.py), Parquet, folders of text files.
+"""Rows of anything that holds reports, one after the other: text files (lines.py), Parquet, folders of text files.
 
 All of them hand on cells as they stand, and a reason where a row is broken; sources/piles.py decides what is a report.
 """
@@ -11,25 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from raddistill.cells import NOT_UTF8
 from raddistill.errors import InputError
-from raddistill.sources.lines import BROKEN_GZIP, PARQUET, STDIN, Binary, Delimited, JsonLines, Row, named
+from raddistill.lines import BROKEN_GZIP, PARQUET, STDIN, Binary, Delimited, JsonLines, Row, named
 
 FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet",
 }  # fmt: skip
-NOT_UTF8 = "not UTF-8"  # also of characters that no encoding has, such as JSON's "\ud800"
 PARQUET_ROWS = 1024
-
-
-def is_utf8(text: str) -> bool:
-    """False if bytes of another encoding stand in it (the readers keep them as surrogates)."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class Rows(Protocol):
@@ -38,7 +27,9 @@ class Rows(Protocol):
     columns: list[str]
     total: int | None  # in any unit, the same as that of `done`; None where unknown
 
-    def rows(self, wanted: list[str]) -> Iterator[Row]: ...
+    def rows(self, wanted: list[str]) -> Iterator[Row]:
+        """Every row with the cells of the wanted columns, of which the first holds the ids of the reports."""
+        ...
 
     def done(self) -> int: ...
 

@@ -23,6 +23,7 @@ become findings where no header says these, the findings never a comparison.
 
 from typing import NamedTuple
 
+from raddistill.cells import is_missing
 from raddistill.sources import markup
 from raddistill.sources.bodies import Section, with_body
 from raddistill.sources.header_lines import headers
@@ -58,7 +59,9 @@ def words(text: str) -> Words:
     found = read(text)
 
     def joined(*names: str) -> str | None:
-        return tidy(BETWEEN.join(text[s.start : s.end].strip() for s in found.sections if s.name in names))
+        pieces = [text[s.start : s.end].strip() for s in found.sections if s.name in names]
+        none_is_said = names == ("comparison",)
+        return tidy(BETWEEN.join(piece for piece in pieces if not is_missing(piece, none_is_said)))
 
     return Words(
         joined(FINDINGS, BOTH), joined(IMPRESSION), joined("indication", "history"), joined("comparison"), not found.headers

@@ -34,7 +34,7 @@ from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
 from raddistill.tables import base as tables
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
-from raddistill.tables.outcomes import NOT_IN_FILE, Outcomes
+from raddistill.tables.outcomes import NOT_IN_FILE, UNKNOWN_BY_FILE, Outcomes
 from raddistill.tables.quarantine import Quarantine
 from raddistill.teachers import agreement
 from raddistill.teachers.llm.exchange import Finding
@@ -112,7 +112,8 @@ def combine(task: str, how: str, members: dict[str, MemberTables], reports: pl.D
         _refuse_misfits(task, member, given, label_set)
     ids = reports.select("report_id").with_row_index("report")
     has_say: Bools = np.stack([_holds(pl.col("outcome") == "labelled", given.outcomes, ids) for given in members.values()])
-    never_given: Bools = np.all([_holds(pl.col("reason") == NOT_IN_FILE, m.outcomes, ids) for m in members.values()], axis=0)
+    unknown = pl.col("reason").is_in(UNKNOWN_BY_FILE)
+    never_given: Bools = np.all([_holds(unknown, m.outcomes, ids) for m in members.values()], axis=0)
     rows = _stack([given.labels for given in members.values()], ids, has_say)
     evidence = _stack([given.evidence for given in members.values()], ids, has_say)
     place = _place_chosen if task == "multiple_choice" else _place_found

@@ -10,15 +10,15 @@ The first three may hold any of CheXpert's columns beside those of the label set
 in another spelling.
 """
 
-import ast
-import contextlib
 import difflib
-import re
 from pathlib import Path
 
 import polars as pl
 
+from raddistill.cells import is_missing, strings_in
 from raddistill.errors import InputError
+from raddistill.lines import read_csv
+from raddistill.privacy import is_name, list_names
 
 # The columns that CheXpert's labelers, and all who ran them, write (Irvin et al. 2019, arXiv 1901.07031, table 1).
 CHEXPERT = [
@@ -31,9 +31,9 @@ PADCHEST = {"ReportID", "MethodLabel", "Labels"}
 BY_RNN = "RNN_model"
 SILENT = {"exclude", "unchanged"}  # PadChest's words for sentences that tell nothing of this picture; gold/padchest has them, too
 _BESIDE: dict[str, list[str]] = {"report_id": [], "study_id": ["subject_id"], "path_to_image": []}  # a form's columns of no label
+_UNREADABLE = "is not a readable CSV (UTF-8, comma), .parquet file or file of JSON lines"
 _NO_HEADER = "its first line does not look like names of columns; it needs a header with ids and labels"
 _STUDY = r"^s?(\d+)(?:\.0)?$"
-_DOUBLED = re.compile(r"_duplicated_\d+$")
 _IMAGE = r"^(?:.*/)?([^/]+/[^/]+)/[^/]+$"
 
 
@@ -41,31 +41,42 @@ def read(path: Path, param: str) -> pl.DataFrame:
     """All cells as trimmed strings, blank ones "". `param` is the key of params.yaml that names the file.
 
     Raises:
-        InputError: no such file, one that cannot be read, lists or objects in cells.
+        InputError: no such file, one that cannot be read, two columns of one name, lists or objects in cells.
     """
-    unpacked = path.with_suffix("") if path.suffix == ".gz" else path
-    frame = None
+    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     try:
-        if unpacked.suffix == ".parquet":
-            frame = pl.read_parquet(path)
-        elif unpacked.suffix in LINES:
-            frame = pl.read_ndjson(path, infer_schema_length=None)
-        else:
-            frame = pl.read_csv(path, infer_schema=False)
+        frame = _typed(path, suffix) if suffix in {".parquet", *LINES} else _csv(path)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; params.yaml names it as {param}") from None
+    if nested := [name for name, kind in frame.schema.items() if kind.is_nested()]:
+        raise InputError(f"{path}: columns {list_names(nested)} hold lists or objects, not codes")
+    return frame.select(pl.all().cast(pl.String).str.strip_chars().fill_null(""))
+
+
+def _csv(path: Path) -> pl.DataFrame:
+    try:
+        columns, frame = read_csv(path)
+    except InputError as error:
+        why = str(error).replace(" --encoding utf-16", " save it as UTF-8")
+        raise InputError(f"{path} {_UNREADABLE}: {why}") from None
+    if doubled := [name for name in columns if columns.count(name) > 1]:
+        has_header = is_name(doubled[0]) and not {*_BESIDE, *PADCHEST}.isdisjoint(columns)
+        twice = f"column '{doubled[0]}' stands there twice; keep one"
+        raise InputError(f"{path}: {twice if has_header and doubled[0] else _NO_HEADER}")
+    return frame.rename(dict(zip(frame.columns, columns, strict=True)))
+
+
+def _typed(path: Path, suffix: str) -> pl.DataFrame:
+    """Parquet or JSON lines."""
+    frame = None
+    try:
+        frame = pl.read_parquet(path) if suffix == ".parquet" else pl.read_ndjson(path, infer_schema_length=None)
     except (pl.exceptions.PolarsError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the machine's; polars' own, of damaged gzip, have none
             raise
     if frame is None:  # raised here, as polars' own error quotes cells and would stay its context
-        raise InputError(f"{path} is not a readable CSV (UTF-8, comma), .parquet file or file of JSON lines")
-    if nested := [name for name, kind in frame.schema.items() if kind.is_nested()]:
-        raise InputError(f"{path}: columns {', '.join(nested)} hold lists or objects, not codes")
-    if doubled := [name for name in frame.columns if _DOUBLED.search(name)]:  # polars' names for the second of two
-        name = _DOUBLED.sub("", doubled[0])
-        twice = f"column '{name}' stands there twice; keep one"
-        raise InputError(f"{path}: {_NO_HEADER if not name or _is_cell(name) else twice}")
-    return frame.select(pl.all().cast(pl.String).str.strip_chars().fill_null(""))
+        raise InputError(f"{path} {_UNREADABLE}")
+    return frame
 
 
 def wide(path: Path, frame: pl.DataFrame, names: list[str]) -> tuple[pl.DataFrame, int]:
@@ -86,8 +97,7 @@ def wide(path: Path, frame: pl.DataFrame, names: list[str]) -> tuple[pl.DataFram
     form, made = {"study_id": (_STUDY, "s$1"), "path_to_image": (_IMAGE, "$1")}[key]
     if strange := frame.filter(~pl.col(key).str.contains(form)).height:
         raise InputError(f"{path}: column '{key}' has {strange} cells that are of another form")
-    # Rows of images: those of one report that say the same are one.
-    return frame.select(pl.col(key).str.replace(form, made).alias("report_id"), *names).unique(maintain_order=True), left_out
+    return frame.select(pl.col(key).str.replace(form, made).alias("report_id"), *names), left_out
 
 
 def require(path: Path, frame: pl.DataFrame, columns: list[str], also: list[str]) -> None:
@@ -104,7 +114,7 @@ def require(path: Path, frame: pl.DataFrame, columns: list[str], also: list[str]
         raise InputError(f"{path} has one column only; is it separated by {mark!r}? Of text files commas are read")
     others = [name for name in frame.columns if name not in columns]
     near = {name: difflib.get_close_matches(name, others, n=1, cutoff=0.7) for name in missing}
-    if (missing == columns and not any(near.values())) or any(map(_is_cell, unknown)):
+    if (missing == columns and not any(near.values())) or not all(map(is_name, unknown)):
         raise InputError(f"{path}: {_NO_HEADER}")
     told = [f"{name} (is it {near[name][0]}?)" if near[name] else name for name in missing]
     nameable = [name or "(one without a name)" for name in unknown]
@@ -112,40 +122,28 @@ def require(path: Path, frame: pl.DataFrame, columns: list[str], also: list[str]
     raise InputError(f"{path}: columns {'; '.join(said)}; rename or drop them, matching is by name")
 
 
-def _is_cell(name: str) -> bool:
-    """Whether what should name a column looks like a cell, which may be text of a report and is never told."""
-    return len(name) > 60 or name.endswith(".") or name.replace(".", "").lstrip("-").isdigit()
-
-
 def _padchest(path: Path, frame: pl.DataFrame, names: list[str]) -> tuple[pl.DataFrame, int]:
-    """Labels of the set that PadChest's RNN lists for a report are 1, all others 0. Letter case does not matter.
+    """A row for each list that PadChest's RNN gives for a report: labels of the set that stand there are 1, all others 0.
 
     A report is not in the result where nothing was said of its picture: `nan`, an empty list, or SILENT words alone (79, 511 and
     2,742 of 83,507 reports, counted over all of the file).
     """
-    known = {said: _listed(path, said) for said in frame["Labels"].unique().to_list()}
+    known = {said: _labels_of(path, said) for said in frame["Labels"].unique().to_list()}
     there = {label for labels in known.values() for label in labels}
     if missing := [name for name in names if name.casefold() not in there]:
         near = {m: difflib.get_close_matches(m.casefold(), sorted(there), n=1) for m in missing}
         told = ", ".join(f"{m} (is it {near[m][0]}?)" if near[m] else m for m in missing)
         raise InputError(f"{path}: no report of PadChest has the label {told}; name them in the label set as PadChest does")
-    rows = frame.filter(pl.col("MethodLabel") == BY_RNN).select("ReportID", "Labels").unique()
-    by_report: dict[str, set[str]] = {}
-    for report_id, said in rows.iter_rows():
-        if known[said] - SILENT:
-            by_report.setdefault(report_id, set()).update(known[said])
-    columns = {name: ["1" if name.casefold() in labels else "0" for labels in by_report.values()] for name in names}
-    made = pl.DataFrame({"report_id": list(by_report), **columns}, schema=dict.fromkeys(["report_id", *names], pl.String))
-    return made.sort("report_id"), len(there - {name.casefold() for name in names})
+    rows = frame.filter(pl.col("MethodLabel") == BY_RNN).select("ReportID", "Labels").unique().sort("ReportID", "Labels")
+    rows = rows.filter([bool(known[said] - SILENT) for said in rows["Labels"]])
+    columns = {name: ["1" if name.casefold() in known[said] else "0" for said in rows["Labels"]] for name in names}
+    made = pl.DataFrame({"report_id": rows["ReportID"], **columns}, schema=dict.fromkeys(["report_id", *names], pl.String))
+    return made, len(there - {name.casefold() for name in names})
 
 
-def _listed(path: Path, said: str) -> frozenset[str]:
-    """The labels of a cell, which is a list as Python writes it; none where it says nan or nothing."""
-    if said in {"", "nan"}:
-        return frozenset()
-    labels = None
-    with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):  # which quote the cell
-        labels = ast.literal_eval(said)
-    if isinstance(labels, list) and all(isinstance(label, str) for label in labels):
-        return frozenset(label.strip().casefold() for label in labels if label.strip())
-    raise InputError(f"{path}: column 'Labels' has a cell that is no list of labels")
+def _labels_of(path: Path, cell: str) -> frozenset[str]:
+    """The labels of a cell, which holds a list; none where it says nan or nothing."""
+    labels = strings_in(cell)
+    if labels is None and not is_missing(cell):
+        raise InputError(f"{path}: column 'Labels' has a cell that is no list of labels")
+    return frozenset(label.casefold() for label in labels or [])

@@ -1,0 +1,189 @@
+"""Line ends of CSV and TSV: of files of every system, and in cells that nobody quoted. No half report, no text as an id."""
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raddistill import concepts, labelsets, params
+from raddistill.errors import InputError
+from raddistill.lines import LINE_END, read_csv
+from raddistill.privacy import ID_IS_TEXT, may_be_text
+from raddistill.sources import extracting
+from raddistill.sources.files import FilesParams
+from raddistill.sources.piles import Columns, Pile
+from raddistill.tables.piles import Batch
+
+ROOT = Path(__file__).parent.parent
+LABELS = labelsets.load_labels(ROOT / "lexicon/label_sets/chest_13.yaml")
+CONCEPTS = concepts.load_concepts(ROOT / "gold/concepts.csv")
+
+
+def read(path: Path, content: str) -> Batch:
+    path.write_bytes(content.encode())
+    with Pile(str(path), Columns()) as pile:
+        (batch,) = pile.batches()
+    return batch
+
+
+def texts(batch: Batch) -> dict[str, str]:
+    return {r.report_id: " | ".join(words for pieces in r.sections.values() for _, words in pieces) for r in batch.reports}
+
+
+def aside(batch: Batch) -> list[tuple[int, str | None, str]]:
+    return [tuple(reject) for reject in batch.rejects]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_rows_may_end_in_any_way(end: str, last: bool, tmp_path: Path) -> None:
+    rows = ["report_id,text", "a,No edema.", 'b,"No ""mass"",\rno edema.\nNo effusion."', "", "c,Normal."]
+    batch = read(tmp_path / "r.csv", end.join(rows) + (end if last else ""))
+    assert texts(batch) == {"a": "No edema.", "b": 'No "mass",\rno edema.\nNo effusion.', "c": "Normal."}
+    assert aside(batch) == []
+
+
+def test_rows_of_one_file_may_end_in_two_ways(tmp_path: Path) -> None:
+    for ends in (("\n", "\r\n"), ("\r\n", "\n")):
+        content = "report_id,text{0}a,No edema.{1}b,No mass.{0}c,Normal.{1}d,Clear.".format(*ends)
+        assert texts(read(tmp_path / "r.csv", content)) == {"a": "No edema.", "b": "No mass.", "c": "Normal.", "d": "Clear."}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_a_lone_cr_in_a_cell_is_one_of_its_characters(end: str, delimiter: str, tmp_path: Path) -> None:
+    rows = [
+        ["report_id", "text", "note"],
+        ["a", "FINDINGS: No edema.\rIMPRESSION: Normal.", "x"],
+        ["b", "FINDINGS: No mass.\r", "\ry"],
+        ["c", "\rNo effusion.", "x"],
+    ]
+    batch = read(tmp_path / ("r.csv" if delimiter == "," else "r.tsv"), end.join(delimiter.join(row) for row in rows) + end)
+    assert texts(batch) == {"a": "No edema. | Normal.", "b": "No mass.", "c": "No effusion."}
+    assert aside(batch) == []
+
+
+CUT = "FINDINGS: No edema.{}IMPRESSION: Large heart, clear lungs."  # a comma that nobody quoted, either
+SHORT = "FINDINGS: No pneumothorax.{}IMPRESSION: Small left effusion."
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("within", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("cell", [CUT, SHORT, "FINDINGS: No edema.{}{}IMPRESSION: Normal.", "FINDINGS: No a, b.{}IMPRESSION: C."])
+@pytest.mark.parametrize(
+    "columns", [["report_id", "text"], ["text", "report_id"], ["report_id", "text", "note"], ["note", "text", "report_id"]]
+)
+def test_a_report_that_a_line_end_cuts_is_whole_or_set_aside(
+    columns: list[str], cell: str, end: str, within: str, tmp_path: Path
+) -> None:
+    cut = cell.replace("{}", within)
+    said = {"r0": "No edema.", "r1": cut, "r2": "No effusion.", "r3": cut, "r4": "Normal."}
+    rows = [",".join({"report_id": i, "text": words, "note": "x"}[column] for column in columns) for i, words in said.items()]
+    batch = read(tmp_path / "r.csv", end.join([",".join(columns), *rows]) + end)
+    found = texts(batch)
+    assert set(found) <= set(said)
+    assert {"r0", "r2", "r4"} <= set(found) or columns[0] != "report_id"
+    for i, words in found.items():
+        assert len(words.split()) >= len(said[i].replace("FINDINGS:", "").replace("IMPRESSION:", "").split()), "half a report"
+    told = [report_id for _, report_id, _ in aside(batch)]
+    assert not any(report_id and may_be_text(report_id) for report_id in told)
+    assert batch.rows == len(batch.reports) + len(batch.rejects)
+
+
+def test_why_rows_are_set_aside(tmp_path: Path) -> None:
+    content = f"report_id,text\nr1,{CUT}\nr2,{CUT}\nr3,{SHORT}\nr4,No mass.\n"
+    batch = read(tmp_path / "r.csv", content.replace("{}", "\r", 1).replace("{}", "\n"))
+    assert texts(batch) == {"r4": "No mass."}
+    assert aside(batch) == [
+        (1, "r1", LINE_END),
+        (2, "r2", LINE_END),
+        (3, None, ID_IS_TEXT),
+        (4, "r3", LINE_END),
+        (5, None, "1 cells, the header has 2"),
+    ]
+
+
+WORDS = st.text(st.sampled_from('ab \r\n",.:1'), max_size=12)
+
+
+@given(st.lists(WORDS, max_size=6), st.sampled_from(["\n", "\r\n"]))
+def test_what_pythons_writer_makes_comes_back(tmp_path_factory: pytest.TempPathFactory, cells: list[str], end: str) -> None:
+    """Also of Pythons before 3.11.9, which left a lone CR unquoted."""
+    path = tmp_path_factory.mktemp("written") / "r.csv"
+    rows = [[f"r{n}", cell, "x"] for n, cell in enumerate(cells)]
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator=end).writerows([["report_id", "text", "note"], *rows])
+    path.write_bytes(out.getvalue().encode())
+    header, table = read_csv(path)
+    assert header == ["report_id", "text", "note"]
+    assert table.rows() == [tuple(row) for row in rows]
+
+
+# ------------------------------------------------------------------------------------- the other readers of such files
+
+CHEXPERT = [
+    "path_to_image", "deid_patient_id", "split", "report", "section_clinical_history", "section_history", "section_comparison",
+    "section_findings", "section_impression",
+]  # fmt: skip
+
+
+def chexpert_plus(row: str) -> tuple[str, list[str], dict[str, object]]:
+    rows = [f"train/patient0000{n}/study1/view1.jpg,,train,Seen {n}.,,,,{{}},Normal." for n in range(3)]
+    made = [each.format(words) for each, words in zip(rows, ["Clear.", row, "Clear."], strict=True)]
+    return ",".join(CHEXPERT), made, {"source": "chexpert_plus"}
+
+
+def padchest(row: str) -> tuple[str, list[str], dict[str, object]]:
+    rows = [f"{n},7{n},{{}},Physician,['normal']" for n in range(3)]
+    text = ["corazon grand .", row, "pulmon limpi ."]
+    made = [each.format(words) for each, words in zip(rows, text, strict=True)]
+    return "ReportID,PatientID,Report,MethodLabel,Labels", made, {"source": "padchest"}
+
+
+def files(row: str) -> tuple[str, list[str], dict[str, object]]:
+    told = dict.fromkeys(FilesParams.model_fields, "") | {"sensitivity": "phi", "encoding": "utf-8", "id": "i", "text": "t"}
+    return "i,t", ["r0,No edema.", f"r1,{row}", "r2,No mass."], {"source": "files", "files": FilesParams.model_validate(told)}
+
+
+@pytest.mark.parametrize("source", [files, chexpert_plus, padchest])
+@pytest.mark.parametrize("within", ["\r", "\n", "\r\n"])
+@pytest.mark.parametrize("cell", [CUT, SHORT])
+def test_no_source_reads_half_a_report(
+    source: Callable[[str], tuple[str, list[str], dict[str, object]]], cell: str, within: str, tmp_path: Path
+) -> None:
+    head, rows, changed = source(cell.format(within))
+    path = tmp_path / "table.csv"
+    path.write_bytes("\n".join([head, *rows, ""]).encode())
+    (tmp_path / "none").mkdir()
+    p = params.load("extract", extracting.ExtractParams, ROOT / "params.yaml")
+    p = p.model_copy(update={"raw": str(path), "gold": str(tmp_path / "none"), "max_quarantine": 1.0} | changed)
+    made = extracting.extract(p, LABELS, CONCEPTS)
+    whole = made.reports.filter(pl.col("findings").str.contains("edema.", literal=True) & (pl.col("report_id") != "r0"))
+    assert all("Large heart" in text for text in whole["text"])
+    halves = made.reports.filter(pl.col("findings").str.contains("pneumothorax"))
+    assert all("effusion" in text for text in halves["text"])
+    assert not any(map(may_be_text, [*made.reports["report_id"], *made.quarantine["report_id"]]))
+    assert made.reports.height >= 2
+    assert made.metrics["quarantined"]["total"] > 0 or (within == "\r" and cell == SHORT)
+
+
+def test_a_table_is_read_whole_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    for content, told in {
+        "report_id,Edema\na,1\rb,0\n": f"row 1: {LINE_END}",
+        "report_id,Edema\na,1\nb\n": "row 2: 1 cells, the header has 2",
+        'report_id,Edema\na,"1" 2\n': "row 1: quotes within a cell are not doubled",
+        'report_id,Edema\na,"1\n': "line 2: a quote is opened that nothing closes",
+        "": "is empty",
+    }.items():
+        path.write_bytes(content.encode())
+        with pytest.raises(InputError, match=told):
+            read_csv(path)
+    (tmp_path / "labels.csv.gz").write_bytes(b"report_id,Edema\na,1\n")
+    with pytest.raises(InputError, match="is damaged, or not compressed by gzip"):
+        read_csv(tmp_path / "labels.csv.gz")
