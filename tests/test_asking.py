@@ -463,6 +463,14 @@ def test_what_nobody_will_be_granted_stops_the_run_within_http_200_too(error: di
     assert_discreet(caught.value)
 
 
+def test_a_proxy_that_cannot_look_a_key_up_is_asked_once() -> None:
+    """LiteLLM's without a database, to any key but its own."""
+    respond, at = respond_with((400, {}, {"error": {"message": "No connected db.", "type": "no_db_connection", "code": "400"}}))
+    with pytest.raises(InputError, match="check the key"):
+        ask(questions(5), respond=respond, in_flight=1)
+    assert len(at) == 1
+
+
 @pytest.mark.parametrize("status", [402, 400, 429])
 def test_an_account_without_money_stops_the_run(status: int) -> None:
     respond, at = respond_with((status, {}, {"error": {"message": PATIENT, "type": "budget_exceeded", "code": str(status)}}))

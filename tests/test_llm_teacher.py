@@ -349,6 +349,18 @@ def test_answers_that_an_earlier_version_paid_for_keep_their_keys(server: Teache
     assert [turn.fault is None for turn in conversation.turns] == [False, True]
 
 
+def test_a_router_that_falls_back_to_another_model_is_told(
+    server: TeacherServer, label: Label, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert label().metrics["models"] == 1
+    assert "more than one model" not in capfd.readouterr().err
+    names = iter(["mock-1", "other/model@main", "mock-1", "other/model@main"])
+    server.alter = lambda whole: whole | {"model": next(names)}
+    made = label(llm_seed=2)
+    assert made.metrics["models"] == made.answers["model"].n_unique() == 2
+    assert capfd.readouterr().err.count("more than one model") == 1
+
+
 def test_a_report_without_an_answer_is_put_aside_and_asked_the_next_time(server: TeacherServer, label: Label) -> None:
     server.faults = ["400", *[None] * (DISTINCT - 1)]
     made = label(asking_in_flight=1, max_quarantine=0.5, reports=REPORTS.head(DISTINCT))

@@ -277,7 +277,8 @@ class _Run(Generic[R]):
         self._in_a_row += 1
         if self._in_a_row == IN_A_ROW:
             why = (
-                f"and that {self._client.base_url.host} is the host you mean (its URL comes from the environment)"
+                f"and what is behind it if it is a proxy, and that {self._client.base_url.host} is the host you mean "
+                f"(its URL comes from the environment)"
                 if trouble.again
                 else f"and takes llm.answers, llm.logprobs and llm.max_tokens as they are, and has the model '{self._model}'"
             )

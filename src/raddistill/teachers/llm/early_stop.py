@@ -14,6 +14,9 @@ AS_THOUGHTS = (
     "the server sends answers as thoughts (in reasoning_content, or within <think>); they are read and checked like others; "
     "its reasoning parser is likely not the model's"
 )
+SEVERAL_MODELS = (
+    "answers come from more than one model, as of a router that falls back; the column `model` of the table of answers says which"
+)
 EDIT = "Take another model, or edit the prompts"
 
 
@@ -31,7 +34,8 @@ class EarlyStop:
         self._in_a_row: dict[str, Fault] = {}  # by key of the question
         self._waiting: set[str] = set()  # report ids
         self._why: str | None = None  # as told when it stopped
-        self._explained = False
+        self._models: set[str] = set()
+        self._printed: set[str] = set()
         self.proven = False  # an answer could be used, in this run or an earlier one
 
     def waits(self, report_id: str) -> bool:
@@ -59,14 +63,21 @@ class EarlyStop:
         if self._why is not None:
             raise InputError(self._why)
 
+    def _print_once(self, text: str) -> None:
+        if text not in self._printed:
+            self._printed.add(text)
+            print(f"asking: {text}", file=sys.stderr, flush=True)
+
     def _note(self, turn: Turn, *, ended: bool) -> None:
+        self._models.add(turn.answer.model)
+        if len(self._models) > 1:
+            self._print_once(SEVERAL_MODELS)
         if turn.fault is None:
             self.proven = True
             self._in_a_row.clear()
             self._waiting.clear()
-            if not self._explained and not split_thoughts(turn.answer.text or "x")[1]:
-                self._explained = True
-                print(f"asking: {AS_THOUGHTS}", file=sys.stderr, flush=True)
+            if not split_thoughts(turn.answer.text or "")[1]:
+                self._print_once(AS_THOUGHTS)
         elif self.proven:
             if turn.fault.advice and turn.question.ask == 0:
                 self._in_a_row[turn.question.key] = turn.fault

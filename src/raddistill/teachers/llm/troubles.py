@@ -14,6 +14,7 @@ from raddistill.teachers.llm.exchange import LARGER_CONTEXT
 
 # Machine codes of HTTP 429 and 400. The last is a LiteLLM proxy's.
 NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "budget_exceeded"}
+NO_SUCH_KEY = {"no_db_connection"}  # HTTP 400 of a LiteLLM proxy without a database to any key but its master key
 CHECK = {
     401: "the server takes no such key: check the key in the environment",
     402: "the server says that the account has no money left: top it up",
@@ -116,6 +117,7 @@ def _judge(named: str, status: int, headers: Mapping[str, str], error: object) -
     if NO_MONEY & codes:
         stop = f"the server says that the account has no money left ({code}): top it up"
         return Trouble("", again=False, charged=False, stop=stop)
+    status = 401 if NO_SUCH_KEY & codes else status
     if status in CHECK:
         return Trouble("", again=False, charged=False, stop=f"{named}{f', {code}' if code else ''}: {CHECK[status]}")
     if status < 400:
