@@ -350,6 +350,7 @@ def respond_with(*responses: tuple[int, dict[str, str], Any]) -> tuple[Respond, 
 
 BROKEN: list[Any] = [
     {}, [], "text", None, 7, {"choices": [{}]}, {"choices": [{"message": "x"}]}, {"error": {}}, {"error": {"code": ""}},
+    {"message": {"role": "assistant", "content": "x"}, "done": True},  # Ollama's own form
     {"choices": [{"message": {"content": ["a"]}}]}, {"choices": [{"message": {"content": 1}}]}, b"\xff\xfe", b"[" * 100_000,
     b'{"choices": [', b"1" * 10_000,
 ]  # fmt: skip
@@ -488,6 +489,7 @@ TOO_LONG: list[tuple[int, Any]] = [
     (400, {"type": "error", "error": {"type": "invalid_request_error", "message": "prompt is too long: 21 tokens > 20 maximum"}}),
     (400, {"error": "The number of tokens to keep from the initial prompt is greater than the context length"}),
     (400, {"error": {"message": "litellm.ContextWindowExceededError: litellm.BadRequestError", "type": None, "code": "400"}}),
+    (413, {"error": {"code": "tokens_limit_reached", "message": "Request body too large for the model. Max size: 8000 tokens."}}),
     (200, {"error": {"message": "context window full", "code": 400}}),
 ]  # fmt: skip
 

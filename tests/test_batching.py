@@ -529,6 +529,17 @@ def test_the_server_may_be_away_for_long_while_a_batch_is_waited_for(tmp_path: P
         assert ask(server, tmp_path, tries=2)[0] == Asked({}, 40)
 
 
+@pytest.mark.parametrize("call", ["upload", "create", "retrieve", "delete"])
+def test_an_error_within_http_200_of_a_call_is_what_it_says(tmp_path: Path, call: str) -> None:
+    with serving(calls={call: ["error"] * 2}) as (server, batches):
+        assert ask(server, tmp_path)[0] == Asked({}, 40)
+        assert len(batches.sizes) == 1
+    told = "batch mode: no answer: HTTP 200 with error 429"
+    with serving(calls={"upload": ["error"] * 4}) as (server, _), pytest.raises(InputError, match=told) as caught:
+        ask(server, tmp_path, [report(99)])
+    assert "repeated" not in str(caught.value)
+
+
 @pytest.mark.parametrize(("status", "words"), [("401", "key"), ("404", "URL"), ("400", "refused by the server: HTTP 400")])
 def test_a_refused_upload_says_what_to_check(tmp_path: Path, status: str, words: str) -> None:
     with serving(calls={"upload": [status]}) as (server, _), pytest.raises(InputError, match=words) as caught:

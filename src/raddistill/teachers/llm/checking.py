@@ -14,7 +14,7 @@ from raddistill.passages import SECTIONS, WHOLE
 from raddistill.statuses import PRESENT, STATUSES, UNCERTAIN, UNMENTIONED
 from raddistill.teachers.llm.codes import normalized
 from raddistill.teachers.llm.confidence import probabilities
-from raddistill.teachers.llm.exchange import LARGER_CONTEXT, Answer, Fault, Finding, Question
+from raddistill.teachers.llm.exchange import FILTER, LARGER_CONTEXT, Answer, Fault, Finding, Question
 from raddistill.teachers.llm.settings import LLMParams
 
 OPEN_ENDED_STATUSES = [PRESENT, UNCERTAIN]  # what the report denies is not listed, as by the rules teacher
@@ -24,11 +24,8 @@ TOLD = 12  # problems told at once
 FORM = "The model does not keep to the form: set llm.answers to the other of json_schema and text, or take another model"
 NO_TEXT = "The server sends no answer in `content`: check its chat template, or take another model"
 NO_THINKING = "Switch the model's thinking off at the server, raise llm.max_tokens, or take a model that does not think"
-FILTER = "A content filter of the server strikes: have it switched off, or take another model"
 WILLING = "The model refuses what the prompt asks: take another model, or edit the prompts"
-
 LONGER = "Raise llm.max_tokens"
-
 CUT_OFF = Fault("answer cut off at max_tokens", "The answer was too long and was cut off. Answer shorter.", LONGER)
 FINISHES = {  # the server's word. Any other counts as a whole answer and is judged by its content
     "length": CUT_OFF,

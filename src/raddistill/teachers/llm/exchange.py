@@ -7,6 +7,8 @@ LARGER_CONTEXT = (  # what to do about a server whose context does not hold ques
     "or lower llm.examples or llm.max_tokens"
 )
 
+FILTER = "A content filter of the server, or of a router before it, strikes: have it switched off, or take another model"
+
 
 class Question(NamedTuple):
     """One request, and the key under which its answer is kept."""

@@ -56,7 +56,11 @@ class _Failed(NamedTuple):
 
 
 class _BrokenError(Exception):
-    """A reply that is not of the form that the API promises."""
+    """A reply that is not of the form that the API promises; `error` is one that came in its place."""
+
+    def __init__(self, error: object) -> None:
+        super().__init__()
+        self.error = error
 
 
 class Server:
@@ -234,8 +238,8 @@ class Server:
             return _Failed(judged, error.status_code, frozenset(troubles.codes_of(error.body)))
         except (openai.APIConnectionError, httpx2.TransportError):  # the second: while a body is read
             return _Failed(_again("connection lost"))
-        except (_BrokenError, ValueError, openai.APIResponseValidationError):  # no JSON
-            return _Failed(_again("broken reply"))
+        except (_BrokenError, ValueError, openai.APIResponseValidationError) as broken:  # the last two: no JSON
+            return _Failed(troubles.explain({"error": getattr(broken, "error", None)}, {}))
         except openai.OpenAIError as error:
             name = type(error).__name__
             return _Failed(Trouble(f"the openai package could not ask ({name}): check the key", again=False, charged=False))
@@ -248,5 +252,5 @@ def _again(what: str) -> Trouble:
 def _sound(reply: M, kind: type[M]) -> M:
     """The SDK checks nothing: for an HTML page it returns text, for JSON of another form a model that lacks its id."""
     if not isinstance(reply, kind) or not isinstance(getattr(reply, "id", None), str):
-        raise _BrokenError
+        raise _BrokenError(getattr(reply, "error", None))
     return reply

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from raddistill.teachers.llm import pacing
-from raddistill.teachers.llm.exchange import LARGER_CONTEXT
+from raddistill.teachers.llm.exchange import FILTER, LARGER_CONTEXT
 
 # Machine codes of HTTP 429 and 400. The last is a LiteLLM proxy's.
 NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "budget_exceeded"}
@@ -30,7 +30,7 @@ _WAITS = ("retry-after", "retry-after-seconds", "retry-delay", "retrydelay")
 _DEPTH = 5  # of an error object that is searched
 _CONTEXT = re.compile(
     r"context.?(?:length|window|size)|maximum (?:input|prompt|model) length|prompt is too long"
-    r"|max_model_len|max_new_tokens|too many (?:input |prompt )?tokens|maximum number of (?:input )?tokens",
+    r"|max_model_len|max_new_tokens|tokens_limit_reached|too many (?:input |prompt )?tokens|maximum number of (?:input )?tokens",
     re.IGNORECASE,
 )
 _MEANINGS = [  # words of codes, then of messages: the status that they stand for
@@ -70,8 +70,7 @@ def explain(body: object, headers: Mapping[str, str]) -> Trouble:
         named = "an error" if status is None else f"error {status}"
         return _judge(f"HTTP 200 with {named}", status or 500, headers, error)
     if isinstance(body, dict) and "choices" in body and not body["choices"]:
-        advice = "A content filter of the server, or of a router before it, may strike: switch it off, or take another model"
-        return Trouble("no choices in the reply", again=False, charged=False, headers=headers, advice=advice)
+        return Trouble("no choices in the reply", again=False, charged=False, headers=headers, advice=FILTER)
     return Trouble("no answer: broken reply", again=True, charged=True, headers=headers)
 
 
@@ -86,7 +85,7 @@ def error_in(body: object) -> object:
     error = error_of(first) or error_of(body)
     if error is None and first.get("finish_reason") == "error":
         return "error"
-    if error is None and not {"choices", "answers"} & set(body) and any(body.get(name) for name in _MESSAGES):
+    if error is None and not {"choices", "answers"} & set(body) and any(isinstance(body.get(name), str) for name in _MESSAGES):
         return body
     return error
 
