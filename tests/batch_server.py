@@ -4,10 +4,11 @@
 
 Faults of three kinds:
 - `calls`: what goes wrong with a call, a list for each of CALLS, used up one a call (None: nothing): an HTTP status; `reset`
-  (nothing is done, the connection is reset); `lost` (it is done, then the connection is reset); of `content` also `cut` (reset
-  in mid-body) and `short` (half of the lines in a well-formed reply).
+  (nothing is done, the connection is reset); `error` (nothing is done, a 200 tells of a 429); `lost` (it is done, then the
+  connection is reset); of `content` also `cut` (reset in mid-body) and `short` (half of the lines in a well-formed reply).
 - `lines`: shares for each of LINES and of CONTENT_FAULTS, drawn by the hash of seed, custom_id and attempt, so that asking again
-  gets through. `missing` lines were not worked on; `doubled` ones are written twice, with another text the second time.
+  gets through. `missing` lines were not worked on; `doubled` ones are written twice, with another text the second time;
+  `error_inside` is a 429 in the body of a 200.
 - `fates`: what becomes of the first, second, ... batch (None: completed): `expired` or `cancelled` (half of the lines are done,
   the others stand in the error file), `bare` (expired, the others nowhere), or `failed:CODE` (validation).
 
@@ -31,7 +32,7 @@ from tests.teacher_server import TeacherServer, reset
 
 CALLS = ["upload", "content", "delete", "files", "create", "retrieve", "list", "cancel"]
 STATUSES = ["400", "401", "404", "408", "409", "429", "500", "503"]
-LINES = ["missing", "doubled", "malformed", "not_an_object", "stranger", "no_choices", "separators", *STATUSES]
+LINES = ["missing", "doubled", "malformed", "not_an_object", "stranger", "no_choices", "error_inside", "separators", *STATUSES]
 PREFIXES = ["/v1", "/openai", "/openai/v1"]  # the last two are Azure's
 URLS = ["/v1/chat/completions", "/chat/completions"]
 
@@ -92,6 +93,9 @@ class BatchServer:
                 return problem(int(fault), "server_error", "a prompt repeated")
             if fault == "reset":
                 return reset(request)
+            if fault == "error":
+                await request.read()
+                return web.json_response({"error": {"message": "a prompt repeated", "code": 429}})
             response: web.StreamResponse = await handler(request)
             self.hook(f"after {name}")
             if fault == "lost":
@@ -280,6 +284,11 @@ class BatchServer:
             error = {"message": f"about {json.dumps(body)}", "type": "some_error", "code": "context_length_exceeded"}
             files["error"].append(written(key, {"status_code": int(fault), "request_id": "r", "body": {"error": error}}))
             counts["failed"] += 1
+            return
+        if fault == "error_inside":
+            inner = {"error": {"message": f"about {json.dumps(body)}", "code": 429}, "choices": []}
+            files["output"].append(written(key, {"status_code": 200, "request_id": "r", "body": inner}))
+            counts["completed"] += 1
             return
         answer = answer_for(body, fault if fault in CONTENT_FAULTS else None)
         if fault == "no_choices":

@@ -296,9 +296,10 @@ def count_prompt(messages: Iterable[dict[str, Any]]) -> int:
     return sum(4 + count_tokens(text_of(message.get("content"))) for message in messages)
 
 
-def usage_of(messages: Iterable[dict[str, Any]], text: str) -> dict[str, Any]:
+def usage_of(messages: Iterable[dict[str, Any]], text: str, cut_at: int | None = None) -> dict[str, Any]:
+    """`cut_at`: a model that was cut off wrote as many tokens as it might, whatever is left of them in `text`."""
     prompt = count_prompt(messages)
-    completion = len(tokens_of(text))
+    completion = cut_at or len(tokens_of(text))
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
@@ -334,6 +335,7 @@ def answer_for(body: dict[str, Any], fault: str | None = None) -> dict[str, Any]
         text, finish = None, "content_filter"
     elif fault == "chatter":
         text = f"Sure! Here is what I found:\n{text}\nLet me know if you need more."
+    cut_at = limit if finish == "length" and limit < 10**9 else None
     logprobs = logprobs_of(text or "", int(body.get("top_logprobs") or 0)) if body.get("logprobs") else None
     return {
         "id": "chatcmpl-" + hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:24],
@@ -350,7 +352,7 @@ def answer_for(body: dict[str, Any], fault: str | None = None) -> dict[str, Any]
                 "finish_reason": finish,
             }
         ],
-        "usage": usage_of(body.get("messages", []), text or refusal or ""),
+        "usage": usage_of(body.get("messages", []), text or refusal or "", cut_at),
     }
 
 

@@ -13,8 +13,8 @@ or a list, used up one a request in the order of arrival (None: no fault). The n
   `not_json` (a gateway's HTML page with status 200);
 - teacher_answers.CONTENT_FAULTS, of the answer itself; these are paid.
 
-Paid is a request answered 200 with a whole, sound JSON body that was sent to its end. Error messages repeat the prompt, as some
-servers do, so that a test sees where a message leaks.
+Paid is a request answered 200 with a whole, sound JSON body that was sent to its end and counts tokens. Error messages repeat the
+prompt, as some servers do, so that a test sees where a message leaks. `alter` makes other replies of the sound ones.
 """
 
 import argparse
@@ -138,6 +138,7 @@ class TeacherServer:
         self.bodies: list[dict[str, Any]] = []  # the first ones, for tests that look at what was sent
         self.headers: list[Mapping[str, str]] = []  # whatever the case of their names
         self.keep = 1000
+        self.alter: Callable[[dict[str, Any]], dict[str, Any]] = lambda whole: whole  # what is sent instead of a sound reply
         self._numbers = itertools.count()
         self._ready = threading.Event()
 
@@ -269,7 +270,7 @@ class TeacherServer:
             return self.error(*HTTP_FAULTS[fault], body)
         if fault == "reset":
             return reset(request)
-        whole = answering(body, fault if fault in CONTENT_FAULTS else None)
+        whole = self.alter(answering(body, fault if fault in CONTENT_FAULTS else None))
         return await self.send(request, whole, digest, fault)
 
     async def send(self, request: web.Request, whole: dict[str, Any], digest: str, fault: str | None) -> web.StreamResponse:
@@ -289,8 +290,9 @@ class TeacherServer:
         await response.write(data)
         await response.write_eof()
         self.statuses[200] += 1
-        self.paid[digest] += 1
-        self.paid_tokens += whole["usage"]["total_tokens"]
+        if "usage" in whole:
+            self.paid[digest] += 1
+            self.paid_tokens += whole["usage"]["total_tokens"]
         return response
 
     async def break_off(

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from raddistill.errors import InputError
 from raddistill.teachers.llm import asking as module
-from raddistill.teachers.llm import pacing, replies
+from raddistill.teachers.llm import pacing, replies, troubles
 from raddistill.teachers.llm.asking import Asked, ask_all
 from raddistill.teachers.llm.exchange import Answer, Question
 from raddistill.teachers.llm.journal import Journal
@@ -291,9 +291,18 @@ def test_thirty_in_a_row_without_an_answer_stop_the_run() -> None:
     assert_discreet(caught.value)
 
 
+def test_a_limit_that_never_lifts_is_named() -> None:
+    told = r"HTTP 429\. It limits the rate.*in_flight"
+    with TeacherServer(faults={"429_bare": 1.0}) as server, pytest.raises(InputError, match=told):
+        ask(questions(100), server.url, tries=1)
+
+
 def test_what_is_refused_by_proven_settings_stops_nothing() -> None:
     with TeacherServer(faults={"400": 1.0}) as server:
-        with pytest.raises(InputError, match=r"30 questions in a row.*HTTP 400.*model 'm'"):
+        with pytest.raises(InputError, match=r"30 questions in a row.*HTTP 400, context_length.*--max-model-len"):
+            ask(questions(100), server.url)
+        server.faults = {"400_filter": 1.0}
+        with pytest.raises(InputError, match=r"30 questions in a row.*HTTP 400, content_filter.*model 'm'"):
             ask(questions(100), server.url)
         asked = ask(questions(100), server.url, proven=True)  # all that an earlier run could not ask
         assert len(asked.failed) == 100
@@ -340,8 +349,8 @@ def respond_with(*responses: tuple[int, dict[str, str], Any]) -> tuple[Respond, 
 
 
 BROKEN: list[Any] = [
-    {}, [], "text", None, 7, {"choices": []}, {"choices": None}, {"choices": [{}]}, {"choices": [{"message": "x"}]},
-    {"error": {"code": 1}},
+    {}, [], "text", None, 7, {"choices": [{}]}, {"choices": [{"message": "x"}]}, {"error": {}}, {"error": {"code": ""}},
+    {"message": {"role": "assistant", "content": "x"}, "done": True},  # Ollama's own form
     {"choices": [{"message": {"content": ["a"]}}]}, {"choices": [{"message": {"content": 1}}]}, b"\xff\xfe", b"[" * 100_000,
     b'{"choices": [', b"1" * 10_000,
 ]  # fmt: skip
@@ -350,8 +359,196 @@ BROKEN: list[Any] = [
 @pytest.mark.parametrize("body", BROKEN, ids=range(len(BROKEN)))
 def test_a_reply_of_another_form_is_no_answer(body: Any) -> None:
     respond, at = respond_with((200, {}, body))
-    assert ask(questions(1), respond=respond) == Asked({}, 1)
+    budget = Budget(1.0, PRICES, "m")
+    assert ask(questions(1), respond=respond, budget=budget) == Asked({}, 1)
     assert len(at) == 2
+    assert budget.lost == pytest.approx(budget.most(question(0).body))  # a model may have worked for it
+
+
+PROMPT = f"{PATIENT}; rate limit"  # a message that repeats the prompt, and says more
+
+
+def in_choice(error: Any) -> dict[str, Any]:
+    """As OpenRouter tells of an error of its provider, part of an answer beside it."""
+    choice = {"index": 0, "finish_reason": "error", "message": {"role": "assistant", "content": "{"}, "error": error}
+    return completion() | {"choices": [choice]}
+
+
+INNER: list[tuple[Any, str]] = [
+    ({"error": {"message": PROMPT, "code": 429}}, "error 429"),
+    ({"error": {"message": PROMPT, "code": "429"}}, "error 429"),
+    ({"error": {"message": "", "status": 429}}, "error 429"),
+    ({"error": {"message": "", "code": "rate_limit_exceeded"}}, "error 429"),
+    ({"error": {"message": "", "type": "rate_limit_error"}}, "error 429"),
+    ({"error": {"message": PROMPT}}, "error 429"),
+    ({"error": "Too many requests"}, "error 429"),
+    ({"error": "rate_limit_exceeded"}, "error 429"),
+    ([{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}], "error 429"),
+    ({"errors": [{"message": "Request was throttled."}]}, "error 429"),
+    ({"object": "error", "message": "slow down", "code": 429}, "error 429"),
+    ({"error": {"message": "", "code": 502}, "choices": []}, "error 502"),
+    ({"error": {"message": "", "code": 503}, "choices": None}, "error 503"),
+    (in_choice({"code": 429, "message": PROMPT}), "error 429"),
+    (in_choice({"code": 502, "message": PROMPT, "metadata": {"error_type": "provider_unavailable"}}), "error 502"),
+    (in_choice(None), "an error"),
+    ({"error": {"code": 1}}, "an error"),
+    ({"error": PATIENT}, "an error"),
+    ({"detail": PATIENT}, "an error"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "named"), INNER, ids=range(len(INNER)))
+def test_an_error_within_http_200_is_what_it_says_and_costs_nothing(body: Any, named: str) -> None:
+    respond, at = respond_with(*[(200, {}, body)] * 3)
+    budget = Budget(1.0, PRICES, "m")
+    assert ask(questions(1), respond=respond, tries=2, budget=budget).failed == {
+        question(0).key: f"no answer: HTTP 200 with {named}"
+    }
+    assert (budget.lost, budget.spent, budget.reserved) == (0.0, 0.0, 0.0)
+    assert ask(questions(1), respond=respond).answered == 1
+    assert len(at) == 4
+
+
+@pytest.mark.parametrize("error", [{"code": 429}, {"code": "rate_limit_exceeded"}, "rate limit"])
+def test_a_429_within_http_200_halves_what_is_in_flight(error: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows: list[float] = []
+
+    class Watched(pacing.Pacer):
+        def throttled(self, *given: Any) -> None:
+            super().throttled(*given)
+            windows.append(self.window)
+
+    monkeypatch.setattr(pacing, "Pacer", Watched)
+    respond, _ = respond_with((200, {}, {"error": error}))
+    assert ask(questions(20), respond=respond, in_flight=8).answered == 20
+    assert windows == [4.0]
+
+
+WISHES: list[tuple[dict[str, str], dict[str, Any]]] = [
+    ({"retry-after-ms": "300"}, {}),
+    ({}, {"metadata": {"headers": {"Retry-After": "0.3"}}}),
+    ({}, {"metadata": {"retry_after_seconds": 0.3}}),
+    ({}, {"retry_after": "300ms"}),
+    ({}, {"details": [{"@type": "RetryInfo", "retryDelay": "0.3s"}]}),
+]
+
+
+@pytest.mark.parametrize("status", [200, 429])
+@pytest.mark.parametrize(("headers", "more"), WISHES, ids=range(len(WISHES)))
+def test_the_wish_to_wait_is_found_in_header_and_error(status: int, headers: dict[str, str], more: dict[str, Any]) -> None:
+    respond, at = respond_with((status, headers, {"error": {"code": 429} | more}))
+    assert ask(questions(4), respond=respond, in_flight=1).answered == 4
+    assert at[1] - at[0] >= 0.3
+
+
+def test_a_moment_to_wait_for_is_milliseconds_since_1970() -> None:
+    at = {"X-RateLimit-Reset": str(int((time.time() + 40) * 1000))}
+    trouble = troubles.judge(429, {}, {"metadata": {"headers": at}})
+    assert trouble.wait_s == pytest.approx(40, abs=2)
+    assert troubles.judge(429, {}, {"metadata": {"headers": {"X-RateLimit-Reset": "1"}}}).wait_s is None
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ({"code": 401}, "HTTP 200 with error 401: .*check the key"), ({"message": "Invalid API key"}, "check the key"),
+        ({"code": 402}, "no money left"), ({"code": "insufficient_quota"}, "no money left"),
+        ({"message": "Insufficient credits"}, "no money left"), ({"code": "model_not_found"}, r"llm\.model"),
+    ],
+)  # fmt: skip
+def test_what_nobody_will_be_granted_stops_the_run_within_http_200_too(error: dict[str, Any], told: str) -> None:
+    respond, at = respond_with(*[(200, {}, {"error": error | {"param": PATIENT}})] * 50)
+    with pytest.raises(InputError, match=told) as caught:
+        ask(questions(50), respond=respond, in_flight=2)
+    assert len(at) <= 2
+    assert_discreet(caught.value)
+
+
+def test_a_proxy_that_cannot_look_a_key_up_is_asked_once() -> None:
+    """LiteLLM's without a database, to any key but its own."""
+    respond, at = respond_with((400, {}, {"error": {"message": "No connected db.", "type": "no_db_connection", "code": "400"}}))
+    with pytest.raises(InputError, match="check the key"):
+        ask(questions(5), respond=respond, in_flight=1)
+    assert len(at) == 1
+
+
+@pytest.mark.parametrize("status", [402, 400, 429])
+def test_an_account_without_money_stops_the_run(status: int) -> None:
+    respond, at = respond_with((status, {}, {"error": {"message": PATIENT, "type": "budget_exceeded", "code": str(status)}}))
+    with pytest.raises(InputError, match="no money left"):
+        ask(questions(5), respond=respond, in_flight=1)
+    assert len(at) == 1
+
+
+# As vLLM, llama.cpp, llama-cpp-python, TGI, Anthropic, LM Studio and LiteLLM word it.
+TOO_LONG: list[tuple[int, Any]] = [
+    (400, {"object": "error", "message": "This model's maximum context length is 4096 tokens. However, you", "code": 400}),
+    (400, {"error": {"code": 400, "message": "it exceeds the available context size", "type": "exceed_context_size_error"}}),
+    (400, {"error": {"message": "Requested tokens (614) exceed context window of 512", "type": None, "code": None}}),
+    (422, {"error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096", "error_type": "validation"}),
+    (400, {"type": "error", "error": {"type": "invalid_request_error", "message": "prompt is too long: 21 tokens > 20 maximum"}}),
+    (400, {"error": "The number of tokens to keep from the initial prompt is greater than the context length"}),
+    (400, {"error": {"message": "litellm.ContextWindowExceededError: litellm.BadRequestError", "type": None, "code": "400"}}),
+    (413, {"error": {"code": "tokens_limit_reached", "message": "Request body too large for the model. Max size: 8000 tokens."}}),
+    (200, {"error": {"message": "context window full", "code": 400}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "body"), TOO_LONG, ids=range(len(TOO_LONG)))
+def test_a_context_that_is_too_small_is_named_and_not_tried_again(status: int, body: Any) -> None:
+    respond, at = respond_with(*[(status, {}, body)] * 60)
+    named = "HTTP 200 with error 400" if status == 200 else f"HTTP {status}"
+    reason = f"refused by the server: {named}, context_length_exceeded"
+    assert ask(questions(1), respond=respond).failed == {question(0).key: reason}
+    assert len(at) == 1
+    with pytest.raises(InputError, match=r"30 questions in a row.*context is too small.*--max-model-len.*lower llm\.examples"):
+        ask(questions(50), respond=respond, in_flight=2)
+
+
+@pytest.mark.parametrize("choices", [[], None])
+def test_a_reply_without_choices_is_set_aside_at_once(choices: Any) -> None:
+    """Without a count of tokens it cost nothing, and the next run may ask again; with one it was paid for, and is kept."""
+    respond, at = respond_with((200, {}, {"choices": choices}), (200, {}, completion() | {"choices": choices}))
+    budget, kept = Budget(1.0, PRICES, "m"), Memory()
+    first = ask(questions(1), respond=respond, budget=budget, journal=kept)
+    assert first == Asked({question(0).key: "no choices in the reply"}, 0)
+    assert (budget.lost, budget.spent) == (0.0, 0.0)
+    assert ask(questions(1), respond=respond, budget=budget, journal=kept) == Asked({}, 1)
+    answer = kept.answers[question(0).key]
+    assert (answer.text, answer.finish, answer.prompt_tokens) == (None, "no_choices", 10)
+    assert budget.spent == answer.usd == pytest.approx(14e-6)
+    assert len(at) == 2
+    respond, _ = respond_with(*[(200, {}, {"choices": choices})] * 40)
+    with pytest.raises(InputError, match=r"30 questions in a row.*no choices in the reply.*filter"):
+        ask(questions(50), respond=respond)
+
+
+@pytest.mark.parametrize("error", [None, {}, "", [], {"message": "", "type": "", "param": "", "code": None}])
+def test_an_empty_error_beside_an_answer_is_none(error: Any) -> None:
+    respond, at = respond_with((200, {}, completion() | {"error": error}))
+    assert ask(questions(1), respond=respond).answered == len(at) == 1
+
+
+ANSWER = '{"a": 1}'
+ELSEWHERE: list[tuple[dict[str, Any], str | None]] = [
+    ({"content": None, "reasoning_content": ANSWER}, f"<think>{ANSWER}</think>"),
+    ({"content": "", "reasoning": ANSWER}, f"<think>{ANSWER}</think>"),
+    ({"content": " \n", "reasoning_content": None, "reasoning": ANSWER}, f"<think>{ANSWER}</think>"),
+    ({"content": None, "thinking": ANSWER}, f"<think>{ANSWER}</think>"),
+    ({"reasoning": ANSWER}, f"<think>{ANSWER}</think>"),
+    ({"content": ANSWER, "reasoning_content": "First the heart."}, ANSWER),
+    ({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "x"}]}, {"type": "text", "text": ANSWER}]}, ANSWER),
+    ({"content": None, "reasoning_content": " ", "reasoning": {"a": 1}}, None),
+    ({"content": "", "tool_calls": []}, ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("message", "text"), ELSEWHERE, ids=range(len(ELSEWHERE)))
+def test_what_a_reasoning_parser_took_for_thoughts_is_kept_as_thoughts(message: dict[str, Any], text: str | None) -> None:
+    choice = {"message": {"role": "assistant"} | message, "finish_reason": "stop"}
+    reply = replies.read("text", completion() | {"choices": [choice]})
+    assert reply is not None
+    assert (reply.text, reply.finish) == (text, "stop")
 
 
 def test_what_a_reply_lacks_is_left_empty() -> None:

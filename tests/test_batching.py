@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raddistill.errors import InputError, ParamsError
-from raddistill.teachers.llm import batching, pacing, spooling, submitting
+from raddistill.teachers.llm import batching, pacing, spooling, submitting, troubles
 from raddistill.teachers.llm.asking import Asked
 from raddistill.teachers.llm.batching import Limits, ask_in_batches
 from raddistill.teachers.llm.exchange import Answer, Question
@@ -251,21 +251,32 @@ def test_progress_tells_counts_and_ids_only(tmp_path: Path, capsys: pytest.Captu
 
 @pytest.mark.parametrize(
     "fault",
-    ["missing", "doubled", "malformed", "not_an_object", "stranger", "no_choices", "separators", "408", "429", "500", "503"],
+    ["missing", "doubled", "malformed", "not_an_object", "stranger", "error_inside", "separators", "408", "429", "500", "503"],
 )
 def test_bad_lines_are_asked_again_and_only_they(tmp_path: Path, fault: str) -> None:
     with serving(lines={fault: 0.3}, seed=1) as (server, batches):
         asked, budget = ask(server, tmp_path, tries=9)
         assert asked == Asked({}, 40)
         assert set(batches.asked) == set(KEYS)
-        assert set(batches.paid.values()) == {1} or fault == "no_choices"  # which was paid, too
+        assert set(batches.paid.values()) == {1}
         again = fault not in ("doubled", "stranger", "separators")
         assert (len(batches.sizes) > 1) is again
         assert batches.sizes[-1][0] < 40 or not again
         assert batches.files == {}
     assert len(answers(tmp_path)) == 40
     assert budget.reserved == 0
-    assert (budget.lost > 0) is (fault in ("missing", "malformed", "not_an_object", "no_choices"))
+    assert (budget.lost > 0) is (fault in ("missing", "malformed", "not_an_object"))
+
+
+def test_a_paid_line_without_choices_is_kept_and_not_paid_again(tmp_path: Path) -> None:
+    with serving(lines={"no_choices": 0.3}, seed=1) as (server, batches):
+        asked, budget = ask(server, tmp_path)
+        assert asked == Asked({}, 40)
+        assert set(batches.asked.values()) == set(batches.paid.values()) == {1}
+    empty = [each for each in answers(tmp_path) if each.finish == "no_choices"]
+    assert 0 < len(empty) < 40
+    assert all(each.text is None and each.usd > 0 for each in empty)
+    assert budget.lost == 0
 
 
 def test_characters_that_look_like_ends_of_lines_come_through(tmp_path: Path) -> None:
@@ -354,8 +365,11 @@ def test_no_line_of_a_server_raises(line: bytes) -> None:
     reading.begin("file")
     reading.take([line])
     reading.flush()
-    assert all(batching.CODE.fullmatch(t.reason.removeprefix("no answer: ")) or "HTTP" in t.reason or t.reason in
-               {batching.BROKEN.reason, ""} for t in reading.troubles.values())  # fmt: skip
+    others = {"no answer: broken reply", "no choices in the reply", ""}
+    assert all(
+        troubles.SHOWN.fullmatch(t.reason.removeprefix("no answer: ")) or "HTTP" in t.reason or t.reason in others
+        for t in reading.troubles.values()
+    )
 
 
 def test_deeply_nested_lines_do_not_raise() -> None:
@@ -432,6 +446,44 @@ def test_a_call_that_goes_wrong_is_made_again_without_doing_things_twice(tmp_pat
         assert batches.files == {}
 
 
+@pytest.mark.parametrize("call", ["create", "retrieve", "content"])
+@pytest.mark.parametrize("faults", [["400"], ["404"], ["400"] * 3, ["404", "400", "404", "400"]])
+def test_what_we_hold_the_id_of_may_not_be_found_at_first(tmp_path: Path, call: str, faults: list[str | None]) -> None:
+    with serving(calls={call: list(faults)}) as (server, batches):
+        assert ask(server, tmp_path, tries=1)[0] == Asked({}, 40)
+        assert len(batches.sizes) == 1
+        assert batches.counts["upload"] == 1
+        assert set(batches.asked.values()) == set(batches.paid.values()) == {1}
+        assert batches.files == {}
+
+
+def test_an_uploaded_file_that_is_pending_may_not_be_found_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Azure's, whose files are pending for a while."""
+    looks: list[str | None] = ["404", "400", None]
+    with serving(calls={"files": looks}) as (server, batches):
+        upload = batches._file
+
+        def pending(*given: Any) -> dict[str, Any]:
+            return upload(*given) | {"status": "pending"}  # a copy: the next look finds it processed
+
+        monkeypatch.setattr(batches, "_file", pending)
+        monkeypatch.setattr(submitting, "AZURE_POLL_S", 0.001)
+        assert ask(server, tmp_path, REPORTS[:3])[0].answered == 3
+        assert (looks, batches.counts["upload"]) == ([], 1)
+
+
+@pytest.mark.parametrize("status", ["400", "404"])
+def test_a_creation_that_is_refused_for_good_ends_the_run_after_a_few_tries(tmp_path: Path, status: str) -> None:
+    with serving(calls={"create": [status] * 20}) as (server, batches):
+        with pytest.raises(InputError, match=rf"batch mode: .*HTTP {status}.*the next run goes on with it"):
+            ask(server, tmp_path)
+        assert batches.counts["create"] == 5
+        batches.calls = {}
+        assert ask(server, tmp_path)[0].answered == 40
+        assert set(batches.paid.values()) == {1}
+        assert batches.files == {}
+
+
 def test_a_lost_creation_is_found_behind_pages_of_other_batches(tmp_path: Path) -> None:
     with serving(calls={"create": ["lost"], "upload": ["lost"]}, page=3) as (server, batches):
         for n in range(7):
@@ -475,6 +527,17 @@ def test_a_server_that_stays_away_ends_the_run_and_the_next_goes_on(
 def test_the_server_may_be_away_for_long_while_a_batch_is_waited_for(tmp_path: Path) -> None:
     with serving(calls={"retrieve": ["500"] * 20}) as (server, _):
         assert ask(server, tmp_path, tries=2)[0] == Asked({}, 40)
+
+
+@pytest.mark.parametrize("call", ["upload", "create", "retrieve", "delete"])
+def test_an_error_within_http_200_of_a_call_is_what_it_says(tmp_path: Path, call: str) -> None:
+    with serving(calls={call: ["error"] * 2}) as (server, batches):
+        assert ask(server, tmp_path)[0] == Asked({}, 40)
+        assert len(batches.sizes) == 1
+    told = "batch mode: no answer: HTTP 200 with error 429"
+    with serving(calls={"upload": ["error"] * 4}) as (server, _), pytest.raises(InputError, match=told) as caught:
+        ask(server, tmp_path, [report(99)])
+    assert "repeated" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("status", "words"), [("401", "key"), ("404", "URL"), ("400", "refused by the server: HTTP 400")])

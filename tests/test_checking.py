@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from raddistill.labelsets import Label
 from raddistill.statuses import STATUSES
 from raddistill.teachers.llm import codes
-from raddistill.teachers.llm.checking import Checker, locate, section_at
-from raddistill.teachers.llm.exchange import Answer, Fault, Finding
+from raddistill.teachers.llm.checking import Checker, check_prompt, locate, section_at, split_thoughts
+from raddistill.teachers.llm.exchange import Answer, Fault, Finding, Question
 from raddistill.teachers.llm.settings import LLMParams
 
 LABELS = [Label(name=name, description="d") for name in ("Edema", "Pleural Effusion", "Support Devices")]
@@ -25,18 +25,20 @@ REASONS = {
     "answer cut off at max_tokens", "stopped by the content filter", "refused by the model", "empty answer", "not JSON",
     "not of the schema", "line of another form", "label not of the set", "label twice", "label missing", "status unknown",
     "quote without a mention", "no quote", "quote not in the report", "code does not exist", "phrase twice",
+    "answer cut off at max_tokens while thinking", "answer cut off at the server's context", "thoughts without an answer",
+    "no choices in the reply",
 }  # fmt: skip
 
 
 def params(form: str, logprobs: bool = False) -> LLMParams:
     return LLMParams(
-        endpoint="compatible", model="m", answers=form, temperature=None, top_p=None, max_tokens=9, examples=0, seed=1, asks=1,
+        endpoint="compatible", model="m", answers=form, temperature=None, top_p=None, max_tokens=100, examples=0, seed=1, asks=1,
         samples=1, logprobs=logprobs,
     )  # fmt: skip
 
 
 def answered(text: str | None, finish: str = "stop", logprobs: list[list[Any]] | None = None) -> Answer:
-    return Answer("k", text, finish, "m", None, logprobs, 1, 1, 0, None, 0.0, "direct")
+    return Answer("k", text, finish, "m", None, logprobs, 1, 100, 0, None, 0.0, "direct")
 
 
 def check(text: str | None, task: str = "multiple_choice", form: str = "text", finish: str = "stop") -> list[Finding] | Fault:
@@ -181,10 +183,97 @@ def test_json_that_is_not_used(text: str, reason: str) -> None:
         (None, "stop", "empty answer"),
         ("", "stop", "empty answer"),
         (" \n\t", "stop", "empty answer"),
+        (LINES, "MAX_TOKENS", "answer cut off at max_tokens"),  # Gemini's word
+        (None, "length", "answer cut off at max_tokens while thinking"),  # thoughts that a service keeps to itself
+        ("<think>First the heart", "length", "answer cut off at max_tokens while thinking"),
+        (None, "no_choices", "no choices in the reply"),
     ],
 )
 def test_an_answer_that_did_not_come_whole(text: str | None, finish: str, reason: str) -> None:
     assert fault(text, finish=finish).reason == reason
+
+
+THOUGHTS = 'First the heart. {"Edema": maybe}\nThen | the | lungs.'
+BEFORE = [
+    f"<think>\n{THOUGHTS}\n</think>\n\n", "<think>\n\n</think>\n", f"{THOUGHTS}</think>", f"<thinking>{THOUGHTS}</thinking>",
+    f"[THINK]{THOUGHTS}[/THINK]", f"<seed:think>{THOUGHTS}</seed:think>", f"<unused94>thought\n{THOUGHTS}<unused95>",
+    f"<|channel|>analysis<|message|>{THOUGHTS}<|end|><|start|>assistant<|channel|>final<|message|>",
+    f"<think>{THOUGHTS}</think> Once more. <think>{THOUGHTS}</think>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("form", ["json_schema", "text"])
+def test_thoughts_before_the_answer_are_passed_over(before: str, form: str) -> None:
+    assert quoted(found(before + (LINES if form == "text" else as_json()), form=form)) == READ
+
+
+@pytest.mark.parametrize("form", ["json_schema", "text"])
+def test_an_answer_within_the_tags_of_thoughts_is_read(form: str) -> None:
+    answer = LINES if form == "text" else as_json()
+    assert quoted(found(f"<think>{answer}</think>", form=form)) == READ
+    assert quoted(found(f"<think>\n{answer}\n", form=form)) == READ
+    assert found(f"<think>{THOUGHTS}</think>\nNone", "open_ended") == []
+
+
+def test_what_follows_thoughts_is_checked_as_strictly() -> None:
+    assert fault(f"<think>{THOUGHTS}</think>Sure:\n{as_json()}", form="json_schema").reason == "not JSON"
+    assert fault(f"<think>{THOUGHTS}</think>{as_json(Edema=None)}", form="json_schema").reason == "label missing"
+    assert not fault(f"<think>{THOUGHTS}</think>{as_json(Edema=None)}", form="json_schema").final
+
+
+@pytest.mark.parametrize(
+    "text", [f"<think>{THOUGHTS}</think>", f"<think>{THOUGHTS}", f"<think>{THOUGHTS}</think>\n \n", "<think></think>"]
+)
+def test_thoughts_without_an_answer_are_not_asked_about_again(text: str) -> None:
+    said = fault(text, form="json_schema")
+    assert (said.reason, said.final) == ("thoughts without an answer", True)
+    assert "thinking off" in said.advice
+
+
+def test_a_quote_that_holds_such_a_tag_is_part_of_the_answer() -> None:
+    text = "FINDINGS: A mark </think> over the heart."
+    silent = {"status": "unmentioned", "quote": ""}
+    answer = json.dumps(dict.fromkeys(NAMES, silent) | {"Edema": {"status": "absent", "quote": "mark </think> over"}})
+    said = Checker("multiple_choice", LABELS, params("json_schema")).check(answered(answer), text)
+    assert isinstance(said, list)
+    assert split_thoughts("no tags") == ("", "no tags")
+
+
+def test_probabilities_are_those_of_the_answer_behind_the_thoughts() -> None:
+    text = f"<think>{LINES}</think>\n{LINES}"
+    checker = Checker("multiple_choice", LABELS, params("text", logprobs=True))
+    plain = checker.check(answered(LINES, logprobs=tokens(LINES)), TEXT)
+    assert checker.check(answered(text, logprobs=tokens(text)), TEXT) == plain
+    assert isinstance(plain, list)
+    assert all(finding.probability is not None for finding in plain)
+
+
+# A context of 4,096 tokens is full; no room was left at all; the server counts nothing, or counts no prompts.
+@pytest.mark.parametrize(
+    ("text", "prompt", "completion", "context"),
+    [(LINES, 3740, 60, True), (None, 4096, 0, True), (LINES, 3740, 99, False), (LINES, 0, 0, False), (LINES, 3740, 0, False)],
+)
+def test_an_answer_cut_off_well_before_max_tokens_met_the_end_of_the_context(
+    text: str | None, prompt: int, completion: int, context: bool
+) -> None:
+    cut = answered(text, "length")._replace(prompt_tokens=prompt, completion_tokens=completion)
+    said = Checker("multiple_choice", LABELS, params("text")).check(cut, TEXT)
+    assert isinstance(said, Fault)
+    assert (said.reason == "answer cut off at the server's context") is said.final is context
+    assert not context or ("llm.max_tokens allows 100" in said.advice and "--max-model-len" in said.advice)
+
+
+def test_a_prompt_that_the_server_cut_is_known_by_its_count() -> None:
+    words = "The left lung's base isn't clear: an effusion, 12 mm, (small). "
+    messages = [{"role": "system", "content": words * 5}, {"role": "user", "content": words * 5}]
+    question = Question("k", "r", 0, 0, "text", {"messages": messages}, [])
+    least = 10 * 10  # The, left, lung's, base, isn't, clear, an, effusion, mm, small
+    advice = check_prompt(question, answered(LINES)._replace(prompt_tokens=least - 1))
+    assert f"read {least - 1} of at least {least} tokens" in (advice or "")
+    for prompt_tokens in (least, 4 * least, 0, 35):  # the last: no context is so small, so the server counts otherwise
+        assert check_prompt(question, answered(LINES)._replace(prompt_tokens=prompt_tokens)) is None
+    assert check_prompt(question._replace(body={"input": messages}), answered("[]")) is None
 
 
 def test_another_finish_word_is_a_whole_answer() -> None:

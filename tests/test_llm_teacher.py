@@ -16,12 +16,15 @@ from raddistill.tables import base as tables
 from raddistill.tables.answers import Answers
 from raddistill.teachers.llm import asking
 from raddistill.teachers.llm.exchange import Answer
+from raddistill.teachers.llm.inquiry import Inquiry
 from raddistill.teachers.llm.journal import Journal
+from raddistill.teachers.llm.questions import Questioner
 from raddistill.teachers.llm.settings import AskingParams
 from raddistill.teachers.llm.spending import BudgetReached
 from raddistill.teachers.llm.teacher import Interrupted
 from raddistill.teachers.synthesizing import Means, Synthesized, SynthesizeParams, synthesize
 from tests.batch_server import BatchServer
+from tests.teacher_answers import answer_for
 from tests.teacher_server import TeacherServer
 
 LABELS = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")
@@ -176,6 +179,186 @@ def test_a_fault_is_asked_again_with_the_reason_and_then_put_aside(server: Teach
     assert spoilt.quarantine["answer"].null_count() == 0
     assert spoilt.labels.is_empty()
     assert spoilt.spending["answers"] == 2 * DISTINCT
+
+
+# ------------------------------------------------------------------------------------------------- faults that all answers share
+
+MANY = as_reports([f"Film {n} shows a small effusion." for n in range(60)])
+PROSE = "First the heart, which is large. Then the lungs."
+Alter = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def message(**fields: Any) -> Alter:
+    """Replies whose message has these fields; a function makes one of the answer."""
+
+    def alter(whole: dict[str, Any]) -> dict[str, Any]:
+        answer = whole["choices"][0]["message"]["content"]
+        made = {name: value(answer) if callable(value) else value for name, value in fields.items()}
+        return whole | {"choices": [whole["choices"][0] | {"message": {"role": "assistant", "content": None} | made}]}
+
+    return alter
+
+
+def usage(prompt: int, completion: int, finish: str = "stop") -> Alter:
+    def alter(whole: dict[str, Any]) -> dict[str, Any]:
+        counted = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        return whole | {"usage": counted, "choices": [whole["choices"][0] | {"finish_reason": finish}]}
+
+    return alter
+
+
+ELSEWHERE = {
+    "reasoning_content": message(reasoning_content=str),
+    "reasoning": message(reasoning=str),
+    "within the tags": message(content="<think>{}</think>".format),
+    "behind thoughts": message(content=f"<think>{PROSE}</think>\n{{}}".format),
+    "behind thoughts without a first tag": message(content=f"{PROSE}</think>\n\n{{}}".format),
+    "both fields": message(content=str, reasoning_content=PROSE),
+    "parts": message(content=lambda answer: [{"type": "text", "text": answer}]),
+}
+
+
+@pytest.mark.parametrize("place", ELSEWHERE)
+@pytest.mark.parametrize("answers", ["json_schema", "text"])
+def test_an_answer_elsewhere_than_in_content_is_used(
+    server: TeacherServer, label: Label, place: str, answers: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plain = label(llm_answers=answers, journal="plain")
+    server.alter = ELSEWHERE[place]
+    made = label(llm_answers=answers)
+    assert made.labels.equals(plain.labels)
+    assert server.counts()["requests"] == 2 * DISTINCT
+    assert made.metrics["faults"] == {}
+    told = capfd.readouterr().err.count("sends answers as thoughts")
+    assert told == (place in ("reasoning_content", "reasoning", "within the tags"))
+
+
+SHARED: dict[str, tuple[Alter | str, str, str]] = {  # what the server does: the reason, and what the user is told to do
+    "chatter": ("chatter", "not JSON", "set llm.answers"),
+    "empty": ("empty", "empty answer", "chat template"),
+    "length": ("length", "answer cut off at max_tokens", "Raise llm.max_tokens"),
+    "refusal": ("refusal", "refused by the model", "take another model"),
+    "content_filter": ("content_filter", "stopped by the content filter", "A content filter"),
+    "no choices": (lambda whole: whole | {"choices": []}, "no choices in the reply", "A content filter"),
+    "thoughts": (message(reasoning_content=PROSE), "thoughts without an answer", "thinking off"),
+    "open thoughts": (message(content=f"<think>{PROSE}"), "thoughts without an answer", "thinking off"),
+    "long thoughts": (
+        lambda whole: usage(1900, 1500, "length")(message(reasoning=PROSE)(whole)),
+        "answer cut off at max_tokens while thinking",
+        "thinking off",
+    ),
+    "short length": (usage(3740, 356, "length"), "answer cut off at the server's context", "prompt had 3,740.*--max-model-len"),
+    "small context": (usage(512, 300), "question cut to the server's context", r"read 512 of at least [\d,]+ tokens.*--ctx-size"),
+}
+FINAL = ["no choices", "thoughts", "open thoughts", "long thoughts", "short length", "small context"]
+
+
+def spoil(server: TeacherServer, how: Alter | str | None) -> None:
+    server.faults = {how: 1.0} if isinstance(how, str) else {}
+    server.alter = how if callable(how) else lambda whole: whole
+
+
+@pytest.mark.parametrize("fault", SHARED)
+def test_a_fault_that_all_answers_share_is_told_after_a_few(server: TeacherServer, label: Label, fault: str) -> None:
+    how, reason, advice = SHARED[fault]
+    spoil(server, how)
+    with pytest.raises(InputError, match=rf"10 answers in a row cannot be used \({reason}: 10\)\. .*{advice}.*kept") as caught:
+        label(reports=MANY, asking_in_flight=4)
+    assert not any(words in str(caught.value) for words in ("effusion", "Film", PROSE))
+    assert server.counts()["requests"] <= 10 + 4
+    spoil(server, None)
+    assert label(reports=MANY, asking_in_flight=4).metrics["labelled"] == 60
+    assert server.counts()["paid_twice"] == 0
+
+
+@pytest.mark.parametrize("fault", FINAL)
+def test_what_asking_again_cannot_mend_is_paid_once(server: TeacherServer, label: Label, fault: str) -> None:
+    spoil(server, SHARED[fault][0])
+    made = label(max_quarantine=1.0)
+    assert made.metrics["quarantined"] == {SHARED[fault][1]: len(TEXTS)}
+    assert server.counts()["requests"] == server.counts()["paid"] == DISTINCT
+    for asked in (2, 3, 3):  # no answer was ever of use: each run asks once more, until llm.asks
+        label(max_quarantine=1.0)
+        assert server.counts()["requests"] == asked * DISTINCT
+
+
+def test_what_asking_again_cannot_mend_stays_so_where_other_answers_are_of_use(server: TeacherServer, label: Label) -> None:
+    good = label(reports=REPORTS.head(2))
+    spoil(server, SHARED["thoughts"][0])
+    for _ in range(2):
+        made = label(max_quarantine=1.0, reports=REPORTS.head(DISTINCT))
+        assert made.metrics["labelled"] == good.metrics["labelled"] == 2
+        assert server.counts()["requests"] == DISTINCT
+
+
+def test_a_user_who_takes_any_share_of_quarantine_is_not_stopped(server: TeacherServer, label: Label) -> None:
+    spoil(server, "chatter")
+    made = label(reports=MANY, max_quarantine=1.0, llm_asks=1)
+    assert made.metrics["quarantined"] == {"not JSON": 60}
+
+
+def test_faults_of_content_end_a_run_once_ten_reports_have_used_up_their_questions(server: TeacherServer, label: Label) -> None:
+    spoil(server, "wrong_labels")
+    with pytest.raises(InputError, match=r"10 answers in a row.*label not of the set: 10.*edit the prompts"):
+        label(reports=MANY, asking_in_flight=2, llm_asks=2)
+    assert 20 <= server.counts()["requests"] <= 22
+
+
+def test_a_server_that_fails_later_is_noticed_after_thirty_first_answers(server: TeacherServer, label: Label) -> None:
+    assert label().metrics["labelled"] == len(TEXTS)
+    server.faults = [None, *["empty"] * 500]
+    with pytest.raises(InputError, match=r"30 answers in a row cannot be used \(empty answer: 30\)"):
+        label(reports=MANY, asking_in_flight=1, llm_asks=1)
+    assert server.counts()["requests"] == DISTINCT + 31
+    server.faults = ["empty", None] * 200
+    assert label(reports=MANY, asking_in_flight=1, llm_asks=3).metrics["labelled"] == 60
+
+
+def test_in_batches_a_shared_fault_ends_the_run_after_the_first_round(label: Label, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = BatchServer(lines={"chatter": 1.0})
+    with TeacherServer(routes=batches) as server:
+        monkeypatch.setenv("RADDISTILL_TEACHER_URL", server.url)
+        with pytest.raises(InputError, match=r"answers in a row cannot be used \(not JSON: 10\)"):
+            label(reports=MANY, asking_mode="batch", asking_poll_s=0.01)
+        assert [n for n, _ in batches.sizes] == [60]
+        batches.lines = {}
+        assert label(reports=MANY, asking_mode="batch", asking_poll_s=0.01).metrics["labelled"] == 60
+    assert set(batches.asked.values()) == {1}  # the second question is another
+
+
+def test_answers_that_an_earlier_version_paid_for_keep_their_keys(server: TeacherServer, label: Label) -> None:
+    """It asked again after thoughts without an answer, and was answered."""
+    report = REPORTS.head(1)
+    p = params.load("synthesize.multiple_choice", SynthesizeParams)
+    llm = p.llm.model_copy(update={"endpoint": "compatible", "model": "mock-1"})
+    inquiry = Inquiry("multiple_choice", Path("prompts/teacher"), LABELS, p.sections, llm)
+    (shown,) = inquiry.shown(report, {})
+    thoughts = f"<think>{PROSE}</think>"
+    told = "The answer was not JSON. Answer with JSON of the form asked for and nothing else."
+    questioner = Questioner("multiple_choice", Path("prompts/teacher"), LABELS, llm)
+    first = questioner.question("r0", shown.excerpt.text)
+    second = questioner.again(first, thoughts, told)
+    good = answer_for(second.body)["choices"][0]["message"]["content"]
+    assert server.counts()["requests"] == 0
+    known = {
+        question.key: Answer(question.key, text, "stop", "m", None, None, 2000, 9, 0, None, 0.0, "direct")
+        for question, text in ((first, thoughts), (second, good))
+    }
+    (conversation,) = inquiry.conversations(shown, known.get)
+    assert conversation.findings is not None
+    assert [turn.fault is None for turn in conversation.turns] == [False, True]
+
+
+def test_a_router_that_falls_back_to_another_model_is_told(
+    server: TeacherServer, label: Label, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert label().metrics["models"] == 1
+    assert "more than one model" not in capfd.readouterr().err
+    names = iter(["mock-1", "other/model@main", "mock-1", "other/model@main"])
+    server.alter = lambda whole: whole | {"model": next(names)}
+    made = label(llm_seed=2)
+    assert made.metrics["models"] == made.answers["model"].n_unique() == 2
+    assert capfd.readouterr().err.count("more than one model") == 1
 
 
 def test_a_report_without_an_answer_is_put_aside_and_asked_the_next_time(server: TeacherServer, label: Label) -> None:

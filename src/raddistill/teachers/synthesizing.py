@@ -80,7 +80,8 @@ def _llm(task: str, p: TeacherParams, means: Means) -> Teacher:
     llm = getattr(p, "llm", None)
     if llm is None:
         raise ParamsError(f"the teacher llm for {task} needs a section `llm`; synthesize.{task}.llm of params.yaml shows it")
-    return LLMTeacher(task, p.source, p.sections, llm, means.asking, means.journal)
+    stops_early = p.max_quarantine < 1  # at 1 the user takes a run in which no report is labelled
+    return LLMTeacher(task, p.source, p.sections, llm, means.asking, means.journal, stops_early=stops_early)
 
 
 def _combined(task: str, p: TeacherParams, means: Means) -> Teacher:

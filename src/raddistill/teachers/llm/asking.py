@@ -10,18 +10,18 @@ import asyncio
 import json
 import operator
 import random
-import re
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 
 from raddistill.errors import InputError
-from raddistill.teachers.llm import pacing, replies, spending
+from raddistill.teachers.llm import pacing, replies, spending, troubles
 from raddistill.teachers.llm.exchange import Answer, Question
 from raddistill.teachers.llm.progress import AskingProgress, Standing
 from raddistill.teachers.llm.settings import AskingParams
+from raddistill.teachers.llm.troubles import Trouble
 
 if TYPE_CHECKING:
     import openai
@@ -31,12 +31,6 @@ if TYPE_CHECKING:
 GROUP_S = 0.005
 IN_A_ROW = 30  # questions without an answer, and none with one in between: it will not get better by itself
 PATHS = {"json_schema": "/chat/completions", "text": "/chat/completions", "decisions": "/decisions"}
-NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}  # machine codes of HTTP 429 and 400
-CHECK = {
-    401: "the server takes no such key: check the key in the environment",
-    403: "the key may not do this: check its project's rights, the model and the region",
-    404: "there is no such model or address: check llm.model and the URL in the environment (most end in /v1)",
-}
 
 R = TypeVar("R")
 
@@ -52,18 +46,6 @@ class Keeping(Protocol):
     """What asking needs of the journal."""
 
     def add(self, answers: Iterable[Answer], /) -> None: ...
-
-
-class Trouble(NamedTuple):
-    """Why a request brought no answer."""
-
-    reason: str  # for the quarantine
-    again: bool  # worth another try
-    charged: bool  # the server may have worked for it
-    throttled: bool = False
-    wait_s: float | None = None  # the server's wish
-    headers: Mapping[str, str] | None = None
-    stop: str | None = None  # the whole run makes no sense, and what to check
 
 
 class _Reply(NamedTuple):
@@ -86,12 +68,13 @@ async def ask_all(
     budget: spending.Budget,
     progress: bool,
     proven: bool = False,
+    waits: Callable[[R], bool] = lambda report: False,
 ) -> Asked:
     """Asks until no report has an open question that could still be answered.
 
     `open_questions(report)` looks into the journal and returns what is still to be asked; it is called again after each answer.
     `reports` is walked once, lazily. `client` must not retry by itself (max_retries=0). `proven`: questions like these were
-    answered before, so the settings are such that the server takes them.
+    answered before, so the settings are such that the server takes them. `waits(report)`: other reports are asked about first.
 
     Raises:
         InputError: the server refuses everyone (401, 403, 404, a redirect, no money), or 30 questions in a row had no answer.
@@ -99,7 +82,7 @@ async def ask_all(
         KeyboardInterrupt: Ctrl-C or SIGTERM; requests in flight were awaited and their answers kept. A second one awaits nothing.
         OSError: the journal cannot be written.
     """
-    run = _Run(reports, open_questions, client, asking, model, journal, budget, proven)
+    run = _Run(reports, open_questions, client, asking, model, journal, budget, proven, waits)
     with AskingProgress(progress, run.standing) as shown, _signals(run):
         await run.work(shown)
     if run.stopped is not None:
@@ -120,8 +103,11 @@ class _Run(Generic[R]):
         journal: Keeping,
         budget: spending.Budget,
         proven: bool,
+        waits: Callable[[R], bool],
     ) -> None:
-        self._proven = proven
+        self._proven, self._waits = proven, waits
+        self._later: Iterator[R] = iter(())
+        self._put_off: list[R] | None = []  # None: all reports were taken, and nothing is put off any more
         self._reports, self._total = iter(reports), operator.length_hint(reports, -1)
         self._open_questions, self._client, self._asking, self._model = open_questions, client, asking, model
         self._pacer, self._budget = pacing.Pacer(asking), budget
@@ -197,13 +183,26 @@ class _Run(Generic[R]):
     async def _worker(self) -> None:
         """Takes reports until there are none; each until nothing about it is open."""
         try:
-            for report in self._reports:
+            for report in self._take():
                 while questions := [each for each in self._open_questions(report) if each.key not in self.failed]:
+                    if self._put_off is not None and self._waits(report):
+                        self._put_off.append(report)
+                        break
                     await self._ask_once(questions[0])
-                self.done += 1
+                else:
+                    self.done += 1
                 await self._breathe()
         except _Stopped:
             return
+
+    def _take(self) -> Iterator[R]:
+        """The next report, then the next that was put off. Workers share both iterators, which `yield from` would close."""
+        for report in self._reports:
+            yield report
+        if self._put_off is not None:
+            self._later, self._put_off = iter(self._put_off), None
+        for report in self._later:
+            yield report
 
     async def _breathe(self) -> None:
         """Lets others go on: thousands of reports may be done already, and walking past them never waits for anything."""
@@ -278,13 +277,13 @@ class _Run(Generic[R]):
         self._in_a_row += 1
         if self._in_a_row == IN_A_ROW:
             why = (
-                f"and takes llm.answers, llm.logprobs and llm.max_tokens as they are, and has the model '{self._model}'"
-                if not trouble.again
-                else f"and that {self._client.base_url.host} is the host you mean (its URL comes from the environment)"
+                f"and what is behind it if it is a proxy, and that {self._client.base_url.host} is the host you mean "
+                f"(its URL comes from the environment)"
+                if trouble.again
+                else f"and takes llm.answers, llm.logprobs and llm.max_tokens as they are, and has the model '{self._model}'"
             )
-            self.stop(
-                f"{IN_A_ROW} questions in a row had no answer, the last: {trouble.reason}. Check that the server runs, {why}"
-            )
+            advice = trouble.advice or f"Check that the server runs, {why}"
+            self.stop(f"{IN_A_ROW} questions in a row had no answer, the last: {trouble.reason}. {advice}")
 
     # ------------------------------------------------------------------ one request
 
@@ -346,47 +345,22 @@ class _Run(Generic[R]):
             never_sent = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
             return Trouble(f"no answer: {'timeout' if late else 'connection lost'}", again=True, charged=not never_sent)
         except openai.APIStatusError as error:
-            codes = {each for each in (error.code, error.type) if isinstance(each, str)}  # the SDK checks no types
-            return judge(error.status_code, error.response.headers, codes)
+            body = _parse(error.response.content)
+            return troubles.judge(error.status_code, error.response.headers, troubles.error_in(body))
         except openai.OpenAIError as error:
             name = type(error).__name__
             return Trouble(name, again=False, charged=False, stop=f"the openai package could not ask ({name}): check the key")
-        try:
-            reply = replies.read(question.form, json.loads(response.content))
-        except (ValueError, RecursionError):  # no JSON, no UTF-8; a thousand brackets
-            reply = None
-        if reply is None:
-            return Trouble("no answer: broken reply", again=True, charged=True, headers=response.headers)
-        return _Reply(reply, response.headers)
+        body = _parse(response.content)
+        reply = replies.read(question.form, body)
+        return troubles.explain(body, response.headers) if reply is None else _Reply(reply, response.headers)
 
 
-def judge(status: int, headers: Mapping[str, str], codes: Collection[str | None]) -> Trouble:
-    """What an HTTP status other than 200 means for the question and for the run."""
-    words = sorted((each for each in codes if each and re.fullmatch("[a-z_]{1,60}", each)), key=_vague)
-    code = words[0] if words else None
-    if NO_MONEY.intersection(codes):
-        stop = f"the server says that the account has no money left ({code}): top it up"
-        return Trouble("", again=False, charged=False, stop=stop)
-    if status in CHECK:
-        return Trouble("", again=False, charged=False, stop=f"HTTP {status}{f', {code}' if code else ''}: {CHECK[status]}")
-    if status < 400:
-        return Trouble("", again=False, charged=False, stop=f"HTTP {status}, a redirect: check the URL in the environment")
-    if not (status in {408, 409, 429} or status >= 500):
-        reason = f"refused by the server: HTTP {status}{f', {code}' if code else ''}"
-        return Trouble(reason, again=headers.get("x-should-retry") == "true", charged=False, headers=headers)
-    return Trouble(
-        f"no answer: HTTP {status}",
-        again=headers.get("x-should-retry") != "false",
-        charged=False,
-        throttled=status == 429,
-        wait_s=pacing.retry_after(headers),
-        headers=headers,
-    )
-
-
-def _vague(code: str) -> tuple[bool, str]:
-    """`invalid_request_error` says less than the code beside it."""
-    return code.endswith("_error"), code
+def _parse(content: bytes) -> object:
+    """The JSON of a body; None where it is none."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):  # no JSON, no UTF-8; a thousand brackets
+        return None
 
 
 class _Group:

@@ -13,7 +13,6 @@ codes and ids.
 import asyncio
 import hashlib
 import json
-import re
 import sys
 import time
 from collections import Counter
@@ -26,21 +25,20 @@ import openai
 from openai.types import Batch
 
 from raddistill.errors import InputError, ParamsError
-from raddistill.teachers.llm import replies, spending, spooling
-from raddistill.teachers.llm.asking import NO_MONEY, Asked, Trouble, judge
+from raddistill.teachers.llm import replies, spending, spooling, troubles
+from raddistill.teachers.llm.asking import Asked
 from raddistill.teachers.llm.exchange import Answer, Question
 from raddistill.teachers.llm.journal import Journal
 from raddistill.teachers.llm.settings import AskingParams
 from raddistill.teachers.llm.submitting import QUEUE_FULL, QueueFullError, Server
+from raddistill.teachers.llm.troubles import NO_MONEY, SHOWN, Trouble
 
 GROUP = 500  # answers journalled with one sync
 SAY_EVERY_S = 30.0
 LOCK_POLL_S = 0.1
 BREATHE = 256  # reports walked between two looks at Ctrl-C
 ENDED = {"completed", "expired", "cancelled", "canceled"}  # Azure's documents spell it both ways
-CODE = re.compile("[a-z_]{1,60}")  # of what a server says, all that is shown
 MISSING = Trouble("no answer: missing from the batch", again=True, charged=True)
-BROKEN = Trouble("no answer: broken reply", again=True, charged=True)
 
 R = TypeVar("R")
 
@@ -267,7 +265,7 @@ class _Run:
 
     async def _validation_failed(self, spool: spooling.Spool, batch: Batch) -> None:
         errors = (batch.errors.data if batch.errors else None) or []
-        codes = sorted({error.code for error in errors if error.code and CODE.fullmatch(error.code)})
+        codes = sorted({error.code for error in errors if error.code and SHOWN.fullmatch(error.code)})
         if QUEUE_FULL in codes:
             await self._give_up_place(spool)
             return
@@ -445,19 +443,14 @@ def _read_line(data: dict[str, Any]) -> replies.Reply | Trouble:
     status = response.get("status_code") if isinstance(response, dict) else None
     body = response.get("body") if isinstance(response, dict) else None
     if status == 200:
-        return replies.read("text", body) or BROKEN
+        return replies.read("text", body) or troubles.explain(body, {})
     if isinstance(status, int) and status >= 400:
-        return judge(status, {}, _codes(body.get("error") if isinstance(body, dict) else None))
-    codes = _codes(error)
+        return troubles.judge(status, {}, troubles.error_in(body))
+    codes = troubles.codes_of(error)
     if codes & NO_MONEY:
-        return judge(429, {}, codes)
-    code = next((code for code in sorted(filter(None, codes)) if CODE.fullmatch(code)), None)  # batch_expired, batch_cancelled
-    return Trouble(f"no answer: {code}", again=True, charged=False) if code else BROKEN
-
-
-def _codes(error: object) -> set[str | None]:
-    found = [error.get("code"), error.get("type")] if isinstance(error, dict) else []
-    return {code for code in found if isinstance(code, str)}
+        return troubles.judge(429, {}, error)
+    code = troubles.shown_code(codes)  # batch_expired, batch_cancelled
+    return Trouble(f"no answer: {code}", again=True, charged=False) if code else troubles.explain(None, {})
 
 
 def _request_id(data: dict[str, Any]) -> str | None:

@@ -4,6 +4,7 @@ Nothing is mended but a code's dot and letter case, and nothing is guessed: what
 model and, in fixed words, to the user. Pure, apart from the list of codes, which is read once.
 """
 
+import functools
 import json
 import re
 from typing import Any, NamedTuple
@@ -13,19 +14,37 @@ from raddistill.passages import SECTIONS, WHOLE
 from raddistill.statuses import PRESENT, STATUSES, UNCERTAIN, UNMENTIONED
 from raddistill.teachers.llm.codes import normalized
 from raddistill.teachers.llm.confidence import probabilities
-from raddistill.teachers.llm.exchange import Answer, Fault, Finding
+from raddistill.teachers.llm.exchange import FILTER, LARGER_CONTEXT, Answer, Fault, Finding, Question
 from raddistill.teachers.llm.settings import LLMParams
 
 OPEN_ENDED_STATUSES = [PRESENT, UNCERTAIN]  # what the report denies is not listed, as by the rules teacher
 NONE = "None"  # the whole answer, in text form, where an open-ended report has no finding
 TOLD = 12  # problems told at once
-FINISHES = {  # the server's word: reason, told. Any other word counts as a whole answer and is judged by its content
-    "length": ("answer cut off at max_tokens", "The answer was too long and was cut off. Answer shorter."),
-    "content_filter": ("stopped by the content filter", "The answer was stopped by a filter."),
-    "refusal": ("refused by the model", "Nothing is asked but to write down what the report says."),
+# What the user is advised where many answers share a fault.
+FORM = "The model does not keep to the form: set llm.answers to the other of json_schema and text, or take another model"
+NO_TEXT = "The server sends no answer in `content`: check its chat template, or take another model"
+NO_THINKING = "Switch the model's thinking off at the server, raise llm.max_tokens, or take a model that does not think"
+WILLING = "The model refuses what the prompt asks: take another model, or edit the prompts"
+LONGER = "Raise llm.max_tokens"
+CUT_OFF = Fault("answer cut off at max_tokens", "The answer was too long and was cut off. Answer shorter.", LONGER)
+FINISHES = {  # the server's word. Any other counts as a whole answer and is judged by its content
+    "length": CUT_OFF,
+    "max_tokens": CUT_OFF,
+    "model_length": CUT_OFF,
+    "content_filter": Fault("stopped by the content filter", "The answer was stopped by a filter.", FILTER),
+    "refusal": Fault("refused by the model", "Nothing is asked but to write down what the report says.", WILLING),
+    "no_choices": Fault("no choices in the reply", "There was no answer.", FILTER, final=True),
 }
+WELL_BEFORE = 0.9  # of llm.max_tokens: an answer that was cut off before it met another limit
+LEAST_CONTEXT = 64  # tokens; a smaller count is no context's but of a server that counts otherwise
 _HEADER = re.compile(rf"^({'|'.join(name.upper() for name in SECTIONS)}): ", re.MULTILINE)
 _FENCE = re.compile(r"\s*```\w*\r?\n(.*?)\r?\n?```\s*", re.DOTALL)
+# Tags around a model's thoughts: of Qwen and DeepSeek, Magistral, MedGemma, gpt-oss. The first is often a part of the prompt.
+_THINKING = re.compile(r"\s*(?:<(?:\w+:)?(?:think|thinking|thought|reasoning)>|\[THINK\]|<unused94>)", re.IGNORECASE)
+_THOUGHT = re.compile(
+    r"</(?:\w+:)?(?:think|thinking|thought|reasoning)>|\[/THINK\]|<unused95>|<\|channel\|>final<\|message\|>", re.IGNORECASE
+)
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _STATUS = re.compile(r'"status"\s*:\s*"')  # within a JSON string its quotes would stand behind backslashes
 
 
@@ -43,7 +62,7 @@ class Broken(Exception):  # noqa: N818
     """An answer that is not of the form asked for."""
 
     def __init__(self, reason: str, told: str) -> None:
-        self.fault = Fault(reason, told)
+        self.fault = Fault(reason, told, FORM)
 
 
 class Checker:
@@ -56,6 +75,7 @@ class Checker:
     finding where status and code are equal, else a fault.
     Decisions: a label is present from a probability of 0.5, else unmentioned, as "not stated as present" is all that is known.
     Text form: a fence of backticks around the whole answer is taken off; nothing else may stand beside the lines.
+    Thoughts that a model writes before its answer are passed over; where nothing follows them, they are read as the answer.
     """
 
     def __init__(self, task: str, label_set: list[Label], p: LLMParams) -> None:
@@ -64,14 +84,29 @@ class Checker:
 
     def check(self, answer: Answer, report_text: str) -> list[Finding] | Fault:
         """The findings, offsets in code points of `report_text`; for multiple choice one a label, in the set's order."""
-        if answer.finish in FINISHES:
-            return Fault(*FINISHES[answer.finish])
-        if answer.text is None or not answer.text.strip():
-            return Fault("empty answer", "The answer was empty.")
+        text = answer.text or ""
+        thoughts, said = split_thoughts(text)
+        fault = FINISHES.get(answer.finish.lower())
+        if fault is CUT_OFF:
+            return _cut_off(answer, said, self._p.max_tokens)
+        if fault is not None:
+            return fault
+        if not text.strip():
+            return Fault("empty answer", "The answer was empty.", NO_TEXT)
+        judged = self._judged(text, answer, report_text)
+        if not isinstance(judged, Fault) or said == text:
+            return judged
+        behind = self._judged(said or thoughts, answer, report_text)
+        if isinstance(behind, Fault) and not said:
+            return Fault("thoughts without an answer", judged.told, NO_THINKING, final=True)
+        return behind
+
+    def _judged(self, text: str, answer: Answer, report_text: str) -> list[Finding] | Fault:
+        """What `text`, the answer or the part of it behind the thoughts, comes to."""
         try:
             if self._p.answers == "decisions":
-                return self._decided(answer.text)
-            items = self._items(answer.text)
+                return self._decided(text)
+            items = self._items(text)
         except Broken as broken:
             return broken.fault
         judged = self._chosen(items, report_text) if self._task == "multiple_choice" else _phrases(items, report_text)
@@ -79,7 +114,7 @@ class Checker:
             return judged
         key = _key if self._task == "open_ended" else str
         places = {key(item.name): item.at for item in reversed(items) if item.at is not None}
-        sure = probabilities(answer.text, answer.logprobs or [], places)
+        sure = probabilities(text, answer.logprobs or [], places)
         return [finding._replace(probability=sure.get(finding.label)) for finding in judged]
 
     def _items(self, text: str) -> list[Item]:
@@ -113,6 +148,46 @@ class Checker:
         missing = [name for name in self._names if name not in found]
         faults += [Fault("label missing", f"{name}: is missing; every label stands there once.") for name in missing]
         return _all_of(faults) if faults else [found[name] for name in self._names]
+
+
+def split_thoughts(text: str) -> tuple[str, str]:
+    """A model's thoughts, and the answer behind them; ("", text) where it wrote no thoughts."""
+    begun, ended = _THINKING.match(text), list(_THOUGHT.finditer(text))
+    if not (begun or ended):
+        return "", text
+    begin = begun.end() if begun else 0
+    return (text[begin : ended[-1].start()], text[ended[-1].end() :].strip()) if ended else (text[begin:], "")
+
+
+def check_prompt(question: Question, answer: Answer) -> str | None:
+    """Advice for the user where the server cut the prompt, as it counted fewer tokens than the prompt has; else None.
+
+    Servers that cut a prompt to their context cut its beginning, the instructions, and say nothing of it.
+    """
+    least = sum(_least_tokens(message["content"]) for message in question.body.get("messages", []))
+    if not LEAST_CONTEXT <= answer.prompt_tokens < least:
+        return None
+    return f"The server read {answer.prompt_tokens:,} of at least {least:,} tokens of the question: {LARGER_CONTEXT}"
+
+
+@functools.lru_cache(256)  # instructions and examples are the same in all questions
+def _least_tokens(text: str) -> int:
+    """No tokenizer makes one token of two words; with marks and rare words it is twice as many in these prompts."""
+    return len(_WORD.findall(text))
+
+
+def _cut_off(answer: Answer, said: str, max_tokens: int) -> Fault:
+    """The fault of an answer that was cut off, of which `said` came, beside thoughts."""
+    counted = answer.prompt_tokens and (answer.completion_tokens or not said)
+    if counted and answer.completion_tokens < WELL_BEFORE * max_tokens:
+        advice = (
+            f"The server ended an answer after {answer.completion_tokens:,} tokens, where llm.max_tokens allows {max_tokens:,} "
+            f"(its prompt had {answer.prompt_tokens:,}): {LARGER_CONTEXT}"
+        )
+        return Fault("answer cut off at the server's context", CUT_OFF.told, advice, final=True)
+    if not said.strip():
+        return Fault("answer cut off at max_tokens while thinking", CUT_OFF.told, NO_THINKING, final=True)
+    return CUT_OFF
 
 
 def locate(quote: str, text: str) -> tuple[int, int] | None:

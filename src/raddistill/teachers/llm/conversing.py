@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from raddistill.passages import Passage, find_passages
-from raddistill.teachers.llm.checking import Checker
+from raddistill.teachers.llm.checking import Checker, check_prompt
 from raddistill.teachers.llm.exchange import Answer, Fault, Finding, Question
 from raddistill.teachers.llm.questions import Questioner
 
@@ -36,6 +36,7 @@ class Conversation(NamedTuple):
     next: Question | None
 
 
+CUT_QUESTION = "question cut to the server's context"
 Known = Callable[[str], Answer | None]  # the answer of a key
 
 
@@ -55,11 +56,15 @@ def _begin(passage: Passage) -> int:
 
 
 class Replayer:
-    """Plays conversations about reports: at most `asks` questions a sample, `samples` samples side by side."""
+    """Plays conversations about reports: at most `asks` questions a sample, `samples` samples side by side.
+
+    `reopened`: keys of questions that are followed by another one though the fault of their answer is final.
+    """
 
     def __init__(self, questioner: Questioner, checker: Checker, asks: int, samples: int) -> None:
         self._questioner, self._checker = questioner, checker
         self._asks, self._samples = asks, samples
+        self.reopened: set[str] = set()
 
     def conversations(self, report_id: str, shown: Excerpt, known: Known) -> list[Conversation]:
         """One a sample. Offsets of their findings are code points of `reports.text`."""
@@ -70,12 +75,17 @@ class Replayer:
         turns: list[Turn] = []
         while (answer := known(question.key)) is not None:
             said = self._checker.check(answer, shown.text)
+            if advice := check_prompt(question, answer):
+                said = Fault(CUT_QUESTION, said.told if isinstance(said, Fault) else "", advice, final=True)
             if not isinstance(said, Fault):
                 return Conversation([*turns, Turn(question, answer, None)], [_moved(each, shown.start) for each in said], None)
             turns.append(Turn(question, answer, said))
             if len(turns) == self._asks:
                 return Conversation(turns, None, None)
+            ended = said.final and question.key not in self.reopened
             question = self._questioner.again(question, answer.text or "", said.told)
+            if ended and known(question.key) is None:  # reopened by an earlier run, or asked by an earlier version
+                return Conversation(turns, None, None)
         return Conversation(turns, None, question)
 
 

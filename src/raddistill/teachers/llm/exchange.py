@@ -2,6 +2,13 @@
 
 from typing import Any, NamedTuple
 
+LARGER_CONTEXT = (  # what to do about a server whose context does not hold question and answer
+    "start the server with a larger one (vLLM --max-model-len, llama.cpp --ctx-size, Ollama OLLAMA_CONTEXT_LENGTH), "
+    "or lower llm.examples or llm.max_tokens"
+)
+
+FILTER = "A content filter of the server, or of a router before it, strikes: have it switched off, or take another model"
+
 
 class Question(NamedTuple):
     """One request, and the key under which its answer is kept."""
@@ -20,7 +27,7 @@ class Answer(NamedTuple):
 
     key: str
     text: str | None  # the message; for decisions, the list `answers` as JSON; None where the model sent none
-    finish: str  # stop | length | content_filter | refusal | ...: the server's word
+    finish: str  # stop | length | content_filter | refusal | ...: the server's word; no_choices: the reply held none
     model: str  # as the server names it
     fingerprint: str | None
     logprobs: list[list[Any]] | None  # a token each: [token, log probability, [[alternative, log probability], ...]]
@@ -52,3 +59,5 @@ class Fault(NamedTuple):
 
     reason: str
     told: str
+    advice: str = ""  # for the user, where the cause is likely the server or the settings and so shared by many answers
+    final: bool = False  # asking again cannot mend it

@@ -42,6 +42,10 @@ class Inquiry:
             else:
                 yield Shown(report["report_id"], seen)
 
+    def reopen(self, keys: set[str]) -> None:
+        """Asks once more where the conversation had ended with the answers to these questions."""
+        self._replayer.reopened = keys
+
     def open(self, shown: Shown, known: Known) -> list[Question]:
         """What is still to be asked about a report now, one question a sample at most; empty: nothing more."""
         return [said.next for said in self.conversations(shown, known) if said.next is not None]

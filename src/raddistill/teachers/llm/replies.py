@@ -6,7 +6,11 @@ from typing import Any, NamedTuple
 
 from raddistill.teachers.llm.exchange import Answer
 from raddistill.teachers.llm.spending import Tokens
+from raddistill.teachers.llm.troubles import error_in, error_of
 
+# Where servers with a reasoning parser put a model's thoughts, and some the whole answer. Kept in the form in which models write
+# thoughts into the message, so that one reader (checking.py) judges both.
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 MOST_LOGPROB = 1e6  # beyond it as good as infinite; JSON can spell whole numbers that no float holds
 
 
@@ -31,26 +35,32 @@ class Reply(NamedTuple):
 
 
 def read(form: str, data: object) -> Reply | None:
-    """The reply in the parsed body `data` to a question of this form; None: not of the form that the API promises."""
+    """The reply in the parsed body `data` to a question of this form; None: it holds none (see troubles.explain)."""
     if not isinstance(data, dict):
         return None
     return _decisions(data) if form == "decisions" else _chat(data)
 
 
 def _chat(data: dict[str, Any]) -> Reply | None:
+    tokens = _tokens(_mapping(data.get("usage")), "prompt", "completion")
+    named = _word(data.get("model")), _word(data.get("system_fingerprint"))
     choices = data.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(message, dict):
+    if choices in ([], None) and tokens and tokens.prompt and error_in(data) is None:  # a filter struck, and it was paid for
+        return Reply(None, "no_choices", *named, None, tokens)
+    choice = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
+    message, finish = choice.get("message"), _word(choice.get("finish_reason")) or "unknown"
+    if not isinstance(message, dict) or error_of(choice) or finish == "error":
         return None
     content, refusal = message.get("content"), message.get("refusal")
+    if isinstance(content, list) and content and all(isinstance(part, dict) for part in content):
+        content = "".join(text for part in content if isinstance(text := part.get("text"), str))
     if not isinstance(content, str | None) or not isinstance(refusal, str | None):
         return None
-    finish = "refusal" if refusal else _word(choice.get("finish_reason")) or "unknown"
-    usage = _mapping(data.get("usage"))
-    tokens = _tokens(usage, "prompt", "completion")
-    text = _word(refusal if content is None and refusal else content)
-    return Reply(text, finish, _word(data.get("model")), _word(data.get("system_fingerprint")), _logprobs(choice), tokens)
+    if refusal:
+        return Reply(_word(refusal if content is None else content), "refusal", *named, _logprobs(choice), tokens)
+    if not (content or "").strip():
+        content = next((f"<think>{text}</think>" for name in THOUGHTS if (text := _filled(message.get(name)))), content)
+    return Reply(_word(content), finish, *named, _logprobs(choice), tokens)
 
 
 def _decisions(data: dict[str, Any]) -> Reply | None:
@@ -94,6 +104,10 @@ def _pair(token: object) -> list[Any] | None:
 
 def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _filled(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
 
 
 def _sequence(value: object) -> list[Any]:

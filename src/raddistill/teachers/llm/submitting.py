@@ -7,7 +7,8 @@ chained to what is raised: they hold what the server said.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import httpx2
@@ -15,15 +16,18 @@ import openai
 from openai.types import Batch, FileDeleted, FileObject
 
 from raddistill.errors import InputError
-from raddistill.teachers.llm import pacing
-from raddistill.teachers.llm.asking import Trouble, judge
+from raddistill.teachers.llm import pacing, troubles
 from raddistill.teachers.llm.settings import AskingParams
 from raddistill.teachers.llm.spooling import Spool
+from raddistill.teachers.llm.troubles import Trouble
 
 OUTAGE_S = 3600.0  # without word from a server that has our batches, before the run gives up: it may wait a day for them anyway
 OUTPUT_EXPIRES_S = (
     30 * 24 * 3600
 )  # the longest that the service takes: an output may be fetched late, but does not lie there for ever
+NOT_YET = {400, 404}  # of a file or batch whose id we hold: servers may not find it yet right after they made it
+AZURE_POLL_S = 1.0  # between two looks at an uploaded file
+PASSES_WITHIN = 5  # tries; with their pauses about 8 seconds
 QUEUE_FULL = "token_limit_exceeded"  # the account's limit on tokens of batches under way
 NAME = "raddistill"  # key in a batch's metadata
 
@@ -52,7 +56,11 @@ class _Failed(NamedTuple):
 
 
 class _BrokenError(Exception):
-    """A reply that is not of the form that the API promises."""
+    """A reply that is not of the form that the API promises; `error` is one that came in its place."""
+
+    def __init__(self, error: object) -> None:
+        super().__init__()
+        self.error = error
 
 
 class Server:
@@ -72,21 +80,20 @@ class Server:
             InputError: the server refuses, or does not answer.
         """
 
-        async def once() -> str:
+        async def once() -> FileObject:
             if spool.sent_before and (found := await self._file_of(spool)):
                 return found
             spool.sent_before = True
             with open(spool.path, "rb") as content:
                 named = f"{spool.name}.jsonl", content, "application/jsonl"
-                file = _sound(await self._client.files.create(file=named, purpose="batch"), FileObject)
-            while file.status in ("pending", "running"):  # Azure's
-                await asyncio.sleep(1)
-                file = _sound(await self._client.files.retrieve(file.id), FileObject)
-            return file.id
+                return _sound(await self._client.files.create(file=named, purpose="batch"), FileObject)
 
         file = await self._call(once)
+        while file.status in ("pending", "running"):  # Azure's
+            await asyncio.sleep(AZURE_POLL_S)
+            file = await self._call(partial(self._file, file.id), passing=NOT_YET)
         spool.sent_before = False
-        return file
+        return file.id
 
     async def create(self, spool: Spool) -> str:
         """The id of the batch of an uploaded file, found if it may have been created already.
@@ -111,7 +118,7 @@ class Server:
             )
             return _sound(batch, Batch).id
 
-        return await self._call(once)
+        return await self._call(once, passing=NOT_YET)
 
     async def batch(self, batch: str) -> Batch:
         """How it stands.
@@ -123,7 +130,7 @@ class Server:
         async def once() -> Batch | None:
             return _sound(await self._client.batches.retrieve(batch), Batch)
 
-        found = await self._call(once, gone=lambda: None, patience_s=OUTAGE_S)
+        found = await self._call(once, gone=lambda: None, passing=NOT_YET, patience_s=OUTAGE_S)
         if found is None:
             raise InputError(f"the server does not know the batch {batch}: is the key in the environment another account's?")
         return found
@@ -148,7 +155,7 @@ class Server:
             finally:
                 lines.flush()
 
-        await self._call(once, gone=lambda: None, patience_s=OUTAGE_S)
+        await self._call(once, gone=lambda: None, passing=NOT_YET, patience_s=OUTAGE_S)
 
     async def delete(self, file: str) -> bool:
         """Whether the file is deleted."""
@@ -167,7 +174,8 @@ class Server:
         Raises:
             InputError: the server refuses, or does not answer.
         """
-        return await self._call(lambda: self._file_of(spool))
+        found = await self._call(lambda: self._file_of(spool))
+        return None if found is None else found.id
 
     async def find_batch(self, file: str) -> str | None:
         """The id of the batch of an uploaded file.
@@ -177,10 +185,13 @@ class Server:
         """
         return await self._call(lambda: self._batch_of(file))
 
-    async def _file_of(self, spool: Spool) -> str | None:
+    async def _file(self, file: str) -> FileObject:
+        return _sound(await self._client.files.retrieve(file), FileObject)
+
+    async def _file_of(self, spool: Spool) -> FileObject | None:
         async for file in self._client.files.list(purpose="batch"):
             if file.filename == f"{spool.name}.jsonl":
-                return file.id
+                return file
         return None
 
     async def _batch_of(self, file: str) -> str | None:
@@ -189,19 +200,28 @@ class Server:
                 return batch.id
         return None
 
-    async def _call(self, once: Callable[[], Awaitable[T]], *, gone: Callable[[], T] | None = None, patience_s: float = 0.0) -> T:
-        """The result of a call. `gone()` stands for it at HTTP 404, where that is no error."""
+    async def _call(
+        self,
+        once: Callable[[], Awaitable[T]],
+        *,
+        gone: Callable[[], T] | None = None,
+        passing: Collection[int] = (),
+        patience_s: float = 0.0,
+    ) -> T:
+        """The result of a call. `gone()` stands for it at HTTP 404, where that is no error. `passing`: statuses that may pass."""
         began, tries = time.monotonic(), 0
         while True:
             said = await self._try(once)
             if not isinstance(said, _Failed):
                 return said
-            if said.status == 404 and gone is not None:
-                return gone()
             if QUEUE_FULL in said.codes:
                 raise QueueFullError
             trouble, tries = said.trouble, tries + 1
-            if not trouble.again or (tries >= self._tries and time.monotonic() - began >= patience_s):
+            may_pass = said.status in passing and tries < PASSES_WITHIN
+            if said.status == 404 and gone is not None and not may_pass:
+                return gone()
+            spent = tries >= self._tries and time.monotonic() - began >= patience_s
+            if (not trouble.again or spent) and not may_pass:
                 raise InputError(
                     f"batch mode: {trouble.stop or trouble.reason}. What was submitted is kept, and the next run goes on with it"
                 )
@@ -214,12 +234,12 @@ class Server:
         except openai.APITimeoutError:
             return _Failed(_again("timeout"))
         except openai.APIStatusError as error:
-            codes = frozenset(code for code in (error.code, error.type) if isinstance(code, str))
-            return _Failed(judge(error.status_code, error.response.headers, set(codes)), error.status_code, codes)
+            judged = troubles.judge(error.status_code, error.response.headers, error.body)
+            return _Failed(judged, error.status_code, frozenset(troubles.codes_of(error.body)))
         except (openai.APIConnectionError, httpx2.TransportError):  # the second: while a body is read
             return _Failed(_again("connection lost"))
-        except (_BrokenError, ValueError, openai.APIResponseValidationError):  # no JSON
-            return _Failed(_again("broken reply"))
+        except (_BrokenError, ValueError, openai.APIResponseValidationError) as broken:  # the last two: no JSON
+            return _Failed(troubles.explain({"error": getattr(broken, "error", None)}, {}))
         except openai.OpenAIError as error:
             name = type(error).__name__
             return _Failed(Trouble(f"the openai package could not ask ({name}): check the key", again=False, charged=False))
@@ -232,5 +252,5 @@ def _again(what: str) -> Trouble:
 def _sound(reply: M, kind: type[M]) -> M:
     """The SDK checks nothing: for an HTML page it returns text, for JSON of another form a model that lacks its id."""
     if not isinstance(reply, kind) or not isinstance(getattr(reply, "id", None), str):
-        raise _BrokenError
+        raise _BrokenError(getattr(reply, "error", None))
     return reply

@@ -65,6 +65,7 @@ class _Tables:
         self._frames = {name: [schema.create_empty()] for name, schema in self._schemas.items()}
         self._counts: Counter[str] = Counter(asked_again=0, samples_without_answer=0, labels_with_probability=0)
         self._faults: Counter[str] = Counter()
+        self._models: set[str] = set()  # more than one where a router fell back
 
     def count(self, what: str, n: int) -> None:
         self._counts[what] += n
@@ -90,6 +91,7 @@ class _Tables:
         for turn in (turn for said in conversations for turn in said.turns):
             question, answer = turn.question, turn.answer
             self.count("asked_again", int(question.ask > 0))
+            self._models.add(answer.model)
             if turn.fault:
                 self._faults[turn.fault.reason] += 1
             place = (report_id, *self._key, question.sample, question.ask, question.key, question.form, question.examples)
@@ -103,6 +105,7 @@ class _Tables:
 
     def done(self) -> Labelled:
         whole = {name: self._flush(name) for name in self._rows}
+        self.count("models", len(self._models))
         return Labelled(**whole, counts={**self._counts, "faults": dict(sorted(self._faults.items()))})
 
     def _add(self, name: str, row: tuple) -> None:

@@ -17,6 +17,7 @@ from raddistill.passages import choose_sections
 from raddistill.teachers.llm.asking import Asked, ask_all
 from raddistill.teachers.llm.batching import ask_in_batches
 from raddistill.teachers.llm.clients import client_for
+from raddistill.teachers.llm.early_stop import EarlyStop
 from raddistill.teachers.llm.exchange import Question
 from raddistill.teachers.llm.inquiry import Inquiry, Shown
 from raddistill.teachers.llm.journal import Journal
@@ -44,11 +45,14 @@ class LLMTeacher:
         p: LLMParams,
         asking: AskingParams,
         journal: Path,
+        *,
+        stops_early: bool,
     ) -> None:
+        """`stops_early` False: reports are asked about though no answer can be used."""
         choose_sections(sections)  # refused before anything is read
         self.name = f"llm:{p.model}"
         self._task, self._folder, self._sections, self._p = task, Path(source), sections, p
-        self._asking, self._journal = asking, journal
+        self._asking, self._journal, self._stops_early = asking, journal, stops_early
 
     def label(self, reports: pl.DataFrame, label_set: list[Label]) -> Labelled:
         """The tables for `reports`. A report goes to quarantine if it has none of the sections, if no answer came, or if its
@@ -56,21 +60,43 @@ class LLMTeacher:
 
         Raises:
             ParamsError: settings that do not go together.
-            InputError: a prompt is missing or broken; no key; text would go where it may not; the server refuses altogether.
+            InputError: a prompt is missing or broken; no key; text would go where it may not; the server refuses altogether;
+                many answers in a row cannot be used.
             BudgetReached: the next request could have passed asking.budget_usd. All answers so far are kept.
             Interrupted: by Ctrl-C or SIGTERM. All answers so far are kept.
         """
         inquiry = Inquiry(self._task, self._folder, label_set, self._sections, self._p)
         without: dict[str, str] = {}
         with Journal(self._journal) as journal:
-            is_open = {each.report_id: bool(inquiry.open(each, journal.get)) for each in inquiry.shown(reports, without)}
-            open_reports = reports.filter(pl.col("report_id").is_in([each for each, still in is_open.items() if still]))
-            proven = not all(is_open.values())
-            failed = self._ask(inquiry, open_reports, journal, proven) if open_reports.height else {}
+            watch = EarlyStop(self._task, stops=self._stops_early)
+            open_ids, ended = self._look_up(inquiry, reports, journal, without, watch)
+            proven = len(open_ids) < reports.height - len(without)
+            if not watch.proven:  # what ended them was likely the server or a setting, and may have been mended since
+                inquiry.reopen(set(ended))
+                open_ids += ended.values()
+            open_reports = reports.filter(pl.col("report_id").is_in(open_ids))
+            failed = self._ask(inquiry, open_reports, journal, proven, watch) if open_reports.height else {}
             told = ((each.report_id, inquiry.conversations(each, journal.get)) for each in inquiry.shown(reports, {}))
             return tabulate(self._task, self.name, told, without, failed)
 
-    def _ask(self, inquiry: Inquiry, reports: pl.DataFrame, journal: Journal, proven: bool) -> dict[str, str]:
+    def _look_up(
+        self, inquiry: Inquiry, reports: pl.DataFrame, journal: Journal, without: dict[str, str], watch: EarlyStop
+    ) -> tuple[list[str], dict[str, str]]:
+        """Ids of reports with an open question; and the keys of answers that ended a conversation early, with the report's id."""
+        open_ids, ended = [], {}
+        for each in inquiry.shown(reports, without):
+            conversations = inquiry.conversations(each, journal.get)
+            watch.proven = watch.proven or any(said.findings is not None for said in conversations)
+            if any(said.next is not None for said in conversations):
+                open_ids.append(each.report_id)
+            for last in (said.turns[-1] for said in conversations if said.turns and said.next is None):
+                if last.fault is not None and last.fault.final and last.question.ask + 1 < self._p.asks:
+                    ended[last.question.key] = each.report_id
+        return open_ids, ended
+
+    def _ask(
+        self, inquiry: Inquiry, reports: pl.DataFrame, journal: Journal, proven: bool, watch: EarlyStop
+    ) -> dict[str, str]:
         """Asks what is open about `reports`; returns why keys have no answer. `proven`: others of the inquiry have theirs."""
         budget = Budget(self._asking.budget_usd, Prices.load(self._asking.prices), self._p.model)
         client = client_for(self._p, self._asking, set(reports["sensitivity"]))
@@ -80,13 +106,15 @@ class LLMTeacher:
         pile = _Pile(inquiry, reports.sample(fraction=1.0, shuffle=True))
 
         def still_open(shown: Shown) -> list[Question]:
-            return inquiry.open(shown, journal.get)
+            conversations = inquiry.conversations(shown, journal.get)
+            watch.look(shown.report_id, conversations)
+            return [said.next for said in conversations if said.next is not None]
 
         async def ask() -> Asked:
             async with client:
                 if self._asking.mode == "batch":
                     return await ask_in_batches(pile, still_open, folder=self._journal / BATCHES, **common)
-                return await ask_all(pile, still_open, proven=proven, **common)
+                return await ask_all(pile, still_open, proven=proven, waits=lambda shown: watch.waits(shown.report_id), **common)
 
         try:
             return asyncio.run(ask()).failed

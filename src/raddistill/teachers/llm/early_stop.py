@@ -1,0 +1,95 @@
+"""Ends a run whose answers all fail for one cause, after a few of them, before every report was paid for."""
+
+import sys
+from collections import Counter
+
+from raddistill.errors import InputError
+from raddistill.teachers.llm.checking import split_thoughts
+from raddistill.teachers.llm.conversing import Conversation, Turn
+from raddistill.teachers.llm.exchange import Fault
+
+AT_FIRST = 10  # answers in a row that cannot be used, where none ever could
+LATER = 30  # where some could: a hard report fails now and then, so many in a row do not
+AS_THOUGHTS = (
+    "the server sends answers as thoughts (in reasoning_content, or within <think>); they are read and checked like others; "
+    "its reasoning parser is likely not the model's"
+)
+SEVERAL_MODELS = (
+    "answers come from more than one model, as of a router that falls back; the column `model` of the table of answers says which"
+)
+EDIT = "Take another model, or edit the prompts"
+
+
+class EarlyStop:
+    """Watches the answers of one run as they come.
+
+    A fault counts if it has advice for the user, as its cause is likely the server or a setting. Before the first usable answer,
+    a report that has used up its questions counts as well, whatever its fault.
+    """
+
+    def __init__(self, task: str, *, stops: bool) -> None:
+        """`stops` False: nothing ends the run."""
+        self._task, self._stops = task, stops
+        self._asked: dict[str, list[str]] = {}  # report id: keys of its open questions
+        self._in_a_row: dict[str, Fault] = {}  # by key of the question
+        self._waiting: set[str] = set()  # report ids
+        self._why: str | None = None  # as told when it stopped
+        self._models: set[str] = set()
+        self._printed: set[str] = set()
+        self.proven = False  # an answer could be used, in this run or an earlier one
+
+    def waits(self, report_id: str) -> bool:
+        """Whether to ask about other reports before this is asked about again: so few are asked often before a run is stopped."""
+        return not self.proven and report_id in self._waiting
+
+    def look(self, report_id: str, conversations: list[Conversation]) -> None:
+        """Takes note of what was answered about a report since it was looked at last.
+
+        Raises:
+            InputError: too many answers in a row cannot be used.
+        """
+        asked = self._asked.pop(report_id, [])
+        self._waiting.discard(report_id)
+        for conversation in conversations:
+            for turn in conversation.turns:
+                if turn.question.key in asked:
+                    self._note(turn, ended=conversation.next is None)
+                    if turn.fault is not None and turn.fault.advice:
+                        self._waiting.add(report_id)
+        if still_open := [each.next.key for each in conversations if each.next is not None]:
+            self._asked[report_id] = still_open
+        if self._why is None and self._stops and len(self._in_a_row) >= (LATER if self.proven else AT_FIRST):
+            self._why = self._explain(report_id)
+        if self._why is not None:
+            raise InputError(self._why)
+
+    def _print_once(self, text: str) -> None:
+        if text not in self._printed:
+            self._printed.add(text)
+            print(f"asking: {text}", file=sys.stderr, flush=True)
+
+    def _note(self, turn: Turn, *, ended: bool) -> None:
+        self._models.add(turn.answer.model)
+        if len(self._models) > 1:
+            self._print_once(SEVERAL_MODELS)
+        if turn.fault is None:
+            self.proven = True
+            self._in_a_row.clear()
+            self._waiting.clear()
+            if not split_thoughts(turn.answer.text or "")[1]:
+                self._print_once(AS_THOUGHTS)
+        elif self.proven:
+            if turn.fault.advice and turn.question.ask == 0:
+                self._in_a_row[turn.question.key] = turn.fault
+        elif turn.fault.advice or ended:
+            self._in_a_row[turn.question.key] = turn.fault
+
+    def _explain(self, report_id: str) -> str:
+        faults = Counter(fault.reason for fault in self._in_a_row.values())
+        reasons = ", ".join(f"{reason}: {n}" for reason, n in faults.most_common())
+        advice = next((fault.advice for fault in self._in_a_row.values() if fault.advice), EDIT)
+        return (
+            f"{len(self._in_a_row)} answers in a row cannot be used ({reasons}). {advice}. To see one: raddistill show "
+            f"{report_id} --teacher llm --task {self._task}. All answers are kept, and the next run goes on from here; "
+            f"with max_quarantine: 1 it asks about all reports all the same"
+        )
