@@ -94,9 +94,7 @@ class LLMTeacher:
                     ended[last.question.key] = each.report_id
         return open_ids, ended
 
-    def _ask(
-        self, inquiry: Inquiry, reports: pl.DataFrame, journal: Journal, proven: bool, watch: EarlyStop
-    ) -> dict[str, str]:
+    def _ask(self, inquiry: Inquiry, reports: pl.DataFrame, journal: Journal, proven: bool, watch: EarlyStop) -> dict[str, str]:
         """Asks what is open about `reports`; returns why keys have no answer. `proven`: others of the inquiry have theirs."""
         budget = Budget(self._asking.budget_usd, Prices.load(self._asking.prices), self._p.model)
         client = client_for(self._p, self._asking, set(reports["sensitivity"]))
