@@ -178,9 +178,10 @@ def test_a_changed_param_is_named_by_check(project: Clone, tmp_path: Path) -> No
 
 
 def test_a_clone_that_cannot_pull_makes_the_same_anew(project: Clone, tmp_path: Path) -> None:
-    """As the CI does: the lock and the metrics are there, the data are not."""
+    """As `make repro` does after `git clone`, at another commit than the first run: dvc.lock, metrics and plots stay the same."""
     clone = another(project, tmp_path / "clone")
-    assert ran(clone.run("dvc", "repro", "extract")) == ["fetch", "extract"]
+    skipped = set(STAGES) - set(ran(clone.run("dvc", "repro")))
+    assert skipped == {"evaluate"}  # what it writes is in git, and all that it reads came out as before
     assert clone.run("git", "status", "--porcelain") == ""
 
 

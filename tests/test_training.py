@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -280,10 +281,8 @@ def test_killed_run_resumes_to_the_same_bytes(
         "README.md", "adapter_config.json", "adapter_model.safetensors", "base.json", "provenance.json",
     ]  # fmt: skip
     whole = undisturbed[0] / "adapter"
-    for name in set(os.listdir(whole)) - {"provenance.json"}:
+    for name in os.listdir(whole):
         assert (whole / name).read_bytes() == (adapter / name).read_bytes(), name
-    here, there = (json.loads((folder / "provenance.json").read_text()) for folder in (whole, adapter))
-    assert here | {"git_commit": ""} == there | {"git_commit": ""}  # who works in this clone may commit between the two
     for folder in (checkpoints, undisturbed[0] / "checkpoints"):
         assert not list(folder.iterdir())
 
@@ -305,10 +304,11 @@ def test_adapter_says_what_it_was_made_from(
     assert provenance["params"] == train_params().model_dump()
     assert provenance["outputs"] == 4
     assert set(provenance["libraries"]) >= {"torch", "trl", "peft"}
-    assert len(provenance["git_commit"]) == 40
+    assert provenance["answers"] == {"multiple_choice": "head", "open_ended": "tags"}
+    assert all(re.fullmatch(r"[\d.]+", version) for version in provenance["libraries"].values())  # not which build of it
     assert (adapter / "base.json").read_bytes() == base.read_bytes()
     config = json.loads((adapter / "adapter_config.json").read_text())
-    assert config["base_model_name_or_path"] is None
+    assert "base_model_name_or_path" not in config
     assert config["target_modules"] == sorted(config["target_modules"])
     train = examples.filter(split="train")
     card = (adapter / "README.md").read_text()
