@@ -163,7 +163,7 @@ def interrupted(clone: Clone, sent: signal.Signals) -> str:
 
 def checkpoints(clone: Clone) -> set[str]:
     """Those that are complete."""
-    return {file.parent.name for file in clone.folder.glob(".checkpoints/*/checkpoint-*/trainer_state.json")}
+    return {file.parent.name for file in clone.folder.glob(".checkpoints/*/checkpoint-*/SHA256SUMS")}
 
 
 def test_a_changed_param_is_named_by_check(project: Clone, tmp_path: Path) -> None:
