@@ -10,7 +10,7 @@ from pipeline_truth import ROOT, SRC, closure, imports
 
 PACKAGE = SRC / "raddistill"
 ROOMS = ["sources", "teachers", "student", "scoring"]
-WORDS = {"answers", "concepts", "errors", "labelsets", "params", "passages", "paths", "sentences", "statuses"}
+WORDS = {"answers", "concepts", "errors", "experiments", "labelsets", "params", "passages", "paths", "sentences", "statuses"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SUBCLASSES = {"raddistill.student.progress", "raddistill.student.trainer"}  # of transformers' and TRL's classes; imported late
 TORCH = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "datasets")
