@@ -7,6 +7,7 @@ from raddistill.tables.evidence import Evidence
 from raddistill.tables.examples import Examples
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
+from raddistill.tables.quarantine import Quarantine
 from raddistill.tables.reports import Reports
 from raddistill.tables.written import Written
 
@@ -35,6 +36,7 @@ def main() -> None:
         prompts=paths.PROMPTS,
     )
     tables.write(Examples, merged.examples, paths.EXAMPLES)
+    tables.write(Quarantine, merged.quarantine, paths.MERGE_QUARANTINE)
     tables.write_json(merged.metrics, paths.MERGE_METRICS)
 
 

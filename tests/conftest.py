@@ -143,6 +143,29 @@ def base(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """models/base.json of a random BERT of two layers with a word-piece tokenizer of letters."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("encoder")
+    letters = "abcdefghijklmnopqrstuvwxyz:."
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder / "model")
+    torch.manual_seed(4)
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder / "model")
+    p = params.load("fetch", fetching.FetchParams).base
+    p = p.model_copy(update={"source": "folder", "location": str(folder / "model")})
+    fetching.fetch_base(p, store=folder / "store", record=folder / "base.json")
+    return folder / "base.json"
+
+
+@pytest.fixture(scope="session")
 def small_params(collection: Path, tiny_base: Path) -> dict[str, Any]:
     """params.yaml, pointed at the small world and cut down to seconds; real NF4."""
     content = params.read(ROOT / "params.yaml")

@@ -174,7 +174,7 @@ def test_quarantined_reports_and_other_splits_are_asked_and_not_trained_on(merge
     assert of(made, "f").select("completion", "asked", "selected").rows() == [(None, True, False)]
     assert made.metrics["multiple_choice"] == {
         "train": 2, "written": 0, "validation": 1, "available": 2, "repeated": 0, "not_taught": 1, "reports_without_evidence": 0,
-        "shortened": 1, "dropped_text_held_out": 1,
+        "shortened": 1, "targets_cut_away": 0, "targets_of_unknown_place": 0, "answer_too_long": 0, "dropped_text_held_out": 1,
     }  # fmt: skip
     assert of(made, "c").is_empty()
 
@@ -333,7 +333,10 @@ def test_what_is_read_without_instruction_is_cut_at_its_end(tokenizer: Any, form
     renderer = Renderer(ROOT / "prompts/student", tokenizer, LABELS)
     text = "Clear. " + "Bibasilar atelectasis is seen. " * 20
     for limit in (32, 33, 64, 10_000):
-        prompt, cut = fit(renderer, tokenizer, form, None, limit, text, None, None)
+        fitted = fit(renderer, tokenizer, form, None, limit, text, None, None)
+        assert fitted is not None
+        prompt, kept, cut = fitted
+        assert kept == [(0, len(prompt))]
         used = len(encode(tokenizer, prompt, None, form).input_ids)
         assert text.startswith(prompt)
         assert cut == (prompt != text)
@@ -346,3 +349,121 @@ def test_spans_beyond_the_cut_are_left_out(merge: Any) -> None:
     row = of(merge(rows, [], phrases, open=WHOLE), "a", "open_ended").row(0, named=True)
     assert [(s["start"], s["end"]) for s in row["spans"]] == [(10, 15)]
     assert row["prompt"].startswith("FINDINGS: Edema. The lungs")
+
+
+# The last word names the only finding; in sentences the report is one that never stops.
+LATE = "The lungs and the heart and the bones are clear " * 50 + "Right mass"
+
+
+SHORTENED = [
+    *[("multiple_choice", answers, units, "") for answers in ("head", "slots") for units in ("sentences", "reports")],
+    *[("open_ended", answers, units, "") for answers in ("lines", "tags") for units in ("sentences", "reports")],
+    ("multiple_choice", "list", "reports", ""),
+    *[("multiple_choice", answers, "reports", "r") for answers in ("head", "slots", "list")],
+    ("open_ended", "lines", "reports", "r"),
+]
+
+
+@pytest.mark.parametrize(("task", "answers", "units", "without_places"), SHORTENED)
+def test_what_a_shortened_text_no_longer_says_is_not_taught(
+    merge: Any, tokenizer: Any, task: str, answers: str, units: str, without_places: str
+) -> None:
+    """Labels without places are looked for by their own words."""
+    rows = [("r", "train", LATE, None, "g1"), ("s", "train", "A mass, and edema.", None, "g2"), REPORTS[3]]
+    words = [("r", "mass", "Mass"), ("s", "mass", "Mass"), ("s", "edema", "Edema")]
+    said = [(*word, "present", None) for word in words]
+    phrases = [("r", "right mass", "right mass", "present", None), ("s", "mass", "mass", "present", None)]
+    whole = {"choice": WHOLE | {"answers": "head"}, "open": WHOLE | {"answers": "lines"}}
+    changed = whole | {"choice" if task == "multiple_choice" else "open": {"units": units, "answers": answers}}
+    made = merge(rows, said, phrases, without_places, **changed)
+    late, short = (of(made, report, task).row(0, named=True) for report in "rs")
+    assert LATE[:500] in late["prompt"]
+    assert "Right mass" not in late["prompt"]
+    expected: dict[str, tuple[str, Any, Any]] = {
+        "head": ("", [0.0, 0.0, None], None),
+        "slots": ("Edema\nFracture\nMass", [0.0, 0.0, None], None),
+        "list": ("Normal", None, None),
+        "lines": ("None", None, None),
+        "tags": ("None", None, []),
+    }
+    assert (late["completion"], late["targets"], late["spans"]) == expected[answers]
+    assert made.metrics[task]["targets_cut_away"] == made.metrics[task]["shortened"] == 1
+    assert made.metrics[task]["targets_of_unknown_place"] == 0
+    assert short["completion"] != expected[answers][0] or short["targets"] == [1.0, 0.0, 1.0]
+    for prompt, completion, form in made.examples.filter("selected").select("prompt", "completion", "answers").iter_rows():
+        assert len(encode(tokenizer, prompt, completion, form).input_ids) <= 600
+
+
+def test_a_finding_that_a_shortened_text_still_states_is_taught(merge: Any) -> None:
+    """Of two mentions the strongest counts; a label without a place is counted, and taught as it was."""
+    rows = [
+        ("twice", "train", LATE, "A mass.", "g1"),
+        ("hint", "train", LATE, "Perhaps mass.", "g2"),
+        ("unknown", "train", LATE.replace("mass", "lump"), "Clear.", "g3"),
+        REPORTS[3],
+    ]
+    said = [
+        ("twice", "mass.", "Mass", "present", None),
+        ("hint", "Right mass", "Mass", "present", None),
+        ("unknown", "Right lump", "Mass", "present", None),
+    ]
+    choice = WHOLE | {"answers": "slots"}
+    made = merge(rows, said, [], "unknown", choice=choice, open=WHOLE | {"answers": "lines"})
+    targets = {report: of(made, report)["targets"].to_list()[0] for report, *_ in rows[:3]}
+    assert targets == {"twice": [0.0, 0.0, 1.0], "hint": [0.0, 0.0, None], "unknown": [0.0, 0.0, 1.0]}
+    counted = made.metrics["multiple_choice"]
+    assert (counted["shortened"], counted["targets_cut_away"], counted["targets_of_unknown_place"]) == (3, 1, 1)
+
+
+def test_half_a_phrase_that_is_left_is_neither_a_finding_nor_none(merge: Any) -> None:
+    phrase = "mass " + "of great size and " * 200 + "of odd shape"
+    rows = [("r", "train", f"A {phrase}", None, "g1"), REPORTS[3]]
+    made = merge(rows, [], [("r", phrase, phrase, "present", None)], open=WHOLE)
+    row = of(made, "r", "open_ended").row(0, named=True)
+    assert row["completion"] == "None"
+    assert row["spans"] == [{"start": len("FINDINGS: A "), "end": len(row["prompt"]), "worth": None}]
+
+
+MANY = [(f"nodule number {n}", "R91.1") for n in range(80)]
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_an_answer_too_long_sets_its_report_aside_and_no_other(
+    merge: Any, capsys: pytest.CaptureFixture[str], split: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [("long", split, "Nodules.", None, "g9"), *REPORTS]
+    monkeypatch.setattr("test_merging.CODES", CODES | dict(MANY))
+    phrases = [*PHRASES, *(("long", "Nodules", phrase, "present", None) for phrase, _ in MANY)]
+    how = {"choice": WHOLE, "open": WHOLE | {"answers": "lines"}}
+    made, without = merge(rows, SAID, phrases, **how), merge(**how)
+    row = of(made, "long", "open_ended").row(0, named=True)
+    assert (row["asked"], row["selected"], row["completion"]) == (True, False, None)
+    assert "Nodules." in row["prompt"]
+    assert made.quarantine.rows() == [("long", 0, "open_ended: the answer is too long for merge.max_tokens", None)]
+    assert "1 answers are not trained on, merge.max_tokens: 600 tokens do not hold them: long\n" in capsys.readouterr().err
+    assert made.metrics["open_ended"]["answer_too_long"] == 1
+    assert made.metrics["multiple_choice"]["answer_too_long"] == 0
+    assert not of(made, "long")["completion"].null_count()
+    others = pl.col("report_id") != "long"
+    same = ["report_id", "task", "prompt", "completion", "targets"]
+    assert made.examples.filter(others).select(same).equals(without.examples.select(same))
+    assert without.quarantine.is_empty()
+
+
+def test_settings_that_hold_no_answer_at_all_are_refused(merge: Any) -> None:
+    many = [(report, "edema", phrase, "present", None) for report in "ad" for phrase, _ in MANY]
+    rows = [REPORTS[0], REPORTS[3]]
+    with pytest.raises(InputError, match=r"600 tokens do not hold one answer of open_ended \(lines\); raise it"):
+        merge(rows, SAID[:3], many, open=WHOLE | {"answers": "lines"})
+    with pytest.raises(InputError, match=r"40 tokens do not hold the instruction of slots"):
+        merge(choice=WHOLE | {"answers": "slots"}, max_tokens=40)
+
+
+def test_a_written_sentence_with_too_long_an_answer_is_set_aside(merge: Any, tokenizer: Any) -> None:
+    renderer = Renderer(ROOT / "prompts/student", tokenizer, LABELS)
+    instruction = len(encode(tokenizer, renderer.prompt("lines", ""), "None", "lines").input_ids)
+    made = merge(open=SENTENCES | {"answers": "lines", "written": 9}, max_tokens=instruction + 2)
+    aside = made.quarantine.filter(pl.col("report_id").str.starts_with("w"))
+    assert aside.height > 0
+    assert not made.examples.filter(pl.col("selected") & pl.col("completion").is_null()).height
+    assert not set(aside["report_id"]) & set(made.examples.filter(task="open_ended")["report_id"])

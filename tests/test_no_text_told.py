@@ -641,7 +641,7 @@ def test_from_extract_to_folds_no_stage_tells_text(overhear: Overhear, small_wor
     for_git = [file for folder in ("metrics", "plots", "folds") for file in Path(folder).rglob("*") if file.is_file()]
     textless = [paths.CALIBRATION, paths.DECISIONS, *Path("data/quarantine").glob("*"), *Path("data/written").glob("*")]
     assert len(for_git) >= 20
-    assert len(textless) == 7
+    assert len(textless) == 8
     for path in [*for_git, *textless]:
         told = str(pl.read_parquet(path).rows()) if path.suffix == ".parquet" else path.read_text(encoding="utf-8")
         assert told

@@ -148,13 +148,13 @@ def test_what_may_hold_text_goes_to_the_private_remote_and_never_to_git(stages: 
                 kept = {"persist": True} if path.endswith("answers.parquet") or path.startswith("data/answers/") else {}
                 assert options == {"remote": "private"} | kept, path
             case "models":
-                assert options == ({} if path == "models/base.json" else {"remote": "shared"}), path
+                assert options == {"remote": "shared"}, path
             case _:
                 assert path.startswith(("metrics/", "plots/"))
                 assert options["cache"] is False, path
-    assert len(cached) == 41
-    learned = [out for stage in ("train", "calibrate") for out in dvc_yaml()["stages"][stage]["outs"]]
-    assert [entry(out)[1] for out in learned] == [{"remote": "${remotes.models}"}] * 2  # which params.yaml names
+    assert len(cached) == 42
+    learned = [out for stage in ("fetch", "train", "calibrate") for out in dvc_yaml()["stages"][stage]["outs"]]
+    assert [entry(out)[1] for out in learned][1:] == [{"remote": "${remotes.models}"}] * 3  # which params.yaml names
     # Without DVC's own entries, which it rolls back when a later stage fails (dvc #11091).
     assert ignored(cached) == cached
     assert ignored(set(outs) - cached) == set()

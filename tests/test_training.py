@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from student_world import LABELS, ROOT, RUNTIME, examples_of, train_params
 from transformers import AutoTokenizer
 
 from raddistill.errors import InputError
-from raddistill.student import adapters, forward, losses, models, tagging, training
+from raddistill.student import adapters, checkpoints, forward, losses, models, tagging, training
 from raddistill.student.predicting import Answerer
 from raddistill.student.prompts import IGNORED, answer_ids, encode
 from raddistill.student.tagging import Codes, worth_of_tokens
@@ -236,17 +237,17 @@ def undisturbed(examples: pl.DataFrame, base: Path, tmp_path_factory: pytest.Tem
 
 
 KILLED = """
-import os, signal, sys
+import json, os, signal, sys
 import polars as pl
 from pathlib import Path
 from raddistill.student import training
 from transformers import TrainerCallback
 sys.path.insert(0, "tests")
 from student_world import RUNTIME, train_params
-base, folder, adapter, examples = map(Path, sys.argv[1:])
+base, folder, adapter, examples = map(Path, sys.argv[1:5])
 class Kill(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step == 8:
+        if state.global_step == int(sys.argv[5]):
             os.kill(os.getpid(), signal.SIGKILL)
 build = training.build_trainer
 def killing(*args):
@@ -254,44 +255,157 @@ def killing(*args):
     trainer.add_callback(Kill())
     return trainer
 training.build_trainer = killing
-training.train(train_params(), pl.read_parquet(examples), base, folder, RUNTIME, adapter)
+training.train(train_params(**json.loads(sys.argv[6])), pl.read_parquet(examples), base, folder, RUNTIME, adapter)
 """
 
 
-def test_killed_run_resumes_to_the_same_bytes(
-    examples: pl.DataFrame,
+def kill_at(step: int, examples: pl.DataFrame, base: Path, folder: Path, **changed: Any) -> None:
+    """A training that is sent kill -9 after a step; leaves examples.parquet and checkpoints/ in the folder."""
+    examples.write_parquet(folder / "examples.parquet")
+    places = [base, folder / "checkpoints", folder / "adapter", folder / "examples.parquet"]
+    words = [sys.executable, "-c", KILLED, *places, str(step), json.dumps(changed)]
+    run = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == -9, run.stderr
+    assert not (folder / "adapter").exists()
+
+
+@pytest.fixture(scope="module")
+def killed(examples: pl.DataFrame, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training that was sent kill -9 at step 13, with examples.parquet and two checkpoints, of steps 5 and 10."""
+    folder = tmp_path_factory.mktemp("killed")
+    kill_at(13, examples, base, folder)
+    assert steps(folder) == [5, 10]
+    return folder
+
+
+def steps(folder: Path) -> list[int]:
+    return sorted(int(c.name.split("-")[1]) for c in folder.glob("checkpoints/*/checkpoint-*"))
+
+
+def newest(folder: Path, step: int = 10) -> Path:
+    (checkpoint,) = folder.glob(f"checkpoints/*/checkpoint-{step}")
+    return checkpoint
+
+
+def gone_on(killed: Path, base: Path, **changed: Any) -> training.Trained:
+    table = pl.read_parquet(killed / "examples.parquet")
+    return training.train(train_params(**changed), table, base, killed / "checkpoints", RUNTIME, killed / "adapter")
+
+
+WEIGHTS = "adapter_model.safetensors"
+
+
+@pytest.mark.parametrize(("damaged", "message"), [
+    ((), "resuming after step 10"),
+    ((10,), "resuming after step 5"),
+    ((5, 10), "the training starts anew"),
+])  # fmt: skip
+def test_a_killed_run_goes_on_after_its_newest_whole_checkpoint_and_ends_with_the_same_bytes(
     base: Path,
+    killed: Path,
     undisturbed: tuple[Path, training.Trained],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    damaged: tuple[int, ...],
+    message: str,
 ) -> None:
-    """kill -9 at step 8; the next run goes on after step 5 and ends as an undisturbed one does."""
-    table, checkpoints, adapter = tmp_path / "examples.parquet", tmp_path / "checkpoints", tmp_path / "adapter"
-    examples.write_parquet(table)
-    words = [sys.executable, "-c", KILLED, base, checkpoints, adapter, table]
-    killed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert killed.returncode == -9, killed.stderr
-    assert not adapter.exists()
-    assert [c.name for c in checkpoints.glob("*/checkpoint-*")] == ["checkpoint-5"]
-    trained = training.train(train_params(), pl.read_parquet(table), base, checkpoints, RUNTIME, adapter)
-    assert "resuming after step 5" in capsys.readouterr().out
+    folder = tmp_path / "moved"  # the paths in the checkpoints are of another place
+    shutil.copytree(killed, folder)
+    for step in damaged:
+        os.truncate(newest(folder, step) / WEIGHTS, 100)
+    trained = gone_on(folder, base)
+    output = capsys.readouterr().out
+    assert message in output
+    assert output.count(f"has a damaged {WEIGHTS}; deleted") == len(damaged)
+    assert all(f"checkpoint-{step} has" in output for step in damaged)
     assert trained.metrics == undisturbed[1].metrics
-    assert sorted(p.name for p in adapter.iterdir()) == [
+    assert trained.curve.equals(undisturbed[1].curve)
+    whole, adapter = undisturbed[0] / "adapter", folder / "adapter"
+    assert sorted(os.listdir(whole)) == [
         "README.md", "adapter_config.json", "adapter_model.safetensors", "base.json", "provenance.json",
     ]  # fmt: skip
-    whole = undisturbed[0] / "adapter"
-    for name in set(os.listdir(whole)) - {"provenance.json"}:
-        assert (whole / name).read_bytes() == (adapter / name).read_bytes(), name
-    here, there = (json.loads((folder / "provenance.json").read_text()) for folder in (whole, adapter))
-    assert here | {"git_commit": ""} == there | {"git_commit": ""}  # who works in this clone may commit between the two
-    for folder in (checkpoints, undisturbed[0] / "checkpoints"):
-        assert not list(folder.iterdir())
+    assert {name: (whole / name).read_bytes() for name in os.listdir(whole)} == {
+        name: (adapter / name).read_bytes() for name in os.listdir(adapter)
+    }
+    for ended in (folder, undisturbed[0]):
+        assert not list((ended / "checkpoints").iterdir())
+
+
+def zeroed(file: Path) -> None:
+    """As a file system leaves it that lost power before it wrote the end."""
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+
+
+def garbled(file: Path) -> None:
+    file.write_bytes(b"{" + file.read_bytes())
+
+
+@pytest.mark.parametrize("name", [
+    WEIGHTS, "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "adapter_config.json", "SHA256SUMS",
+])  # fmt: skip
+@pytest.mark.parametrize("spoil", [Path.unlink, zeroed, garbled, lambda file: os.truncate(file, file.stat().st_size // 2)])
+def test_a_damaged_checkpoint_is_named_with_its_file_and_passed_over(
+    killed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, spoil: Any
+) -> None:
+    shutil.copytree(killed / "checkpoints", tmp_path / "checkpoints")
+    checkpoint = newest(tmp_path)
+    spoil(checkpoint / name)
+    found = checkpoints.newest_whole(checkpoint.parent)
+    output = capsys.readouterr().out
+    assert found is not None
+    assert found.name == "checkpoint-5"
+    assert str(checkpoint) in output
+    assert (name in output) or (name == "SHA256SUMS" and output)
+    assert steps(tmp_path) == [5]
+
+
+def test_a_checkpoint_whose_best_one_is_damaged_is_not_gone_on_from(
+    killed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """transformers would end with the last weights instead of the best, and say so in a warning among others."""
+    shutil.copytree(killed / "checkpoints", tmp_path / "checkpoints")
+    state = newest(tmp_path) / "trainer_state.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"best_global_step": 5}))
+    checkpoints.seal(newest(tmp_path))
+    folder = newest(tmp_path).parent
+    assert checkpoints.newest_whole(folder) == newest(tmp_path)
+    zeroed(newest(tmp_path, 5) / WEIGHTS)
+    assert checkpoints.newest_whole(folder) is None
+    output = capsys.readouterr().out
+    assert "checkpoint-5 has a damaged" in output
+    assert "checkpoint-10 cannot be gone on from" in output
+    assert "the training starts anew" in output
+
+
+def test_a_killed_run_stops_as_early_as_one_that_was_not(
+    examples: pl.DataFrame, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Evaluations without a better loss before the kill count, too."""
+    changed = {"learning_rate": 0.5, "scheduler": "constant", "evaluate_every": 2, "patience": 3}
+    whole = training.train(train_params(**changed), examples, base, tmp_path / "other", RUNTIME, tmp_path / "adapter")
+    stopped, best = whole.metrics["steps"], whole.metrics["best_step"]
+    assert stopped == best + 6
+    (tmp_path / "killed").mkdir()
+    kill_at(stopped - 1, examples, base, tmp_path / "killed", **changed)
+    assert gone_on(tmp_path / "killed", base, **changed).metrics == whole.metrics
+    assert f"resuming after step {stopped - 2}" in capsys.readouterr().out
+
+
+def test_a_training_without_an_interrupted_one_says_nothing_of_checkpoints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert checkpoints.newest_whole(tmp_path / "none") is None
+    assert capsys.readouterr().out == ""
 
 
 def test_checkpoints_of_other_params_or_data_are_not_taken_up(examples: pl.DataFrame, base: Path) -> None:
     told = training.fingerprint(train_params(), examples, base)
     assert told == training.fingerprint(train_params(), examples.reverse(), base)
     assert told != training.fingerprint(train_params(learning_rate=0.002), examples, base)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adapters, "versions", lambda: {"torch": "0"})
+        assert told != training.fingerprint(train_params(), examples, base)
     for column in ("targets", "spans"):
         other = examples.with_columns(pl.when(report_id="train3").then(None).otherwise(column).alias(column))
         assert told != training.fingerprint(train_params(), other, base)
@@ -305,11 +419,9 @@ def test_adapter_says_what_it_was_made_from(
     assert provenance["params"] == train_params().model_dump()
     assert provenance["outputs"] == 4
     assert set(provenance["libraries"]) >= {"torch", "trl", "peft"}
-    assert len(provenance["git_commit"]) == 40
+    assert provenance["answers"] == {"multiple_choice": "head", "open_ended": "tags"}
+    assert all(re.fullmatch(r"[\d.]+", version) for version in provenance["libraries"].values())  # not which build of it
     assert (adapter / "base.json").read_bytes() == base.read_bytes()
-    config = json.loads((adapter / "adapter_config.json").read_text())
-    assert config["base_model_name_or_path"] is None
-    assert config["target_modules"] == sorted(config["target_modules"])
     train = examples.filter(split="train")
     card = (adapter / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: peft")

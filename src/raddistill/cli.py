@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from raddistill import errors, params, paths
+from raddistill import errors, experiments, params, paths
 from raddistill.errors import InputError, RaddistillError
 
 if TYPE_CHECKING:
@@ -439,12 +439,17 @@ def ablation_list() -> None:
 def ablation_queue(name: Annotated[str, typer.Argument(help="A file of presets/ablations.")]) -> None:
     """Queues an experiment for every point of a question that has none yet, up to validation; DVC runs them one after the other.
 
+    They run in other folders, with the files that git knows: what they would miss is named, and nothing is queued.
+
     `raddistill ablation queue noise && dvc exp run --run-all && raddistill ablation draw noise`
     """
     from raddistill.scoring import ablations
 
     question = ablations.read(name)
     shared = [each for preset in question.presets for each in overrides(_preset(preset))] + [*overrides(question.shared)]
+    for changes in question.points.values():
+        set_to = dict(each.split("=", 1) for each in (*overrides(params.read()), *shared, *overrides(changes)))
+        experiments.refuse_missed(value.strip("'") for value in set_to.values())
     dvc = [sys.executable, "-m", "dvc"]
     told = subprocess.run([*dvc, "exp", "list", "--name-only"], capture_output=True, text=True, check=False)
     if told.returncode:
@@ -495,6 +500,8 @@ def check() -> None:
     if changed:
         raise InputError("dvc.lock is out of date: `dvc repro`, then commit dvc.lock and metrics/")
     print("dvc.lock is up to date")
+    for line in experiments.missed(experiments.strings_of(params.read())):
+        print(f"missing in a clone, and in queued experiments: {line}")
 
 
 def _folds_of(name: str) -> Path:

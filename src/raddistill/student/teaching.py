@@ -3,6 +3,7 @@
 Labels are of whole reports. The evidence says in which sentence each mention stands, so that a sentence can be an example, too.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from raddistill.labelsets import Label
 from raddistill.student.prompts import slot_lines
 from raddistill.student.reading import Part
 
+RANK = (statuses.UNMENTIONED, statuses.ABSENT, statuses.UNCERTAIN, statuses.PRESENT)  # the strongest last
 Worth = float | None  # probability that something is present, as the student learns it; None: not trained on
 
 
@@ -102,6 +104,37 @@ def within(said: Said, part: Part) -> Said:
     return Said({}, kept)
 
 
+def cut_away(said: Said, text: str, kept: list[tuple[int, int]]) -> tuple[frozenset[str], frozenset[str]]:
+    """Of the labels stated in a text: those whose words are in none of the slices `kept`, and those whose place nobody knows.
+
+    The strongest mention counts: a finding of which only a weaker hint is left is no longer in the text. A label without a
+    mention has its place where its own words stand in the text, if they do.
+    """
+    gone, unknown = set(), set()
+    for label, (status, _) in _strongest(said).items():
+        if not _is_stated(status):
+            continue
+        placed = [mention for mention in said.mentions if mention.label == label]
+        strongest = max((RANK.index(m.status) for m in placed), default=0)
+        places = [(m.start, m.end) for m in placed if RANK.index(m.status) == strongest] or _places(label, text)
+        if not places:
+            unknown.add(label)
+        elif not any(first <= start and end <= last for start, end in places for first, last in kept):
+            gone.add(label)
+    return frozenset(gone), frozenset(unknown)
+
+
+def _places(phrase: str, text: str) -> list[tuple[int, int]]:
+    words = r"\s+".join(map(re.escape, phrase.split()))
+    return [found.span() for found in re.finditer(rf"(?<!\w){words}(?!\w)", text, re.IGNORECASE)]
+
+
+def without(said: Said, labels: frozenset[str]) -> Said:
+    """What a teacher says, but for some labels."""
+    left = {label: of_label for label, of_label in said.labels.items() if label not in labels}
+    return Said(left, [mention for mention in said.mentions if mention.label not in labels])
+
+
 def answer_head(said: Said, label_set: list[Label], weights: Weights) -> Answer:
     """A probability for each label; of several mentions the strongest counts: present, else uncertain."""
     stated = _strongest(said)
@@ -148,9 +181,8 @@ def _strongest(said: Said) -> dict[str, tuple[str, float | None]]:
     by_label: dict[str, list[Mention]] = defaultdict(list)
     for mention in said.mentions:
         by_label[mention.label].append(mention)
-    rank = (statuses.UNMENTIONED, statuses.ABSENT, statuses.UNCERTAIN, statuses.PRESENT)
     strongest = {
-        label: max(found, key=lambda m: (rank.index(m.status), m.probability or 0.0)) for label, found in by_label.items()
+        label: max(found, key=lambda m: (RANK.index(m.status), m.probability or 0.0)) for label, found in by_label.items()
     }
     return {label: (m.status, m.probability) for label, m in strongest.items()}
 

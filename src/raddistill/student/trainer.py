@@ -1,14 +1,29 @@
 """TRL's SFTTrainer with the student's losses. Imports torch: import it inside functions only."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 from trl import SFTTrainer
 
+from raddistill.student import checkpoints
 from raddistill.student.losses import example_losses
 from raddistill.student.prompts import Encoded
+
+
+class SealedCheckpoints(TrainerCallback):
+    """Seals each checkpoint once it is written, and finds the best one again if the project was moved since."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # transformers keeps the best one as a path, and forgets it with a warning where that is no more
+        if state.best_global_step:
+            state.best_model_checkpoint = str(checkpoints.place(Path(args.output_dir), state.best_global_step))
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        checkpoints.seal(checkpoints.place(Path(args.output_dir), state.global_step))
 
 
 class StudentTrainer(SFTTrainer):

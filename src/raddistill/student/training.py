@@ -21,7 +21,7 @@ from pydantic import Field
 
 from raddistill.errors import InputError
 from raddistill.params import RuntimeParams, Section
-from raddistill.student import adapters, allocation, models
+from raddistill.student import adapters, allocation, checkpoints, models
 from raddistill.student.prompts import PLAIN, answer_ids, encode
 from raddistill.student.tagging import worth_of_tokens
 
@@ -59,10 +59,10 @@ class Trained:
     validation_curve: pl.DataFrame  # step, loss
 
 
-def train(
-    p: TrainParams, examples: pl.DataFrame, base: Path, checkpoints: Path, runtime: RuntimeParams, adapter: Path
-) -> Trained:
+def train(p: TrainParams, examples: pl.DataFrame, base: Path, unfinished: Path, runtime: RuntimeParams, adapter: Path) -> Trained:
     """Trains on the selected training rows, stops early on the selected validation rows (teacher labels), writes `adapter`.
+
+    `unfinished` holds the checkpoints of trainings that were interrupted, a folder each.
 
     Raises:
         InputError: nothing to train on or to validate on; the base model is missing or changed.
@@ -72,9 +72,9 @@ def train(
         raise InputError("no examples to train or validate on; raise the numbers in params.yaml, section merge")
     allocation.use_threads(runtime.threads)
     models.quiet_libraries()
-    folder = checkpoints / fingerprint(p, chosen, base)
+    folder = unfinished / fingerprint(p, chosen, base)
     trainer = build_trainer(p, chosen, base, folder, runtime)
-    last = _last_checkpoint(folder)
+    last = checkpoints.newest_whole(folder)
     if last:
         print(f"resuming after step {last.name.split('-')[1]} of an interrupted run with the same params and data")
     trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -91,7 +91,7 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
     from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
 
     from raddistill.student.progress import ConsoleProgress
-    from raddistill.student.trainer import StudentTrainer
+    from raddistill.student.trainer import SealedCheckpoints, StudentTrainer
 
     tokenizer = models.load_tokenizer(base)
     chosen = chosen.sort("task", "order", "report_id", "part")
@@ -111,7 +111,7 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
         train_dataset=Dataset.from_list([rows["train"][i] for i in order]),
         eval_dataset=Dataset.from_list(sorted(rows["validation"], key=lambda row: len(row["input_ids"]))),
         data_collator=list,
-        callbacks=[EarlyStoppingCallback(p.patience), progress],
+        callbacks=[EarlyStoppingCallback(p.patience), SealedCheckpoints(), progress],
         robust=p.robust,
         answers=answer_ids(tokenizer) if "slots" in split["train"]["answers"] else (0, 0),
     )
@@ -154,7 +154,8 @@ def _settings(p: TrainParams, folder: Path, steps: int) -> Any:
         save_strategy="steps",
         eval_steps=min(p.evaluate_every, steps),
         save_steps=min(p.evaluate_every, steps),
-        save_total_limit=2,
+        save_total_limit=3,  # the newest, the one before should that be damaged, and the best
+        restore_callback_states_from_checkpoint=True,  # of early stopping: how often in a row there was no better loss
         load_best_model_at_end=True,
         metric_for_best_model="eval_loss",
         greater_is_better=False,
@@ -225,17 +226,11 @@ def batch_order(lengths: Sequence[int], tasks: Sequence[str], p: TrainParams) ->
 
 
 def fingerprint(p: TrainParams, chosen: pl.DataFrame, base: Path) -> str:
-    """Hash of everything that shapes a training: params, examples, base model."""
-    content = hashlib.sha256(json.dumps(p.model_dump(), sort_keys=True).encode())
+    """Hash of everything that shapes a training: params, examples, base model, and the libraries that wrote its checkpoints."""
+    content = hashlib.sha256(json.dumps([p.model_dump(), adapters.versions()], sort_keys=True).encode())
     content.update(base.read_bytes())
     content.update(chosen.sort("task", "report_id", "part").write_json().encode())
     return content.hexdigest()[:16]
-
-
-def _last_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint; one cut short by a kill or a full disk lacks trainer_state.json, written last."""
-    found = [c for c in folder.glob("checkpoint-*") if (c / "trainer_state.json").exists()]
-    return max(found, key=lambda c: int(c.name.split("-")[1]), default=None)
 
 
 def _summary(trainer: Any, chosen: pl.DataFrame) -> Trained:

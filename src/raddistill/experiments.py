@@ -1,0 +1,91 @@
+"""What a queued or temporary experiment would miss: it runs in another folder, into which DVC copies the files that git knows.
+
+A lexicon of one's own that git does not know works in `dvc repro` and is missing there, or, where only some files of a folder are
+unknown, is read without them: another result, and no error.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from raddistill import params, paths
+from raddistill.errors import InputError
+
+CODE = ("src", "stages", str(paths.PROMPTS))
+PIPELINE = Path("dvc.yaml")
+ADD = "`git add` it, or, if it holds text of reports, keep it outside of the clone and write its absolute path into params.yaml"
+
+
+def strings_of(node: Any) -> Iterator[str]:
+    """All texts among the values of params.yaml, or of a part of it."""
+    if isinstance(node, dict | list):
+        for child in node.values() if isinstance(node, dict) else node:
+            yield from strings_of(child)
+    elif isinstance(node, str):
+        yield node
+
+
+def missed(values: Iterable[str], root: Path = Path()) -> list[str]:
+    """What of the files that `values` name in the clone at `root` would be missing elsewhere: a line each, with the remedy.
+
+    A value that names no file or folder is passed over, as is what DVC brings and what an editor leaves.
+
+    Raises:
+        InputError: `root` is no git repository.
+    """
+    named = sorted({value for value in values if "/" in value or "." in value} - {".", ".."})
+    there = [name for name in named if not Path(name).is_absolute() and (root / name).exists()]
+    outside = [name for name in there if root.resolve() not in (root / name).resolve().parents]
+    inside = [name for name in there if name not in outside]
+    others = ("ls-files", "-z", "--others", "--exclude-standard")
+    ignored = [name for name in inside if not _is_output(root, name) and _git(root, *others, "--ignored", "--", name)]
+    unknown = _git(root, *others, "--", *CODE, *inside)
+    return [
+        *(f"{name} is not in git: {ADD}" for name in unknown if not _is_left_by_an_editor(name)),
+        *(f"{name} is kept out of git by .gitignore: write its absolute path into params.yaml" for name in ignored),
+        *(f"{name} is outside of the clone: write its absolute path into params.yaml" for name in outside),
+    ]
+
+
+def refuse_missed(values: Iterable[str]) -> None:
+    """Does nothing where a queued experiment with these values would have all of its files.
+
+    Raises:
+        InputError: it would not; the files are named.
+    """
+    if lines := missed(values):
+        raise InputError("a queued experiment gets the files that git knows, and no others\n" + "\n".join(lines))
+
+
+def tell_missed() -> None:
+    """Says what this run misses, if it is a queued or temporary one; the stage's own error, if any, comes below."""
+    root = Path(os.environ.get("DVC_ROOT") or ".")
+    if root.resolve() == Path.cwd():
+        return
+    for line in missed(strings_of(params.read()), root):
+        print(f"Not in this experiment, which runs with the files that git knows: {line}", file=sys.stderr)
+
+
+def _is_output(root: Path, name: str) -> bool:
+    """Whether the pipeline writes it, so that DVC brings it: by the outs of dvc.yaml, up to what is filled in from params."""
+    for stage in params.read(root / PIPELINE)["stages"].values():
+        for out in stage.get("do", stage).get("outs", []):
+            path = out if isinstance(out, str) else next(iter(out))
+            fixed, filled_in, _ = path.partition("${")
+            if f"{path}/".startswith(f"{name}/") or name.startswith(fixed if filled_in else f"{path}/"):
+                return True
+    return False
+
+
+def _is_left_by_an_editor(name: str) -> bool:
+    return Path(name).name.startswith((".", "#")) or name.endswith("~")
+
+
+def _git(root: Path, *words: str) -> list[str]:
+    listed = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
+    if listed.returncode:
+        raise InputError(f"`git {words[0]}` failed in {root.resolve()}; is it a clone?")
+    return [name for name in listed.stdout.split("\0") if name]

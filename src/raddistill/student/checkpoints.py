@@ -1,0 +1,80 @@
+"""Which checkpoint of an interrupted training can be gone on from: none that a kill, a full disk or a power cut damaged.
+
+Cut files, zeros in place of weights and a state without its optimizer all look like checkpoints, and what reads them fails in a
+dozen ways, or not at all. So a checkpoint ends with the hashes of its files, in the format of sha256sum.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+SEAL = "SHA256SUMS"
+STATE = "trainer_state.json"  # by transformers
+
+
+def place(folder: Path, step: int) -> Path:
+    """The checkpoint of a step, where transformers puts it."""
+    return folder / f"checkpoint-{step}"
+
+
+def seal(checkpoint: Path) -> None:
+    """Writes the hashes of all files of a checkpoint that is complete."""
+    unfinished = checkpoint / f"{SEAL}.part"
+    unfinished.unlink(missing_ok=True)
+    lines = [f"{_sha256(file)}  {file.name}\n" for file in sorted(checkpoint.iterdir()) if file.name != SEAL]
+    unfinished.write_text("".join(lines), encoding="utf-8")
+    os.replace(unfinished, checkpoint / SEAL)
+
+
+def damage(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint; None where every file is as it was sealed."""
+    try:
+        lines = (checkpoint / SEAL).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return "was not written to its end"
+    except UnicodeDecodeError:
+        return f"has a damaged {SEAL}"
+    sealed = [line.split("  ", 1) for line in lines]
+    if not all(len(line) == 2 for line in sealed) or STATE not in (name for _, name in sealed):
+        return f"has a damaged {SEAL}"
+    for sha256, name in sealed:
+        if not (checkpoint / name).is_file():
+            return f"lacks {name}"
+        if _sha256(checkpoint / name) != sha256:
+            return f"has a damaged {name}"
+    return None
+
+
+def newest_whole(folder: Path) -> Path | None:
+    """The newest checkpoint in `folder` that a training can go on from and end well: its best one so far must be whole, too.
+
+    Says of every other what is wrong with it, and deletes those that are damaged: transformers would count them as kept.
+    """
+    found = [c for c in folder.glob("checkpoint-*") if c.name.removeprefix("checkpoint-").isdigit()]
+    whole = []
+    for checkpoint in sorted(found, key=_step):
+        if wrong := damage(checkpoint):
+            print(f"{checkpoint} {wrong}; deleted")
+            shutil.rmtree(checkpoint)
+        else:
+            whole.append(checkpoint)
+    for checkpoint in reversed(whole):
+        best = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))["best_global_step"]
+        if not best or place(folder, best) in whole:
+            return checkpoint
+        print(f"{checkpoint} cannot be gone on from: the best one before it, checkpoint-{best}, is gone; deleted")
+        shutil.rmtree(checkpoint)
+    if found:
+        print(f"no checkpoint in {folder} is whole: the training starts anew")
+    return None
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("checkpoint-"))
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
