@@ -7,7 +7,9 @@ from typing import NamedTuple
 from raddistill.sources.header_words import (
     ALONE,
     AROUND,
+    BOTH,
     EXAM,
+    FINDINGS,
     IMPRESSION,
     KNOWN,
     OTHER,
@@ -109,7 +111,8 @@ def _in_line(line: str, words: str, above: _Above) -> Iterator[Header]:
             begins, opened = mark.start(1), KNOWN[key(mark[1])]
         elif low == 0 and mark.start() - first <= 80:
             opened = _at_first(line[first : mark.start()].strip(AROUND), above)
-            opened = None if opened == UNKNOWN and above.name in SAID and _VALUE.match(line, mark.end()) else opened
+            if opened == UNKNOWN and above.name in (FINDINGS, BOTH, PART) and _VALUE.match(line, mark.end()):
+                opened = None
         if not opened:
             begins, opened = _within(line, low, mark.start(), lower)
             opened = opened if begins > first else None  # what begins the line may not open
