@@ -43,6 +43,18 @@ def test_the_reference_of_the_command_line_is_its_help(tmp_path: Path) -> None:
     assert made.read_text(encoding="utf-8") == (ROOT / "docs/cli.md").read_text(encoding="utf-8")
 
 
+def test_the_glossary_points_to_what_is_there() -> None:
+    glossary = (ROOT / "GLOSSARY.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.+) \| (.+) \| `(.+)` \|$", glossary, re.MULTILINE)
+    assert len(rows) == len(re.findall(r"^\| (?!term|---)", glossary, re.MULTILINE)) > 0
+    shipped = YAML(typ="safe").load(ROOT / "params.yaml")
+    for term, _, where in rows:
+        node = shipped
+        for key in where.split("."):
+            node = node.get(key, {}) if isinstance(node, dict) else {}
+        assert (ROOT / where).exists() or node != {}, term
+
+
 def test_the_version_is_that_of_the_project() -> None:
     told = CliRunner().invoke(cli.app, ["--version"])
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
