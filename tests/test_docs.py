@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
@@ -39,7 +40,7 @@ def test_the_reference_of_the_command_line_is_its_help(tmp_path: Path) -> None:
     """If this fails: `make docs`."""
     made = tmp_path / "cli.md"
     words = ["raddistill.cli", "utils", "docs", "--name", "raddistill", "--title", "Command line", "--output", str(made)]
-    subprocess.run(["typer", *words], cwd=ROOT, capture_output=True, check=True)
+    subprocess.run([sys.executable, "-m", "typer", *words], cwd=ROOT, capture_output=True, check=True)
     assert made.read_text(encoding="utf-8") == (ROOT / "docs/cli.md").read_text(encoding="utf-8")
 
 
