@@ -11,7 +11,7 @@ from pipeline_truth import ROOT, SRC, closure, imports
 PACKAGE = SRC / "raddistill"
 ROOMS = ["sources", "teachers", "student", "scoring"]
 WORDS = {
-    "answers", "cells", "concepts", "errors", "experiments", "labelsets", "lines", "params", "passages", "paths", "privacy",
+    "answers", "atomic", "cells", "concepts", "errors", "experiments", "labelsets", "lines", "params", "passages", "paths", "privacy",
     "sentences", "statuses",
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
