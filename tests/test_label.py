@@ -449,21 +449,8 @@ def test_memory_does_not_grow_with_the_file(here: Path) -> None:
         with Path("r.csv").open("w", encoding="utf-8") as file:
             file.write("report_id,text\n")
             file.writelines(f"r{n},{'film ' * 60}\n" for n in range(rows))
-        command = [
-            sys.executable,
-            "-c",
-            MEMORY,
-            "label",
-            "r.csv",
-            "-o",
-            "o.csv",
-            "--jobs",
-            "1",
-            "--overwrite",
-            "--lexicon",
-            "cold",
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        words = ["label", "r.csv", "-o", "o.csv", "--jobs", "1", "--overwrite", "--lexicon", "cold"]
+        done = subprocess.run([sys.executable, "-c", MEMORY, *words], capture_output=True, text=True, check=True)
         peaks[rows] = int(done.stdout) / 1024
     assert Path("o.csv").read_bytes().count(b"\n") == 100_001
     assert peaks[100_000] - peaks[5_000] < 15, peaks
@@ -476,19 +463,8 @@ def test_a_wheel_brings_its_lexicons_to_any_folder(reports_csv: Path) -> None:
         shutil.copy(ROOT / name, "tree")
     for folder in (SRC, ROOT / "lexicon"):
         shutil.copytree(folder, Path("tree", folder.name), ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
-    build = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-        "-w",
-        "wheel",
-        "./tree",
-    ]
+    pip_wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    build = [*pip_wheel, "-w", "wheel", "./tree"]
     subprocess.run(build, check=True, capture_output=True, env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
     (wheel,) = Path("wheel").glob("*.whl")
     zipfile.ZipFile(wheel).extractall("installed")
