@@ -1,4 +1,4 @@
-"""`raddistill label` on a pile of the size of MIMIC-CXR: reports a second, wall time, peak memory of all its processes.
+"""`raddistill label` on a file of the size of MIMIC-CXR: reports a second, wall time, peak memory of all its processes.
 
     python benchmarks/label_throughput.py                          # 228,000 reports, all cores; the bar is a minute on two
     python benchmarks/label_throughput.py --reports 20000 --jobs 1
@@ -61,22 +61,22 @@ def main(
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number in (reports // 10, reports):
-            pile = Path(folder, "reports.csv")
-            words = write(pile, number)
+            table = Path(folder, "reports.csv")
+            words = write(table, number)
             form = ["--format", "long"] if task == "open_ended" else []
             options = ["--lexicon", lexicon, "--task", task, *form, *([] if jobs is None else ["--jobs", str(jobs)])]
-            run = measure([str(pile), "-o", str(Path(folder, f"labels{number}.csv")), *options])
+            run = measure([str(table), "-o", str(Path(folder, f"labels{number}.csv")), *options])
             print(
                 f"{number:,} reports of {words / number:.0f} words: {run.seconds:.1f} s, {number / run.seconds:,.0f} reports/s, "
                 f"peak {run.peak_mib:.0f} MiB in all processes, {run.largest_mib:.0f} MiB in the largest"
             )
 
 
-def write(pile: Path, reports: int) -> int:
+def write(table: Path, reports: int) -> int:
     """A CSV of so many reports; returns how many words they have."""
     draw = random.Random(7)  # noqa: S311
     words = 0
-    with pile.open("w", encoding="utf-8", newline="") as file:
+    with table.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file)
         out.writerow(["report_id", "findings", "impression"])
         for number in range(reports):

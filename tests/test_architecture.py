@@ -1,4 +1,5 @@
-"""Who may import whom: rooms see tables and words, never each other; no teacher sees gold; torch only where it is used."""
+"""Who may import whom: applications see rooms, rooms see tables and words, never each other; no teacher sees gold; torch only
+where it is used."""
 
 import ast
 import subprocess
@@ -11,8 +12,8 @@ from pipeline_truth import ROOT, SRC, closure, imports
 PACKAGE = SRC / "raddistill"
 ROOMS = ["sources", "teachers", "student", "scoring"]
 WORDS = {
-    "answers", "cells", "concepts", "errors", "experiments", "labelsets", "lines", "params", "passages", "paths", "privacy",
-    "sentences", "statuses",
+    "answers", "atomic", "cells", "concepts", "errors", "experiments", "labelsets", "lines", "params", "passages", "paths",
+    "privacy", "sentences", "statuses",
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SUBCLASSES = {"raddistill.student.progress", "raddistill.student.trainer"}  # of transformers' and TRL's classes; imported late
@@ -30,7 +31,7 @@ def room_of(file: Path) -> str:
 
 def test_all_modules_were_walked() -> None:
     assert len(MODULES) >= 40
-    assert {room_of(module) for module in MODULES} == {*ROOMS, *WORDS, "tables", "cli", "__init__"}
+    assert {room_of(module) for module in MODULES} == {*ROOMS, *WORDS, "tables", "apps", "cli", "__init__"}
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -45,7 +46,18 @@ def test_tables_and_words_import_no_room() -> None:
     shared = [module for module in MODULES if room_of(module) in {"tables", *WORDS}]
     seen = {(name_of(module), room_of(file)) for module in shared for file in imports(module) if PACKAGE in file.parents}
     assert len(shared) >= 15
-    assert {pair for pair in seen if pair[1] in {*ROOMS, "cli"}} == set()
+    assert {pair for pair in seen if pair[1] in {*ROOMS, "apps", "cli"}} == set()
+
+
+def test_only_the_command_line_imports_applications() -> None:
+    """An application uses the rooms; no room, table or word knows it, and no stage."""
+    stages = sorted((ROOT / "stages").glob("*.py"))
+    importers = [file for file in (*MODULES, *stages) if any(PACKAGE / "apps" in i.parents for i in imports(file))]
+    below = {room_of(module) for module in importers}
+    assert len(stages) >= 8
+    assert below == {"apps", "cli"}
+    apps = [module for module in MODULES if room_of(module) == "apps"]
+    assert not [name_of(module) for module in apps if PACKAGE / "cli.py" in imports(module)]
 
 
 def test_no_teacher_reads_gold_concepts_or_the_scorers_lexicon() -> None:

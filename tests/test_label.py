@@ -24,14 +24,13 @@ from pipeline_truth import ROOT, SRC
 from typer.testing import CliRunner
 
 from raddistill import cli
-from raddistill.errors import InputError, RaddistillError
+from raddistill.apps.label import formats, report_file
+from raddistill.errors import InputError
 from raddistill.labelsets import load_labels
-from raddistill.sources import piles
 from raddistill.sources.sections import compose
 from raddistill.statuses import to_chexpert
 from raddistill.tables import base as tables
 from raddistill.tables.labels import Labels
-from raddistill.tables.unfinished import Unfinished
 from raddistill.teachers.rules.labeler import RulesTeacher
 
 LABELS = [label.name for label in load_labels(ROOT / "lexicon/label_sets/chest_13.yaml")]
@@ -76,7 +75,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def pile(here: Path) -> Path:
+def reports_csv(here: Path) -> Path:
     reports(40).select("report_id", "findings", "impression").write_csv("reports.csv")
     return Path("reports.csv")
 
@@ -125,7 +124,7 @@ def test_every_input_gives_the_labels_of_the_pipeline(name: str, here: Path) -> 
     assert quoted == expected.evidence.height > 100
 
 
-def test_wide_has_chexperts_codes_and_no_finding(pile: Path) -> None:
+def test_wide_has_chexperts_codes_and_no_finding(reports_csv: Path) -> None:
     Path("r.csv").write_text(
         "report_id,text\n"
         "ill,Small effusion. No pneumothorax. Possible pneumonia.\n"
@@ -150,10 +149,10 @@ def test_wide_has_chexperts_codes_and_no_finding(pile: Path) -> None:
     assert codes == {"1", "0", "-1"}
 
 
-def test_tables_say_the_same_in_csv_tsv_and_parquet(pile: Path) -> None:
+def test_tables_say_the_same_in_csv_tsv_and_parquet(reports_csv: Path) -> None:
     for form in ("wide", "long"):
         for suffix in (".csv", ".tsv", ".parquet"):
-            label(pile, "-o", f"{form}{suffix}", "--format", form)
+            label(reports_csv, "-o", f"{form}{suffix}", "--format", form)
         as_csv, as_parquet = pl.read_csv(f"{form}.csv", infer_schema=False), pl.read_parquet(f"{form}.parquet")
         assert pl.read_csv(f"{form}.tsv", separator="\t", infer_schema=False).equals(as_csv)
         assert as_parquet.cast(pl.String).equals(as_csv)
@@ -162,7 +161,7 @@ def test_tables_say_the_same_in_csv_tsv_and_parquet(pile: Path) -> None:
     assert sorted(file.suffix for file in Path().iterdir()) == [".csv"] * 3 + [".parquet"] * 2 + [".tsv"] * 2
 
 
-def test_no_text_is_written_unless_quotes_are_asked_for(pile: Path) -> None:
+def test_no_text_is_written_unless_quotes_are_asked_for(reports_csv: Path) -> None:
     Path("r.csv").write_text(f"report_id,text\na,Small {SECRET} effusion. Port {SECRET} seen.\n", encoding="utf-8")
     for name in ("a.csv", "a.jsonl"):
         label("r.csv", "-o", name, *(["--format", "jsonl"] if name == "a.jsonl" else []))
@@ -182,7 +181,7 @@ def test_a_megabyte_in_pieces_takes_linear_time_and_keeps_its_offsets(here: Path
     assert len({each["start"] for each in evidence}) == 34_000
 
 
-def test_phrases_have_codes_and_lines_for_reports_without_any(pile: Path) -> None:
+def test_phrases_have_codes_and_lines_for_reports_without_any(reports_csv: Path) -> None:
     Path("r.csv").write_text("report_id,text\na,Small left pleural effusion.\nb,Normal.\n", encoding="utf-8")
     label("r.csv", "-o", "p.jsonl", "--format", "jsonl", "--task", "open_ended")
     first, second = map(json.loads, Path("p.jsonl").read_text(encoding="utf-8").splitlines())
@@ -291,7 +290,7 @@ def test_text_is_never_an_id(here: Path) -> None:
 
 
 def test_bytes_do_not_depend_on_the_number_of_processes(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(piles, "BATCH_ROWS", 20)
+    monkeypatch.setattr(report_file, "BATCH_ROWS", 20)
     pl.concat([reports(300), reports(10)]).write_ndjson("r.jsonl")
     for jobs in (1, 2):
         label("r.jsonl", "-o", f"{jobs}.jsonl", "--format", "jsonl", "--jobs", str(jobs))
@@ -299,27 +298,35 @@ def test_bytes_do_not_depend_on_the_number_of_processes(here: Path, monkeypatch:
     assert Path("1.jsonl.quarantine.csv").read_bytes() == Path("2.jsonl.quarantine.csv").read_bytes()
 
 
-def test_settings_that_do_not_go_together(pile: Path) -> None:
+def test_settings_that_do_not_go_together(reports_csv: Path) -> None:
     refused(
-        r"wide is written to \.csv, \.tsv, \.parquet, not to '\.jsonl'; for JSON lines say --format jsonl", pile, "-o", "o.jsonl"
+        r"wide is written to \.csv, \.tsv, \.parquet, not to '\.jsonl'; for JSON lines say --format jsonl",
+        reports_csv,
+        "-o",
+        "o.jsonl",
     )
-    refused(r"jsonl is written to \.jsonl, \.ndjson, not to '\.csv'", pile, "-o", "o.csv", "--format", "jsonl")
-    refused(r"not to 'no suffix'", pile, "-o", "o")
-    refused(r"--quotes writes the words", pile, "-o", "o.csv", "--quotes")
-    refused(r"no lexicon 'warm': neither a path nor one of cold", pile, "-o", "o.csv", "--lexicon", "warm")
-    refused(r"no label set 'spine': neither a path nor one of chest_13", pile, "-o", "o.csv", "--label-set", "spine")
-    refused(r"the folder nowhere does not exist", pile, "-o", "nowhere/o.csv")
-    refused(r"is the input itself", pile, "-o", pile, "--overwrite")
-    refused(r"must name a file: ", pile, "-o", "-")
-    refused(r"no column 'report'; did you mean 'report_id'", pile, "-o", "o.csv", "--id-column", "report")
-    refused(r"no column 'note'", pile, "-o", "o.csv", "--text-column", "note")
+    refused(r"jsonl is written to \.jsonl, \.ndjson, not to '\.csv'", reports_csv, "-o", "o.csv", "--format", "jsonl")
+    refused(r"not to 'no suffix'", reports_csv, "-o", "o")
+    refused(r"--quotes writes the words", reports_csv, "-o", "o.csv", "--quotes")
+    refused(r"no lexicon 'warm': neither a path nor one of cold", reports_csv, "-o", "o.csv", "--lexicon", "warm")
+    refused(r"no label set 'spine': neither a path nor one of chest_13", reports_csv, "-o", "o.csv", "--label-set", "spine")
+    refused(r"the folder nowhere does not exist", reports_csv, "-o", "nowhere/o.csv")
+    refused(r"is the input itself", reports_csv, "-o", reports_csv, "--overwrite")
+    for name in ("o.csv.part", "o.csv.quarantine.csv"):
+        shutil.copy(reports_csv, name)
+        refused(r"is the input itself, or would replace it", name, "-o", "o.csv")
+        Path(name).unlink()
+    refused(r"must name a file: ", reports_csv, "-o", "-")
+    refused(r"no column 'report'; did you mean 'report_id'", reports_csv, "-o", "o.csv", "--id-column", "report")
+    refused(r"no column 'note'", reports_csv, "-o", "o.csv", "--text-column", "note")
     assert [str(file) for file in Path().iterdir()] == ["reports.csv"]
-    assert "wide" in label(pile, "-o", "o.csv", "--format", "narrow", code=2)
-    label(pile, "-o", "o.csv")
-    refused(r"o\.csv is there already; --overwrite replaces it", pile, "-o", "o.csv")
+    assert "wide" in label(reports_csv, "-o", "o.csv", "--format", "narrow", code=2)
+    assert "No such option" in label(reports_csv, "-o", "o.csv", "--resume", code=2)
+    label(reports_csv, "-o", "o.csv")
+    refused(r"o\.csv is there already; --overwrite replaces it", reports_csv, "-o", "o.csv")
 
 
-def test_a_label_set_and_a_lexicon_of_ones_own(pile: Path) -> None:
+def test_a_label_set_and_a_lexicon_of_ones_own(reports_csv: Path) -> None:
     shutil.copytree(ROOT / "lexicon/cold", "spine")
     Path("spine/multiple_choice/stenosis.txt").write_text("[mention]\nstenosis\n", encoding="utf-8")
     Path("spine.yaml").write_text("- name: Stenosis\n  description: narrow canal\n", encoding="utf-8")
@@ -330,28 +337,18 @@ def test_a_label_set_and_a_lexicon_of_ones_own(pile: Path) -> None:
     refused(r"stenosis\.txt, line 2: ", "r.csv", "-o", "p.csv", "--lexicon", "spine", "--label-set", "spine.yaml")
 
 
-# Real processes from here on: batches of 20 rows, each of them a point to which a killed run returns.
-COMMAND = """
-import sys
-from raddistill.sources import piles
-from raddistill.tables import unfinished
-piles.BATCH_ROWS, unfinished.SECONDS = 20, 0.0
-from raddistill import cli
-if __name__ == "__main__":
-    cli.main()
-"""
+# Real processes from here on.
 
 
 def started(*words: str | Path, **options: Any) -> "subprocess.Popen[bytes]":
-    Path("command.py").write_text(COMMAND, encoding="utf-8")
-    command = [sys.executable, "command.py", "label", "--lexicon", "cold", *map(str, words)]
+    command = [sys.executable, "-m", "raddistill.cli", "label", "--lexicon", "cold", *map(str, words)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, **options)
 
 
-def killed(process: "subprocess.Popen[bytes]", state: Path, rows: int, how: signal.Signals = signal.SIGKILL) -> bytes:
-    """Lets it get so many rows further than it was, ends it, and waits until its own processes have ended, too."""
-    before, until = rows_of(state), time.monotonic() + 20
-    while rows_of(state) < before + rows and process.poll() is None and time.monotonic() < until:
+def ended(process: "subprocess.Popen[bytes]", part: Path, how: signal.Signals) -> bytes:
+    """Ends it in the middle of writing, and waits until its own processes have ended, too."""
+    until = time.monotonic() + 60
+    while not (part.exists() and part.stat().st_size) and process.poll() is None and time.monotonic() < until:
         time.sleep(0.002)
     family = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     children = [int(pid) for pid in family.read_text(encoding="ascii").split()] if family.exists() else []
@@ -363,85 +360,57 @@ def killed(process: "subprocess.Popen[bytes]", state: Path, rows: int, how: sign
     return stderr
 
 
-def rows_of(state: Path) -> int:
-    return json.loads(state.read_text(encoding="utf-8"))["rows"] if state.exists() else 0
-
-
-@pytest.mark.parametrize(("name", "jobs"), [("o.csv", 2), ("o.parquet", 1)])
-def test_a_killed_run_goes_on_where_it_was(name: str, jobs: int, here: Path) -> None:
-    frame = reports(2500).select(BOTH)
+@pytest.mark.parametrize(("how", "code", "left"), [(signal.SIGKILL, -9, 2), (signal.SIGINT, 130, 0)])
+def test_a_run_that_is_ended_leaves_no_output_and_the_next_one_starts_anew(
+    how: signal.Signals, code: int, left: int, here: Path
+) -> None:
+    frame = reports(20_000).select(BOTH)  # enough to be still at it when the signal comes
     pl.concat([frame, frame[:30]]).write_csv("r.csv")
-    label("r.csv", "-o", f"whole_{name}", "--sections", "impression", "--jobs", "1")
-    arguments = ("r.csv", "-o", name, "--sections", "impression", "--jobs", str(jobs))
-    state = Path(f"{name}.partial.json")
-    draw = random.Random()
-    for n in range(3):
-        process = started(*arguments, *(["--resume"] if n else []))
-        killed(process, state, draw.randint(1, 600) if n else 1)
-        assert not Path(name).exists()
-    assert 0 < rows_of(state) < 2530
-    refused(r"partial is there: .*--resume goes on with it, --overwrite begins anew", *arguments)
-    refused(r"another input, with other settings", *arguments[:-2], "--resume", "--format", "long")
-    with Path(f"{name}.partial").open("ab") as file:
-        file.write(b"half a li")  # written, but not yet counted
-    process = started(*arguments, "--resume")
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 0, stderr
-    assert Path(name).read_bytes() == Path(f"whole_{name}").read_bytes()
-    assert Path(f"{name}.quarantine.csv").read_bytes() == Path(f"whole_{name}.quarantine.csv").read_bytes()
-    assert not state.exists()
-    assert SECRET.encode() not in stderr
-
-
-def test_ctrl_c_is_exit_code_130_and_can_be_resumed(here: Path) -> None:
-    reports(8000).write_ndjson("r.jsonl")  # enough to be still at it when the signal comes
-    process = started("r.jsonl", "-o", "o.csv", "--jobs", "2")
-    stderr = killed(process, Path("o.csv.partial.json"), 100, signal.SIGINT)
-    assert process.returncode == 130
-    assert stderr.decode() == "interrupted; the same command with --resume goes on\n"
-    with Path("r.jsonl").open("r+b") as file:  # the same size, other words in a row that was labelled
-        content = file.read().replace(b"film 7.", b"fill 7.")
-        file.seek(0)
-        file.write(content)
-    process = started("r.jsonl", "-o", "o.csv", "--resume")
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert re.fullmatch(rb"InputError: the input's first \S+ rows are not those that were done; .*\n", stderr)
-    process = started("r.jsonl", "-o", "o.csv", "--overwrite")
-    process.communicate(timeout=60)
-    assert process.returncode == 0
-    label("r.jsonl", "-o", "whole.csv")
+    process = started("r.csv", "-o", "o.csv", "--jobs", "2")
+    assert SECRET.encode() not in ended(process, Path("o.csv.part"), how)
+    assert process.returncode == code
+    assert len([*Path().glob("o.csv*")]) == len([*Path().glob("o.csv*.part")]) == left
+    label("r.csv", "-o", "whole.csv", "--jobs", "1")
+    label("r.csv", "-o", "o.csv", "--jobs", "1")
     assert Path("o.csv").read_bytes() == Path("whole.csv").read_bytes()
+    assert Path("o.csv.quarantine.csv").read_bytes() == Path("whole.csv.quarantine.csv").read_bytes()
+    assert len([*Path().glob("o.csv*")]) == 2
 
 
 @pytest.mark.parametrize("name", ["o.csv", "o.parquet"])
-def test_a_kill_while_the_output_takes_its_place(name: str, pile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever of the last steps was done: the same command with --resume ends as if nothing had been."""
-    Path("bad.csv").write_text(pile.read_text(encoding="utf-8") + "r1,x,x\n", encoding="utf-8")
-    label("bad.csv", "-o", f"whole_{name}")
-    for owner, step in ((os, "replace"), (Path, "unlink")):
-        for n in range(4):  # the state is replaced before all rows are read and after, then come the steps that are meant
-            calls = iter(range(99))
-            done = getattr(owner, step)
+def test_an_error_leaves_the_output_that_was_there(name: str, reports_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever of the files is the one that cannot be written; what --overwrite replaces goes with its quarantine."""
+    Path("bad.csv").write_text(reports_csv.read_text(encoding="utf-8") + "r1,x,x\n", encoding="utf-8")
+    label("bad.csv", "-o", name)
+    before = {file: file.read_bytes() for file in Path().glob(f"{name}*")}
+    assert {*map(str, before)} == {name, f"{name}.quarantine.csv"}
 
-            def broken(*paths: Any, done: Any = done, calls: Any = calls, n: int = n) -> None:
-                if next(calls) == n:
-                    raise KeyboardInterrupt
-                done(*paths)
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-            with monkeypatch.context() as patch:
-                patch.setattr(owner, step, broken)
-                CliRunner().invoke(cli.app, ["label", "--lexicon", "cold", "bad.csv", "-o", name])
-            if not Path(name).exists() or Path(f"{name}.partial.json").exists():
-                label("bad.csv", "-o", name, "--resume")
-            assert Path(name).read_bytes() == Path(f"whole_{name}").read_bytes()
-            assert Path(f"{name}.quarantine.csv").read_bytes() == Path(f"whole_{name}.quarantine.csv").read_bytes()
-            assert sorted(file.name for file in Path().glob(f"{name}*")) == [name, f"{name}.quarantine.csv"]
-            Path(name).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(OSError, match=rf"No space left on device: '{name}"):
+            CliRunner().invoke(cli.app, ["label", str(reports_csv), "-o", name, "--overwrite"], catch_exceptions=False)
+    assert {file: file.read_bytes() for file in Path().glob(f"{name}*")} == before
+    label(reports_csv, "-o", name, "--overwrite")
+    assert [*map(str, Path().glob(f"{name}*"))] == [name]
 
 
-def test_standard_input_is_csv_or_json_lines_packed_or_not(pile: Path) -> None:
-    label(pile, "-o", "file.csv")
+def test_rows_of_parquet_are_whole_in_every_row_group(reports_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_file, "BATCH_ROWS", 7)
+    label(reports_csv, "-o", "one.parquet")
+    monkeypatch.setattr(formats, "ROW_GROUP", 10)
+    label(reports_csv, "-o", "some.parquet")
+    assert pl.read_parquet("some.parquet").equals(pl.read_parquet("one.parquet"))
+    Path("none.csv").write_text("report_id,text\na,\n", encoding="utf-8")
+    for form in ("wide", "long"):
+        label("none.csv", "-o", f"{form}.parquet", "--format", form)
+        assert pl.read_parquet(f"{form}.parquet").height == 0
+
+
+def test_standard_input_is_csv_or_json_lines_packed_or_not(reports_csv: Path) -> None:
+    label(reports_csv, "-o", "file.csv")
     reports(40).select(BOTH).write_ndjson("r.jsonl")
     Path("r.csv.gz").write_bytes(gzip.compress(Path("reports.csv").read_bytes()))
     for n, source in enumerate(("reports.csv", "r.jsonl", "r.csv.gz")):
@@ -452,7 +421,7 @@ def test_standard_input_is_csv_or_json_lines_packed_or_not(pile: Path) -> None:
         assert Path(f"{n}.csv").read_bytes() == Path("file.csv").read_bytes()
 
 
-def test_errors_are_a_line_and_exit_1(pile: Path) -> None:
+def test_errors_are_a_line_and_exit_1(reports_csv: Path) -> None:
     Path("bad.csv").write_text(f'report_id,text\na,No mass.\nb,"{SECRET} {SECRET}\n', encoding="utf-8")
     process = started("bad.csv", "-o", "o.csv")
     _, stderr = process.communicate(timeout=60)
@@ -460,23 +429,11 @@ def test_errors_are_a_line_and_exit_1(pile: Path) -> None:
     assert stderr == b"InputError: bad.csv, line 3: a quote is opened that nothing closes\n"
 
 
-def test_a_full_disk_is_a_line_and_can_be_resumed(pile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Unfinished, "add", full)
-        with pytest.raises(RaddistillError, match=r"^No space left on device: o\.csv; .*--resume"):
-            CliRunner().invoke(cli.app, ["label", "--lexicon", "cold", str(pile), "-o", "o.csv"], catch_exceptions=False)
-    label(pile, "-o", "o.csv", "--resume")
-    label(pile, "-o", "whole.csv")
-    assert Path("o.csv").read_bytes() == Path("whole.csv").read_bytes()
-
-
 MEMORY = """
 import re, sys
 from pathlib import Path
 from raddistill import cli
+from raddistill.apps.label import formats, report_file
 try:
     cli.main()
 finally:
@@ -485,53 +442,29 @@ finally:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
-def test_memory_does_not_grow_with_the_pile(here: Path) -> None:
+def test_memory_does_not_grow_with_the_file(here: Path) -> None:
     """Twenty times as many rows take less than 15 MiB more; kept, their texts alone would be 30."""
     peaks = {}
     for rows in (5_000, 100_000):
         with Path("r.csv").open("w", encoding="utf-8") as file:
             file.write("report_id,text\n")
             file.writelines(f"r{n},{'film ' * 60}\n" for n in range(rows))
-        command = [
-            sys.executable,
-            "-c",
-            MEMORY,
-            "label",
-            "r.csv",
-            "-o",
-            "o.csv",
-            "--jobs",
-            "1",
-            "--overwrite",
-            "--lexicon",
-            "cold",
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        words = ["label", "r.csv", "-o", "o.csv", "--jobs", "1", "--overwrite", "--lexicon", "cold"]
+        done = subprocess.run([sys.executable, "-c", MEMORY, *words], capture_output=True, text=True, check=True)
         peaks[rows] = int(done.stdout) / 1024
     assert Path("o.csv").read_bytes().count(b"\n") == 100_001
     assert peaks[100_000] - peaks[5_000] < 15, peaks
 
 
-def test_a_wheel_brings_its_lexicons_to_any_folder(pile: Path) -> None:
+def test_a_wheel_brings_its_lexicons_to_any_folder(reports_csv: Path) -> None:
     """A copy is built, since setuptools leaves its traces where it builds."""
     Path("tree").mkdir()
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, "tree")
     for folder in (SRC, ROOT / "lexicon"):
         shutil.copytree(folder, Path("tree", folder.name), ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
-    build = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-        "-w",
-        "wheel",
-        "./tree",
-    ]
+    pip_wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    build = [*pip_wheel, "-w", "wheel", "./tree"]
     subprocess.run(build, check=True, capture_output=True, env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
     (wheel,) = Path("wheel").glob("*.whl")
     zipfile.ZipFile(wheel).extractall("installed")
@@ -552,10 +485,7 @@ def test_a_wheel_brings_its_lexicons_to_any_folder(pile: Path) -> None:
 
 def test_label_and_help_start_without_torch_and_polars() -> None:
     code = "import sys; from raddistill import cli; {}; print(sorted({{'torch', 'polars', 'pyarrow'}} & set(sys.modules)))"
-    imports = (
-        "from raddistill.sources.piles import Pile; from raddistill.teachers.rules import labelling, shipped; "
-        "from raddistill.tables.unfinished import Unfinished"
-    )
+    imports = "from raddistill.apps.label import render, run"
     done = subprocess.run([sys.executable, "-c", code.format(imports)], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

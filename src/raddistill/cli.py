@@ -1,7 +1,7 @@
 """The command line beside `dvc`: named settings, the table of results, whether dvc.lock is up to date; and labels alone.
 
 What shapes a result of the pipeline stays in params.yaml and what runs it stays with DVC; nothing here runs a stage. `label`
-and `show` need no pipeline: they read any pile of reports by a lexicon.
+and `show` need no pipeline: they read any file of reports by a lexicon.
 """
 
 import json
@@ -11,17 +11,29 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from raddistill import errors, experiments, params, paths
-from raddistill.errors import InputError, RaddistillError
+from raddistill.apps.label import command
+from raddistill.apps.label.command import (
+    Encoding,
+    FindingsColumn,
+    IdColumn,
+    ImpressionColumn,
+    InputFormat,
+    LabelSet,
+    Lexicon,
+    Sections,
+    Task,
+    TextColumn,
+)
+from raddistill.errors import InputError
 
 if TYPE_CHECKING:
     from raddistill.teachers.llm.inquiry import Inquiry
     from raddistill.teachers.llm.settings import LLMParams
-    from raddistill.teachers.rules.reading import Reader
 
 PRESETS = Path("presets")
 
@@ -47,7 +59,7 @@ app = typer.Typer(
     - `raddistill estimate` — tokens and money before anything is sent
     - `raddistill show REPORT_ID --teacher llm` — exactly what would be sent
 
-    Without the pipeline, labels with evidence for a pile of reports:
+    Without the pipeline, labels with evidence for a file of reports:
 
     - `raddistill label reports.csv -o labels.csv`
     - `raddistill show REPORT_ID --input reports.csv`
@@ -76,125 +88,7 @@ ablation_app = typer.Typer(
 )
 app.add_typer(ablation_app, name="ablation")
 
-Task = Annotated[
-    Literal["multiple_choice", "open_ended"],
-    typer.Option(
-        metavar="TASK",
-        help="multiple_choice: the labels of the label set; open_ended: conditions as phrases with their ICD-10-CM codes.",
-    ),
-]
-Lexicon = Annotated[
-    str | None,
-    typer.Option(metavar="FOLDER|NAME", help="A folder as lexicon/README.md describes it, or tuned, cold. [default: tuned]"),
-]
-LabelSet = Annotated[str | None, typer.Option(metavar="FILE|NAME", help="Names and order of the labels. [default: chest_13]")]
-Sections = Annotated[
-    Literal["findings_and_impression", "impression_else_findings", "findings", "impression"],
-    typer.Option(
-        metavar="WHICH",
-        help="findings_and_impression, impression_else_findings, findings or impression: what is read of a report that has "
-        "sections; of one that has none, all is read.",
-    ),
-]
-IdColumn = Annotated[str | None, typer.Option(metavar="NAME", rich_help_panel="Input", help="[default: report_id]")]
-TextColumn = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", rich_help_panel="Input", help="The whole report. [default: text, unless there are the two below]"
-    ),
-]
-FindingsColumn = Annotated[str | None, typer.Option(metavar="NAME", rich_help_panel="Input", help="[default: findings]")]
-ImpressionColumn = Annotated[str | None, typer.Option(metavar="NAME", rich_help_panel="Input", help="[default: impression]")]
-InputFormat = Annotated[
-    Literal["csv", "tsv", "jsonl", "parquet", "folder"] | None,
-    typer.Option(rich_help_panel="Input", help="Where the name does not tell; of standard input the first character does."),
-]
-Encoding = Annotated[str, typer.Option(metavar="NAME", rich_help_panel="Input", help="Of text files.")]
-
-
-@app.command()
-def label(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="A file, a folder of .txt files, or - for standard input.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUTPUT", help=".csv, .tsv, .parquet; .jsonl with --format jsonl.")
-    ],
-    form: Annotated[Literal["wide", "long", "jsonl"], typer.Option("--format", help="What they hold stands above.")] = "wide",
-    task: Task = "multiple_choice",
-    lexicon: Lexicon = None,
-    label_set: LabelSet = None,
-    sections: Sections = "findings_and_impression",
-    quotes: Annotated[
-        bool, typer.Option("--quotes", help="Puts the quoted words into JSON lines: REPORT TEXT in the output.")
-    ] = False,
-    id_column: IdColumn = None,
-    text_column: TextColumn = None,
-    findings_column: FindingsColumn = None,
-    impression_column: ImpressionColumn = None,
-    input_format: InputFormat = None,
-    encoding: Encoding = "utf-8",
-    jobs: Annotated[int | None, typer.Option(min=1, rich_help_panel="Running", help="Processes. [default: all cores]")] = None,
-    resume: Annotated[bool, typer.Option("--resume", rich_help_panel="Running", help="Goes on where a run was ended.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", rich_help_panel="Running", help="Replaces OUTPUT.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", rich_help_panel="Running", help="Exits 1 if a row was put aside.")] = False,
-) -> None:
-    """Labels reports by rules, with evidence. No model, no network, no pipeline.
-
-    `raddistill label reports.csv -o labels.csv`
-
-    `raddistill label notes.parquet --id-column study_id --text-column note -o labels.parquet`
-
-    `raddistill label reports/ -o evidence.jsonl --format jsonl --sections impression_else_findings`
-
-    `zcat reports.csv.gz | raddistill label - -o phrases.csv --task open_ended --format long`
-
-    **Input**: CSV or TSV with a header, JSON lines, Parquet (.csv.gz and the like too), or a folder of .txt files (the id is the
-    path without .txt). A report is in a column `text`, or in `findings` and `impression`. A text is split at its headers
-    (FINDINGS, Impression, CONCLUSION, FINDINGS AND IMPRESSION, ..., with or without a colon); what stands under other headers
-    (INDICATION, COMPARISON, ...) is not read. Without findings and impression all of it is read.
-
-    **Formats**: `wide`: a row a report and a column a label with 1 (present), 0 (absent), -1 (uncertain) or blank (unmentioned),
-    as CheXpert has them; No Finding is 1 where no label but Support Devices is 1 or -1, else blank. `long`: a row for each report
-    and label (report_id, task, teacher, label, status, probability, code). `jsonl`: statuses and evidence; `start` and `end`
-    count code points of the cell (or file) that holds that section, end exclusive. Open-ended phrases are words of the report;
-    apart from them no text is written without --quotes. Open-ended and `long`, a report without a condition has no row; what is
-    merely possible ("may be pneumonia") is no condition to the lexicon tuned.
-
-    **Rows that cannot be used** (no id, an id that was there before or may be text, no text but "nan" or "None", not UTF-8, cut
-    by a line end in a cell without quotes, ...) go to OUTPUT.quarantine.csv with row number, id and reason, never with text.
-    Reports labelled and rows put aside add up to the input; order is kept.
-
-    **Ended early** (Ctrl-C, kill, power): OUTPUT.partial stays; the same command with --resume goes on, and what comes out
-    is the same to the byte.
-
-    **Exit codes**: 0 done; 1 input or settings are wrong, or --strict and rows were put aside; 2 the command itself is; 130
-    interrupted.
-    """
-    from raddistill.sources.piles import Columns, Pile
-    from raddistill.tables.unfinished import Unfinished
-    from raddistill.teachers.rules import labelling
-    from raddistill.teachers.rules.labelling import Form, Labeller
-
-    _fits(source, output)
-    reader, teacher, names, files = _reader(task, lexicon, label_set, sections)
-    shape = Form(form, output.suffix.lower(), task, teacher, names, quotes)
-    labeller = Labeller(reader, shape)
-    columns = Columns(id_column, text_column, findings_column, impression_column)
-    made_of = _fingerprint(source, [*columns, input_format, encoding, *shape, sections], files)
-    try:
-        with (
-            Pile(source, columns, input_format, encoding) as pile,
-            Unfinished(output, made_of, labeller.header, resume=resume, overwrite=overwrite) as unfinished,
-        ):
-            labelling.run(labeller, unfinished.left(pile.batches()), pile.total, unfinished, jobs or labelling.cores())
-    except KeyboardInterrupt:
-        print("interrupted; the same command with --resume goes on", file=sys.stderr)
-        raise typer.Exit(130) from None
-    except OSError as error:  # the disk is full, say; whoever writes then knows no file
-        raise RaddistillError(f"{error.strerror or error}: {error.filename or output}; once mended, --resume goes on") from None
-    unfinished.finish(labeller.convert)
-    print(unfinished.told(), file=sys.stderr)
-    if strict and unfinished.rejected:
-        raise typer.Exit(1)
+app.command()(command.label)
 
 
 @app.command()
@@ -243,24 +137,17 @@ def show(
             )
         _show_questions(report_id, teacher, task, as_json)
         return
-    from rich.console import Console
-
-    from raddistill.sources.piles import Columns, Pile
-    from raddistill.teachers.rules import labelling, marking
+    from raddistill.apps.label.columns import Columns
+    from raddistill.apps.label.reading import load_reader
+    from raddistill.apps.label.render import print_report
+    from raddistill.apps.label.report_file import ReportFile
 
     if source is None and not paths.REPORTS.exists():
         raise InputError(f"{paths.REPORTS} is missing: name a file by --input, or make it by `dvc repro extract`")
-    reader, *_ = _reader(task, lexicon, label_set, sections)
+    reader, *_ = load_reader(task, lexicon, label_set, sections)
     columns = Columns(id_column, text_column, findings_column, impression_column)
-    with Pile(source or str(paths.REPORTS), columns, input_format, encoding) as pile:
-        report = pile.find(report_id)
-    spans, reason = labelling.read(reader, report)
-    if reason:
-        raise InputError(f"report {report_id} has {reason}; other --sections?")
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=1_000_000)  # a file or a pipe has no edge at which lines would have to break
-    console.print(marking.page(report_id, report.sections, spans, reader.summarize(spans)))
+    with ReportFile(source or str(paths.REPORTS), columns, input_format, encoding) as reports:
+        print_report(reports, report_id, reader)
 
 
 @app.command()
@@ -520,28 +407,6 @@ def _commit() -> dict[str, Any]:
     return {"commit": commit, "clean": commit is not None and not told[1].stdout.strip()}
 
 
-def _fits(source: str, output: Path) -> None:
-    if str(output) == "-":
-        raise InputError("--output must name a file: what was written to standard output could not be resumed")
-    if not output.parent.is_dir():
-        raise InputError(f"the folder {output.parent} does not exist")
-    if output.is_dir() or (output.exists() and Path(source).exists() and output.samefile(source)):
-        raise InputError(f"--output {output} is {'a folder' if output.is_dir() else 'the input itself'}; name another file")
-
-
-def _reader(task: str, lexicon: str | None, label_set: str | None, sections: str) -> "tuple[Reader, str, list[str], list[Path]]":
-    """The reader, the teacher's name, the names of the labels, and the files that all this was made of."""
-    from raddistill.labelsets import load_labels
-    from raddistill.passages import CHOICES
-    from raddistill.teachers.rules.reading import Reader
-    from raddistill.teachers.rules.shipped import find_label_set, find_lexicon
-
-    folder, file = find_lexicon(lexicon), find_label_set(label_set)
-    labels = load_labels(file)
-    reader = Reader(task, folder, labels, sections if sections in CHOICES else [sections])
-    return reader, f"rules:{folder.resolve().name}", [each.name for each in labels], [folder, file]
-
-
 def _llm_teachers() -> list[str]:
     """Tasks and names of teachers that are LLMs by params.yaml; both tasks where there is none."""
     content = params.read()
@@ -586,17 +451,6 @@ def _show_questions(report_id: str, teacher: str, task: str, as_json: bool) -> N
                 print(json.dumps(question.body))
             else:
                 console.print(planning.question_page(question, journal.get(question.key)))
-
-
-def _fingerprint(source: str, settings: list[Any], files: list[Path]) -> str:
-    """Of all that shapes the output but the rows, which have a digest of their own."""
-    from raddistill.tables.unfinished import fingerprint
-
-    where = Path(source)
-    size = where.stat().st_size if where.is_file() else None
-    shared = ("cells.py", "lines.py", "passages.py", "privacy.py", "statuses.py")
-    code = [paths.package() / each for each in (*shared, "sources", "teachers/rules", "tables/piles.py")]
-    return fingerprint({"input": str(where.resolve()), "size": size, "settings": settings}, *files, *code)
 
 
 def _presets() -> list[str]:

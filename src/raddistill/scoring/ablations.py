@@ -131,5 +131,4 @@ def draw(gathered: dict[str, Any], file: Path) -> None:
             panel.grid(axis="y", color="#e5e5e5")
         panels[0].set_ylabel("micro F1, validation")
         panels[-1].legend(loc="best")
-        file.parent.mkdir(parents=True, exist_ok=True)
         pages.write_svg(figure, file)

@@ -1,7 +1,5 @@
 """What people look at: a table in the terminal, and plots as CSV (for `dvc plots`) and SVG, equal bytes for equal scores."""
 
-import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from raddistill import paths
+from raddistill.atomic import write_whole
 from raddistill.scoring.scope import GAINS
 from raddistill.scoring.scores import Scored
 from raddistill.tables import base as tables
@@ -191,8 +190,5 @@ def _reliability(bins: pl.DataFrame) -> Any:
 
 
 def write_svg(figure: Any, path: Path) -> None:
-    drawn = io.StringIO()
-    figure.savefig(drawn, format="svg", metadata={"Date": None})
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(drawn.getvalue(), encoding="utf-8", newline="\n")
-    os.replace(unfinished, path)
+    with write_whole(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        figure.savefig(file, format="svg", metadata={"Date": None})

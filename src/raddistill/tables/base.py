@@ -1,7 +1,6 @@
 """Reading and writing of the tables that rooms hand to each other: checked both ways, sorted by key, whole or not at all."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,6 +8,7 @@ import dataframely as dy
 import polars as pl
 from dataframely.exc import SchemaError, ValidationError
 
+from raddistill.atomic import write_whole
 from raddistill.errors import InputError, TableError
 
 T = TypeVar("T", bound=dy.Schema)
@@ -31,16 +31,14 @@ def read(schema: type[T], path: Path) -> dy.DataFrame[T]:
 
 
 def write(schema: type[T], frame: pl.DataFrame, path: Path) -> None:
-    """Writes the table sorted by its key (same rows, same bytes), to a temporary name first, then renamed.
+    """Writes the table sorted by its key (same rows, same bytes), whole or not at all.
 
     Raises:
         TableError: columns or rows break the schema.
     """
     checked = check(schema, frame, str(path)).sort(schema.primary_key())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    checked.write_parquet(unfinished, compression="zstd", statistics=False)
-    os.replace(unfinished, path)
+    with write_whole(path) as part:
+        checked.write_parquet(part, compression="zstd", statistics=False)
 
 
 def check(schema: type[T], frame: pl.DataFrame, name: str) -> dy.DataFrame[T]:
@@ -53,15 +51,11 @@ def check(schema: type[T], frame: pl.DataFrame, name: str) -> dy.DataFrame[T]:
 
 def write_json(content: dict[str, Any], path: Path) -> None:
     """Writes a small JSON file whole, with stable layout. Not for report text."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8", newline="\n")
-    os.replace(unfinished, path)
+    with write_whole(path) as part:
+        part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8", newline="\n")
 
 
 def write_csv(frame: pl.DataFrame, path: Path) -> None:
     """Writes a small CSV for `dvc plots`, whole, with LF ends. Not for report text."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    frame.write_csv(unfinished, line_terminator="\n")
-    os.replace(unfinished, path)
+    with write_whole(path) as part:
+        frame.write_csv(part, line_terminator="\n")

@@ -3,20 +3,39 @@
 import re
 from collections import defaultdict
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from raddistill.apps.label.formats import Summary
+from raddistill.apps.label.reading import read_report
+from raddistill.apps.label.report_file import Piece, ReportFile
+from raddistill.errors import InputError
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
-from raddistill.teachers.rules.reading import Span
-from raddistill.teachers.rules.sheets import Summary
+from raddistill.teachers.rules.reading import Reader, Span
 
 MARKS = {PRESENT: "+", ABSENT: "-", UNCERTAIN: "?"}
 STYLES = {PRESENT: "bold red", ABSENT: "green", UNCERTAIN: "bold yellow", UNMENTIONED: "dim"}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # would steer the terminal; a carriage return among them
 
 
-def page(report_id: str, sections: dict[str, list[tuple[int, str]]], spans: list[Span], summary: Summary) -> RenderableType:
+def print_report(reports: ReportFile, report_id: str, reader: Reader) -> None:
+    """Prints one report with its evidence marked, and the labels that follow from it.
+
+    Raises:
+        InputError: there is no such report, or it cannot be used.
+    """
+    report = reports.find(report_id)
+    spans, reason = read_report(reader, report)
+    if reason:
+        raise InputError(f"report {report_id} has {reason}; other --sections?")
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=1_000_000)  # a file or a pipe has no edge at which lines would have to break
+    console.print(page(report_id, report.sections, spans, reader.summarize(spans)))
+
+
+def page(report_id: str, sections: dict[str, list[Piece]], spans: list[Span], summary: Summary) -> RenderableType:
     """The report, section by section, its evidence numbered in the order of `spans`, and below what follows from it."""
     parts: list[RenderableType] = [Text(report_id, style="bold")]
     for section, pieces in sections.items():

@@ -1,0 +1,186 @@
+"""Output files of labels: a row a report in CheXpert's codes, a row a label, or JSON lines with the evidence."""
+
+import bisect
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, Protocol, Self
+
+from raddistill.apps.label.report_file import Piece, Report
+from raddistill.errors import InputError
+from raddistill.statuses import PRESENT, UNCERTAIN, to_chexpert
+from raddistill.teachers.rules.reading import Span
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+TABLES = (*DELIMITERS, ".parquet")
+JSON_LINES = (".jsonl", ".ndjson")
+NO_FINDING = "No Finding"
+DEVICES = "Support Devices"  # a report with nothing else has no finding (chexpert-labeler, stages/aggregate.py)
+LONG = ("report_id", "task", "teacher", "label", "status", "probability", "code")
+ROW_GROUP = 1 << 15  # rows of Parquet that are in memory at a time
+
+Summary = list[tuple[str, str, str | None]]  # label, status, code
+
+
+class ReportLabels(NamedTuple):
+    """What was found in a report."""
+
+    report: Report
+    spans: list[Span]
+    summary: Summary
+
+
+class OutputFile(Protocol):
+    """An open file that takes what `Format.encode` returns."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def write(self, encoded: Any) -> object: ...
+
+
+class Format(NamedTuple):
+    """How labels are written. `encode` runs in every process, on some reports at a time; `create` in the one that writes."""
+
+    encode: Callable[[list[ReportLabels]], Any]
+    create: Callable[[Path], OutputFile | BinaryIO]
+
+
+def choose_format(form: str, suffix: str, task: str, teacher: str, names: list[str], quotes: bool) -> Format:
+    """Returns the format `form` (wide, long, jsonl) for a file with this suffix. `names`: of the labels, in their order.
+
+    Raises:
+        InputError: form, suffix, task, labels and quotes do not go together.
+    """
+    suffixes = JSON_LINES if form == "jsonl" else TABLES
+    if suffix not in suffixes:
+        other = "for JSON lines say --format jsonl" if form != "jsonl" else "for a table leave out --format jsonl"
+        raise InputError(f"--format {form} is written to {', '.join(suffixes)}, not to '{suffix or 'no suffix'}'; {other}")
+    if quotes and form != "jsonl":
+        raise InputError("--quotes writes the words of the report; only --format jsonl has a place for them")
+    if form == "jsonl":
+        return Format(partial(_json_lines, with_codes=task == "open_ended", with_quotes=quotes), partial(_create, b""))
+    if form == "long":
+        return _table(suffix, list(LONG), partial(_long_rows, task, teacher), numbers={"probability": "float64"})
+    if task == "open_ended":
+        raise InputError("--task open_ended has no wide form, since its phrases have no fixed columns: --format long, or jsonl")
+    codes = [*names, *([] if NO_FINDING in names else [NO_FINDING])]
+    columns = ["report_id", *codes]
+    if len(set(columns)) < len(columns):
+        raise InputError("--format wide: a label has the name of another column (report_id); --format long has no such limit")
+    return _table(suffix, columns, partial(_wide_rows, add_no_finding=len(codes) > len(names)), dict.fromkeys(codes, "int8"))
+
+
+def _table(
+    suffix: str, columns: list[str], rows_of: Callable[[list[ReportLabels]], list[list[Any]]], numbers: dict[str, str]
+) -> Format:
+    """Returns the format of a table. `numbers`: Arrow's types of the columns that are not text."""
+    if suffix == ".parquet":
+        return Format(rows_of, partial(ParquetFile, columns, numbers))
+    delimiter = DELIMITERS[suffix]
+    return Format(partial(_delimited_rows, rows_of, delimiter), partial(_create, _delimited([columns], delimiter)))
+
+
+def _wide_rows(reports: list[ReportLabels], add_no_finding: bool) -> list[list[Any]]:
+    """Returns a row for each report: 1, 0, -1 or None."""
+    rows = []
+    for labels in reports:
+        codes = [None if (code := to_chexpert(status)) is None else int(code) for _, status, _ in labels.summary]
+        rows.append([labels.report.report_id, *codes, *([no_finding(labels.summary)] if add_no_finding else [])])
+    return rows
+
+
+def no_finding(summary: Summary) -> int | None:
+    """Returns 1 where nothing but devices is present or uncertain, else None: CheXpert's convention."""
+    found = any(status in (PRESENT, UNCERTAIN) for label, status, _ in summary if label != DEVICES)
+    return None if found else 1
+
+
+def _long_rows(task: str, teacher: str, reports: list[ReportLabels]) -> list[list[Any]]:
+    return [
+        [labels.report.report_id, task, teacher, label, status, None, code or None]
+        for labels in reports
+        for label, status, code in labels.summary
+    ]
+
+
+def _json_lines(reports: list[ReportLabels], with_codes: bool, with_quotes: bool) -> bytes:
+    lines = []
+    for report, spans, summary in reports:
+        labels: list[dict[str, Any]] = [
+            {"label": label, "status": status} | ({"code": code} if with_codes else {}) for label, status, code in summary
+        ]
+        evidence = [_evidence(report, span, with_quotes) for span in spans]
+        lines.append(json.dumps({"report_id": report.report_id, "labels": labels, "evidence": evidence}, ensure_ascii=False))
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _evidence(report: Report, span: Span, with_quote: bool) -> dict[str, Any]:
+    start, end = span.start, span.end
+    if span.section in report.origins:  # the cell holds markup, which counts
+        starts, ends = report.origins[span.section]
+        start, end = starts[start], ends[end - 1]
+    place = {"label": span.label, "status": span.says, "section": span.section, "start": start, "end": end, "cue": span.cue}
+    return place | ({"quote": _quote(report.sections[span.section], span)} if with_quote else {})
+
+
+def _quote(pieces: list[Piece], span: Span) -> str:
+    """Returns the words of a span."""
+    start, words = pieces[bisect.bisect_right(pieces, span.start, key=lambda piece: piece[0]) - 1]
+    return words[span.start - start : span.end - start]
+
+
+def _delimited_rows(
+    rows_of: Callable[[list[ReportLabels]], list[list[Any]]], delimiter: str, reports: list[ReportLabels]
+) -> bytes:
+    return _delimited(rows_of(reports), delimiter)
+
+
+def _delimited(rows: Iterable[Iterable[Any]], delimiter: str) -> bytes:
+    out = io.StringIO(newline="")
+    csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    return out.getvalue().encode()
+
+
+def _create(header: bytes, path: Path) -> BinaryIO:
+    file = path.open("wb")
+    file.write(header)
+    return file
+
+
+class ParquetFile:
+    """A Parquet file that is written row group by row group."""
+
+    def __init__(self, columns: list[str], numbers: dict[str, str], path: Path) -> None:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        self._schema = pa.schema([(column, numbers.get(column, "string")) for column in columns])
+        self._file = parquet.ParquetWriter(path, self._schema, compression="zstd")
+        self._rows: list[list[Any]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if error[0] is None:
+            self._write_group()
+        self._file.close()
+
+    def write(self, rows: list[list[Any]]) -> None:
+        self._rows += rows
+        if len(self._rows) >= ROW_GROUP:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        import pyarrow as pa
+
+        columns = zip(*self._rows, strict=True) if self._rows else [()] * len(self._schema)
+        self._file.write_table(
+            pa.table([pa.array(cells, kind) for cells, kind in zip(columns, self._schema.types, strict=True)], self._schema)
+        )
+        self._rows = []

@@ -1,0 +1,76 @@
+"""From names of a lexicon and a label set to a reader, and from a report to the spans that the reader finds in it."""
+
+import bisect
+from pathlib import Path
+
+from raddistill import paths
+from raddistill.apps.label.report_file import Piece, Report
+from raddistill.errors import InputError
+from raddistill.labelsets import load_labels
+from raddistill.passages import CHOICES, SECTIONS, WHOLE
+from raddistill.teachers.rules.reading import Reader, Span
+
+BETWEEN = "\n\n"  # ends a sentence, so nothing is read across two pieces of a section
+
+
+def load_reader(task: str, lexicon: str | None, label_set: str | None, sections: str) -> tuple[Reader, str, list[str]]:
+    """Returns the reader, the teacher's name, and the names of the labels.
+
+    `lexicon` is a folder or one that comes with the package: tuned (where None is given), cold. `label_set` is a file or one that
+    comes with the package: chest_13 (where None is given).
+
+    Raises:
+        InputError: there is no such lexicon or label set, or a file of it is broken (file, line, reason).
+    """
+    bundled = paths.shipped_lexicons()
+    folder = _find("lexicon", lexicon, "tuned", {cues.parent.name: cues.parent for cues in sorted(bundled.glob("*/cues"))})
+    files = {file.stem: file for file in sorted(bundled.glob("label_sets/*.yaml"))}
+    labels = load_labels(_find("label set", label_set, "chest_13", files))
+    reader = Reader(task, folder, labels, sections if sections in CHOICES else [sections])
+    return reader, f"rules:{folder.resolve().name}", [each.name for each in labels]
+
+
+def _find(kind: str, name: str | None, default: str, bundled: dict[str, Path]) -> Path:
+    """Returns the path of that name, or what comes with the package under that name."""
+    if name is not None and Path(name).exists():
+        return Path(name)
+    if (name or default) not in bundled:
+        raise InputError(f"there is no {kind} '{name or default}': neither a path nor one of {', '.join(bundled) or 'none'}")
+    return bundled[name or default]
+
+
+def read_report(reader: Reader, report: Report) -> tuple[list[Span], str | None]:
+    """Returns the spans found in a report, or a reason why it cannot be labelled.
+
+    Offsets of spans count in the cell or file that the words come from, its markup left out.
+    """
+    if WHOLE in report.sections:
+        ((start, words),) = report.sections[WHOLE]
+        spans, reason = reader.read_text(words)
+        return [_moved(span, [0], [start]) for span in spans], reason
+    # The reader wants a section in one piece, and all sections in one text; then its spans are moved back.
+    findings, impression = (_joined(report.sections, section) for section in SECTIONS)
+    text = f"{findings or ''}{BETWEEN}{impression or ''}"
+    spans, reason = reader.read({"findings": findings, "impression": impression, "text": text})
+    begins = {"findings": 0, "impression": len(findings or "") + len(BETWEEN)}
+    moves = {section: _moves(begins[section], pieces) for section, pieces in report.sections.items()}
+    return [_moved(span, *moves[span.section]) for span in spans], reason
+
+
+def _joined(sections: dict[str, list[Piece]], section: str) -> str | None:
+    return BETWEEN.join(words for _, words in sections[section]) if section in sections else None
+
+
+def _moves(begin: int, pieces: list[Piece]) -> tuple[list[int], list[int]]:
+    """Returns where each piece of a section begins in the text that was read, and how far that is from its place in its cell."""
+    begins, moves = [], []
+    for start, words in pieces:
+        begins.append(begin)
+        moves.append(start - begin)
+        begin += len(words) + len(BETWEEN)
+    return begins, moves
+
+
+def _moved(span: Span, begins: list[int], moves: list[int]) -> Span:
+    move = moves[bisect.bisect_right(begins, span.start) - 1]
+    return span._replace(start=span.start + move, end=span.end + move) if move else span

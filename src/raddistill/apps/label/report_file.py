@@ -1,0 +1,195 @@
+"""Reports in a file, a folder or standard input: every row becomes a report, or a reject with its reason.
+
+Only a batch of rows is in memory at any time, and a hash of 8 bytes for each id (about 70 MB for a million), by which an id that
+comes twice is found.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, NamedTuple, Self
+
+from raddistill.apps.label.columns import Columns, choose_columns
+from raddistill.cells import NOT_UTF8, is_missing, is_utf8
+from raddistill.errors import InputError
+from raddistill.lines import Row, named
+from raddistill.privacy import ID_IS_TEXT, may_be_text
+from raddistill.sources import markup, readers, sectioning
+from raddistill.sources.header_words import BOTH, FINDINGS, IMPRESSION
+from raddistill.sources.markup import Plain
+from raddistill.sources.readers import Rows
+
+BATCH_ROWS = 512
+BATCH_CHARACTERS = 1 << 20
+# What stands under FINDINGS AND IMPRESSION is read as findings, once.
+_READ_AS = {FINDINGS: FINDINGS, BOTH: FINDINGS, IMPRESSION: IMPRESSION}
+
+Piece = tuple[int, str]  # where words begin in their cell (or file), in code points; the words
+
+
+class Report(NamedTuple):
+    """One report. `sections` maps findings, impression, or text (a report without sections) to its pieces.
+
+    If a cell holds markup, its pieces count without it. `origins` then has, by section, the start and the end of each character
+    in the cell as it was written.
+    """
+
+    row: int  # 1 for the first row of data
+    report_id: str
+    sections: dict[str, list[Piece]]
+    origins: dict[str, tuple[list[int], list[int]]] = {}  # noqa: RUF012 (nobody writes to it)
+
+
+class Reject(NamedTuple):
+    """A row that cannot be labelled, and why in a few fixed words. Never holds text of the report."""
+
+    row: int
+    report_id: str | None
+    reason: str
+
+
+class Batch(NamedTuple):
+    """Consecutive rows, each either a report or a reject."""
+
+    reports: list[Report]
+    rejects: list[Reject]
+    done: int  # how far the file is read, in the unit of its `total`
+
+
+class ReportFile:
+    """Reports in a file, a folder, or standard input ("-"); open until the end of its `with`."""
+
+    def __init__(self, source: str, columns: Columns, form: str | None = None, encoding: str = "utf-8") -> None:
+        """
+        Raises:
+            InputError: no such file, unknown form, or a column that it does not have.
+        """
+        self._file: Rows = readers.open_rows(source, form, encoding)
+        self.name = named(source)
+        self.total = self._file.total
+        with contextlib.ExitStack() as on_error:
+            on_error.callback(self._file.close)
+            self._id, self._columns = choose_columns(self.name, self._file.columns, columns)
+            on_error.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def batches(self) -> Iterator[Batch]:
+        """Yields all rows in their order, once."""
+        reports: list[Report] = []
+        rejects: list[Reject] = []
+        seen: set[int] = set()
+        characters = 0
+        for number, row in enumerate(self._file.rows([self._id, *self._columns.values()]), start=1):
+            read = self._read(number, row, seen)
+            if isinstance(read, Report):
+                reports.append(read)
+                characters += sum(len(words) for pieces in read.sections.values() for _, words in pieces)
+            else:
+                rejects.append(read)
+            if len(reports) + len(rejects) == BATCH_ROWS or characters > BATCH_CHARACTERS:
+                yield Batch(reports, rejects, self._file.done())
+                reports, rejects, characters = [], [], 0
+        if reports or rejects:
+            yield Batch(reports, rejects, self._file.done())
+
+    def find(self, report_id: str) -> Report:
+        """Returns the first report with this id.
+
+        Raises:
+            InputError: there is none, or its row cannot be used.
+        """
+        rows = 0
+        for batch in self.batches():
+            for report in batch.reports:
+                if report.report_id == report_id:
+                    return report
+            for reject in batch.rejects:
+                if reject.report_id == report_id:
+                    raise InputError(f"{self.name}, row {reject.row}: report {report_id} cannot be used: {reject.reason}")
+            rows += len(batch.reports) + len(batch.rejects)
+        raise InputError(f"no report {report_id} among the {rows:,} of {self.name}")
+
+    def _read(self, number: int, row: Row, seen: set[int]) -> Report | Reject:
+        """Returns a row as a report or as a reject. `seen` holds the hashes of the ids of earlier reports."""
+        cells = [None if cell != cell else cell for cell in row.cells]  # noqa: PLR0124 - NaN, which pandas has for nothing
+        report_id = _id_of(cells[0])
+        reason = row.reason or _reason(report_id, cells[1:])
+        if reason or report_id is None:
+            return Reject(number, _safe_id(report_id), reason or "")
+        if hash(report_id) in seen:
+            return Reject(number, report_id, "report_id stands in an earlier row, too")
+        plain = {section: markup.plain(cell or "") for section, cell in zip(self._columns, cells[1:], strict=True)}
+        sections = _sections(plain)
+        if not sections:
+            has_words = any(_strip(cell.text) for cell in plain.values())
+            return Reject(number, report_id, "no findings and no impression" if has_words else "no text")
+        seen.add(hash(report_id))
+        cell_of = {section: plain[section if section in plain else "text"] for section in sections}
+        origins = {section: (cell.starts, cell.ends) for section, cell in cell_of.items() if cell.starts and cell.ends}
+        return Report(number, report_id, sections, origins)
+
+
+def split_sections(text: str) -> dict[str, list[Piece]]:
+    """Returns the pieces of `findings` and `impression`; all as one piece of `text` where the text has no header.
+
+    `text` has no markup. The words are those of the text, with plain line ends and letters.
+    """
+    text = sectioning.plain_letters(text)
+    found = sectioning.read(text)
+    if not found.headers:
+        whole = _strip(text)
+        return {"text": [whole]} if whole else {}
+    sections: dict[str, list[Piece]] = {}
+    for section in found.sections:
+        if section.name in _READ_AS and (piece := _strip(text[section.start : section.end])):
+            sections.setdefault(_READ_AS[section.name], []).append((section.start + piece[0], piece[1]))
+    return sections
+
+
+def _sections(cells: dict[str, Plain]) -> dict[str, list[Piece]]:
+    """Returns the pieces of a report: of its one cell `text`, split at the headers, or of a cell for each section."""
+    if "text" in cells:
+        return split_sections(cells["text"].text)
+    stripped = {section: _strip(sectioning.plain_letters(cell.text)) for section, cell in cells.items()}
+    return {section: [piece] for section, piece in stripped.items() if piece}
+
+
+def _strip(words: str) -> Piece | None:
+    """Returns the words without white space around them, and where they begin; None for words such as "", "nan", "None."."""
+    stripped = words.strip()
+    return None if is_missing(stripped) else (words.index(stripped[0]), stripped)
+
+
+def _id_of(cell: Any) -> Any:
+    """Returns text unchanged; a whole number as its digits, also of a float (numbers with gaps) or a decimal (a database)."""
+    if isinstance(cell, float | Decimal) and cell % 1 == 0:
+        cell = int(cell)
+    return str(cell) if isinstance(cell, int) and not isinstance(cell, bool) else cell
+
+
+def _reason(report_id: Any, cells: list[Any]) -> str | None:
+    """Returns why a row cannot be used, or None."""
+    if report_id is None or (isinstance(report_id, str) and not report_id.strip()):
+        return "blank report_id"
+    if not isinstance(report_id, str):
+        return "report_id is neither text nor a whole number"
+    if any(not isinstance(cell, str) for cell in cells if cell is not None):
+        return "the report is not text"
+    if not all(is_utf8(cell) for cell in (report_id, *cells) if cell is not None):
+        return NOT_UTF8
+    if may_be_text(report_id):
+        return ID_IS_TEXT
+    return None
+
+
+def _safe_id(report_id: Any) -> str | None:
+    """Returns the id of a rejected row, or None if it may be report text."""
+    if not isinstance(report_id, str):
+        return None
+    printable = report_id.encode("utf-8", "replace").decode()
+    return None if may_be_text(printable) else printable

@@ -1,0 +1,170 @@
+"""Labels a report file, in several processes, and writes the labels in the order of the reports."""
+
+import contextlib
+import csv
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich import progress
+from rich.console import Console
+
+from raddistill.apps.label.formats import Format, ReportLabels
+from raddistill.apps.label.reading import read_report
+from raddistill.apps.label.report_file import Batch, Reject, ReportFile
+from raddistill.atomic import part_of, write_whole
+from raddistill.errors import InputError, RaddistillError
+from raddistill.teachers.rules.reading import Reader
+
+SMALL = 4  # batches; a file that ends within them is not worth a second process
+AHEAD = 3  # batches a process that wait for it or for their turn to be written
+
+
+def quarantine_of(output: Path) -> Path:
+    """Returns the file for rows that cannot be used: `labels.csv.quarantine.csv`."""
+    return output.with_name(f"{output.name}.quarantine.csv")
+
+
+def check_output(source: str, output: Path, overwrite: bool) -> None:
+    """
+    Raises:
+        InputError: `output` cannot be written, is there already, or is the input.
+    """
+    if str(output) == "-":
+        raise InputError("--output must name a file: it appears when all is done, and standard output cannot do that")
+    if not output.parent.is_dir():
+        raise InputError(f"the folder {output.parent} does not exist")
+    if output.is_dir():
+        raise InputError(f"--output {output} is a folder; name another file")
+    written = [each for name in (output, quarantine_of(output)) for each in (name, part_of(name))]
+    if any(each.exists() and Path(source).exists() and each.samefile(source) for each in written):
+        raise InputError(f"--output {output} is the input itself, or would replace it; name another file")
+    if output.exists() and not overwrite:
+        raise InputError(f"{output} is there already; --overwrite replaces it")
+
+
+class Result(NamedTuple):
+    """How many reports were labelled, and how many rows were rejected by reason."""
+
+    labelled: int
+    rejected: Counter[str]
+
+
+def label_file(reports: ReportFile, reader: Reader, form: Format, output: Path, jobs: int | None) -> Result:
+    """Writes labels to `output`, and the rows that cannot be used beside it, both when all is done.
+
+    Shows a progress bar on a terminal. The bytes do not depend on `jobs`, the number of processes; None: all cores.
+
+    Raises:
+        InputError: the report file is damaged.
+        OSError: a file cannot be written.
+        RaddistillError: a process was ended from outside.
+    """
+    labelled, rejected = 0, Counter[str]()
+    quarantine = quarantine_of(output)
+    with (
+        # OUTPUT, the outer one, takes its place last: where it is, its quarantine is, too.
+        write_whole(output) as part, write_whole(quarantine) as quarantine_part,
+        form.create(part) as file, quarantine_part.open("w", encoding="utf-8", newline="") as aside,
+        _progress() as bar, contextlib.closing(_label(reader, form, reports.batches(), jobs or _cores())) as batches,
+    ):  # fmt: skip
+        task = bar.add_task("labelling", total=reports.total, rows=0)
+        rows = csv.writer(aside, lineterminator="\n")
+        rows.writerow(Reject._fields)
+        for batch in batches:
+            file.write(batch.encoded)
+            rows.writerows(batch.rejects)
+            labelled += batch.labelled
+            rejected.update(reject.reason for reject in batch.rejects)
+            bar.update(task, completed=batch.done if reports.total else None, rows=labelled + rejected.total())
+    if not rejected:
+        quarantine.unlink()
+    return Result(labelled, rejected)
+
+
+def _progress() -> progress.Progress:
+    console = Console(stderr=True)
+    return progress.Progress(
+        progress.TextColumn("{task.description}"), progress.BarColumn(), progress.TaskProgressColumn(),
+        progress.TextColumn("{task.fields[rows]:,} reports"), progress.TimeRemainingColumn(),
+        console=console, disable=not console.is_terminal, transient=True,
+    )  # fmt: skip
+
+
+def _cores() -> int:
+    """Returns how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class LabelledBatch(NamedTuple):
+    """A batch of which the labels are ready to be written. `rejects` are in the order of their rows."""
+
+    encoded: Any
+    labelled: int
+    rejects: list[Reject]
+    done: int
+
+
+def _label(reader: Reader, form: Format, batches: Iterator[Batch], jobs: int) -> Generator[LabelledBatch, None, None]:
+    """Yields the batches in their order, labelled by so many processes."""
+    first = list(itertools.islice(batches, SMALL))
+    if jobs == 1 or len(first) < SMALL:
+        for batch in itertools.chain(first, batches):
+            yield _label_batch(reader, form, batch)
+        return
+    # `spawn`: neither threads nor open files of this process are carried over.
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(reader, form))
+    waiting: deque[Future[LabelledBatch]] = deque()
+    try:
+        for batch in itertools.chain(first, batches):
+            waiting.append(pool.submit(_label_in_process, batch))
+            if len(waiting) > AHEAD * jobs:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise RaddistillError("a process that labels was ended from outside, perhaps for want of memory; fewer --jobs?") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _label_batch(reader: Reader, form: Format, batch: Batch) -> LabelledBatch:
+    labelled: list[ReportLabels] = []
+    rejects = list(batch.rejects)
+    for report in batch.reports:
+        spans, reason = read_report(reader, report)
+        if reason:
+            rejects.append(Reject(report.row, report.report_id, reason))
+        else:
+            labelled.append(ReportLabels(report, spans, reader.summarize(spans)))
+    return LabelledBatch(form.encode(labelled), len(labelled), sorted(rejects, key=lambda reject: reject.row), batch.done)
+
+
+_of_process: list[tuple[Reader, Format]] = []  # of a process of the pool
+
+
+def _begin(reader: Reader, form: Format) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _of_process.append((reader, form))
+
+
+def _label_in_process(batch: Batch) -> LabelledBatch:
+    return _label_batch(*_of_process[0], batch)
+
+
+def _end_with_parent() -> None:
+    """After a `kill -9` of the parent nobody would tell its processes to end."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)
