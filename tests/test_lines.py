@@ -187,3 +187,55 @@ def test_a_table_is_read_whole_or_refused(tmp_path: Path) -> None:
     (tmp_path / "labels.csv.gz").write_bytes(b"report_id,Edema\na,1\n")
     with pytest.raises(InputError, match="is damaged, or not compressed by gzip"):
         read_csv(tmp_path / "labels.csv.gz")
+
+
+def rows_of(tmp_path: Path, content: str) -> tuple[dict[str, str], list[tuple[str | None, str]]]:
+    batch = read(tmp_path / "r.csv", content)
+    return texts(batch), [(reject.report_id, reject.reason) for reject in batch.rejects]
+
+
+@pytest.mark.parametrize("end", ["\n\r", "\n,\n", "\n \n", "\n\x1a", "\n\x00\x00", "\n\t,\n"])
+def test_rows_of_blanks_are_no_rows(end: str, tmp_path: Path) -> None:
+    assert rows_of(tmp_path, f"report_id,text\n1,Mild edema.{end}") == ({"1": "Mild edema."}, [])
+
+
+def test_an_item_of_a_list_is_no_id(tmp_path: Path) -> None:
+    labelled, rejects = rows_of(tmp_path, "report_id,text\nr1,FINDINGS:\n- Cardiomegaly, large\nr2,Edema.\n")
+    assert set(labelled) == {"r2"}
+    assert [report_id for report_id, _ in rejects] == ["r1", None]
+
+
+def test_a_cut_cell_shows_by_the_first_column_too(tmp_path: Path) -> None:
+    rows = "0,r1,Lungs clear.\n1,r2,Lungs clear\nModerate effusion, cardiomegaly, stable\n2,r3,Edema.\n"
+    labelled, rejects = rows_of(tmp_path, f",report_id,text\n{rows}")
+    assert set(labelled) == {"r1"}  # whether r3 is whole cannot be told
+    assert [report_id for report_id, _ in rejects] == ["r2", None, "r3"]
+
+
+def test_ids_of_words_and_numbers_are_ids(tmp_path: Path) -> None:
+    labelled, rejects = rows_of(tmp_path, 'report_id,text\n"r1","Edema."\n"patient 12 study 3","Edema."\n"CXR 12 A","Edema."\n')
+    assert set(labelled) == {"r1", "patient 12 study 3", "CXR 12 A"}
+    assert rejects == []
+
+
+def test_a_section_that_comes_late_in_json_lines_is_not_passed_over(tmp_path: Path) -> None:
+    early = "".join(f'{{"report_id": "r{n}", "findings": "Lungs clear."}}\n' for n in range(100))
+    late = '{"report_id": "late", "findings": "Lungs clear.", "impression": "Large effusion."}\n'
+    path = tmp_path / "r.jsonl"
+    path.write_text(early + late)
+    with ReportFile(str(path), Columns()) as file:
+        rejects = [reject for batch in file.batches() for reject in batch.rejects]
+    assert [(r.report_id, r.reason) for r in rejects] == [("late", "the first 100 lines have no 'impression'")]
+
+
+@pytest.mark.parametrize("header", ["report_id,Findings,impression", "report_id,findings,IMPRESSION"])
+def test_a_section_in_another_case_is_not_passed_over(header: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="did you mean"):
+        read(tmp_path / "r.csv", f"{header}\n1,Large effusion.,Lungs clear.\n")
+
+
+def test_sections_and_ids_that_say_nothing(tmp_path: Path) -> None:
+    rows = "1,FINDINGS: nan,IMPRESSION: None.\n2,Findings: Clear lungs.,nan;nan\nnan,Edema.,\nNone,Edema.,\n"
+    labelled, rejects = rows_of(tmp_path, f"report_id,findings,impression\n{rows}")
+    assert labelled == {"2": "Clear lungs."}
+    assert [reason for _, reason in rejects] == ["no text", "blank report_id", "blank report_id"]

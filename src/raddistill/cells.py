@@ -9,8 +9,9 @@ NOT_UTF8 = "not UTF-8"  # also of characters that no encoding has, such as JSON'
 # What pandas, R, databases and spreadsheets write where there is nothing.
 _NO_VALUE = {"", "nan", "null", "na", "n/a", "n.a", "nat", "undefined", r"\n"}
 _NONE = {"none", "nil"}
+_APART = re.compile(r"[\s;|]+")
 _AROUND = " .,;:!?()[]{}<>#\"'`*-–—"  # not "_": "___" stands for words that were taken out
-_MOST_WORDS = 6  # "nan nan": two columns that somebody joined
+_MOST_WORDS = 6  # "nan nan", "nan;nan": columns that somebody joined
 
 _STRING = r"[uU]?(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
 _LIST = re.compile(rf"\[\s*(?:{_STRING}(?:(?:\s*,\s*|\s+){_STRING})*(?:\s*,)?\s*)?\]", re.DOTALL)
@@ -33,7 +34,7 @@ def is_missing(words: str, none_is_said: bool = False) -> bool:
 
     `none_is_said`: "none" is an answer here. So it is of a comparison: there was no earlier film.
     """
-    parts = words.split()
+    parts = _APART.split(words)
     if len(parts) > _MOST_WORDS:
         return False
     known = _NO_VALUE if none_is_said else _NO_VALUE | _NONE

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     import polars as pl
 
 STDIN = "-"
+LATE = frozenset(("findings", "impression", "text"))  # keys of reports that must not be passed over where they come late
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"  # how such files begin
 CHUNK = 10_000  # rows of which there are Python objects at one time
 PEEKED = 100  # JSON lines have no header: the columns are the keys of so many lines
 BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
+_INDEX = ("", "unnamed: 0", "index")  # names of a first column that pandas writes: it holds numbers
+_NOTHING = " \t\r\x00\x1a"  # white space, and what old systems end a file with
 LONGEST_CELL = 2**31 - 1  # csv's own limit is 128 KiB
 LINE_END = "a line end within a cell without quotes"
 _LONE_CR = "\udc0d"  # stands for a CR that ends no line while rows are told apart; no decoding makes this character
@@ -134,7 +137,7 @@ class Delimited(_Lines):
         above: Row | None = None
         above_is_rest = above_is_cut = False
         for cells, reason in self.records():
-            is_rest = bool(cells) and self._is_rest(cells, at[0])
+            is_rest = bool(cells) and self._is_rest(cells, at)
             if above and not above.reason and is_rest and not above_is_rest:
                 above = _set_aside(above.cells[0], wanted, LINE_END)  # it may go on here
             if above:
@@ -143,17 +146,20 @@ class Delimited(_Lines):
                 above = _set_aside(cells[0] if id_is_first and reason == LINE_END else None, wanted, reason)
             elif above_is_cut and not id_is_first:
                 above = _set_aside(cells[at[0]], wanted, LINE_END)  # it may have begun above
+            elif is_rest and not may_be_text(cells[at[0]]):
+                above = _set_aside(None, wanted, LINE_END)
             else:
                 above = Row([cells[i] for i in at])
             above_is_rest, above_is_cut = is_rest, is_rest or 0 < len(cells) < len(self.columns)
         if above:
             yield above
 
-    def _is_rest(self, cells: list[str], id_at: int) -> bool:
+    def _is_rest(self, cells: list[str], at: list[int]) -> bool:
         """Whether these cells may be the rest of the row above, which a line end has cut, and not a row of their own."""
         if len(cells) < len(self.columns):
             return len(cells) == 1 or may_be_text(cells[0])
-        return may_be_text(cells[id_at])
+        is_index = 0 not in at and self.columns[0].strip().lower() in _INDEX
+        return may_be_text(cells[at[0]]) or (is_index and may_be_text(cells[0]))
 
     def records(self) -> Iterator[tuple[list[str], str | None]]:
         """All cells of every row, and why they are not to be used; an empty line is no row.
@@ -174,12 +180,14 @@ class Delimited(_Lines):
                 continue
             if cells is None:
                 return
+            if not any(cell.strip(_NOTHING) for cell in cells):
+                continue  # an empty line, also as spreadsheets write it (",,"), and what ends some files
             if self._has_lone_cr:
                 cells = [cell.replace(_LONE_CR, "\r") for cell in cells]
                 cells[-1] = cells[-1].rstrip("\r")  # "\r\r\n", which ends the row
             if len(cells) == width:
                 yield cells, None
-            elif cells:
+            else:
                 yield cells, LINE_END if self._has_lone_cr else f"{len(cells)} cells, the header has {width}"
 
     def _with_lone_cr(self) -> Iterator[str]:
@@ -255,6 +263,8 @@ class JsonLines(_Lines):
         for row in itertools.chain(self._peeked, self._objects):
             if row is None:
                 yield Row([None] * len(wanted), "not a JSON object")
+            elif late := sorted(LATE.intersection(row).difference(self.columns)):
+                yield Row([row.get(wanted[0]), *[None] * (len(wanted) - 1)], f"the first {PEEKED} lines have no '{late[0]}'")
             else:
                 yield Row([row.get(column) for column in wanted])
 

@@ -4,6 +4,7 @@ A wrong column, or a row that a line end has cut in two, puts words of a report 
 into a table, or names an id, a column or a label in a message, asks here first. What may be text is counted and never told.
 """
 
+import itertools
 import re
 
 ID_IS_TEXT = "the report id is no id but text"
@@ -12,6 +13,7 @@ MOST_WORDS = 8  # of the name of a column or label
 MOST_PARTS = 4  # of an id
 MOST_IDS, MOST_NAMES = 3, 20  # in one message
 
+_LISTED = re.compile(r"[-–—*•]\s")  # an item of a list
 _APART = re.compile(r"[\s,;]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # line ends, and what would steer a terminal
 _DIGIT, _LETTER = re.compile(r"\d"), re.compile(r"[^\W\d_]")
@@ -22,21 +24,29 @@ def may_be_text(string: str, most_words: int = 1) -> bool:
     """Returns whether a string that should be the id of a report may be words of one.
 
     An id is one piece without spaces ("patient00001/study1", "1.2.840.10008", a UUID, a path), or several that end in a number
-    and have one word at most ("case 12", "CR 2019 0012"). Who asks about the name of a column or label allows more words by
-    `most_words`, and has some other sign that the string is a name: "Pleural Effusion" is also a finding.
+    or letter and have no two words in a row ("case 12", "CR 2019 0012", "patient 12 study 3"). Who asks about the name of a
+    column or label allows more words by `most_words`, and has some other sign that the string is a name: "Pleural Effusion" is
+    also a finding.
 
     One word of a report cannot be told from an id that is a word, unless a stop stands behind it.
     """
     string = string.strip()
-    if len(string) > LONGEST or _CONTROL.search(string) or string.endswith((".", ",", ";", ":", "!", "?")):
+    if (
+        len(string) > LONGEST
+        or _CONTROL.search(string)
+        or _LISTED.match(string)
+        or string.endswith((".", ",", ";", ":", "!", "?"))
+    ):
         return True
     parts = [part for part in _APART.split(string) if _DIGIT.search(part) or _LETTER.search(part)]
     if most_words > 1:
         return len(parts) > most_words
-    words = [part for part in parts if not _DIGIT.search(part)]
+    numbered = any(_DIGIT.search(part) for part in parts)
+    is_word = [not _DIGIT.search(part) and (len(part) > 1 or not numbered) for part in parts]
     if len(parts) > 1:
-        return len(words) > 1 or parts[-1] in words or len(parts) > MOST_PARTS
-    return bool(words and _AFTER_COLON.search(string))
+        two_words = any(a and b for a, b in itertools.pairwise(is_word))
+        return is_word[-1] or two_words or len(parts) > MOST_PARTS
+    return bool(any(is_word) and _AFTER_COLON.search(string))
 
 
 def is_name(string: str) -> bool:

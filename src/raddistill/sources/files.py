@@ -25,7 +25,6 @@ from raddistill.statuses import ABSENT, GOLD_CELLS, PRESENT
 
 WITH_REPORTS = "with_reports"  # the annotator whose labels stand in columns beside the reports; of a list it is its column's name
 NO_FINDING = "No Finding"
-LONGEST_HEADER = 60  # characters
 NOTHING = {"normal", "none", "no finding", "no findings"}  # in a list of labels: read, and nothing found
 _OF_FOLDERS = {"sensitivity", "format", "encoding", "id", "text"}  # keys that hold for a folder, or stand there as shipped
 
@@ -187,7 +186,8 @@ class Files:
             ValueError: a code that is none of CheXpert's, a label that is not of the set (said without the cell).
         """
         for annotator in self._annotators:
-            if listed := identity(cells.get(f"@{annotator}")):
+            listed = identity(cells.get(f"@{annotator}"))
+            if listed and not (is_missing(listed, none_is_said=True) and listed.strip("[]")):  # "nan"; "[]" is an empty list
                 yield f"{annotator}\t\t"
                 for said in map(str.casefold, _listed(listed)):
                     if label := self._label_of.get(said):
@@ -195,6 +195,7 @@ class Files:
                     elif said not in NOTHING:
                         raise ValueError("a label outside of the set")
         codes = {key[1:]: identity(cell) or "" for key, cell in cells.items() if key.startswith("=")}
+        codes = {name: "" if is_missing(code, none_is_said=True) else code for name, code in codes.items()}
         if not any(codes.values()):
             return
         yield f"{WITH_REPORTS}\t\t"
@@ -208,9 +209,7 @@ class Files:
 def _section(cells: dict[str, Any], name: str) -> str | None:
     """The words of a column of sections, without a header that says again what stands there ("FINDINGS: Clear lungs.")."""
     cell = cells.get(name) or ""
-    said, colon, _ = cell[:LONGEST_HEADER].partition(":")
-    again = colon and header_words.KNOWN.get(header_words.key(said)) == name
-    words = cell[len(said) + 1 :] if again else cell
+    words = cell[header_words.length_of_header(cell, name) :]
     return None if is_missing(words, none_is_said=name == "comparison") else section_text(words)
 
 
@@ -256,12 +255,13 @@ def _file(raw: Path, form: str) -> Path:
 
 def _reason(report_id: str | None, cells: dict[str, Any]) -> str | None:
     """Why a row is no report."""
-    if report_id is None:
+    if report_id is None or is_missing(report_id):
         return "blank report id"
-    if isinstance(cells["id"], bool | list | dict):
-        return "the report id is neither text nor a number"
-    if isinstance(cells.get("patient"), bool | list | dict):
-        return "the patient id is neither text nor a number"
+    for key, name in (("id", "report id"), ("patient", "patient id")):
+        if isinstance(cells.get(key), bool | list | dict):
+            return f"the {name} is neither text nor a number"
+    if (patient := identity(cells.get("patient"))) and not is_missing(patient) and may_be_text(patient):
+        return "the patient id is no id but text"
     for key, cell in cells.items():
         if key in ("text", "findings", "impression", "indication", "comparison") and not isinstance(cell, str | None):
             return "the report is not text"

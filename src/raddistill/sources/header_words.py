@@ -94,6 +94,15 @@ def key(said: str) -> str:
     return _VERSION.sub("", found)
 
 
+LONGEST_HEADER = 60  # characters
+
+
+def length_of_header(cell: str, name: str) -> int:
+    """Returns how many characters a header takes that says again what the column `name` holds; 0 where there is none."""
+    said, colon, _ = cell[:LONGEST_HEADER].partition(":")
+    return len(said) + 1 if colon and KNOWN.get(key(said)) == name else 0
+
+
 # "chest, pa and lateral" is a title of views; "decubitus" alone is none.
 _SHOWS_CHEST = re.compile(r"\b(?:chest|cxr|radiographs?|x-?rays?|films?|views?)\b")
 # "there is a new finding" is a sentence, and "negative for" begins one; "lungs" is none.

@@ -14,7 +14,7 @@ from raddistill.cells import NOT_UTF8, is_missing, is_utf8
 from raddistill.errors import InputError
 from raddistill.lines import Row, named
 from raddistill.privacy import ID_IS_TEXT, may_be_text
-from raddistill.sources import markup, readers, sectioning
+from raddistill.sources import header_words, markup, readers, sectioning
 from raddistill.sources.header_words import BOTH, FINDINGS, IMPRESSION
 from raddistill.sources.markup import Plain
 from raddistill.sources.readers import Rows
@@ -126,7 +126,7 @@ class ReportFile:
         plain = {section: markup.plain(cell or "") for section, cell in zip(self._columns, cells[1:], strict=True)}
         sections = _sections(plain)
         if not sections:
-            has_words = any(_strip(cell.text) for cell in plain.values())
+            has_words = "text" in plain and _strip(plain["text"].text)
             return Reject(number, report_id, "no findings and no impression" if has_words else "no text")
         seen.add(hash(report_id))
         cell_of = {section: plain[section if section in plain else "text"] for section in sections}
@@ -155,14 +155,18 @@ def _sections(cells: dict[str, Plain]) -> dict[str, list[Piece]]:
     """Returns the pieces of a report: of its one cell `text`, split at the headers, or of a cell for each section."""
     if "text" in cells:
         return split_sections(cells["text"].text)
-    stripped = {section: _strip(sectioning.plain_letters(cell.text)) for section, cell in cells.items()}
+    stripped = {section: _strip(sectioning.plain_letters(cell.text), header=section) for section, cell in cells.items()}
     return {section: [piece] for section, piece in stripped.items() if piece}
 
 
-def _strip(words: str) -> Piece | None:
-    """Returns the words without white space around them, and where they begin; None for words such as "", "nan", "None."."""
-    stripped = words.strip()
-    return None if is_missing(stripped) else (words.index(stripped[0]), stripped)
+def _strip(words: str, header: str = "") -> Piece | None:
+    """Returns the words without white space around them, and where they begin; None for words such as "", "nan", "None.".
+
+    `header`: the section, whose header may stand in its column again ("FINDINGS: Clear lungs.").
+    """
+    begin = header_words.length_of_header(words, header) if header else 0
+    stripped = words[begin:].strip()
+    return None if is_missing(stripped) else (words.index(stripped[0], begin), stripped)
 
 
 def _id_of(cell: Any) -> Any:
@@ -174,7 +178,7 @@ def _id_of(cell: Any) -> Any:
 
 def _reason(report_id: Any, cells: list[Any]) -> str | None:
     """Returns why a row cannot be used, or None."""
-    if report_id is None or (isinstance(report_id, str) and not report_id.strip()):
+    if report_id is None or (isinstance(report_id, str) and is_missing(report_id)):
         return "blank report_id"
     if not isinstance(report_id, str):
         return "report_id is neither text nor a whole number"
