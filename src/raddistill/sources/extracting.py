@@ -21,7 +21,7 @@ from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.privacy import ID_IS_TEXT, may_be_text, such_as
-from raddistill.sources import annotating, annotator_files, resembling, sections, splitting
+from raddistill.sources import annotating, annotator_files, sections, splitting
 from raddistill.sources.annotator_files import TASKS
 from raddistill.sources.documents import SHOWN, Document, Failure, Source
 from raddistill.sources.files import Files, FilesParams
@@ -328,7 +328,7 @@ def counts(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) 
 
 def _also(p: ExtractParams, kept: pl.DataFrame, reports: pl.DataFrame) -> dict[str, Any]:
     """What is counted beside: sections, patients, what stands on both sides of the split."""
-    leaks = _leaks(reports)
+    leaks = splitting.leaks(reports)
     if leaks["patients"]:
         console.print(
             f"extract: {leaks['patients']:,} patients stand in more than one split of the source's own file "
@@ -340,23 +340,7 @@ def _also(p: ExtractParams, kept: pl.DataFrame, reports: pl.DataFrame) -> dict[s
         "patients": reports["patient_id"].drop_nulls().n_unique(),
         "sensitivity": {name: int((reports["sensitivity"] == name).sum()) for name in SENSITIVITIES},
         "leaks": leaks,
-        "near_neighbours": resembling.near_training(reports, p.near_duplicate),
-    }
-
-
-def _leaks(reports: pl.DataFrame) -> dict[str, int]:
-    """Patients and texts that stand in more than one split; by training reports, what `merge` drops for the latter."""
-    reports = reports.select("patient_id", "text_group", "split")  # so that no text is copied
-    apart = pl.col("split").n_unique() > 1
-    patients = reports.drop_nulls("patient_id").group_by("patient_id").agg(pl.len(), apart=apart).filter("apart")
-    texts = reports.group_by("text_group").agg(apart=apart).filter("apart")
-    held = reports.filter(pl.col("split") != "train")
-    training = reports.filter(pl.col("split") == "train").join(held, on="text_group", how="semi")
-    return {
-        "patients": patients.height,
-        "reports_of_patients": int(patients["len"].sum()),
-        "texts": texts.height,
-        "training_reports_of_texts": training.height,
+        "near_neighbours": splitting.near_neighbours(reports, p.near_duplicate),
     }
 
 
