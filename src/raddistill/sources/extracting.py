@@ -20,12 +20,13 @@ from raddistill.concepts import Concept
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
-from raddistill.privacy import ID_IS_TEXT, may_be_text, such_as
+from raddistill.privacy import ID_IS_TEXT, may_be_text
 from raddistill.sources import annotating, annotator_files, sections, splitting
 from raddistill.sources.annotator_files import TASKS
 from raddistill.sources.documents import SHOWN, Document, Failure, Source
 from raddistill.sources.files import Files, FilesParams
 from raddistill.statuses import EXCLUDED, PRESENT
+from raddistill.tables.quarantine import too_many
 from raddistill.tables.reports import SENSITIVITIES, SPLITS, Reports
 
 SOURCES = ("openi", "mimic_cxr", "chexpert_plus", "padchest", "files")
@@ -99,7 +100,11 @@ def extract(p: ExtractParams, label_set: list[Label], concepts: list[Concept]) -
     kept, unsplit = _split(p, documents)
     quarantine = pl.concat([failed, unusable, unsplit])
     assert kept.height + quarantine.height == read.height + failed.height, "a report was lost"
-    _refuse_too_many(quarantine, kept.height, p)
+    if complaint := too_many(
+        quarantine, kept.height + quarantine.height, p.max_quarantine, "cannot be used", "extract.max_quarantine"
+    ):
+        is_encoding = p.source == "files" and NOT_UTF8 in quarantine["reason"]
+        raise InputError(complaint + ("; extract.files.encoding names the encoding" if is_encoding else ""))
     known = pl.concat([read["report_id"], failed["report_id"]])
     written = _gold(source, _annotations(read, kept), Path(p.gold), label_set, concepts, known)
     gold, beside, unknown = _of(kept["report_id"], quarantine["report_id"], written)
@@ -287,19 +292,6 @@ def counted(failures: pl.DataFrame) -> pl.DataFrame:
     ordered = failures.sort("report_id", "reason")
     n = pl.int_range(pl.len(), dtype=pl.Int64).over("report_id")
     return ordered.select("report_id", n.alias("n"), "reason", answer=pl.lit(None, pl.String))
-
-
-def _refuse_too_many(quarantine: pl.DataFrame, kept: int, p: ExtractParams) -> None:
-    files = kept + quarantine.height
-    if quarantine.height <= p.max_quarantine * files:
-        return
-    reasons = quarantine.group_by("reason").agg(pl.len(), pl.col("report_id").min()).sort("reason")
-    told = "; ".join(f"{reason}: {count}{such_as(report_id)}" for reason, count, report_id in reasons.iter_rows())
-    other = "; extract.files.encoding names the encoding" if p.source == "files" and NOT_UTF8 in reasons["reason"] else ""
-    raise InputError(
-        f"{quarantine.height} of {files} reports cannot be used, more than extract.max_quarantine ({p.max_quarantine}) allows: "
-        f"{told}{other}"
-    )
 
 
 def counts(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) -> dict[str, Any]:
