@@ -12,8 +12,9 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
+from raddistill.checksums import sha256
 from raddistill.errors import InputError
-from raddistill.sources.packages import Packaged, console, obtain, obtain_folder, sha256
+from raddistill.sources.packages import Packaged, console, obtain, obtain_folder
 from raddistill.tables.base import write_json
 
 PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt"]  # no pickles: loading one runs its code
