@@ -34,8 +34,8 @@ def has_near_duplicate(texts: Texts, training: Texts, jaccard: float) -> npt.NDA
         # A part holds training texts of all sizes, so most near duplicates are found in the first one and not compared again.
         part = by_size[n::n_parts]
         order = np.argsort(-np.bincount(words[part].indices, minlength=words.shape[1]), kind="stable")
-        frequent, rare = (columns.T for columns in _columns(words[part], order))
-        frequent, rare = np.ascontiguousarray(frequent), rare.tocsr()
+        dense, others = _columns(words[part], order)
+        frequent, rare = np.ascontiguousarray(dense.T), others.T.tocsr()
         for length in np.unique(held_out_size[~near]):
             # shared / (length + size - shared) >= jaccard, solved for `shared`
             needed = np.ceil(jaccard * (length + size[part]) / (1 + jaccard) - 1e-9).astype(np.float32)

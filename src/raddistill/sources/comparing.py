@@ -45,7 +45,8 @@ class Cohort:
         return [] if self.labels is None else self.labels["who"].unique().sort().to_list()
 
 
-class Figure(NamedTuple):
+@dataclass(frozen=True)
+class Figure:
     """A count, or a count divided by `of`. A share is of reports or labelled cells, and so has an interval."""
 
     count: float | None
@@ -243,5 +244,6 @@ def _row(first: Figure, second: Figure) -> Row:
         return Row(values, is_percent, b - a)
     from scipy.stats import binomtest  # type: ignore[import-untyped]  # its import takes half a second
 
-    (low_a, high_a), (low_b, high_b) = (binomtest(*each[:2]).proportion_ci(method="wilson") for each in (first, second))
+    # Newcombe's interval of the difference, from those of both shares
+    (low_a, high_a), (low_b, high_b) = (binomtest(each.count, each.of).proportion_ci(method="wilson") for each in (first, second))
     return Row(values, is_percent, b - a, b - a - math.hypot(b - low_b, high_a - a), b - a + math.hypot(high_b - b, a - low_a))
