@@ -85,7 +85,8 @@ def near_neighbours(reports: pl.DataFrame, jaccard: float) -> dict[str, int]:
 
     Training texts that are held out themselves do not count, as `merge` drops them: `leaks` counts them.
     """
-    held_out = reports.filter(pl.col("split") != "train").select("text", "split")
+    reports = reports.select("text", "text_group", "split")  # so that no other column is copied
+    held_out = reports.filter(pl.col("split") != "train")
     near = has_near_duplicate(held_out["text"], _training(reports)["text"].unique(), jaccard)
     found = held_out.filter(pl.Series(near))["split"]
     return {split: int((found == split).sum()) for split in ("validation", "test")}
