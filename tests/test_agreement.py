@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from raddistill.teachers.agreement import cohens_kappa, krippendorffs_alpha, of_findings, of_values
+from raddistill.reliability import cohens_kappa, krippendorffs_alpha
+from raddistill.teachers.agreement import of_findings, of_values
 
 
 def counts_of(values, n_values):

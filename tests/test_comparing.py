@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from raddistill import cli
 from raddistill.errors import InputError, TableError
-from raddistill.sources import comparing, sections, splitting
+from raddistill.sources import comparing, comparison_page, sections, splitting
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
 from raddistill.tables.labels import Labels
@@ -148,7 +148,7 @@ def test_the_other_way_round_differences_change_their_sign(place: Path) -> None:
      ((10, 10), (0, 10), 0.6075, 1.0), ((0, 10), (0, 20), -0.1611, 0.2775), ((10, 10), (0, 20), 0.6791, 1.0)],
 )  # fmt: skip
 def test_intervals_are_the_published_ones(first: tuple[int, int], second: tuple[int, int], low: float, high: float) -> None:
-    row = comparing._row(comparing._share("s", "n", *second), comparing._share("s", "n", *first))
+    row = comparing._row(comparing._share(*second), comparing._share(*first))
     assert row.low == pytest.approx(low, abs=6e-5)
     assert row.high == pytest.approx(high, abs=6e-5)
 
@@ -242,7 +242,7 @@ def test_the_page_warns_of_other_labellers(place: Path) -> None:
     tables.write(Gold, labels(["h1"], "[anna]", "annotator"), Path("here_labels.parquet"))
     files, said = [Path("here.parquet"), Path("there.parquet")], [Path("here_labels.parquet"), Path("there_labels.parquet")]
     page = io.StringIO()
-    Console(width=160, file=page).print(comparing.page(comparing.compare(*comparing.read(files, said))))
+    Console(width=160, file=page).print(comparison_page.page(comparing.compare(*comparing.read(files, said))))
     told = page.getvalue()
     assert "Labelled by [anna] and by rules:cold." in told
     assert "let one teacher label both" in told

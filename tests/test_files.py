@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from raddistill import concepts, labelsets, params, paths
 from raddistill.errors import InputError, ParamsError
-from raddistill.sources import annotating, extracting, files, resembling, splitting
+from raddistill.sources import annotating, extracting, files, splitting
 from raddistill.sources.files import FilesParams
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
@@ -633,36 +633,6 @@ def test_words_are_those_of_the_pattern(text: str) -> None:
     assert splitting.words_of(text) == splitting._TOKEN.findall(text.casefold())
     ascii_only = text.encode("ascii", "replace").decode()
     assert splitting.words_of(ascii_only) == splitting._TOKEN.findall(ascii_only.casefold())
-
-
-def test_near_neighbours_are_those_that_a_full_comparison_finds() -> None:
-    """Among 600 texts from a small vocabulary, where many are near."""
-    import random
-
-    draw = random.Random(3)
-    templates = [[f"word{draw.randrange(60)}" for _ in range(25)] for _ in range(40)]
-    texts = [
-        " ".join(w if draw.random() > 0.1 else f"word{draw.randrange(60)}" for w in draw.choice(templates)) for _ in range(600)
-    ]
-    splits = ["train", "train", "validation", "test"] * 150
-    frame = pl.DataFrame({"text": texts, "split": splits, "text_group": texts})
-    sets = [set(text.split()) for text in texts]
-    held_out = {text for text, split in zip(texts, splits, strict=True) if split != "train"}
-    training = [set(text.split()) for text in dict.fromkeys(texts) if text not in held_out]
-    assert set(texts) - held_out < {t for t, s in zip(texts, splits, strict=True) if s == "train"}  # some are on both sides
-    for jaccard in (0.8, 0.6):
-        exact = {
-            name: sum(
-                any(len(words & other) >= jaccard * len(words | other) for other in training)
-                for words, split in zip(sets, splits, strict=True)
-                if split == name
-            )
-            for name in ("validation", "test")
-        }
-        found = resembling.near_training(frame, jaccard)
-        for name, count in exact.items():
-            assert 0.9 * count <= found[name] <= count
-    assert exact["test"] > 20
 
 
 def test_a_column_of_text_named_as_ids_is_never_told(extract: Extract, tmp_path: Path) -> None:

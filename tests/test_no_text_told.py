@@ -26,7 +26,7 @@ from rich.console import Console
 
 from raddistill import cli, concepts, labelsets, params, paths
 from raddistill.errors import RaddistillError
-from raddistill.sources import cohorts, comparing, extracting
+from raddistill.sources import cohorts, comparing, comparison_page, extracting
 from raddistill.sources.files import FilesParams
 from raddistill.tables import base as tables
 from raddistill.tables.reports import Reports
@@ -675,7 +675,7 @@ def test_two_cohorts_are_compared_without_telling_text(overhear: Overhear, tmp_p
 
     def compare() -> None:
         made = comparing.compare(*comparing.read(files, []))
-        Console(width=200).print(comparing.page(made), json.dumps(made.as_json()))
+        Console(width=200).print(comparison_page.page(made), json.dumps(made.as_json()))
 
     told, _ = overhear(compare)
     assert "never uses" in told

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from raddistill import concepts
 from raddistill.errors import InputError
 from raddistill.scoring.concepts_of import Match, load_lexicon
-from raddistill.scoring.neighbours import has_near_neighbour
 
 ROOT = Path(__file__).parents[1]
 CONCEPTS = concepts.load_concepts(ROOT / "gold/concepts.csv")
@@ -108,18 +107,3 @@ def test_a_broken_lexicon_says_what_is_wrong(tmp_path, content, message):
 def test_a_missing_lexicon_says_how_to_get_it_back(tmp_path):
     with pytest.raises(InputError, match="git checkout"):
         load_lexicon(tmp_path / "none.csv", CONCEPTS)
-
-
-@pytest.mark.parametrize(
-    ("text", "near"),
-    [("a b c d", True), ("D, c; b A", True), ("a b c d e", True), ("a b c d e f", False), ("x", False)],
-)
-def test_near_neighbours_by_hand(text, near):
-    """Against {a, b, c, d}: 4 of 5 words are a Jaccard of 0.8, 4 of 6 are 0.67."""
-    assert has_near_neighbour([text], ["a b c d", "y z"], jaccard=0.8).tolist() == [near]
-
-
-def test_neighbours_beyond_one_chunk():
-    texts = [f"word{n} common" for n in range(150)]
-    assert has_near_neighbour(texts, ["common word149"], jaccard=0.8).tolist() == [False] * 149 + [True]
-    assert not has_near_neighbour(texts, [], jaccard=0.8).any()

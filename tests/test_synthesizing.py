@@ -74,7 +74,7 @@ def test_too_many_in_quarantine_fail_with_the_counts(tmp_path):
     header = ",".join(label.name for label in LABELS)
     labels.write_text(f"report_id,{header}\n" + "".join(f"r{i}{',' * len(LABELS)}\n" for i in range(3)))
     p = RULES.model_copy(update={"teacher": "imported", "source": str(labels)})
-    told = r"1 of 4 reports to learn from .* \(no label in file: 1\), more than .*max_quarantine = 0.05"
+    told = r"1 of 4 reports to learn from could .* max_quarantine \(0.05\) allows: no label in file: 1 \(such as r3\); mend"
     with pytest.raises(InputError, match=told):
         synthesize("multiple_choice", p, REPORTS, LABELS, MEANS)
     made = synthesize("multiple_choice", p.model_copy(update={"max_quarantine": 0.25}), REPORTS, LABELS, MEANS)
@@ -93,7 +93,10 @@ def test_a_test_split_that_the_file_does_not_hold_is_told_and_counted(tmp_path, 
     reports = Reports.validate(REPORTS.with_columns(split=second), cast=True)
     made = synthesize("multiple_choice", p, reports, LABELS, MEANS)
     assert (made.metrics["labelled"], made.metrics["quarantined"]) == (2, {"no label in file": 2})
-    assert "2 of 2 reports of the test split could not be labelled (no label in file: 2)" in capsys.readouterr().err
+    complaint = (
+        "2 of 2 reports of the test split could not be labelled, more than max_quarantine (0.05) allows: no label in file: 2"
+    )
+    assert complaint in capsys.readouterr().err
     labels.write_text(labels.read_text().replace("r1", "r2"))
     with pytest.raises(InputError, match="1 of 2 reports to learn from could not be labelled"):
         synthesize("multiple_choice", p, reports, LABELS, MEANS)

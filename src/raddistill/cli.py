@@ -209,14 +209,14 @@ def compare_cohorts(
     """
     from rich.console import Console
 
-    from raddistill.sources import comparing
+    from raddistill.sources import comparing, comparison_page
 
     comparison = comparing.compare(*comparing.read(reports, labels or []))
     if as_json:
         print(json.dumps(comparison.as_json(), indent=2, allow_nan=False))
         return
     console = Console()
-    (console if console.is_terminal else Console(width=200)).print(comparing.page(comparison))
+    (console if console.is_terminal else Console(width=200)).print(comparison_page.page(comparison))
 
 
 @app.command()

@@ -7,12 +7,12 @@ import numpy as np
 import polars as pl
 
 from raddistill.errors import TableError
+from raddistill.near_duplicates import has_near_duplicate
 from raddistill.params import Section
 from raddistill.scoring import measures, policies, said
 from raddistill.scoring.curves import Rows
 from raddistill.scoring.labels import Bools
 from raddistill.scoring.measures import Figures, Judged
-from raddistill.scoring.neighbours import has_near_neighbour
 from raddistill.scoring.said import Said
 from raddistill.tables.outcomes import UNKNOWN_BY_FILE
 
@@ -120,7 +120,7 @@ class Scope:
 
     def _unseen(self, student: Judged, teacher: Judged) -> Figures:
         texts = [self.texts[report] for report in student.truth.reports]
-        unseen = ~has_near_neighbour(texts, self.training, self.p.near_duplicate)
+        unseen = ~has_near_duplicate(texts, self.training, self.p.near_duplicate)
         of_teacher = unseen[_shared(student, teacher)]
         figures: Figures = {
             "reports": int(unseen.sum()),

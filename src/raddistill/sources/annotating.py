@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from raddistill.reliability import cohens_kappa, contingency
 from raddistill.statuses import ABSENT, AMBIGUOUS, EXCLUDED, PRESENT, UNCERTAIN
 
 Adjudication = Literal["first", "both", "either"]
@@ -64,24 +65,14 @@ def _agreement(rows: pl.DataFrame) -> dict[str, Any]:
         parts[one].join(parts[other], on=["report_id", "label"]).select("report_id", "label", a="stated", b="stated_right")
         for one, other in combinations(sorted(parts), 2)
     ]
-    by_label = {name: [_kappa(of) for pair in pairs if not (of := pair.filter(pl.col("label") == name)).is_empty()] for name in
-                sorted(rows["label"].unique())}  # fmt: skip
-    both = pl.concat(pairs)
-    told: dict[str, Any] = {"reports": both["report_id"].n_unique(), "annotators": len(parts), "labels": {}}
-    for name, kappas in by_label.items():
-        of = both.filter(pl.col("label") == name)
-        defined = [kappa for kappa in kappas if kappa is not None]
-        if of.select((pl.col("a") | pl.col("b")).any()).item():
-            told["labels"][name] = {"reports": of.height, "agree": (of["a"] == of["b"]).mean()}
-            if defined:
-                told["labels"][name]["kappa"] = sum(defined) / len(defined)
-    return told
-
-
-def _kappa(pair: pl.DataFrame) -> float | None:
-    """Cohen's kappa of two columns of booleans; None where chance alone explains all (both say the same of every report)."""
-    a, b = pair["a"].cast(pl.Float64), pair["b"].cast(pl.Float64)
-    agree = float((a == b).cast(pl.Float64).mean())  # type: ignore[arg-type]
-    p, q = float(a.mean()), float(b.mean())  # type: ignore[arg-type]
-    chance = p * q + (1 - p) * (1 - q)
-    return None if chance == 1.0 else (agree - chance) / (1 - chance)
+    both = pl.concat(pairs).with_columns(pl.col("label").cast(pl.String))  # an Enum would not be sorted by name
+    agreed: dict[str, Any] = {"reports": both["report_id"].n_unique(), "annotators": len(parts), "labels": {}}
+    for (name,), cells in both.sort("label").group_by("label", maintain_order=True):
+        if not cells.select((pl.col("a") | pl.col("b")).any()).item():
+            continue
+        agreed["labels"][name] = {"reports": cells.height, "agree": (cells["a"] == cells["b"]).mean()}
+        of_pairs = [pair.filter(pl.col("label") == name) for pair in pairs]
+        kappas = [kappa for pair in of_pairs if (kappa := cohens_kappa(contingency(pair["a"], pair["b"], 2))) is not None]
+        if kappas:
+            agreed["labels"][name]["kappa"] = sum(kappas) / len(kappas)
+    return agreed

@@ -15,7 +15,7 @@ from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.privacy import such_as
-from raddistill.sources import extracting, resembling
+from raddistill.sources import extracting, splitting
 from raddistill.sources.extracting import Extracted, ExtractParams
 
 SET_ASIDE = "test split of the first cohort"
@@ -68,7 +68,7 @@ def _join(first: Extracted, second: Extracted, near_duplicate: float) -> Extract
     metrics = extracting.counts(reports, gold, quarantine.filter(pl.col("reason") != extracting.UNKNOWN)) | {
         "texts_of_training_in_second": second.reports.join(training, on="text_group", how="semi").height,
         "patients_of_training_in_second": second.reports.join(training, on="patient_id", how="semi").height,
-        "near_neighbours": resembling.near_training(reports, near_duplicate),
+        "near_neighbours": splitting.near_neighbours(reports, near_duplicate),
         "first": first.metrics,
         "second": second.metrics,
     }

@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
-from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 
 from raddistill.errors import InputError
 from raddistill.statuses import ABSENT, AMBIGUOUS, EXCLUDED, PRESENT, UNCERTAIN
@@ -26,10 +23,12 @@ MARKS = {
     "[NAME]": r"[\[<][A-Z][A-Z _-]{2,}[0-9]*[\]>]",
 }
 SECTIONS = ["findings", "impression", "indication", "comparison"]
-HIDDEN = {"labels uncertain", "labels absent"}  # not on the page, which would be three times as long; in the JSON
 WORDS_AT_ONCE = 20_000  # reports; their words one by one take 100 MB
 WORD = r"\S+"
-Z = 1.959964  # of a 95 % interval
+IN_JSON = ("values", "difference", "low", "high")
+STYLE = {"letters": r"\p{L}", "capitals": r"\p{Lu}", "accented": r"[\p{L}--[a-zA-Z]]", "numbers": "[0-9]+"}
+BODY = pl.concat_str("findings", "impression", separator=" ", ignore_nulls=True).alias("body")  # without headers
+UNMARKED = BODY.str.replace_all("|".join(MARKS.values()), " ")  # capitals and numbers of redaction marks do not count
 
 
 @dataclass(frozen=True)
@@ -46,32 +45,37 @@ class Cohort:
         return [] if self.labels is None else self.labels["who"].unique().sort().to_list()
 
 
-class Measure(NamedTuple):
-    """One figure of one cohort."""
+@dataclass(frozen=True)
+class Figure:
+    """A count, or a count divided by `of`. A share is of reports or labelled cells, and so has an interval."""
 
-    section: str
-    name: str
-    value: float | None
-    of: int | None = None  # of how many reports (or labelled cells) it is a share
-    percent: bool = False
+    count: float | None
+    of: int | None = None
+    is_percent: bool = False
+    is_share: bool = False
+
+    @property
+    def value(self) -> float | None:
+        if self.of is None or self.count is None:
+            return self.count
+        return self.count / self.of if self.of else None
 
 
 class Row(NamedTuple):
-    """One figure of both cohorts. Difference is second less first, its 95 % interval given for shares of reports only."""
+    """One figure of both cohorts. Difference is second less first, its 95 % interval given for shares only."""
 
-    section: str
-    name: str
-    values: tuple[float | None, float | None]
-    percent: bool
-    difference: float | None
-    low: float | None
-    high: float | None
+    values: list[float | None]
+    is_percent: bool
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
+    """`rows` by section and name."""
+
     cohorts: tuple[Cohort, Cohort]
-    rows: list[Row]
+    rows: dict[str, dict[str, Row]]
 
     def as_json(self) -> dict[str, Any]:
         """Cohorts, then section by section each figure of both; shares are fractions in [0, 1]."""
@@ -79,11 +83,10 @@ class Comparison:
             {"name": c.name, "reports": c.reports.height, "labellers": c.labellers, "labels_of_unknown_reports": c.strangers}
             for c in self.cohorts
         ]
-        sections: dict[str, dict[str, Any]] = {}
-        for row in self.rows:
-            figures = {"values": list(row.values), "difference": row.difference, "low": row.low, "high": row.high}
-            sections.setdefault(row.section, {})[row.name] = figures
-        return {"cohorts": about, **sections}
+        return {"cohorts": about} | {
+            section: {name: {key: getattr(row, key) for key in IN_JSON} for name, row in rows.items()}
+            for section, rows in self.rows.items()
+        }
 
 
 def read(files: list[Path], labels: list[Path]) -> tuple[Cohort, Cohort]:
@@ -97,13 +100,13 @@ def read(files: list[Path], labels: list[Path]) -> tuple[Cohort, Cohort]:
         raise InputError(f"{len(labels)} tables of labels for {len(files)} of reports: give one for each, in the same order")
     cohorts: list[Cohort] = []
     for n, file in enumerate(files):
-        reports, said = tables.read(Reports, file), _read_labels(labels[n]) if labels else None
-        strangers = 0 if said is None else said.join(reports, on="report_id", how="anti")["report_id"].n_unique()
-        if said is not None and strangers == said["report_id"].n_unique():
+        reports, rows = tables.read(Reports, file), _read_labels(labels[n]) if labels else None
+        strangers = 0 if rows is None else rows.join(reports, on="report_id", how="anti")["report_id"].n_unique()
+        if rows is not None and strangers == rows["report_id"].n_unique():
             raise InputError(f"{labels[n]} labels none of the reports of {file}; give labels in the order of the reports")
-        for (source,), rows in reports.sort("source").group_by("source", maintain_order=True):
-            own = None if said is None else said.join(rows, on="report_id", how="semi")
-            cohorts.append(Cohort(str(source), rows, own, strangers))
+        for (source,), own in reports.sort("source").group_by("source", maintain_order=True):
+            own_labels = None if rows is None else rows.join(own, on="report_id", how="semi")
+            cohorts.append(Cohort(str(source), own, own_labels, strangers))
             strangers = 0
     if len(cohorts) != 2:
         there = ", ".join(f"{c.name} ({c.reports.height} reports)" for c in cohorts) or "none"
@@ -136,199 +139,111 @@ def compare(first: Cohort, second: Cohort) -> Comparison:
     them too narrow.
     """
     words = _words_of(first.reports), _words_of(second.reports)
-    profiles = [_profile(first, second, *words), _profile(second, first, *reversed(words))]
-    keys = dict.fromkeys([*profiles[0], *profiles[1]])
-    order = {section: n for n, section in enumerate(dict.fromkeys(section for section, _ in keys))}
-    rows = [_row(*(p.get(key, Measure(*key, None)) for p in profiles)) for key in keys]
-    return Comparison((first, second), sorted(rows, key=lambda row: order[row.section]))
+    profiles = _profile(first, second, *words), _profile(second, first, *reversed(words))
+    rows: dict[str, dict[str, Row]] = {}
+    for section in dict.fromkeys(itertools.chain(*profiles)):
+        one, other = (profile.get(section, {}) for profile in profiles)
+        rows[section] = {name: _row(one.get(name, Figure(None)), other.get(name, Figure(None))) for name in {**one, **other}}
+    return Comparison((first, second), rows)
 
 
-def _profile(cohort: Cohort, other: Cohort, own: pl.DataFrame, others: pl.DataFrame) -> dict[tuple[str, str], Measure]:
-    """All measures of a cohort by section and name; `own` and `others` are the words of both."""
-    r = cohort.reports
-    measures = [*_size(r, other.reports), *_length(r), *_sections(r), *_marks(r), *_style(r), *_vocabulary(own, others)]
-    return {(m.section, m.name): m for m in measures + _labels(cohort)}
-
-
-def _size(reports: pl.DataFrame, other: pl.DataFrame) -> list[Measure]:
+def _profile(cohort: Cohort, other: Cohort, words: pl.DataFrame, other_words: pl.DataFrame) -> dict[str, dict[str, Figure]]:
+    """All figures of a cohort by section and name."""
+    reports = cohort.reports
     n, patients = reports.height, reports["patient_id"].drop_nulls()
-    return [
-        Measure("reports", "reports", n),
-        Measure("reports", "patients", patients.n_unique() if len(patients) else None),
-        Measure("reports", "reports a patient, mean", len(patients) / patients.n_unique() if len(patients) else None),
-        _share("reports", "patient unknown", n - len(patients), n),
-        *(_share("reports", f"in {split}", reports.filter(pl.col("split") == split).height, n) for split in SPLITS),
-        _share("reports", "of public text", reports.filter(pl.col("sensitivity") == "public").height, n),
-        Measure("reports", "distinct texts", reports["text_group"].n_unique()),
-        _share("reports", "text also in the other", reports.join(other, on="text_group", how="semi").height, n),
-    ]
-
-
-def _length(reports: pl.DataFrame) -> list[Measure]:
-    """Words (between white space) of findings and impression together, and of each where it exists."""
-    words = {name: pl.col(name).str.count_matches(WORD) for name in ("findings", "impression")}
-    counts = reports.select(_count(WORD).alias("both"), **words)
-    at = {"5th percentile": 0.05, "median": 0.5, "95th percentile": 0.95}
-    spread = [Measure("words", f"a report, {name}", counts["both"].quantile(q, "nearest")) for name, q in at.items()]
-    medians = [Measure("words", f"{name}, median", counts[name].quantile(0.5, "nearest")) for name in words]
-    return [*spread, Measure("words", "a report, mean", counts.select(pl.col("both").mean()).item()), *medians]
-
-
-def _sections(reports: pl.DataFrame) -> list[Measure]:
-    findings, impression = pl.col("findings").is_not_null(), pl.col("impression").is_not_null()
-    there = {name: pl.col(name).is_not_null() for name in SECTIONS} | {
-        "findings without impression": findings & ~impression,
-        "impression without findings": impression & ~findings,
+    unknown = int(words.join(other_words, on="word", how="anti")["n"].sum())
+    return {
+        "reports": {
+            "reports": Figure(n),
+            "patients": Figure(patients.n_unique() or None),
+            "reports a patient, mean": Figure(len(patients), patients.n_unique()),
+            "patient unknown": _share(n - len(patients), n),
+            **{f"in {split}": _share_where(reports, pl.col("split") == split) for split in SPLITS},
+            "of public text": _share_where(reports, pl.col("sensitivity") == "public"),
+            "distinct texts": Figure(reports["text_group"].n_unique()),
+            "text also in the other": _share(reports.join(other.reports, on="text_group", how="semi").height, n),
+        },
+        **_text(reports),
+        "vocabulary": {  # the smaller the other cohort, the more of its words are unknown there
+            "distinct words": Figure(words.height),
+            "words that the other never uses": Figure(unknown, int(words["n"].sum()), is_percent=True),
+        },
+        **({} if cohort.labels is None else _labels(cohort.labels, n)),
     }
-    return [_share("sections", name, reports.filter(has).height, reports.height) for name, has in there.items()]
 
 
-def _marks(reports: pl.DataFrame) -> list[Measure]:
-    """Of findings and impression; what stands in other sections is not looked at."""
-    counts = reports.select(_count(pattern).alias(name) for name, pattern in MARKS.items())
-    words = reports.select(_count(WORD).sum()).item()
-    with_any = counts.filter(pl.any_horizontal(pl.all() > 0)).height
-    marks = sum(counts.sum().row(0))
-    return [
-        _share("redaction marks", "reports with any", with_any, reports.height),
-        Measure("redaction marks", "of 1,000 words", 1000 * marks / words if words else None),
-        *(_share("redaction marks", f"reports with {n}", counts.filter(pl.col(n) > 0).height, reports.height) for n in MARKS),
-    ]
-
-
-def _style(reports: pl.DataFrame) -> list[Measure]:
-    """Capitals, accents and numbers outside redaction marks."""
-    patterns = {"letters": r"\p{L}", "capitals": r"\p{Lu}", "accented": r"[\p{L}--[a-zA-Z]]", "numbers": "[0-9]+"}
-    counted = {name: _unmarked().str.count_matches(pattern) for name, pattern in patterns.items()}
-    n = reports.select(**counted, words=_count(WORD)).sum().row(0, named=True)
-    return [
-        Measure("style", "capitals among letters", n["capitals"] / n["letters"] if n["letters"] else None, percent=True),
-        Measure("style", "letters beyond a to z, of 1,000", 1000 * n["accented"] / n["letters"] if n["letters"] else None),
-        Measure("style", "numbers, of 1,000 words", 1000 * n["numbers"] / n["words"] if n["words"] else None),
-    ]
-
-
-def _vocabulary(own: pl.DataFrame, other: pl.DataFrame) -> list[Measure]:
-    """Running words that the other cohort never uses; the smaller the other, the more."""
-    unknown, total = int(own.join(other, on="word", how="anti")["n"].sum()), int(own["n"].sum())
-    return [
-        Measure("vocabulary", "distinct words", own.height),
-        Measure("vocabulary", "words that the other never uses", unknown / total if total else None, percent=True),
-    ]
+def _text(reports: pl.DataFrame) -> dict[str, dict[str, Figure]]:
+    """Length and style of findings and impression; which sections there are."""
+    length = reports.select(BODY.str.count_matches(WORD), pl.col("findings", "impression").str.count_matches(WORD))
+    there = {name: pl.col(name).is_not_null() for name in SECTIONS}
+    there["findings without impression"] = there["findings"] & ~there["impression"]
+    there["impression without findings"] = there["impression"] & ~there["findings"]
+    marks = reports.select(BODY.str.count_matches(pattern).alias(name) for name, pattern in MARKS.items())
+    counts = reports.select(UNMARKED.str.count_matches(pattern).alias(name) for name, pattern in STYLE.items())
+    n = length.select("body").sum().row(0, named=True) | counts.sum().row(0, named=True)
+    at = {"5th percentile": 0.05, "median": 0.5, "95th percentile": 0.95}
+    return {
+        "words": {
+            **{f"a report, {name}": Figure(length["body"].quantile(q, "nearest")) for name, q in at.items()},
+            "a report, mean": Figure(n["body"], reports.height),
+            **{f"{name}, median": Figure(length[name].quantile(0.5, "nearest")) for name in SECTIONS[:2]},
+        },
+        "sections": {name: _share_where(reports, has) for name, has in there.items()},
+        "redaction marks": {
+            "reports with any": _share_where(marks, pl.any_horizontal(pl.all() > 0)),
+            "of 1,000 words": Figure(1000 * sum(marks.sum().row(0)), n["body"]),
+            **{f"reports with {name}": _share_where(marks, pl.col(name) > 0) for name in MARKS},
+        },
+        "style": {
+            "capitals among letters": Figure(n["capitals"], n["letters"], is_percent=True),
+            "letters beyond a to z, of 1,000": Figure(1000 * n["accented"], n["letters"]),
+            "numbers, of 1,000 words": Figure(1000 * n["numbers"], n["body"]),
+        },
+    }
 
 
 def _words_of(reports: pl.DataFrame) -> pl.DataFrame:
     """word (letters only, lower case), n; redaction marks are none."""
-    counts = [
-        chunk.select(_unmarked().str.to_lowercase().str.extract_all(r"\p{L}+").explode().alias("word"))
-        .drop_nulls()
-        .group_by("word")
-        .agg(n=pl.len())
-        for chunk in reports.select("findings", "impression").iter_slices(WORDS_AT_ONCE)
-    ]
+    words = UNMARKED.str.to_lowercase().str.extract_all(r"\p{L}+").explode().alias("word")
+    parts = reports.select("findings", "impression").iter_slices(WORDS_AT_ONCE)
+    counts = [part.select(words).drop_nulls().group_by("word").agg(n=pl.len()) for part in parts]
     return pl.concat(counts).group_by("word").agg(pl.col("n").sum())
 
 
-def _labels(cohort: Cohort) -> list[Measure]:
+def _labels(labels: pl.DataFrame, n_reports: int) -> dict[str, dict[str, Figure]]:
     """Shares of the labelled reports; of several labellers each cell counts."""
-    if cohort.labels is None:
-        return []
-    said = cohort.labels
-    labelled = said["report_id"].n_unique()
-    present = said.filter(pl.col("status") == PRESENT)
-    by_report = present.select("report_id", "label").unique()
-    measures = [
-        _share("labelled", "reports with labels", labelled, cohort.reports.height),
-        _share("labelled", "with any label present", by_report["report_id"].n_unique(), labelled),
-        Measure("labelled", "labels present, mean", by_report.height / labelled if labelled else None),
-    ]
+    labelled = labels["report_id"].n_unique()
+    present = labels.filter(pl.col("status") == PRESENT).select("report_id", "label").unique()
+    sections = {
+        "labelled": {
+            "reports with labels": _share(labelled, n_reports),
+            "with any label present": _share(present["report_id"].n_unique(), labelled),
+            "labels present, mean": Figure(present.height, labelled),
+        }
+    }
     for status in (PRESENT, UNCERTAIN, ABSENT):
-        rates = said.group_by("label").agg((pl.col("status") == status).sum().alias("n"), pl.len().alias("of")).sort("label")
-        measures += [_share(f"labels {status}", label, n, of) for label, n, of in rates.iter_rows()]
-    return measures
+        rates = labels.group_by("label").agg((pl.col("status") == status).sum(), pl.len()).sort("label")
+        sections[f"labels {status}"] = {label: _share(n, of) for label, n, of in rates.iter_rows()}
+    return sections
 
 
-def _share(section: str, name: str, count: int, of: int) -> Measure:
-    return Measure(section, name, count / of if of else None, of, percent=True)
+def _share(count: int, of: int) -> Figure:
+    return Figure(count, of, is_percent=True, is_share=True)
 
 
-def _row(first: Measure, second: Measure) -> Row:
+def _share_where(rows: pl.DataFrame, condition: pl.Expr) -> Figure:
+    return _share(rows.filter(condition).height, rows.height)
+
+
+def _row(first: Figure, second: Figure) -> Row:
     a, b = first.value, second.value
-    difference = None if a is None or b is None else b - a
-    low, high = _newcombe(a, first.of, b, second.of) if difference is not None else (None, None)
-    return Row(first.section, first.name, (a, b), first.percent or second.percent, difference, low, high)
+    values, is_percent = [a, b], first.is_percent or second.is_percent
+    if a is None or b is None:
+        return Row(values, is_percent)
+    if not (first.is_share and second.is_share):
+        return Row(values, is_percent, b - a)
+    from scipy.stats import binomtest  # type: ignore[import-untyped]  # its import takes half a second
 
-
-def _newcombe(a: float | None, of_a: int | None, b: float | None, of_b: int | None) -> tuple[float | None, float | None]:
-    if a is None or b is None or not of_a or not of_b:
-        return None, None
-    (low_a, high_a), (low_b, high_b) = _wilson(a, of_a), _wilson(b, of_b)
-    return b - a - math.hypot(b - low_b, high_a - a), b - a + math.hypot(high_b - b, a - low_a)
-
-
-def _wilson(share: float, n: int) -> tuple[float, float]:
-    centre, half = share + Z * Z / (2 * n), Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
-    return (centre - half) / (1 + Z * Z / n), (centre + half) / (1 + Z * Z / n)
-
-
-def _body() -> pl.Expr:
-    """Findings and impression without their headers."""
-    return pl.concat_str("findings", "impression", separator=" ", ignore_nulls=True)
-
-
-def _unmarked() -> pl.Expr:
-    return _body().str.replace_all("|".join(MARKS.values()), " ")
-
-
-def _count(pattern: str) -> pl.Expr:
-    return _body().str.count_matches(pattern)
-
-
-def page(comparison: Comparison) -> RenderableType:
-    """The comparison as one table, section by section, and what is to be known when reading it."""
-    first, second = comparison.cohorts
-    table = Table(title=escape(f"{first.name} and {second.name}"), title_justify="left")
-    for column in ("", escape(first.name), escape(second.name), "difference"):
-        table.add_column(column, justify="right" if column else "left", no_wrap=True)
-    for section, rows in itertools.groupby(comparison.rows, key=lambda row: row.section):
-        if section in HIDDEN:
-            continue
-        table.add_section()
-        table.add_row(f"[bold]{section}[/bold]")
-        for row in rows:
-            cells = [_cell(value, row.percent) for value in row.values]
-            table.add_row(f"  {escape(row.name)}", *cells, _difference(row))
-    return Group(table, *map(escape, _notes(first, second)))
-
-
-def _notes(first: Cohort, second: Cohort) -> list[str]:
-    notes = ["Differences: second less first, shares in percentage points with the 95 % interval of independent reports."]
-    if first.labels is not None and second.labels is not None:
-        notes.append(f"Labelled by {', '.join(first.labellers)} and by {', '.join(second.labellers)}.")
-        if first.labellers != second.labellers:
-            notes.append("Other labellers: rates differ for that reason, too. For a fair comparison let one teacher label both.")
-    for cohort in (c for c in (first, second) if c.strangers):
-        notes.append(f"{cohort.strangers} ids with labels are not in the table of reports of {cohort.name}; they were left out.")
-    return notes
-
-
-def _cell(value: float | None, percent: bool) -> str:
-    if value is None:
-        return "-"
-    return f"{100 * value:.1f} %" if percent else f"{value:,.{_decimals(value)}f}"
-
-
-def _difference(row: Row) -> str:
-    if row.difference is None:
-        return "-"
-    if not row.percent:
-        return f"{row.difference:+,.{max(_decimals(v) for v in row.values if v is not None)}f}"
-    told = f"{100 * row.difference:+.1f}"
-    if row.low is None or row.high is None:
-        return told
-    told += f" ({100 * row.low:+.1f} to {100 * row.high:+.1f})"
-    return f"[bold]{told}[/bold]" if row.low > 0 or row.high < 0 else told
-
-
-def _decimals(value: float) -> int:
-    return 0 if float(value).is_integer() else 1 if value >= 10 else 2
+    # Newcombe's interval of the difference, from those of both shares
+    (low_a, high_a), (low_b, high_b) = (binomtest(each.count, each.of).proportion_ci(method="wilson") for each in (first, second))
+    return Row(values, is_percent, b - a, b - a - math.hypot(b - low_b, high_a - a), b - a + math.hypot(high_b - b, a - low_a))

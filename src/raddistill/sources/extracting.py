@@ -20,12 +20,13 @@ from raddistill.concepts import Concept
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
-from raddistill.privacy import ID_IS_TEXT, may_be_text, such_as
-from raddistill.sources import annotating, annotator_files, resembling, sections, splitting
+from raddistill.privacy import ID_IS_TEXT, may_be_text
+from raddistill.sources import annotating, annotator_files, sections, splitting
 from raddistill.sources.annotator_files import TASKS
 from raddistill.sources.documents import SHOWN, Document, Failure, Source
 from raddistill.sources.files import Files, FilesParams
 from raddistill.statuses import EXCLUDED, PRESENT
+from raddistill.tables.quarantine import too_many
 from raddistill.tables.reports import SENSITIVITIES, SPLITS, Reports
 
 SOURCES = ("openi", "mimic_cxr", "chexpert_plus", "padchest", "files")
@@ -99,7 +100,11 @@ def extract(p: ExtractParams, label_set: list[Label], concepts: list[Concept]) -
     kept, unsplit = _split(p, documents)
     quarantine = pl.concat([failed, unusable, unsplit])
     assert kept.height + quarantine.height == read.height + failed.height, "a report was lost"
-    _refuse_too_many(quarantine, kept.height, p)
+    if complaint := too_many(
+        quarantine, kept.height + quarantine.height, p.max_quarantine, "cannot be used", "extract.max_quarantine"
+    ):
+        is_encoding = p.source == "files" and NOT_UTF8 in quarantine["reason"]
+        raise InputError(complaint + ("; extract.files.encoding names the encoding" if is_encoding else ""))
     known = pl.concat([read["report_id"], failed["report_id"]])
     written = _gold(source, _annotations(read, kept), Path(p.gold), label_set, concepts, known)
     gold, beside, unknown = _of(kept["report_id"], quarantine["report_id"], written)
@@ -289,19 +294,6 @@ def counted(failures: pl.DataFrame) -> pl.DataFrame:
     return ordered.select("report_id", n.alias("n"), "reason", answer=pl.lit(None, pl.String))
 
 
-def _refuse_too_many(quarantine: pl.DataFrame, kept: int, p: ExtractParams) -> None:
-    files = kept + quarantine.height
-    if quarantine.height <= p.max_quarantine * files:
-        return
-    reasons = quarantine.group_by("reason").agg(pl.len(), pl.col("report_id").min()).sort("reason")
-    told = "; ".join(f"{reason}: {count}{such_as(report_id)}" for reason, count, report_id in reasons.iter_rows())
-    other = "; extract.files.encoding names the encoding" if p.source == "files" and NOT_UTF8 in reasons["reason"] else ""
-    raise InputError(
-        f"{quarantine.height} of {files} reports cannot be used, more than extract.max_quarantine ({p.max_quarantine}) allows: "
-        f"{told}{other}"
-    )
-
-
 def counts(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) -> dict[str, Any]:
     """Counts of reports; for each task of the gold also the cells in which people state something."""
     reasons = quarantine.get_column("reason").value_counts().sort("reason")
@@ -328,7 +320,7 @@ def counts(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) 
 
 def _also(p: ExtractParams, kept: pl.DataFrame, reports: pl.DataFrame) -> dict[str, Any]:
     """What is counted beside: sections, patients, what stands on both sides of the split."""
-    leaks = _leaks(reports)
+    leaks = splitting.leaks(reports)
     if leaks["patients"]:
         console.print(
             f"extract: {leaks['patients']:,} patients stand in more than one split of the source's own file "
@@ -340,23 +332,7 @@ def _also(p: ExtractParams, kept: pl.DataFrame, reports: pl.DataFrame) -> dict[s
         "patients": reports["patient_id"].drop_nulls().n_unique(),
         "sensitivity": {name: int((reports["sensitivity"] == name).sum()) for name in SENSITIVITIES},
         "leaks": leaks,
-        "near_neighbours": resembling.near_training(reports, p.near_duplicate),
-    }
-
-
-def _leaks(reports: pl.DataFrame) -> dict[str, int]:
-    """Patients and texts that stand in more than one split; by training reports, what `merge` drops for the latter."""
-    reports = reports.select("patient_id", "text_group", "split")  # so that no text is copied
-    apart = pl.col("split").n_unique() > 1
-    patients = reports.drop_nulls("patient_id").group_by("patient_id").agg(pl.len(), apart=apart).filter("apart")
-    texts = reports.group_by("text_group").agg(apart=apart).filter("apart")
-    held = reports.filter(pl.col("split") != "train")
-    training = reports.filter(pl.col("split") == "train").join(held, on="text_group", how="semi")
-    return {
-        "patients": patients.height,
-        "reports_of_patients": int(patients["len"].sum()),
-        "texts": texts.height,
-        "training_reports_of_texts": training.height,
+        "near_neighbours": splitting.near_neighbours(reports, p.near_duplicate),
     }
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import hashlib
 import os
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from rich.console import Console
 
+from raddistill.checksums import sha256
 from raddistill.errors import InputError
 
 console = Console(stderr=True, highlight=False)
@@ -78,12 +78,6 @@ def _package(wanted: Packaged, workspace: Path) -> Path:
         raise InputError(f"{wanted.section}.path: {wanted.path} is no wheel; of this model only the wheel holds all files")
     verify(package, wanted.package_sha256, f"{wanted.section}.package_sha256")
     return package
-
-
-def sha256(path: Path) -> str:
-    """The file's sha256 in hex."""
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def verify(path: Path, expected: str, key: str) -> None:

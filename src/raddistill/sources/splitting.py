@@ -1,12 +1,17 @@
 """Which split a report belongs to: a hash of its patient, or of its normalised text where no patient is known.
 
-A hash, not a draw: the split of a report depends on no other report, so it is stable under row order and growth.
+A hash, not a draw: the split of a report depends on no other report, so it is stable under row order and growth. Below that,
+counts of what splits share: patients, texts, near duplicates.
 """
 
 import hashlib
 import re
 from fractions import Fraction
 from functools import cache
+
+import polars as pl
+
+from raddistill.near_duplicates import has_near_duplicate
 
 _TOKEN = re.compile(r"[^\W_]+")
 # ASCII text, most of it, takes a tenth of the time this way, with the same words: letters in lower case, digits, else a space.
@@ -59,3 +64,35 @@ def _borders(train: float, validation: float) -> tuple[Fraction, Fraction]:
     """Where train and validation end, as the decimals that the shares are written as."""
     after_training = Fraction(str(train))
     return after_training, after_training + Fraction(str(validation))
+
+
+def leaks(reports: pl.DataFrame) -> dict[str, int]:
+    """Counts patients and texts in more than one split, their reports, and the training reports that `merge` drops for it."""
+    reports = reports.select("patient_id", "text_group", "split")  # so that no text is copied
+    apart = pl.col("split").n_unique() > 1
+    patients = reports.drop_nulls("patient_id").group_by("patient_id").agg(pl.len(), apart=apart).filter("apart")
+    texts = reports.group_by("text_group").agg(apart=apart).filter("apart")
+    return {
+        "patients": patients.height,
+        "reports_of_patients": int(patients["len"].sum()),
+        "texts": texts.height,
+        "training_reports_of_texts": reports.filter(pl.col("split") == "train").height - _training(reports).height,
+    }
+
+
+def near_neighbours(reports: pl.DataFrame, jaccard: float) -> dict[str, int]:
+    """Counts the reports of validation and test that have a near duplicate among the training texts.
+
+    Training texts that are held out themselves do not count, as `merge` drops them: `leaks` counts them.
+    """
+    reports = reports.select("text", "text_group", "split")  # so that no other column is copied
+    held_out = reports.filter(pl.col("split") != "train")
+    near = has_near_duplicate(held_out["text"], _training(reports)["text"].unique(), jaccard)
+    found = held_out.filter(pl.Series(near))["split"]
+    return {split: int((found == split).sum()) for split in ("validation", "test")}
+
+
+def _training(reports: pl.DataFrame) -> pl.DataFrame:
+    """The training reports whose text is not held out."""
+    held_out = reports.filter(pl.col("split") != "train").select("text_group")
+    return reports.filter(pl.col("split") == "train").join(held_out, on="text_group", how="anti")

@@ -4,12 +4,12 @@ Cut files, zeros in place of weights and a state without its optimizer all look 
 dozen ways, or not at all. So a checkpoint ends with the hashes of its files, in the format of sha256sum.
 """
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
 
 from raddistill.atomic import write_whole
+from raddistill.checksums import sha256
 
 SEAL = "SHA256SUMS"
 STATE = "trainer_state.json"  # by transformers
@@ -23,7 +23,7 @@ def place(folder: Path, step: int) -> Path:
 def seal(checkpoint: Path) -> None:
     """Writes the hashes of all files of a checkpoint that is complete."""
     with write_whole(checkpoint / SEAL) as part:
-        lines = [f"{_sha256(file)}  {file.name}\n" for file in sorted(checkpoint.iterdir()) if file.name != SEAL]
+        lines = [f"{sha256(file)}  {file.name}\n" for file in sorted(checkpoint.iterdir()) if file.name != SEAL]
         part.write_text("".join(lines), encoding="utf-8")
 
 
@@ -38,10 +38,10 @@ def damage(checkpoint: Path) -> str | None:
     sealed = [line.split("  ", 1) for line in lines]
     if not all(len(line) == 2 for line in sealed) or STATE not in (name for _, name in sealed):
         return f"has a damaged {SEAL}"
-    for sha256, name in sealed:
+    for expected, name in sealed:
         if not (checkpoint / name).is_file():
             return f"lacks {name}"
-        if _sha256(checkpoint / name) != sha256:
+        if sha256(checkpoint / name) != expected:
             return f"has a damaged {name}"
     return None
 
@@ -72,8 +72,3 @@ def newest_whole(folder: Path) -> Path | None:
 
 def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("checkpoint-"))
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """Base model and tokenizer, loaded from the store that `fetch` filled, after their hashes were checked."""
 
-import hashlib
 import json
 import logging
 import os
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raddistill import paths
+from raddistill.checksums import sha256
 from raddistill.errors import InputError
 
 # Models that read in both directions. They answer `head` and `tags` and write nothing.
@@ -27,13 +27,12 @@ def base_folder(record: Path) -> Path:
     except FileNotFoundError:
         raise InputError(f"{record} is missing; `dvc repro fetch` makes it, or `dvc pull` brings it") from None
     folder = Path(base["folder"]) if base["source"] == "folder" else paths.store() / base["folder"]
-    for name, sha256 in base["files"].items():
+    for name, expected in base["files"].items():
         file = folder / name
         if not file.exists():
             raise InputError(f"the base model lacks {name} (not in this machine's store); {AGAIN}")
-        with file.open("rb") as content:
-            if hashlib.file_digest(content, "sha256").hexdigest() != sha256:
-                raise InputError(f"{name} of the base model is not the one that {record} records; {AGAIN}")
+        if sha256(file) != expected:
+            raise InputError(f"{name} of the base model is not the one that {record} records; {AGAIN}")
     if base["source"] != "hub":
         os.environ["HF_HUB_OFFLINE"] = "1"  # everything is here: nobody needs to know that it is being read
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # else a thread reports library versions to the hub

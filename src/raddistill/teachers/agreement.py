@@ -1,11 +1,5 @@
-"""How far teachers agree beyond chance. Pure: numbers in, numbers out.
+"""How far teachers agree beyond chance (Cohen's kappa, Krippendorff's alpha) and on which findings.
 
-Cohen's kappa (Cohen 1960, Educ Psychol Meas 20:37): (o - e) / (1 - e), where o is the share of reports with equal values and e
-the sum over values of the product of both teachers' shares. Two teachers, reports that both labelled.
-Krippendorff's alpha, nominal (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", section D): of any number of
-teachers, each of whom may lack reports: 1 - (n - 1) (n - sum o_cc) / (n^2 - sum n_c^2), where n_c counts value c over the units
-with two values or more, n all of these values, and o_cc adds n_uc (n_uc - 1) / (m_u - 1) over units u with m_u values.
-Both are 1 for full agreement and 0 for chance; None where only one value was ever used, which leaves them undefined.
 F1 of two teachers' sets of findings: 2 |A and B| / (|A| + |B|) over all reports; the same whoever counts as the truth.
 """
 
@@ -17,31 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-Ints = npt.NDArray[np.integer]
+from raddistill.reliability import Ints, cohens_kappa, contingency, krippendorffs_alpha
+
 Bools = npt.NDArray[np.bool_]
-
-
-def cohens_kappa(table: Ints) -> float | None:
-    """`table` counts the units with the one's value (row) and the other's (column)."""
-    n = int(table.sum())
-    if not n:
-        return None
-    by_chance = float(table.sum(axis=1) @ table.sum(axis=0)) / n**2
-    return None if by_chance == 1.0 else (float(np.trace(table)) / n - by_chance) / (1 - by_chance)
-
-
-def krippendorffs_alpha(counts: Ints, times: Ints) -> float | None:
-    """`counts` (kinds of units, values): how many give each value; `times` (kinds,): how many units are of that kind."""
-    values = counts.sum(axis=1)
-    paired = values >= 2
-    counts, times, values = counts[paired].astype(float), times[paired], values[paired]
-    of_value = times @ counts
-    n = float(of_value.sum())
-    expected = n**2 - float((of_value**2).sum())
-    if not expected:
-        return None
-    equal = float(times @ ((counts * (counts - 1)).sum(axis=1) / (values - 1)))
-    return 1 - (n - 1) * (n - equal) / expected
 
 
 def of_values(values: Ints, n_values: int, members: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
@@ -59,8 +31,7 @@ def _of_label(values: Ints, n_values: int, members: Sequence[str]) -> dict[str, 
     pairs = {}
     for one, other in combinations(range(len(members)), 2):
         both = (values[one] >= 0) & (values[other] >= 0)
-        cells = values[one, both].astype(np.int64) * n_values + values[other, both]
-        table = np.bincount(cells, minlength=n_values**2).reshape(n_values, n_values)
+        table = contingency(values[one, both], values[other, both], n_values)
         n = int(table.sum())
         same = round(int(np.trace(table)) / n, 4) if n else None
         pairs[f"{members[one]} & {members[other]}"] = {"reports": n, "same": same, "kappa": _rounded(cohens_kappa(table))}

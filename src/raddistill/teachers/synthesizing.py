@@ -18,7 +18,7 @@ from raddistill.tables.answers import Answers
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
-from raddistill.tables.quarantine import Quarantine
+from raddistill.tables.quarantine import Quarantine, too_many
 from raddistill.tables.reports import Reports
 from raddistill.tables.written import Written
 from raddistill.teachers.combining import CombinedTeacher
@@ -166,27 +166,20 @@ def _read_whole(task: str, p: TeacherParams, reports: pl.DataFrame, label_set: l
 
 
 def _refuse_too_many(task: str, p: TeacherParams, reports: pl.DataFrame, outcomes: pl.DataFrame) -> None:
-    """Nothing if few enough of the reports to learn from are in quarantine. Too many of the test split are only told: nothing is
-    learned from their labels, and there may be none, as of a second cohort."""
-    tested = reports.filter(pl.col("split").cast(pl.String) == "test").select("report_id")
-    of_test = outcomes.join(tested, on="report_id", how="semi")
-    learned = outcomes.join(tested, on="report_id", how="anti")
-    if told := _too_many(p, learned, "to learn from"):
-        again = "run again for those without an answer, " if "no answer" in told else ""
-        raise InputError(
-            f"{task}: {told}, more than max_quarantine = {p.max_quarantine} allows; {again}mend {p.source} or raise that share"
-        )
-    if told := _too_many(p, of_test, "of the test split"):
-        console.print(f"{task}: {told}; of these, what its file does not hold is left out of the teacher's scores")
+    """Raises InputError if too many of the reports to learn from are in quarantine.
 
-
-def _too_many(p: TeacherParams, outcomes: pl.DataFrame, which: str) -> str:
-    """How many are in quarantine, of how many, and why; '' if that share is allowed."""
-    missing = outcomes.filter(pl.col("outcome") == "quarantined")
-    if missing.height <= p.max_quarantine * outcomes.height:
-        return ""
-    reasons = "; ".join(f"{reason}: {n}" for reason, n in missing.group_by("reason").len().sort("reason").iter_rows())
-    return f"{missing.height} of {outcomes.height} reports {which} could not be labelled ({reasons})"
+    Too many of the test split are only told: nothing is learned from their labels, and there may be none, as of a second cohort.
+    """
+    tested = reports.filter(pl.col("split").cast(pl.String) == "test")["report_id"].implode()
+    for is_test, which in ((False, "to learn from"), (True, "of the test split")):
+        asked = outcomes.filter(pl.col("report_id").is_in(tested) == is_test)
+        unusable = asked.filter(pl.col("outcome") == "quarantined")
+        complaint = too_many(unusable, asked.height, p.max_quarantine, f"{which} could not be labelled", "max_quarantine")
+        if complaint and is_test:
+            console.print(f"{task}: {complaint}; of these, what its file does not hold is left out of the teacher's scores")
+        elif complaint:
+            again = "run again for those without an answer, " if "no answer" in complaint else ""
+            raise InputError(f"{task}: {complaint}; {again}mend {p.source} or raise that share")
 
 
 def _keep(means: Means) -> None:
