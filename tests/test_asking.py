@@ -576,14 +576,16 @@ NO_MESSAGE: list[dict[str, Any]] = [{}, {"message": None}]
 
 
 @pytest.mark.parametrize("message", NO_MESSAGE, ids=["missing", "null"])
-@pytest.mark.parametrize("finish", ["content_filter", "SAFETY", "length", "stop"])
-def test_a_paid_choice_without_a_message_is_kept_and_not_tried_again(finish: str, message: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("finish", "kept_as"), [("content_filter", "no_message"), ("SAFETY", "no_message"), ("length", "length"), ("stop", "stop")]
+)
+def test_a_paid_choice_without_a_message_is_kept_and_not_tried_again(finish: str, kept_as: str, message: dict[str, Any]) -> None:
     body = completion() | {"choices": [{"finish_reason": finish} | message]}
     respond, at = respond_with((200, {}, body))
     budget, kept = Budget(1.0, PRICES, "m"), Memory()
     assert ask(questions(1), respond=respond, budget=budget, journal=kept) == Asked({}, 1)
     answer = kept.answers[question(0).key]
-    assert (answer.text, answer.finish, answer.prompt_tokens, answer.completion_tokens) == (None, finish, 10, 2)
+    assert (answer.text, answer.finish, answer.prompt_tokens, answer.completion_tokens) == (None, kept_as, 10, 2)
     assert budget.spent == answer.usd == pytest.approx(14e-6)
     assert (budget.lost, len(at)) == (0.0, 1)
 

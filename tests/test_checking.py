@@ -198,9 +198,10 @@ def test_an_answer_that_did_not_come_whole(text: str | None, finish: str, reason
     assert fault(text, finish=finish).reason == reason
 
 
-def test_a_filter_that_lets_no_word_through_is_not_asked_again() -> None:
-    assert fault(None, finish="content_filter").final
-    assert not fault(LINES, finish="content_filter").final
+def test_a_filter_that_leaves_no_message_is_not_asked_again() -> None:
+    said = fault(None, finish="no_message")
+    assert (said.reason, said.final) == ("stopped by the content filter", True)
+    assert not fault(None, finish="content_filter").final
 
 
 @pytest.mark.parametrize("finish", ["length", "max_tokens", "incomplete"])

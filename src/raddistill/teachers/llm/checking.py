@@ -27,12 +27,16 @@ NO_THINKING = "Switch the model's thinking off at the server, raise llm.max_toke
 WILLING = "The model refuses what the prompt asks: take another model, or edit the prompts"
 LONGER = "Raise llm.max_tokens"
 CUT_OFF = Fault("answer cut off at max_tokens", "The answer was too long and was cut off. Answer shorter.", LONGER)
+FILTER_STRUCK = Fault("stopped by the content filter", "The answer was stopped by a filter.", FILTER)
 # Mistral, Google, Anthropic, OpenAI's Responses, Cohere and watsonx have words of their own.
-LENGTHS = ("length", "max_tokens", "model_length", "model_context_window_exceeded", "max_output_tokens", "incomplete")
-LENGTHS += ("error_limit", "token_limit")
+LENGTHS = [
+    "length", "max_tokens", "model_length", "model_context_window_exceeded", "max_output_tokens", "incomplete", "error_limit",
+    "token_limit",
+]  # fmt: skip
 FINISHES = {  # the server's word. Any other counts as a whole answer and is judged by its content
     **dict.fromkeys(LENGTHS, CUT_OFF),
-    **dict.fromkeys(FILTERED, Fault("stopped by the content filter", "The answer was stopped by a filter.", FILTER)),
+    **dict.fromkeys(FILTERED, FILTER_STRUCK),
+    "no_message": FILTER_STRUCK._replace(final=True),
     "refusal": Fault("refused by the model", "Nothing is asked but to write down what the report says.", WILLING),
     "no_choices": Fault("no choices in the reply", "There was no answer.", FILTER, final=True),
 }
@@ -92,8 +96,8 @@ class Checker:
         if fault is CUT_OFF:
             if not (self._p.answers == "json_schema" and _is_whole(said or thoughts)):
                 return _cut_off(answer, said, self._p.max_tokens)
-        elif fault is not None:  # one that lets no word through would strike again
-            return fault if text.strip() or fault.advice != FILTER else fault._replace(final=True)
+        elif fault is not None:
+            return fault
         if not text.strip():
             return Fault("empty answer", "The answer was empty.", NO_TEXT)
         judged = self._judged(text, answer, report_text)

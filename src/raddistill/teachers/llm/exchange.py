@@ -39,7 +39,7 @@ class Answer(NamedTuple):
 
     key: str
     text: str | None  # the message; for decisions, the list `answers` as JSON; None where the model sent none
-    finish: str  # stop | length | content_filter | refusal | ...: the server's word; no_choices: the reply held none
+    finish: str  # stop | length | content_filter | refusal | ...: the server's word. Ours: no_choices, no_message (of a filter)
     model: str  # as the server names it
     fingerprint: str | None
     logprobs: list[list[Any]] | None  # a token each: [token, log probability, [[alternative, log probability], ...]]

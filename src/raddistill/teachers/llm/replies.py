@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any, NamedTuple
 
-from raddistill.teachers.llm.exchange import FAILED, Answer, finish_word
+from raddistill.teachers.llm.exchange import FAILED, FILTERED, Answer, finish_word
 from raddistill.teachers.llm.spending import Tokens
 from raddistill.teachers.llm.troubles import error_in, error_of
 
@@ -53,6 +53,7 @@ def _chat(data: dict[str, Any]) -> Reply | None:
         return None
     if not isinstance(message, dict):  # where it was paid for, a filter struck, or thoughts took all tokens
         paid = message is None and tokens and tokens.prompt and choice.get("finish_reason")
+        finish = "no_message" if finish_word(finish) in FILTERED else finish
         return Reply(None, finish, *named, None, tokens) if paid else None
     content, refusal = message.get("content"), message.get("refusal")
     if isinstance(content, list) and all(isinstance(part, dict) for part in content):
