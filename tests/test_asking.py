@@ -302,7 +302,7 @@ def test_what_is_refused_by_proven_settings_stops_nothing() -> None:
         with pytest.raises(InputError, match=r"30 questions in a row.*HTTP 400, context_length.*--max-model-len"):
             ask(questions(100), server.url)
         server.faults = {"400_filter": 1.0}
-        with pytest.raises(InputError, match=r"30 questions in a row.*HTTP 400, content_filter.*model 'm'"):
+        with pytest.raises(InputError, match=r"30 questions in a row.*HTTP 400, content_filter.*A content filter"):
             ask(questions(100), server.url)
         asked = ask(questions(100), server.url, proven=True)  # all that an earlier run could not ask
         assert len(asked.failed) == 100
@@ -491,6 +491,12 @@ TOO_LONG: list[tuple[int, Any]] = [
     (400, {"error": {"message": "litellm.ContextWindowExceededError: litellm.BadRequestError", "type": None, "code": "400"}}),
     (413, {"error": {"code": "tokens_limit_reached", "message": "Request body too large for the model. Max size: 8000 tokens."}}),
     (200, {"error": {"message": "context window full", "code": 400}}),
+    (422, {"error": "Input validation error: `inputs` must have less than 1024 tokens. Given: 2000", "error_type": "validation"}),
+    (400, {"error": {"type": "invalid_request_error", "message": "input length and `max_tokens` exceed context limit"}}),
+    (400, {"message": "Input is too long for requested model."}),
+    (400, {"error": {"code": "invalid_parameter_error", "message": "<400> Range of input length should be [1, 6000]"}}),
+    (400, {"error": {"message": "Prompt and output together should not exceed max_seq_len (512)", "code": 400}}),
+    (400, {"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": "prompt is too long"}}}),
 ]  # fmt: skip
 
 
@@ -503,6 +509,110 @@ def test_a_context_that_is_too_small_is_named_and_not_tried_again(status: int, b
     assert len(at) == 1
     with pytest.raises(InputError, match=r"30 questions in a row.*context is too small.*--max-model-len.*lower llm\.examples"):
         ask(questions(50), respond=respond, in_flight=2)
+
+
+# As OpenRouter (twice), xAI, OpenAI, Azure, Anthropic, Alibaba, DeepSeek and LiteLLM word it.
+FLAGGED: list[tuple[int, dict[str, Any]]] = [
+    (403, {"message": "m requires moderation on P. Your input was flagged", "code": 403, "metadata": {"reasons": ["violence"]}}),
+    (403, {"message": "", "code": 403, "metadata": {"reasons": ["violence"], "flagged_input": PATIENT}}),
+    (403, {"message": "Content violates usage guidelines. Failed check: SAFETY", "code": "The caller may not"}),
+    (400, {"message": "Invalid prompt: your prompt was flagged as potentially violating", "code": "invalid_prompt"}),
+    (400, {"message": "The prompt triggers the content management policy", "code": None}),
+    (400, {"message": "Output blocked by content filtering policy", "type": "invalid_request_error"}),
+    (400, {"message": "Input data may contain inappropriate content.", "code": "data_inspection_failed"}),
+    (400, {"message": "Content Exists Risk", "type": "invalid_request_error", "code": "invalid_request_error"}),
+    (400, {"message": "litellm.ContentPolicyViolationError", "type": None, "code": "400"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("within_200", [False, True])
+@pytest.mark.parametrize(("status", "error"), FLAGGED, ids=range(len(FLAGGED)))
+def test_what_a_filter_refuses_is_set_aside_and_the_run_goes_on(status: int, error: dict[str, Any], within_200: bool) -> None:
+    body = {"error": error | ({"code": status} if within_200 else {})}
+    respond, at = respond_with((200 if within_200 else status, {}, body))
+    named = f"HTTP 200 with error {status}" if within_200 else f"HTTP {status}"
+    reason = f"refused by the server: {named}, content_filter"
+    assert ask(questions(3), respond=respond, in_flight=1) == Asked({question(0).key: reason}, 2)
+    assert len(at) == 3
+    respond, _ = respond_with(*[(200 if within_200 else status, {}, body)] * 40)
+    with pytest.raises(InputError, match=r"30 questions in a row.*content_filter.*A content filter") as caught:
+        ask(questions(50), respond=respond)
+    assert_discreet(caught.value)
+
+
+@pytest.mark.parametrize("message", ["Your account was flagged", "No access to the model", ""])
+def test_a_403_of_the_key_stops_the_run(message: str) -> None:
+    respond, at = respond_with(*[(403, {}, {"error": {"message": message, "code": 403}})] * 5)
+    with pytest.raises(InputError, match="HTTP 403: the key may not do this"):
+        ask(questions(5), respond=respond, in_flight=1)
+    assert len(at) == 1
+
+
+# Google and Anthropic answer 400; xAI 403.
+CAUSES: list[tuple[int, dict[str, Any], str]] = [
+    (400, {"code": 400, "message": "API key not valid. Please pass a valid key.", "status": "INVALID_ARGUMENT"}, "check the key"),
+    (400, {"code": 400, "message": "API key expired. Please renew the API key.", "status": "INVALID_ARGUMENT"}, "check the key"),
+    (400, {"type": "invalid_request_error", "message": "Your credit balance is too low to access the API"}, "no money left"),
+    (403, {"message": "Your newly created team doesn't have any credits yet."}, "no money left"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "error", "told"), CAUSES, ids=range(len(CAUSES)))
+def test_the_message_tells_of_key_and_money_whatever_the_status(status: int, error: dict[str, Any], told: str) -> None:
+    respond, at = respond_with(*[(status, {}, [{"error": error}])] * 5)
+    with pytest.raises(InputError, match=rf"HTTP {status}.*{told}"):
+        ask(questions(5), respond=respond, in_flight=1)
+    assert len(at) == 1
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 529])
+@pytest.mark.parametrize("message", ["API key not valid", "credit balance is too low", "moderation", "exceed context limit"])
+def test_no_words_make_a_passing_fault_final(status: int, message: str) -> None:
+    trouble = troubles.judge(status, {}, {"message": message})
+    assert (trouble.again, trouble.stop, trouble.reason) == (True, None, f"no answer: HTTP {status}")
+
+
+NO_MESSAGE: list[dict[str, Any]] = [{}, {"message": None}]
+
+
+@pytest.mark.parametrize("message", NO_MESSAGE, ids=["missing", "null"])
+@pytest.mark.parametrize(
+    ("finish", "kept_as"), [("content_filter", "no_message"), ("SAFETY", "no_message"), ("length", "length"), ("stop", "stop")]
+)
+def test_a_paid_choice_without_a_message_is_kept_and_not_tried_again(finish: str, kept_as: str, message: dict[str, Any]) -> None:
+    body = completion() | {"choices": [{"finish_reason": finish} | message]}
+    respond, at = respond_with((200, {}, body))
+    budget, kept = Budget(1.0, PRICES, "m"), Memory()
+    assert ask(questions(1), respond=respond, budget=budget, journal=kept) == Asked({}, 1)
+    answer = kept.answers[question(0).key]
+    assert (answer.text, answer.finish, answer.prompt_tokens, answer.completion_tokens) == (None, kept_as, 10, 2)
+    assert budget.spent == answer.usd == pytest.approx(14e-6)
+    assert (budget.lost, len(at)) == (0.0, 1)
+
+
+@pytest.mark.parametrize("message", NO_MESSAGE, ids=["missing", "null"])
+def test_a_filter_that_counts_no_tokens_costs_nothing_and_is_not_tried_again(message: dict[str, Any]) -> None:
+    respond, at = respond_with((200, {}, {"choices": [{"finish_reason": "content_filter"} | message]}))
+    budget = Budget(1.0, PRICES, "m")
+    asked = ask(questions(1), respond=respond, budget=budget)
+    assert asked == Asked({question(0).key: "stopped by the content filter"}, 0)
+    assert (budget.lost, budget.spent, len(at)) == (0.0, 0.0, 1)
+
+
+def test_a_count_of_no_completion_tokens_may_be_left_out() -> None:
+    usage = {"prompt_tokens": 10, "total_tokens": 10}
+    reply = replies.read("text", {"choices": [{"finish_reason": "content_filter"}], "usage": usage})
+    assert reply is not None
+    assert reply.tokens == (10, 0, 0, 0)
+
+
+@pytest.mark.parametrize("finish", ["insufficient_system_resource", "network_error", "abort", "ERROR"])
+@pytest.mark.parametrize("message", [{"message": {"content": '{"a'}}, {"message": None}])
+def test_a_choice_that_the_server_failed_is_tried_again(finish: str, message: dict[str, Any]) -> None:
+    respond, at = respond_with((200, {}, completion() | {"choices": [{"finish_reason": finish} | message]}))
+    budget = Budget(1.0, PRICES, "m")
+    assert ask(questions(1), respond=respond, budget=budget) == Asked({}, 1)
+    assert (budget.lost, len(at)) == (0.0, 2)
 
 
 @pytest.mark.parametrize("choices", [[], None])
@@ -540,6 +650,8 @@ ELSEWHERE: list[tuple[dict[str, Any], str | None]] = [
     ({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "x"}]}, {"type": "text", "text": ANSWER}]}, ANSWER),
     ({"content": None, "reasoning_content": " ", "reasoning": {"a": 1}}, None),
     ({"content": "", "tool_calls": []}, ""),
+    ({"content": [], "reasoning_content": ANSWER}, f"<think>{ANSWER}</think>"),
+    ({"content": []}, ""),
 ]  # fmt: skip
 
 

@@ -30,6 +30,9 @@ REASONS = {
 }  # fmt: skip
 
 
+FILTERS = ["SAFETY", "RECITATION", "content_filtered", "guardrail_intervened", "SPII", "content-filter", "sensitive"]
+
+
 def params(form: str, logprobs: bool = False) -> LLMParams:
     return LLMParams(
         endpoint="compatible", model="m", answers=form, temperature=None, top_p=None, max_tokens=100, examples=0, seed=1, asks=1,
@@ -187,10 +190,38 @@ def test_json_that_is_not_used(text: str, reason: str) -> None:
         (None, "length", "answer cut off at max_tokens while thinking"),  # thoughts that a service keeps to itself
         ("<think>First the heart", "length", "answer cut off at max_tokens while thinking"),
         (None, "no_choices", "no choices in the reply"),
+        *((LINES, finish, "stopped by the content filter") for finish in FILTERS),
+        *((LINES, finish, "answer cut off at max_tokens") for finish in ("max_output_tokens", "incomplete", "error_limit")),
     ],
 )
 def test_an_answer_that_did_not_come_whole(text: str | None, finish: str, reason: str) -> None:
     assert fault(text, finish=finish).reason == reason
+
+
+def test_a_filter_that_leaves_no_message_is_not_asked_again() -> None:
+    said = fault(None, finish="no_message")
+    assert (said.reason, said.final) == ("stopped by the content filter", True)
+    assert not fault(None, finish="content_filter").final
+
+
+@pytest.mark.parametrize("finish", ["length", "max_tokens", "incomplete"])
+@pytest.mark.parametrize("before", ["", "<think>First the heart.</think>"])
+def test_complete_json_is_read_though_it_ended_by_its_length(finish: str, before: str) -> None:
+    checker = Checker("multiple_choice", LABELS, params("json_schema"))
+
+    def read(text: str) -> list[Finding] | Fault:
+        """Far from max_tokens, as at the end of a context."""
+        return checker.check(answered(before + text, finish)._replace(prompt_tokens=3740, completion_tokens=60), TEXT)
+
+    said = read(as_json() + 20 * "\n ")
+    assert isinstance(said, list)
+    assert quoted(said) == READ
+    wrong = [read(as_json(Edema=None)), read(as_json(Edema={"status": "present", "quote": "Zanzibar"}))]
+    assert [each.reason for each in wrong if isinstance(each, Fault)] == ["label missing", "quote not in the report"]
+    for cut in (as_json()[:-1], as_json()[:40], "12", as_json() + "{"):
+        said = read(cut)
+        assert isinstance(said, Fault)
+        assert said.reason == "answer cut off at the server's context"
 
 
 THOUGHTS = 'First the heart. {"Edema": maybe}\nThen | the | lungs.'

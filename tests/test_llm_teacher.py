@@ -240,6 +240,11 @@ SHARED: dict[str, tuple[Alter | str, str, str]] = {  # what the server does: the
     "refusal": ("refusal", "refused by the model", "take another model"),
     "content_filter": ("content_filter", "stopped by the content filter", "A content filter"),
     "no choices": (lambda whole: whole | {"choices": []}, "no choices in the reply", "A content filter"),
+    "no message": (
+        lambda whole: whole | {"choices": [{"finish_reason": "content_filter"}]},
+        "stopped by the content filter",
+        "A content filter",
+    ),
     "thoughts": (message(reasoning_content=PROSE), "thoughts without an answer", "thinking off"),
     "open thoughts": (message(content=f"<think>{PROSE}"), "thoughts without an answer", "thinking off"),
     "long thoughts": (
@@ -247,10 +252,14 @@ SHARED: dict[str, tuple[Alter | str, str, str]] = {  # what the server does: the
         "answer cut off at max_tokens while thinking",
         "thinking off",
     ),
-    "short length": (usage(3740, 356, "length"), "answer cut off at the server's context", "prompt had 3,740.*--max-model-len"),
+    "short length": (
+        lambda whole: usage(3740, 356, "length")(message(content=lambda answer: answer[: len(answer) // 2])(whole)),
+        "answer cut off at the server's context",
+        "prompt had 3,740.*--max-model-len",
+    ),
     "small context": (usage(512, 300), "question cut to the server's context", r"read 512 of at least [\d,]+ tokens.*--ctx-size"),
 }
-FINAL = ["no choices", "thoughts", "open thoughts", "long thoughts", "short length", "small context"]
+FINAL = ["no choices", "no message", "thoughts", "open thoughts", "long thoughts", "short length", "small context"]
 
 
 def spoil(server: TeacherServer, how: Alter | str | None) -> None:

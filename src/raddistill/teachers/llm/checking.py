@@ -14,7 +14,7 @@ from raddistill.passages import SECTIONS, WHOLE
 from raddistill.statuses import PRESENT, STATUSES, UNCERTAIN, UNMENTIONED
 from raddistill.teachers.llm.codes import normalized
 from raddistill.teachers.llm.confidence import probabilities
-from raddistill.teachers.llm.exchange import FILTER, LARGER_CONTEXT, Answer, Fault, Finding, Question
+from raddistill.teachers.llm.exchange import FILTER, FILTERED, LARGER_CONTEXT, Answer, Fault, Finding, Question, finish_word
 from raddistill.teachers.llm.settings import LLMParams
 
 OPEN_ENDED_STATUSES = [PRESENT, UNCERTAIN]  # what the report denies is not listed, as by the rules teacher
@@ -27,11 +27,16 @@ NO_THINKING = "Switch the model's thinking off at the server, raise llm.max_toke
 WILLING = "The model refuses what the prompt asks: take another model, or edit the prompts"
 LONGER = "Raise llm.max_tokens"
 CUT_OFF = Fault("answer cut off at max_tokens", "The answer was too long and was cut off. Answer shorter.", LONGER)
+FILTER_STRUCK = Fault("stopped by the content filter", "The answer was stopped by a filter.", FILTER)
+# Mistral, Google, Anthropic, OpenAI's Responses, Cohere and watsonx have words of their own.
+LENGTHS = [
+    "length", "max_tokens", "model_length", "model_context_window_exceeded", "max_output_tokens", "incomplete", "error_limit",
+    "token_limit",
+]  # fmt: skip
 FINISHES = {  # the server's word. Any other counts as a whole answer and is judged by its content
-    "length": CUT_OFF,
-    "max_tokens": CUT_OFF,
-    "model_length": CUT_OFF,
-    "content_filter": Fault("stopped by the content filter", "The answer was stopped by a filter.", FILTER),
+    **dict.fromkeys(LENGTHS, CUT_OFF),
+    **dict.fromkeys(FILTERED, FILTER_STRUCK),
+    "no_message": FILTER_STRUCK._replace(final=True),
     "refusal": Fault("refused by the model", "Nothing is asked but to write down what the report says.", WILLING),
     "no_choices": Fault("no choices in the reply", "There was no answer.", FILTER, final=True),
 }
@@ -75,6 +80,7 @@ class Checker:
     finding where status and code are equal, else a fault.
     Decisions: a label is present from a probability of 0.5, else unmentioned, as "not stated as present" is all that is known.
     Text form: a fence of backticks around the whole answer is taken off; nothing else may stand beside the lines.
+    An answer that ended by its length is read where its JSON is complete.
     Thoughts that a model writes before its answer are passed over; where nothing follows them, they are read as the answer.
     """
 
@@ -86,10 +92,11 @@ class Checker:
         """The findings, offsets in code points of `report_text`; for multiple choice one a label, in the set's order."""
         text = answer.text or ""
         thoughts, said = split_thoughts(text)
-        fault = FINISHES.get(answer.finish.lower())
+        fault = FINISHES.get(finish_word(answer.finish))
         if fault is CUT_OFF:
-            return _cut_off(answer, said, self._p.max_tokens)
-        if fault is not None:
+            if not (self._p.answers == "json_schema" and _is_whole(said or thoughts)):
+                return _cut_off(answer, said, self._p.max_tokens)
+        elif fault is not None:
             return fault
         if not text.strip():
             return Fault("empty answer", "The answer was empty.", NO_TEXT)
@@ -264,6 +271,14 @@ def _read_json(text: str) -> Any:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise Broken("not JSON", "The answer was not JSON. Answer with JSON of the form asked for and nothing else.") from None
+
+
+def _is_whole(text: str) -> bool:
+    """Whether JSON is complete, as where a model goes on with blank lines until its tokens are used up."""
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

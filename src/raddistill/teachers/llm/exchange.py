@@ -9,6 +9,13 @@ LARGER_CONTEXT = (  # what to do about a server whose context does not hold ques
 
 FILTER = "A content filter of the server, or of a router before it, strikes: have it switched off, or take another model"
 
+# What servers write into `finish_reason`, as `finish_word` spells it.
+FILTERED = {  # Azure and OpenAI; Bedrock; Google; Cohere; Zhipu
+    "content_filter", "content_filtered", "guardrail_intervened", "safety", "recitation", "blocklist", "prohibited_content",
+    "spii", "error_toxic", "sensitive",
+}  # fmt: skip
+FAILED = {"error", "abort", "insufficient_system_resource", "network_error"}  # the server's own failure; DeepSeek's, Zhipu's
+
 
 class Question(NamedTuple):
     """One request, and the key under which its answer is kept."""
@@ -22,12 +29,17 @@ class Question(NamedTuple):
     examples: list[str]  # ids of the worked examples shown
 
 
+def finish_word(reason: str) -> str:
+    """A server's `finish_reason` in one spelling: some write it in capitals, some with hyphens."""
+    return reason.lower().replace("-", "_")
+
+
 class Answer(NamedTuple):
     """What was paid for; a line of the journal."""
 
     key: str
     text: str | None  # the message; for decisions, the list `answers` as JSON; None where the model sent none
-    finish: str  # stop | length | content_filter | refusal | ...: the server's word; no_choices: the reply held none
+    finish: str  # stop | length | content_filter | refusal | ...: the server's word. Ours: no_choices, no_message (of a filter)
     model: str  # as the server names it
     fingerprint: str | None
     logprobs: list[list[Any]] | None  # a token each: [token, log probability, [[alternative, log probability], ...]]

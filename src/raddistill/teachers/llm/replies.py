@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any, NamedTuple
 
-from raddistill.teachers.llm.exchange import Answer
+from raddistill.teachers.llm.exchange import FAILED, FILTERED, Answer, finish_word
 from raddistill.teachers.llm.spending import Tokens
 from raddistill.teachers.llm.troubles import error_in, error_of
 
@@ -49,10 +49,14 @@ def _chat(data: dict[str, Any]) -> Reply | None:
         return Reply(None, "no_choices", *named, None, tokens)
     choice = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
     message, finish = choice.get("message"), _word(choice.get("finish_reason")) or "unknown"
-    if not isinstance(message, dict) or error_of(choice) or finish == "error":
+    if error_of(choice) or finish_word(finish) in FAILED:
         return None
+    if not isinstance(message, dict):  # where it was paid for, a filter struck, or thoughts took all tokens
+        paid = message is None and tokens and tokens.prompt and choice.get("finish_reason")
+        finish = "no_message" if finish_word(finish) in FILTERED else finish
+        return Reply(None, finish, *named, None, tokens) if paid else None
     content, refusal = message.get("content"), message.get("refusal")
-    if isinstance(content, list) and content and all(isinstance(part, dict) for part in content):
+    if isinstance(content, list) and all(isinstance(part, dict) for part in content):
         content = "".join(text for part in content if isinstance(text := part.get("text"), str))
     if not isinstance(content, str | None) or not isinstance(refusal, str | None):
         return None
@@ -74,6 +78,9 @@ def _decisions(data: dict[str, Any]) -> Reply | None:
 def _tokens(usage: dict[str, Any], asked: str, answered: str) -> Tokens | None:
     """`asked` and `answered`: what the API calls the two kinds of tokens."""
     prompt, completion = _count(usage.get(f"{asked}_tokens")), _count(usage.get(f"{answered}_tokens"))
+    total = _count(usage.get("total_tokens"))
+    if completion is None and prompt is not None and total is not None:  # Google leaves a zero out
+        completion = max(total - prompt, 0)
     if prompt is None or completion is None:
         return None
     details = _mapping(usage.get(f"{asked}_tokens_details"))

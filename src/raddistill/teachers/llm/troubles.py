@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from raddistill.teachers.llm import pacing
-from raddistill.teachers.llm.exchange import FILTER, LARGER_CONTEXT
+from raddistill.teachers.llm.exchange import FAILED, FILTER, FILTERED, LARGER_CONTEXT, finish_word
 
 # Machine codes of HTTP 429 and 400. The last is a LiteLLM proxy's.
 NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "budget_exceeded"}
@@ -21,7 +21,7 @@ CHECK = {
     403: "the key may not do this: check its project's rights, the model and the region",
     404: "there is no such model or address: check llm.model and the URL in the environment (most end in /v1)",
 }
-TOO_LONG = "context_length_exceeded"  # OpenAI's code, for all servers
+TOO_LONG, FLAGGED = "context_length_exceeded", "content_filter"  # OpenAI's codes, for all servers
 SLOWER = "It limits the rate: lower asking.in_flight, or set asking.requests_per_minute to what it allows"
 SHOWN = re.compile("[a-z_]{1,60}")  # of a server's codes, what may be shown
 _MESSAGES = ("message", "msg", "detail")
@@ -29,16 +29,30 @@ _STATUSES = ("code", "status", "status_code")
 _WAITS = ("retry-after", "retry-after-seconds", "retry-delay", "retrydelay")
 _DEPTH = 5  # of an error object that is searched
 _CONTEXT = re.compile(
-    r"context.?(?:length|window|size)|maximum (?:input|prompt|model) length|prompt is too long"
-    r"|max_model_len|max_new_tokens|tokens_limit_reached|too many (?:input |prompt )?tokens|maximum number of (?:input )?tokens",
+    r"context.?(?:length|window|size|limit)|maximum (?:input|prompt|model) length|(?:prompt|input) is too long"
+    r"|max_model_len|max_seq_len|max_new_tokens|tokens_limit_reached|too many (?:input |prompt )?tokens"
+    r"|maximum number of (?:input )?tokens|must have less than \d+ tokens|range of input length"
+    r"|reduce the length of the (?:messages|prompt|input)",
     re.IGNORECASE,
 )
+_FILTER = re.compile(  # not `flagged` alone, as an account may be as well
+    r"content.?(?:filter|policy|management policy)|moderation|(?:input|prompt|request|content) (?:was|has been|is) flagged"
+    r"|flagged.?input|content violates|responsible.?ai.?policy|guardrail.{0,20}interven"
+    r"|data.?inspection.?failed|inappropriate content|sensitive content|content exists risk",
+    re.IGNORECASE,
+)
+_KEY = re.compile(r"(?:invalid|incorrect).?api.?key|api.?key.{0,9}(?:not.?valid|invalid|expired)", re.IGNORECASE)
+_MONEY = re.compile(
+    r"insufficient.?(?:credit|balance|fund)|credit.?balance.{0,9}too low|(?:no|any|enough|out of) credits", re.IGNORECASE
+)
+_CAUSES: list[tuple[re.Pattern[str], int | str]] = [(_KEY, 401), (_MONEY, 402), (_CONTEXT, TOO_LONG), (_FILTER, FLAGGED)]
 _MEANINGS = [  # words of codes, then of messages: the status that they stand for
     (re.compile(r"rate.?limit|too.?many.?requests|resource.?exhausted|throttl", re.IGNORECASE), 429),
     (_CONTEXT, 400),
-    (re.compile(r"content.?(?:filter|policy)|moderation", re.IGNORECASE), 400),
-    (re.compile(r"(?:invalid|incorrect).?api.?key|authentication|unauthori[sz]ed", re.IGNORECASE), 401),
-    (re.compile(r"insufficient.?(?:credits|balance|funds)", re.IGNORECASE), 402),
+    (_FILTER, 400),
+    (_KEY, 401),
+    (re.compile(r"authentication|unauthori[sz]ed", re.IGNORECASE), 401),
+    (_MONEY, 402),
     (re.compile(r"model.?not.?found", re.IGNORECASE), 404),
     (re.compile(r"invalid.?(?:request|argument|parameter)|bad.?request", re.IGNORECASE), 400),
 ]
@@ -71,6 +85,8 @@ def explain(body: object, headers: Mapping[str, str]) -> Trouble:
         return _judge(f"HTTP 200 with {named}", status or 500, headers, error)
     if isinstance(body, dict) and "choices" in body and not body["choices"]:
         return Trouble("no choices in the reply", again=False, charged=False, headers=headers, advice=FILTER)
+    if finish_word(str(_first_choice(body).get("finish_reason"))) in FILTERED:  # and no count of tokens: it cost nothing
+        return Trouble("stopped by the content filter", again=False, charged=False, headers=headers, advice=FILTER)
     return Trouble("no answer: broken reply", again=True, charged=True, headers=headers)
 
 
@@ -80,14 +96,19 @@ def error_in(body: object) -> object:
         body = body[0]
     if not isinstance(body, dict):
         return None
-    choices = body.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    first = _first_choice(body)
     error = error_of(first) or error_of(body)
-    if error is None and first.get("finish_reason") == "error":
+    if error is None and finish_word(str(first.get("finish_reason"))) in FAILED:
         return "error"
     if error is None and not {"choices", "answers"} & set(body) and any(isinstance(body.get(name), str) for name in _MESSAGES):
         return body
     return error
+
+
+def _first_choice(body: object) -> Mapping[str, Any]:
+    """Empty where there is none."""
+    choices = body.get("choices") if isinstance(body, dict) else None
+    return choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
 
 
 def error_of(holder: Mapping[str, Any]) -> object:
@@ -117,14 +138,18 @@ def _judge(named: str, status: int, headers: Mapping[str, str], error: object) -
         stop = f"the server says that the account has no money left ({code}): top it up"
         return Trouble("", again=False, charged=False, stop=stop)
     status = 401 if NO_SUCH_KEY & codes else status
-    if status in CHECK:
+    cause = _cause(error)
+    final = not (status in {408, 409, 429} or status >= 500)
+    if final and isinstance(cause, int):
+        status = cause
+    if status in CHECK and (status, cause) != (403, FLAGGED):
         return Trouble("", again=False, charged=False, stop=f"{named}{f', {code}' if code else ''}: {CHECK[status]}")
     if status < 400:
         return Trouble("", again=False, charged=False, stop=f"{named}, a redirect: check the URL in the environment")
-    too_long = any(_CONTEXT.search(words) for words in _words(error))
-    advice = f"Its context is too small: {LARGER_CONTEXT}" if too_long else SLOWER if status == 429 else None
-    if not (status in {408, 409, 429} or status >= 500):
-        code = TOO_LONG if too_long else code
+    advice = f"Its context is too small: {LARGER_CONTEXT}" if cause == TOO_LONG else SLOWER if status == 429 else None
+    if final:
+        advice = FILTER if cause == FLAGGED else advice
+        code = cause if isinstance(cause, str) else code
         reason = f"refused by the server: {named}{f', {code}' if code else ''}"
         again = headers.get("x-should-retry") == "true"
         return Trouble(reason, again=again, charged=False, headers=headers, advice=advice)
@@ -140,9 +165,17 @@ def _judge(named: str, status: int, headers: Mapping[str, str], error: object) -
     )
 
 
+def _cause(error: object) -> int | str | None:
+    """What is wrong by the error's words: a status that stops the run, `TOO_LONG` or `FLAGGED`; None: something else."""
+    return next((cause for words in _words(error) for pattern, cause in _CAUSES if pattern.search(words)), None)
+
+
 def _words(error: object) -> list[str]:
-    """What is searched for fixed words: the codes, then the message."""
+    """What is searched for fixed words: the codes, the message, then the metadata of OpenRouter."""
     messages = [error.get(name) for name in _MESSAGES] if isinstance(error, dict) else [error]
+    metadata = error.get("metadata") if isinstance(error, dict) else None
+    if isinstance(metadata, dict):  # `raw`: what the provider behind it said; the name `flagged_input` tells of moderation
+        messages += [metadata.get("raw"), *metadata]
     return [*sorted(codes_of(error)), *(message for message in messages if isinstance(message, str))]
 
 
