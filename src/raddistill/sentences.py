@@ -4,7 +4,7 @@ import itertools
 import re
 from collections.abc import Iterator
 
-LONGEST_TOKEN = 100
+LONGEST_TOKEN = 100  # characters
 LONGEST_SENTENCE = 10_000  # characters; the longest of Open-i has 261
 
 _WORD = re.compile(r"\d+(?:\.\d+)+|[^\W_]+(?:['’][^\W_]+)?|[,:()]")  # numbers with stops, words, marks
@@ -52,7 +52,7 @@ _DENIES_BELOW = re.compile(
     r"(?:\b(?:no|not|negatives?|without|free|denie[sd]|absent|none|excluded|ruled out|evidence|signs?|absence|lack)\b"
     r"(?:[ \t]+(?:any|of|for|the|following|seen|findings?|signs?|evidence|visible))*)[ \t]*:[ \t]*\Z"
 )
-_SHORT_ITEM = re.compile(r"[a-z][^\n.;:]{0,40}(?:\n|$)")  # below such words only
+_SHORT_ITEM = re.compile(r"[a-z][^\n.;:]{0,40}(?:\n|$)")  # below such words a short line in small letters is an item, too
 # Items within a line, counted from the first on: "(1) No effusion (2) Nodule", "a) No effusion b) Nodule", "#1 ... #2 ...",
 # "1- ... 2- ...", "a.no effusion b.nodule".
 _NUMBERED = re.compile(

@@ -40,7 +40,7 @@ def clause_ends(
         belongs = words[mark] == "and" and any(i in seen for i in piece)
         if has_verb[n + 1] and not goes_on and not belongs:
             opens.add(mark)
-        if has_verb[n] or (n == 0 and words[mark] == "," and words[0] in FRONTS):
+        if has_verb[n]:
             closes.add(mark)
     return opens, closes
 
