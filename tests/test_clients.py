@@ -215,7 +215,7 @@ def test_certificates_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_as_many_connections_as_are_in_flight_and_no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    with TeacherServer(latency=0.1) as server:
+    with TeacherServer(latency=1.0) as server:
         monkeypatch.setenv("RADDISTILL_TEACHER_URL", server.url)
         ask(times=40, in_flight=40)
         assert server.counts()["most_in_flight"] == 40

@@ -100,10 +100,14 @@ def show(
             metavar="rules|llm|NAME", help="llm: as synthesize.TASK of params.yaml has it; NAME: an LLM of its section teachers."
         ),
     ] = "rules",
-    as_json: Annotated[bool, typer.Option("--json", help="Of an LLM: the requests' bodies alone, a line each.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With an LLM teacher: prints the bodies of the requests only, one a line.")
+    ] = False,
     source: Annotated[
         str | None,
-        typer.Option("--input", "-i", metavar="INPUT", help="Anything that `label` reads. [default: the pipeline's reports]"),
+        typer.Option(
+            "--input", "-i", metavar="INPUT", help="A file or folder, as for `label`. [default: the reports of the pipeline]"
+        ),
     ] = None,
     task: Task = "multiple_choice",
     lexicon: Lexicon = None,
@@ -153,7 +157,8 @@ def show(
 @app.command()
 def estimate(
     teachers: Annotated[
-        list[str] | None, typer.Argument(metavar="[TASK|NAME]...", help="Tasks, or names of the section `teachers`.")
+        list[str] | None,
+        typer.Argument(metavar="[TASK|NAME]...", help="Tasks, or names in the section `teachers` of params.yaml. [default: all]"),
     ] = None,
 ) -> None:
     """Says how many tokens and how much money an LLM teacher would take, before anything is sent. Sends nothing.
@@ -191,9 +196,11 @@ def compare_cohorts(
     ],
     labels: Annotated[
         list[Path] | None,
-        typer.Option("--labels", "-l", metavar="TABLE", help="Of labels or gold; as many as REPORTS, in the same order."),
+        typer.Option("--labels", "-l", metavar="TABLE", help="Tables of labels or gold: as many as REPORTS, in the same order."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Also what is uncertain and absent; shares from 0 to 1.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Prints JSON, with uncertain and absent labels too; shares from 0 to 1.")
+    ] = False,
 ) -> None:
     """Tells how two cohorts differ: length, sections, redaction marks, words, label rates. Numbers only, no text.
 
@@ -221,8 +228,8 @@ def compare_cohorts(
 
 @app.command()
 def preset(
-    name: Annotated[str, typer.Argument(help="One of those that --list shows.")] = "",
-    show: Annotated[bool, typer.Option("--list", help="Names and what they are for.")] = False,
+    name: Annotated[str, typer.Argument(help="Name of a preset; --list shows all.")] = "",
+    show: Annotated[bool, typer.Option("--list", help="Lists the presets and what each is for.")] = False,
 ) -> None:
     """Prints a named setting as overrides for DVC; two can stand one after the other, the later one wins.
 
@@ -239,8 +246,8 @@ def preset(
 
 @app.command()
 def results(
-    markdown: Annotated[bool, typer.Option("--markdown", help="As the table of the README.")] = False,
-    page: Annotated[bool, typer.Option("--page", help="All that metrics/ holds, as docs/results.md.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Prints the table of the README.")] = False,
+    page: Annotated[bool, typer.Option("--page", help="Prints everything in metrics/ as the page docs/results.md.")] = False,
 ) -> None:
     """Prints the results on the test split, from metrics/final.json.
 
@@ -263,7 +270,9 @@ def results(
 
 
 @folds_app.command("keep")
-def folds_keep(name: Annotated[str, typer.Argument(help="Of the runs that belong together: folds/NAME.")]) -> None:
+def folds_keep(
+    name: Annotated[str, typer.Argument(help="Name of the runs that belong together: the folder folds/NAME.")],
+) -> None:
     """Keeps the last run's decisions on its test split: folds/NAME/fold-<extract.fold>, ids and names of labels, no text.
 
     `dvc exp run -S extract.fold=1 && raddistill folds keep default`
@@ -285,8 +294,8 @@ def folds_keep(name: Annotated[str, typer.Argument(help="Of the runs that belong
 
 @folds_app.command("show")
 def folds_show(
-    name: Annotated[str, typer.Argument(help="A folder in folds/.")],
-    as_json: Annotated[bool, typer.Option("--json", help="All figures, by label too.")] = False,
+    name: Annotated[str, typer.Argument(help="Name of a folder in folds/.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Prints all figures as JSON, by label too.")] = False,
 ) -> None:
     """Scores the kept folds as one, against data/gold.parquet, and writes metrics/folds/NAME.json.
 
@@ -323,7 +332,7 @@ def ablation_list() -> None:
 
 
 @ablation_app.command("queue")
-def ablation_queue(name: Annotated[str, typer.Argument(help="A file of presets/ablations.")]) -> None:
+def ablation_queue(name: Annotated[str, typer.Argument(help="Name of a file in presets/ablations/.")]) -> None:
     """Queues an experiment for every point of a question that has none yet, up to validation; DVC runs them one after the other.
 
     They run in other folders, with the files that git knows: what they would miss is named, and nothing is queued.
@@ -355,8 +364,10 @@ def ablation_queue(name: Annotated[str, typer.Argument(help="A file of presets/a
 
 @ablation_app.command("draw")
 def ablation_draw(
-    name: Annotated[str, typer.Argument(help="A file of presets/ablations.")],
-    machine: Annotated[str, typer.Option("--machine", help="What it ran on. [default: this machine]")] = "",
+    name: Annotated[str, typer.Argument(help="Name of a file in presets/ablations/.")],
+    machine: Annotated[
+        str, typer.Option("--machine", help="Description of the machine of the runs. [default: this machine]")
+    ] = "",
 ) -> None:
     """Writes figures and picture of a question's experiments: metrics/ablations/NAME.json, plots/ablations/NAME.svg."""
     from raddistill.scoring import ablations

@@ -15,45 +15,62 @@ Task = Annotated[
 ]
 Lexicon = Annotated[
     str | None,
-    typer.Option(metavar="FOLDER|NAME", help="A folder as lexicon/README.md describes it, or tuned, cold. [default: tuned]"),
+    typer.Option(
+        metavar="FOLDER|NAME",
+        help="The phrases and cues: tuned, cold, or a folder of your own (see lexicon/README.md). [default: tuned]",
+    ),
 ]
-LabelSet = Annotated[str | None, typer.Option(metavar="FILE|NAME", help="Names and order of the labels. [default: chest_13]")]
+LabelSet = Annotated[str | None, typer.Option(metavar="FILE|NAME", help="The labels, in their order. [default: chest_13]")]
 Sections = Annotated[
     Literal["findings_and_impression", "impression_else_findings", "findings", "impression"],
     typer.Option(
         metavar="WHICH",
-        help="findings_and_impression, impression_else_findings, findings or impression: what is read of a report that has "
-        "sections; of one that has none, all is read.",
+        help="Which sections are read: findings_and_impression, impression_else_findings (the findings only where there is no "
+        "impression), findings, or impression. A report without any header is read whole.",
     ),
 ]
-IdColumn = Annotated[str | None, typer.Option(metavar="NAME", rich_help_panel="Input", help="[default: report_id]")]
+IdColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", rich_help_panel="Input", help="Column of the ids. [default: report_id]")
+]
 TextColumn = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", rich_help_panel="Input", help="The whole report. [default: text, unless there are the two below]"
+        metavar="NAME", rich_help_panel="Input", help="Column of whole reports. [default: text, unless both sections are there]"
     ),
 ]
-FindingsColumn = Annotated[str | None, typer.Option(metavar="NAME", rich_help_panel="Input", help="[default: findings]")]
-ImpressionColumn = Annotated[str | None, typer.Option(metavar="NAME", rich_help_panel="Input", help="[default: impression]")]
+FindingsColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", rich_help_panel="Input", help="Column of the findings. [default: findings]")
+]
+ImpressionColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", rich_help_panel="Input", help="Column of the impression. [default: impression]")
+]
 InputFormat = Annotated[
     Literal["csv", "tsv", "jsonl", "parquet", "folder"] | None,
-    typer.Option(rich_help_panel="Input", help="Where the name does not tell; of standard input the first character does."),
+    typer.Option(
+        rich_help_panel="Input",
+        help="Format of the input, if its name does not say. [default: by the name; of standard input by its first character]",
+    ),
 ]
-Encoding = Annotated[str, typer.Option(metavar="NAME", rich_help_panel="Input", help="Of text files.")]
+Encoding = Annotated[str, typer.Option(metavar="NAME", rich_help_panel="Input", help="Character encoding of text files.")]
 
 
 def label(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A file, a folder of .txt files, or - for standard input.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUTPUT", help=".csv, .tsv, .parquet; .jsonl with --format jsonl.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="OUTPUT", help="File to write: .csv, .tsv or .parquet; .jsonl with --format jsonl."
+        ),
     ],
-    form: Annotated[Literal["wide", "long", "jsonl"], typer.Option("--format", help="Described above.")] = "wide",
+    form: Annotated[
+        Literal["wide", "long", "jsonl"], typer.Option("--format", help="wide, long or jsonl, as described above.")
+    ] = "wide",
     task: Task = "multiple_choice",
     lexicon: Lexicon = None,
     label_set: LabelSet = None,
     sections: Sections = "findings_and_impression",
     quotes: Annotated[
-        bool, typer.Option("--quotes", help="Puts the quoted words into JSON lines: REPORT TEXT in the output.")
+        bool, typer.Option("--quotes", help="Adds the words of the evidence to JSON lines. The output then holds REPORT TEXT.")
     ] = False,
     id_column: IdColumn = None,
     text_column: TextColumn = None,
@@ -61,9 +78,15 @@ def label(
     impression_column: ImpressionColumn = None,
     input_format: InputFormat = None,
     encoding: Encoding = "utf-8",
-    jobs: Annotated[int | None, typer.Option(min=1, rich_help_panel="Running", help="Processes. [default: all cores]")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", rich_help_panel="Running", help="Replaces OUTPUT.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", rich_help_panel="Running", help="Exits 1 if a row was put aside.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, rich_help_panel="Running", help="Number of processes. [default: all cores]")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", rich_help_panel="Running", help="Replaces an existing OUTPUT.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", rich_help_panel="Running", help="Exits with 1 if a row was set aside.")
+    ] = False,
 ) -> None:
     """Labels reports by rules, with evidence. No model, no network, no pipeline.
 
@@ -77,8 +100,8 @@ def label(
 
     **Input**: CSV or TSV with a header, JSON lines, Parquet (.csv.gz and the like too), or a folder of .txt files (the id is the
     path without .txt). A report is in a column `text`, or in `findings` and `impression`. A text is split at its headers
-    (FINDINGS, Impression, CONCLUSION, FINDINGS AND IMPRESSION, ..., with or without a colon); what stands under other headers
-    (INDICATION, COMPARISON, ...) is not read. Without findings and impression all of it is read.
+    (FINDINGS, Impression, CONCLUSION, FINDINGS AND IMPRESSION, ..., with or without a colon). Text under other headers
+    (INDICATION, COMPARISON, ...) is not read. A text without any header is read whole.
 
     **Formats**: `wide`: a row a report and a column a label with 1 (present), 0 (absent), -1 (uncertain) or blank (unmentioned),
     as CheXpert has them; No Finding is 1 where no label but Support Devices is 1 or -1, else blank. `long`: a row for each report
