@@ -178,7 +178,7 @@ bare-value           | Consolidation none, effusion none. Edema, none. | -con -e
 side-field           | Effusion (right): none. Effusion and edema (both resolved). | -eff -ede
 names-one-value      | Consolidation, effusion, pneumothorax: none. | -con -eff -ptx
 values-without-stop  | Pneumothorax: none Effusion: small | -ptx +eff
-none-here-some-there | Effusion: none on the right, small on the left. | +eff
+none-here-some-there | Effusion: none at the left base, some at the right. | +eff
 bracket-more         | Right pneumothorax (resolved since yesterday). Effusion (not seen on this film). | -ptx -eff
 bracket-excluded     | Pneumothorax (excluded by CT). Pneumonia (very unlikely). | -ptx -pne
 bracket-other-words  | Effusion (no loculation). Nodule (possibly calcified). | +eff +les

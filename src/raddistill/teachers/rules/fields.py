@@ -94,7 +94,7 @@ def _value_of(words: list[str], cues: dict[int, Mention], start: int, end: int) 
             return BEFORE[cue.phrase.label]
         if cue.phrase.label not in BEFORE:
             return None  # "no change"
-    everywhere = FILLERS | WHERE if end == len(words) else FILLERS  # not ": none on the right, small on the left"
+    everywhere = FILLERS | WHERE if end == len(words) else FILLERS  # not ": none at the left base, some at the right"
     alone = (ALONE | DOUBTS).get(word) if set(words[start + 1 : end]) <= everywhere else None
     return ABSENCES.get(word) or alone
 
