@@ -3,7 +3,8 @@
     python -m benchmarks.cohorts --padchest PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv.gz     # from the root
 
 With --tree the corpus also unpacked. With --csv-gigabytes 5 --turns 1 a CSV of that size instead: 4,452,471 rows, written in two
-processor minutes, extracted in eleven, at 6.4 GB.
+processor minutes, extracted in eleven, at 6.4 GB (with approximate near duplicates; exact ones take longer and were not timed
+at that size).
 
 The written corpus (benchmarks/written_cohort.py) is made once in --folder, in about a minute. "ours" is the stage `extract`, from
 the zip to tables on disk: sections by evidence, splits, gold, quarantine, neighbours across splits. "one file at a time" is what

@@ -240,9 +240,14 @@ TEXTS = {row[0]: row[1].replace(r"\\n", "\0").replace(r"\n", "\n").replace(r"\r"
 Read = dict[str, dict[str, dict[str, str]]]  # by lexicon and case, the status of each label
 
 
-def through_label(folder: Path, lexicon: str) -> dict[str, dict[str, str]]:
+def write_reports(folder: Path) -> Path:
     reports = folder / "reports.jsonl"
     reports.write_text("".join(json.dumps({"report_id": name, "text": text}) + "\n" for name, text in TEXTS.items()))
+    return reports
+
+
+def through_label(folder: Path, lexicon: str) -> dict[str, dict[str, str]]:
+    reports = write_reports(folder)
     out = folder / f"{lexicon}.jsonl"
     words = ["label", str(reports), "-o", str(out), "--lexicon", lexicon, "--format", "jsonl", "--quotes"]
     done = CliRunner().invoke(cli.app, words, catch_exceptions=False)
@@ -258,7 +263,7 @@ def through_pipeline(folder: Path, lexicon: str) -> dict[str, dict[str, str]]:
     (folder / "none").mkdir(exist_ok=True)
     shipped = params.load("extract", extracting.ExtractParams, ROOT / "params.yaml")
     p = shipped.model_copy(
-        update={"source": "files", "raw": str(folder / "reports.jsonl"), "gold": str(folder / "none"), "max_quarantine": 0.0}
+        update={"source": "files", "raw": str(write_reports(folder)), "gold": str(folder / "none"), "max_quarantine": 0.0}
         | {"files": FilesParams.model_validate(named)}
     )
     reports = extracting.extract(p, LABELS, concepts.load_concepts(ROOT / paths.CONCEPTS)).reports
@@ -277,9 +282,8 @@ def by_label(tmp_path_factory: pytest.TempPathFactory) -> Read:
 
 
 @pytest.fixture(scope="module")
-def by_pipeline(by_label: Read, tmp_path_factory: pytest.TempPathFactory) -> Read:
+def by_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Read:
     folder = tmp_path_factory.mktemp("pipeline")
-    through_label(folder, "cold")  # writes the reports
     return {lexicon: through_pipeline(folder, lexicon) for lexicon in ("tuned", "cold")}
 
 
@@ -296,7 +300,7 @@ def test_offsets_count_in_the_text_as_it_was_written(tmp_path: Path) -> None:
 
 
 PROSE = """
-The heart is mildly enlarged but stable in size. There is no focal airspace consolidation, pleural effusion, or pneumothorax. A
+The heart is mildly enlarged but stable in size. There is no airspace consolidation, large pleural effusion, or pneumothorax. A
 small calcified nodule is seen in the right upper lobe, which is unchanged from the prior study. Bibasilar opacities may represent
 atelectasis or early pneumonia. No acute displaced rib fracture is identified. There is no evidence of pulmonary edema. The tip of
 the right internal jugular catheter projects over the superior vena cava. Mild blunting of the left costophrenic angle is present.

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 STDIN = "-"
-LATE = frozenset(("findings", "impression", "text"))  # keys of reports that must not be passed over where they come late
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"  # how such files begin
 CHUNK = 10_000  # rows of which there are Python objects at one time
 PEEKED = 100  # JSON lines have no header: the columns are the keys of so many lines
@@ -258,12 +257,13 @@ class JsonLines(_Lines):
         if self._peeked and not known:
             raise InputError(f"{source}: none of its first lines is a JSON object")
         self.columns = list(dict.fromkeys(key for row in known for key in row))
+        self.not_expected: frozenset[str] = frozenset()  # keys that a row is set aside for, if `columns` has them not
 
     def rows(self, wanted: list[str]) -> Iterator[Row]:
         for row in itertools.chain(self._peeked, self._objects):
             if row is None:
                 yield Row([None] * len(wanted), "not a JSON object")
-            elif late := sorted(LATE.intersection(row).difference(self.columns)):
+            elif late := sorted(self.not_expected.intersection(row).difference(self.columns)):
                 yield Row([row.get(wanted[0]), *[None] * (len(wanted) - 1)], f"the first {PEEKED} lines have no '{late[0]}'")
             else:
                 yield Row([row.get(column) for column in wanted])

@@ -40,11 +40,10 @@ def choose_columns(source: str, there: list[str], asked: Columns) -> tuple[str, 
         wanted = {key: column for key, column in sections.items() if getattr(asked, key) or key in present}
     elif not asked.text and present and (len(present) == len(sections) or "text" not in there):
         wanted = present
-    # "Findings" beside "impression" would be passed over without a word.
-    other_case = [(key, name) for key, name in sections.items() if key not in wanted and not asked.text]
-    for key, name in other_case:
-        if "text" not in wanted and name.lower() in map(str.lower, there):
-            raise InputError(_missing(source, there, key, name))
+    if "text" not in wanted:  # "Findings" beside "impression" would be passed over without a word
+        for key, name in sections.items():
+            if key not in wanted and name.lower() in map(str.lower, there):
+                raise InputError(_missing(source, there, key, name))
     for key, column in {"id": named["id"], **wanted}.items():
         if there.count(column) != 1:
             raise InputError(_missing(source, there, key, column))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 from raddistill.apps.label.columns import Columns, choose_columns
 from raddistill.cells import NOT_UTF8, is_missing, is_utf8
 from raddistill.errors import InputError
-from raddistill.lines import Row, named
+from raddistill.lines import JsonLines, Row, named
 from raddistill.privacy import ID_IS_TEXT, may_be_text
 from raddistill.sources import header_words, markup, readers, sectioning
 from raddistill.sources.header_words import BOTH, FINDINGS, IMPRESSION
@@ -70,6 +70,9 @@ class ReportFile:
         with contextlib.ExitStack() as on_error:
             on_error.callback(self._file.close)
             self._id, self._columns = choose_columns(self.name, self._file.columns, columns)
+            if isinstance(self._file, JsonLines) and len(self._columns) == 1 and not columns.text:
+                # A section that comes after the lines that were looked at must not be passed over without a word.
+                self._file.not_expected = frozenset(("findings", "impression"))
             on_error.pop_all()
 
     def __enter__(self) -> Self:
