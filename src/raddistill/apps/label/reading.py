@@ -8,9 +8,8 @@ from raddistill.apps.label.report_file import Piece, Report
 from raddistill.errors import InputError
 from raddistill.labelsets import load_labels
 from raddistill.passages import CHOICES, SECTIONS, WHOLE
+from raddistill.sources.sectioning import BETWEEN
 from raddistill.teachers.rules.reading import Reader, Span
-
-BETWEEN = "\n\n"  # ends a sentence, so nothing is read across two pieces of a section
 
 
 def load_reader(task: str, lexicon: str | None, label_set: str | None, sections: str) -> tuple[Reader, str, list[str]]:
