@@ -20,7 +20,7 @@ from raddistill.sources import fetching
 
 ROOT = Path(__file__).parents[1]
 
-# The same examples in every run: what fails here fails on any machine, and a change is not refused for a fault that lay elsewhere.
+# The same examples in every run: what fails here fails on any machine, no change is refused for a fault that lay elsewhere.
 # pytest --hypothesis-profile=explore draws new ones.
 hypothesis.settings.register_profile("fixed", derandomize=True, database=None)
 hypothesis.settings.register_profile("explore", max_examples=2000)
