@@ -24,7 +24,8 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from raddistill import cli, concepts, labelsets, params, paths
+from raddistill import concepts, labelsets, params, paths
+from raddistill.apps import folds as folds_commands
 from raddistill.errors import RaddistillError
 from raddistill.sources import cohorts, comparing, comparison_page, extracting
 from raddistill.sources.files import FilesParams
@@ -631,8 +632,8 @@ def test_from_extract_to_folds_no_stage_tells_text(overhear: Overhear, small_wor
         *(lambda arm=arm: points_at_text(paths.predictions(arm)) for arm in ("student_validation", "student_test")),
         *stages("calibrate", "evaluate", "final"),
         lambda: pl.read_parquet(paths.REPORTS).with_columns(sensitivity=pl.lit("public")).write_parquet(paths.REPORTS),
-        lambda: cli.folds_keep("kept"),  # refused of what is not public (tests/test_folds.py); searched all the same
-        lambda: cli.folds_show("kept"),
+        lambda: folds_commands.keep("kept"),  # refused of what is not public (tests/test_folds.py); searched all the same
+        lambda: folds_commands.show("kept"),
     ]
     for each in work:
         told, _ = overhear(each)

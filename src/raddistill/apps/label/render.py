@@ -3,13 +3,14 @@
 import re
 from collections import defaultdict
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from raddistill.apps.console import print_page
 from raddistill.apps.label.formats import Summary
-from raddistill.apps.label.reading import read_report
 from raddistill.apps.label.report_file import Piece, ReportFile
+from raddistill.apps.label.rules import read_report
 from raddistill.errors import InputError
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
 from raddistill.teachers.rules.reading import Reader, Span
@@ -29,10 +30,7 @@ def print_report(reports: ReportFile, report_id: str, reader: Reader) -> None:
     spans, reason = read_report(reader, report)
     if reason:
         raise InputError(f"report {report_id} has {reason}; other --sections?")
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=1_000_000)  # a file or a pipe has no edge at which lines would have to break
-    console.print(page(report_id, report.sections, spans, reader.summarize(spans)))
+    print_page(page(report_id, report.sections, spans, reader.summarize(spans)), width=1_000_000)  # text is not broken into lines
 
 
 def page(report_id: str, sections: dict[str, list[Piece]], spans: list[Span], summary: Summary) -> RenderableType:

@@ -19,8 +19,8 @@ from rich import progress
 from rich.console import Console
 
 from raddistill.apps.label.formats import Format, ReportLabels
-from raddistill.apps.label.reading import read_report
 from raddistill.apps.label.report_file import Batch, Reject, ReportFile
+from raddistill.apps.label.rules import read_report
 from raddistill.atomic import part_of, write_whole
 from raddistill.errors import InputError, RaddistillError
 from raddistill.teachers.rules.reading import Reader
@@ -57,6 +57,15 @@ class Result(NamedTuple):
 
     labelled: int
     rejected: Counter[str]
+
+    def message(self, output: Path) -> str:
+        """Returns what a user is told at the end: the counts, the files, and the reasons for rejects."""
+        rejected = self.rejected.total()
+        lines = [f"{self.labelled:,} of {self.labelled + rejected:,} reports labelled: {output}"]
+        if rejected:
+            reasons = "; ".join(f"{reason}: {n:,}" for reason, n in sorted(self.rejected.items()))
+            lines.append(f"{rejected:,} put aside in {quarantine_of(output)} ({reasons})")
+        return "\n".join(lines)
 
 
 def label_file(reports: ReportFile, reader: Reader, form: Format, output: Path, jobs: int | None) -> Result:
