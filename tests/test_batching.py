@@ -3,15 +3,15 @@
 import asyncio
 import hashlib
 import json
+import multiprocessing
 import os
 import signal
 import stat
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import openai
@@ -82,7 +82,7 @@ def serving(**settings: Any) -> Iterator[tuple[TeacherServer, BatchServer]]:
 
 
 def ask(
-    server: TeacherServer,
+    server: TeacherServer | SimpleNamespace,
     folder: Path,
     reports: Any = REPORTS,
     *,
@@ -730,36 +730,27 @@ def test_two_runs_at_once_submit_no_question_twice(tmp_path: Path, overlap: int)
     assert left(tmp_path) == []
 
 
-KILLED = """
-import sys
-from pathlib import Path
-from tests.test_batching import REPORTS, Limits, ask
-class Server: url = sys.argv[1]
-ask(Server, Path(sys.argv[2]), REPORTS, limits=Limits(requests=15))
-"""
+def ask_in_another_process(url: str, folder: Path) -> None:
+    ask(SimpleNamespace(url=url), folder, REPORTS, limits=Limits(requests=15))
 
 
-def test_kill_9_at_any_moment_submits_nothing_twice(tmp_path: Path) -> None:
-    moments = [
-        "after upload",
-        "after create",
-        "after create",
-        "before retrieve",
-        "before content",
-        "after content",
-        "after delete",
-    ]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(["src", "."])}
+def test_kill_9_at_any_moment_submits_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = ["after upload", *["after create"] * 2, "before retrieve", "before content", "after content", "after delete"]
+    processes = multiprocessing.get_context("forkserver")  # its server imports this module once; it is found by PYTHONPATH
+    processes.set_forkserver_preload([__name__])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["src", ".", "tests"]))
     with serving(polls=1) as (server, batches):
         for moment in moments:
-            killed = subprocess.Popen([sys.executable, "-c", KILLED, server.url, str(tmp_path)], env=environment)
+            process = processes.Process(target=ask_in_another_process, args=(server.url, tmp_path))
 
-            def strike(now: str, moment: str = moment, process: "subprocess.Popen[bytes]" = killed) -> None:
+            def strike(now: str, moment: str = moment, process: Any = process) -> None:
                 if now == moment:
-                    process.send_signal(signal.SIGKILL)
+                    process.kill()
 
             batches.hook = strike
-            assert killed.wait(60) == -signal.SIGKILL, moment
+            process.start()
+            process.join(60)
+            assert process.exitcode == -signal.SIGKILL, moment
         batches.hook = lambda now: None
         ask(server, tmp_path, limits=Limits(requests=15))
         assert set(batches.asked.values()) == {1}
