@@ -59,7 +59,7 @@ def git(*words: str) -> None:
 
 
 def missed_of(source: str) -> list[str]:
-    return experiments.missed([*experiments.strings_of({"teacher": "rules", "fold": 1, "each": [source]}), "data/raw"])
+    return experiments.missing_files([*experiments.strings_of({"teacher": "rules", "fold": 1, "each": [source]}), "data/raw"])
 
 
 def test_nothing_is_missed_of_what_git_knows_or_dvc_brings(clone: Path) -> None:
@@ -134,4 +134,4 @@ def test_outside_of_git_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(InputError, match="is it a clone"):
-        experiments.missed([])
+        experiments.missing_files([])

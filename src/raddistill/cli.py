@@ -177,7 +177,7 @@ def check() -> None:
     if changed:
         raise InputError("dvc.lock is out of date: `dvc repro`, then commit dvc.lock and metrics/")
     print("dvc.lock is up to date")
-    for line in experiments.missed(experiments.strings_of(params.read())):
+    for line in experiments.missing_files(experiments.strings_of(params.read())):
         print(f"missing in a clone, and in queued experiments: {line}")
 
 
