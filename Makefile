@@ -30,8 +30,9 @@ lint: env  ## ruff over all Python of the repository: rules, and format (ruff fo
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 
-types: env  ## mypy, over src
-	$(RUN) mypy src
+types: env  ## mypy: strict over src, plain over everything else
+	$(RUN) mypy --strict src
+	$(RUN) mypy stages tests benchmarks
 
 docs: env  ## docs/cli.md from the commands' --help, docs/results.md from metrics/
 	$(RUN) typer raddistill.cli utils docs --name raddistill --title "Command line" --output docs/cli.md

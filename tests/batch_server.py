@@ -26,9 +26,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
-
-from tests.teacher_answers import CONTENT_FAULTS, answer_for, share
-from tests.teacher_server import TeacherServer, reset
+from teacher_answers import CONTENT_FAULTS, answer_for, share
+from teacher_server import TeacherServer, reset
 
 CALLS = ["upload", "content", "delete", "files", "create", "retrieve", "list", "cancel"]
 STATUSES = ["400", "401", "404", "408", "409", "429", "500", "503"]

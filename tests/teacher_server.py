@@ -37,7 +37,7 @@ from aiohttp import web
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.teacher_answers import CONTENT_FAULTS, answer_for, count_prompt, decision_for, report_of, share
+from teacher_answers import CONTENT_FAULTS, answer_for, count_prompt, decision_for, report_of, share
 
 __all__ = ["CONTENT_FAULTS", "FAULTS", "TeacherServer", "answer_for", "decision_for"]
 

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 import openai
 import pytest
+from batch_server import BatchServer
 from hypothesis import given
 from hypothesis import strategies as st
+from teacher_server import TeacherServer
 
 from raddistill.errors import InputError, ParamsError
 from raddistill.teachers.llm import batching, pacing, spooling, submitting, troubles
@@ -28,8 +30,6 @@ from raddistill.teachers.llm.journal import Journal
 from raddistill.teachers.llm.settings import AskingParams
 from raddistill.teachers.llm.spending import Budget, BudgetReached, Price, Prices
 from raddistill.teachers.llm.spooling import LOCK
-from tests.batch_server import BatchServer
-from tests.teacher_server import TeacherServer
 
 MODEL = "mock-1"
 PRICES = Prices({MODEL: Price(input=1.0, cached_input=0.5, output=4.0, batch=0.5)})
