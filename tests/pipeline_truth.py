@@ -171,6 +171,7 @@ def _paths(main: ast.FunctionDef, known: dict[str, Any]) -> Iterator[Path]:
         if not isinstance(attribute, ast.Attribute) or ast.unparse(attribute.value) != "paths" or id(node) in called:
             continue
         if attribute.attr not in UNTRACKED:
+            assert isinstance(node, ast.expr)
             found = _evaluate(node, known)
             assert isinstance(found, Path), f"paths.{attribute.attr} is no path"
             yield found

@@ -79,6 +79,7 @@ def test_the_glossary_has_every_word_that_a_public_class_is_named_by() -> None:
     words = {word.lower() for name in names if name[0] != "_" for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z]+", name)}
     explained = set(re.findall(r"\w+", GLOSSARY.lower()))
     assert len(words) >= 100
+    assert sorted(PLAIN - words) == []
     assert sorted(w for w in words - PLAIN if not explained & {w, f"{w}s", w.removesuffix("s"), re.sub("ies$", "y", w)}) == []
     schemas = [
         file for file in (ROOT / "src/raddistill/tables").glob("*.py") if "(dy.Schema)" in file.read_text(encoding="utf-8")
