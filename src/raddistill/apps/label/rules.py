@@ -23,7 +23,7 @@ def load_reader(task: str, lexicon: str | None, label_set: str | None, sections:
     """
     bundled = paths.shipped_lexicons()
     lexicons = {cues.parent.name: cues.parent for cues in sorted(bundled.glob("*/cues"))}
-    folder = _path_of("lexicon", lexicon, "tuned", {cues.parent.name: cues.parent for cues in sorted(bundled.glob("*/cues"))})
+    folder = _path_of("lexicon", lexicon, "tuned", lexicons)
     files = {file.stem: file for file in sorted(bundled.glob("label_sets/*.yaml"))}
     labels = load_labels(_path_of("label set", label_set, "chest_13", files))
     reader = Reader(task, folder, labels, sections if sections in CHOICES else [sections])
