@@ -30,7 +30,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -152,7 +152,7 @@ class TeacherServer:
     def url(self) -> str:
         return f"{self.origin}/v1"
 
-    def __enter__(self) -> "TeacherServer":
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=lambda: asyncio.run(self.serve()), daemon=True)
         self._thread.start()
         while not self._ready.wait(0.05):

@@ -49,9 +49,9 @@ def answers_of(model: Any, base: Path, asked: pl.DataFrame) -> tuple[pl.DataFram
 
 
 def assert_alike(one: tuple[pl.DataFrame, pl.DataFrame], other: tuple[pl.DataFrame, pl.DataFrame]) -> None:
-    assert (one[1]["logit"] - other[1]["logit"]).abs().max() < 1e-3  # type: ignore[operator]
+    assert (one[1]["logit"] - other[1]["logit"]).abs().max() < 1e-3
     assert one[0].equals(other[0])
-    assert one[1].filter(answer="yes")["logit"].std() > 0.1  # type: ignore[operator]
+    assert one[1].filter(answer="yes")["logit"].std() > 0.1
 
 
 @pytest.fixture(autouse=True)

@@ -361,7 +361,7 @@ def test_no_line_of_a_server_raises(line: bytes) -> None:
 
     budget = Budget(-1, PRICES, MODEL)
     budget.reserve(1.0)
-    reading = batching._Reading(MODEL, {"a": 1.0}, Kept(), budget)  # type: ignore[arg-type]
+    reading = batching._Reading(MODEL, {"a": 1.0}, Kept(), budget)
     reading.begin("file")
     reading.take([line])
     reading.flush()
@@ -373,7 +373,7 @@ def test_no_line_of_a_server_raises(line: bytes) -> None:
 
 
 def test_deeply_nested_lines_do_not_raise() -> None:
-    reading = batching._Reading(MODEL, {}, None, Budget(-1, PRICES, MODEL))  # type: ignore[arg-type]
+    reading = batching._Reading(MODEL, {}, None, Budget(-1, PRICES, MODEL))
     reading.begin("file")
     reading.take([b"[" * 200_000])
     assert reading.told() == ", 1 damaged lines"

@@ -156,7 +156,7 @@ def test_redirects_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
         async def moved(request: web.Request) -> web.Response:
             raise web.HTTPTemporaryRedirect(f"{elsewhere.url}/chat/completions")
 
-        with TeacherServer(routes=lambda app, _: app.router.add_post("/moved/chat/completions", moved)) as server:  # type: ignore[arg-type,return-value]
+        with TeacherServer(routes=lambda app, _: app.router.add_post("/moved/chat/completions", moved)) as server:
             monkeypatch.setenv("RADDISTILL_TEACHER_URL", f"{server.origin}/moved")
             for sensitivities in ({"phi"}, {"public"}):
                 (error,) = ask(sensitivities=frozenset(sensitivities))

@@ -17,6 +17,7 @@ import traceback
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -454,7 +455,7 @@ def test_extract_tells_no_text(case: Case, overhear: Overhear, tmp_path: Path) -
     second = changed.pop("second", NO_SECOND)
     for allowed, splits in ((1.0, "hash"), (1.0, "file"), (0.0, "hash")):
         p = P.model_copy(update=changed | {"max_quarantine": allowed, "splits": splits})
-        told, made = overhear(lambda p=p: cohorts.extract(p, second, LABELS, CONCEPTS))
+        told, made = overhear(partial(cohorts.extract, p, second, LABELS, CONCEPTS))
         assert searched(told) == []
         if made:
             assert made.reports.is_empty() or made.reports["text"].str.to_lowercase().str.contains(STEM).any()
@@ -518,7 +519,7 @@ def test_spoilt_bytes_tell_no_text_and_are_errors_of_ours(name: str, overhear: O
         second = changed.pop("second", NO_SECOND)
         spoil(folder, draw)
         p = P.model_copy(update=changed | {"max_quarantine": draw.choice([0.0, 1.0])})
-        told, made = overhear(lambda p=p, second=second: cohorts.extract(p, second, LABELS, CONCEPTS))
+        told, made = overhear(partial(cohorts.extract, p, second, LABELS, CONCEPTS))
         assert searched(told) == []
         if made:
             assert searched(json.dumps(made.metrics) + str(made.quarantine.rows())) == []
@@ -604,8 +605,8 @@ def small_world(write_params: Callable[[dict[str, Any], Path], None], tmp_path: 
         arm["model"] = "linear"
     for name in ("lexicon", "prompts"):
         (tmp_path / name).symlink_to(ROOT / name)
-    for name in (paths.CONCEPTS, paths.SCORER_LEXICON):
-        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    for path in (paths.CONCEPTS, paths.SCORER_LEXICON):
+        (tmp_path / path).write_bytes((ROOT / path).read_bytes())
     write_params(content, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("raddistill.student.models.load_tokenizer", lambda _: Words())
@@ -614,7 +615,7 @@ def small_world(write_params: Callable[[dict[str, Any], Path], None], tmp_path: 
 def stages(*named: str) -> list[Callable[[], Any]]:
     """Their mains, with their keys."""
     mains = [(importlib.import_module(f"stages.{name.partition('@')[0]}").main, name.partition("@")[2]) for name in named]
-    return [lambda main=main, key=key: main(*([key] if key else [])) for main, key in mains]
+    return [partial(main, *([key] if key else [])) for main, key in mains]
 
 
 def points_at_text(path: Path) -> None:
