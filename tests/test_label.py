@@ -298,6 +298,12 @@ def test_bytes_do_not_depend_on_the_number_of_processes(here: Path, monkeypatch:
     assert Path("1.jsonl.quarantine.csv").read_bytes() == Path("2.jsonl.quarantine.csv").read_bytes()
 
 
+def test_the_command_is_a_function_too(reports_csv: Path) -> None:
+    label(reports_csv, "-o", "by_command.csv")
+    cli.label(str(reports_csv), Path("by_function.csv"), lexicon="cold")
+    assert Path("by_function.csv").read_bytes() == Path("by_command.csv").read_bytes()
+
+
 def test_settings_that_do_not_go_together(reports_csv: Path) -> None:
     refused(
         r"wide is written to \.csv, \.tsv, \.parquet, not to '\.jsonl'; for JSON lines say --format jsonl",
