@@ -5,10 +5,9 @@ Each is a function that can be called from Python. What it needs is imported wit
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
-from typer.models import OptionInfo
 
 from raddistill import paths
 from raddistill.apps.label.columns import Columns
@@ -47,7 +46,7 @@ Sections = Annotated[
 ]
 
 
-def _input_option(help_text: str) -> OptionInfo:
+def _input_option(help_text: str) -> Any:
     return typer.Option(metavar="NAME", rich_help_panel="Input", help=help_text)
 
 
