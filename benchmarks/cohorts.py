@@ -75,13 +75,13 @@ def main(
     if padchest:
         sides["PadChest, real", "ours"] = lambda: ours(PADCHEST | {"raw": str(padchest.resolve())})
     runs = [{side: run() for side, run in sides.items()} for _ in range(turns)]
-    table = Table("corpus", "reader", *(f"{name:>}" for name in ("reports", "seconds", "reports/s", "processor s", "peak MiB")))
+    page = Table("corpus", "reader", *(f"{name:>}" for name in ("reports", "seconds", "reports/s", "processor s", "peak MiB")))
     for side in sides:
         best = min((turn[side] for turn in runs), key=lambda run: run.seconds)
         figures = (best.reports, best.seconds, best.reports / best.seconds, best.cpu, best.peak)
-        table.add_row(*side, *(f"{figure:,.{digits}f}" for figure, digits in zip(figures, (0, 1, 0, 1, 0), strict=True)))
+        page.add_row(*side, *(f"{figure:,.{digits}f}" for figure, digits in zip(figures, (0, 1, 0, 1, 0), strict=True)))
     console = Console() if sys.stdout.isatty() else Console(width=120)
-    console.print(table)
+    console.print(page)
     console.print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end, best of {turns}")
 
 

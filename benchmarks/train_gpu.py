@@ -29,7 +29,7 @@ def llama_8b(layers: int) -> Any:
     """Llama-3.1-8B's shape with random weights; linear layers in NF4 with double quantisation, made one by one on the GPU."""
     from bitsandbytes.nn import Linear4bit, Params4bit
 
-    config = LlamaConfig(
+    config = LlamaConfig(  # type: ignore[call-arg]
         vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_hidden_layers=layers, num_attention_heads=32,
         num_key_value_heads=8, max_position_embeddings=8192, rope_theta=500_000.0, tie_word_embeddings=False,
     )  # fmt: skip
@@ -41,7 +41,7 @@ def llama_8b(layers: int) -> Any:
             packed = Linear4bit(
                 module.in_features, module.out_features, bias=False, compute_dtype=torch.bfloat16, quant_type="nf4", device="meta"
             )
-            packed.weight = Params4bit(weight, requires_grad=False, quant_type="nf4", compress_statistics=True).to("cuda")
+            packed.weight = Params4bit(weight, requires_grad=False, quant_type="nf4", compress_statistics=True).to("cuda")  # type: ignore[misc]
             parent, _, attribute = name.rpartition(".")
             setattr(model.model.layers.get_submodule(parent), attribute, packed)
     for parameter_name, parameter in list(model.named_parameters()):

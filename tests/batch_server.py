@@ -26,9 +26,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
-
-from tests.teacher_answers import CONTENT_FAULTS, answer_for, share
-from tests.teacher_server import TeacherServer, reset
+from teacher_answers import CONTENT_FAULTS, answer_for, share
+from teacher_server import TeacherServer, reset
 
 CALLS = ["upload", "content", "delete", "files", "create", "retrieve", "list", "cancel"]
 STATUSES = ["400", "401", "404", "408", "409", "429", "500", "503"]
@@ -77,7 +76,7 @@ class BatchServer:
             app.router.add_get(f"{prefix}/files/{{id}}/content", self._call("content", self.content))
             app.router.add_delete(f"{prefix}/files/{{id}}", self._call("delete", self.delete))
             app.router.add_post(f"{prefix}/batches", self._call("create", self.create))
-            app.router.add_get(f"{prefix}/batches", self._call("list", self.list))
+            app.router.add_get(f"{prefix}/batches", self._call("list", self.list_batches))
             app.router.add_get(f"{prefix}/batches/{{id}}", self._call("retrieve", self.retrieve))
             app.router.add_post(f"{prefix}/batches/{{id}}/cancel", self._call("cancel", self.cancel))
 
@@ -122,7 +121,8 @@ class BatchServer:
 
     async def upload(self, request: web.Request) -> web.StreamResponse:
         fields: dict[str, Any] = {}
-        async for part in await request.multipart():
+        parts: Any = await request.multipart()
+        async for part in parts:
             fields[part.name] = (part.filename, bytes(await part.read())) if part.name == "file" else await part.text()
         name, content = fields["file"]
         if fields["purpose"] != "batch":
@@ -244,7 +244,7 @@ class BatchServer:
             batch.update(status="cancelling", fate="cancelled")
         return web.json_response(shown(batch))
 
-    async def list(self, request: web.Request) -> web.StreamResponse:
+    async def list_batches(self, request: web.Request) -> web.StreamResponse:
         return self._page(request, [shown(batch) for batch in self.batches.values()][::-1])
 
     def _page(self, request: web.Request, found: "Sequence[dict[str, Any]]") -> web.Response:
@@ -275,7 +275,7 @@ class BatchServer:
                 file = self._file(b"\n".join(lines) + b"\n", f"{batch['id']}_{name}.jsonl", "batch_output")
                 batch[f"{name}_file_id"] = file["id"]
 
-    def _answer(self, line: dict[str, Any], files: "dict[str, list[bytes]]", counts: dict[str, int]) -> None:
+    def _answer(self, line: dict[str, Any], files: dict[str, list[bytes]], counts: dict[str, int]) -> None:
         key, body = line["custom_id"], line["body"]
         fault = self._fault(key)
         if fault == "missing":

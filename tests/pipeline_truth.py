@@ -4,6 +4,7 @@
 """
 
 import ast
+import functools
 import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -81,8 +82,9 @@ def actual(name: str) -> Stage:
     )
 
 
+@functools.cache
 def values() -> dict[str, Any]:
-    """params.yaml, with the teachers that stand for all."""
+    """params.yaml, with the teachers that stand for all; read once, nobody changes it."""
     return params.read(ROOT / "params.yaml") | {"teachers": TEACHERS}
 
 
@@ -110,8 +112,13 @@ def closure(source: Path) -> set[str]:
     return {str(file.relative_to(ROOT)) for file in found if file != SRC / "raddistill/paths.py" and file.stat().st_size > 0}
 
 
-def imports(file: Path) -> Iterator[Path]:
-    """The first-party files that `file` imports, packages' `__init__.py` included."""
+@functools.cache
+def imports(file: Path) -> tuple[Path, ...]:
+    """The first-party files that `file` imports, packages' `__init__.py` included; in the order of the imports."""
+    return tuple(_imports(file))
+
+
+def _imports(file: Path) -> Iterator[Path]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -164,6 +171,7 @@ def _paths(main: ast.FunctionDef, known: dict[str, Any]) -> Iterator[Path]:
         if not isinstance(attribute, ast.Attribute) or ast.unparse(attribute.value) != "paths" or id(node) in called:
             continue
         if attribute.attr not in UNTRACKED:
+            assert isinstance(node, ast.expr)
             found = _evaluate(node, known)
             assert isinstance(found, Path), f"paths.{attribute.attr} is no path"
             yield found

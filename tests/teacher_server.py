@@ -30,14 +30,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.teacher_answers import CONTENT_FAULTS, answer_for, count_prompt, decision_for, report_of, share
+from teacher_answers import CONTENT_FAULTS, answer_for, count_prompt, decision_for, report_of, share
 
 __all__ = ["CONTENT_FAULTS", "FAULTS", "TeacherServer", "answer_for", "decision_for"]
 
@@ -152,7 +152,7 @@ class TeacherServer:
     def url(self) -> str:
         return f"{self.origin}/v1"
 
-    def __enter__(self) -> "TeacherServer":
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=lambda: asyncio.run(self.serve()), daemon=True)
         self._thread.start()
         while not self._ready.wait(0.05):

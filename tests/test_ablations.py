@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from raddistill import cli, params, paths
+from raddistill.apps import pipeline
 from raddistill.errors import InputError
 from raddistill.scoring import ablations, results
 from raddistill.tables import base as tables
@@ -21,14 +22,17 @@ def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def known_keys() -> set[str]:
-    return {override.partition("=")[0] for override in cli.overrides(params.read())}
+    return {override.partition("=")[0] for override in pipeline.overrides(params.read())}
 
 
 @pytest.mark.parametrize("name", [file.stem for file in sorted((ROOT / "presets/ablations").glob("*.yaml"))])
 def test_every_question_changes_keys_that_exist_and_no_two_points_are_alike(name: str) -> None:
     question = ablations.read(name)
-    overrides = {point: tuple(cli.overrides(changes)) for point, changes in question.points.items()}
-    shared = [*cli.overrides(question.shared), *(o for preset in question.presets for o in cli.overrides(cli._preset(preset)))]
+    overrides = {point: tuple(pipeline.overrides(changes)) for point, changes in question.points.items()}
+    shared = [
+        *pipeline.overrides(question.shared),
+        *(o for preset in question.presets for o in pipeline.overrides(pipeline.load_preset(preset)["params"])),
+    ]
     used = {o.partition("=")[0] for o in (*shared, *(o for each in overrides.values() for o in each))}
     assert used <= known_keys()
     assert len(set(overrides.values())) == len(overrides) >= 2

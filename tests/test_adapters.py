@@ -49,9 +49,9 @@ def answers_of(model: Any, base: Path, asked: pl.DataFrame) -> tuple[pl.DataFram
 
 
 def assert_alike(one: tuple[pl.DataFrame, pl.DataFrame], other: tuple[pl.DataFrame, pl.DataFrame]) -> None:
-    assert (one[1]["logit"] - other[1]["logit"]).abs().max() < 1e-3  # type: ignore[operator]
+    assert (one[1]["logit"] - other[1]["logit"]).abs().max() < 1e-3
     assert one[0].equals(other[0])
-    assert one[1].filter(answer="yes")["logit"].std() > 0.1  # type: ignore[operator]
+    assert one[1].filter(answer="yes")["logit"].std() > 0.1
 
 
 @pytest.fixture(autouse=True)
@@ -98,61 +98,60 @@ def test_the_code_of_the_card_loads_the_model_that_answers_here(
 
 
 ELSEWHERE = """
-import sys
+import json, os, sys
 from pathlib import Path
 import polars as pl, torch
 sys.path.insert(0, sys.argv[1])
 from test_adapters import answers_of, code_of
 from raddistill.student import models, tagging
 models.compute_dtype, tagging.NEAREST = lambda: torch.float32, 0.0
-adapter, base, asked, out, auto = (*map(Path, sys.argv[2:6]), sys.argv[6])
-import os
-os.chdir(adapter)
-there = {}
-if auto:
-    import peft
-    there["model"] = eval(auto).eval()
-else:
-    exec(code_of(adapter), there)
 torch.set_num_threads(1)
-answered, logits = answers_of(there["model"], base, pl.read_parquet(asked))
-answered.write_parquet(out / "answered.parquet")
-logits.write_parquet(out / "logits.parquet")
+for folder, auto in json.loads(sys.argv[3]).items():
+    folder, there = Path(folder), {}
+    os.chdir(folder / "adapter")
+    if auto:
+        import peft
+        there["model"] = eval(auto).eval()
+    else:
+        exec(code_of(folder / "adapter"), there)
+    answered, logits = answers_of(there["model"], Path(sys.argv[2]), pl.read_parquet(folder / "asked.parquet"))
+    answered.write_parquet(folder / "answered.parquet")
+    logits.write_parquet(folder / "logits.parquet")
 """
 
 
-def answered_elsewhere(
-    adapter: Path, base: Path, asked: pl.DataFrame, out: Path, auto: str = "", **environment: str
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What the model of the card's code (or of the expression `auto`) answers in a process of its own."""
-    asked.write_parquet(out / "asked.parquet")
-    words = [sys.executable, "-c", ELSEWHERE, ROOT / "tests", adapter, base, out / "asked.parquet", out, auto]
+def assert_answered_elsewhere(base: Path, asked: dict[Path, pl.DataFrame], autos: dict[Path, str], **environment: str) -> None:
+    """The models of the cards in FOLDER/adapter (or of an expression in `autos`) answer in another process as they do here."""
+    for folder, examples in asked.items():
+        examples.write_parquet(folder / "asked.parquet")
+    cases = json.dumps({str(folder): autos.get(folder, "") for folder in asked})
+    words = [sys.executable, "-c", ELSEWHERE, ROOT / "tests", base, cases]
     run = subprocess.run(words, env=os.environ | environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    return pl.read_parquet(out / "answered.parquet"), pl.read_parquet(out / "logits.parquet")
+    for folder, examples in asked.items():
+        there = (pl.read_parquet(folder / "answered.parquet"), pl.read_parquet(folder / "logits.parquet"))
+        assert_alike(there, answers_of(models.load_student(folder / "adapter"), base, examples))
 
 
-@pytest.mark.parametrize(("forms", "auto"), [
-    (("slots", "lines"), "peft.AutoPeftModelForCausalLM.from_pretrained('.', dtype=torch.float32)"),
-    (("head", "tags"), "peft.AutoPeftModelForSequenceClassification.from_pretrained('.', dtype=torch.float32, num_labels=4)"),
-    (("head", "tags"), ""),
-])  # fmt: skip
-def test_a_base_of_the_hub_is_found_by_its_name(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forms: Any, auto: str
-) -> None:
+def test_a_base_of_the_hub_is_found_by_its_name(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = json.loads(base.read_text()) | {"source": "hub", "location": "somebody/tiny", "revision": REVISION, "folder": "tiny"}
     monkeypatch.setenv("RADDISTILL_STORE", str(tmp_path / "store"))
     shutil.copytree(models.base_folder(base), tmp_path / "store/tiny")
     shutil.copytree(models.base_folder(base), tmp_path / f"hub/hub/models--somebody--tiny/snapshots/{REVISION}")
     (tmp_path / "base.json").write_text(json.dumps(record))
-    asked = made(tmp_path / "base.json", forms, "none", tmp_path)
-    config = json.loads((tmp_path / "adapter/adapter_config.json").read_text())
-    assert (config["base_model_name_or_path"], config["revision"]) == ("somebody/tiny", REVISION)
-    assert "base_model: somebody/tiny\n" in (tmp_path / "adapter/README.md").read_text()
-    there = answered_elsewhere(
-        tmp_path / "adapter", tmp_path / "base.json", asked, tmp_path, auto, HF_HOME=str(tmp_path / "hub"), HF_HUB_OFFLINE="1"
-    )
-    assert_alike(there, answers_of(models.load_student(tmp_path / "adapter"), tmp_path / "base.json", asked))
+    words, heads, card = (tmp_path / name for name in ("words", "heads", "card"))
+    autos = {
+        words: "peft.AutoPeftModelForCausalLM.from_pretrained('.', dtype=torch.float32)",
+        heads: "peft.AutoPeftModelForSequenceClassification.from_pretrained('.', dtype=torch.float32, num_labels=4)",
+    }
+    asked = {}
+    for folder, forms in ((words, ("slots", "lines")), (heads, ("head", "tags")), (card, ("head", "tags"))):
+        folder.mkdir()
+        asked[folder] = made(tmp_path / "base.json", forms, "none", folder)
+        config = json.loads((folder / "adapter/adapter_config.json").read_text())
+        assert (config["base_model_name_or_path"], config["revision"]) == ("somebody/tiny", REVISION)
+        assert "base_model: somebody/tiny\n" in (folder / "adapter/README.md").read_text()
+    assert_answered_elsewhere(tmp_path / "base.json", asked, autos, HF_HOME=str(tmp_path / "hub"), HF_HUB_OFFLINE="1")
 
 
 @pytest.mark.parametrize("kind", ["gguf", "safetensors"])
@@ -182,5 +181,4 @@ def test_a_base_from_a_wheel_is_unpacked_by_the_card(
     monkeypatch.setenv("RADDISTILL_STORE", str(tmp_path / "store"))
     asked = made(tmp_path / "base.json", ("head", "tags"), "none", tmp_path)
     where = os.pathsep.join([str(installed), str(params.__file__).removesuffix("raddistill/params.py")])
-    there = answered_elsewhere(tmp_path / "adapter", tmp_path / "base.json", asked, tmp_path, PYTHONPATH=where)
-    assert_alike(there, answers_of(models.load_student(tmp_path / "adapter"), tmp_path / "base.json", asked))
+    assert_answered_elsewhere(tmp_path / "base.json", {tmp_path: asked}, {}, PYTHONPATH=where)

@@ -18,6 +18,7 @@ import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from teacher_server import TeacherServer
 
 from raddistill.errors import InputError
 from raddistill.teachers.llm import asking as module
@@ -27,7 +28,6 @@ from raddistill.teachers.llm.exchange import Answer, Question
 from raddistill.teachers.llm.journal import Journal
 from raddistill.teachers.llm.settings import AskingParams
 from raddistill.teachers.llm.spending import Budget, BudgetReached, Price, Prices
-from tests.teacher_server import TeacherServer
 
 PATIENT = "the heart of patient Zanzibar is large"  # in every prompt; the server's errors repeat it
 PRICES = Prices({"m": Price(input=1.0, cached_input=0.5, output=2.0, batch=0.5)})

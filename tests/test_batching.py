@@ -3,21 +3,23 @@
 import asyncio
 import hashlib
 import json
+import multiprocessing
 import os
 import signal
 import stat
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import openai
 import pytest
+from batch_server import BatchServer
 from hypothesis import given
 from hypothesis import strategies as st
+from teacher_server import TeacherServer
 
 from raddistill.errors import InputError, ParamsError
 from raddistill.teachers.llm import batching, pacing, spooling, submitting, troubles
@@ -28,8 +30,6 @@ from raddistill.teachers.llm.journal import Journal
 from raddistill.teachers.llm.settings import AskingParams
 from raddistill.teachers.llm.spending import Budget, BudgetReached, Price, Prices
 from raddistill.teachers.llm.spooling import LOCK
-from tests.batch_server import BatchServer
-from tests.teacher_server import TeacherServer
 
 MODEL = "mock-1"
 PRICES = Prices({MODEL: Price(input=1.0, cached_input=0.5, output=4.0, batch=0.5)})
@@ -82,7 +82,7 @@ def serving(**settings: Any) -> Iterator[tuple[TeacherServer, BatchServer]]:
 
 
 def ask(
-    server: TeacherServer,
+    server: TeacherServer | SimpleNamespace,
     folder: Path,
     reports: Any = REPORTS,
     *,
@@ -361,7 +361,7 @@ def test_no_line_of_a_server_raises(line: bytes) -> None:
 
     budget = Budget(-1, PRICES, MODEL)
     budget.reserve(1.0)
-    reading = batching._Reading(MODEL, {"a": 1.0}, Kept(), budget)  # type: ignore[arg-type]
+    reading = batching._Reading(MODEL, {"a": 1.0}, Kept(), budget)
     reading.begin("file")
     reading.take([line])
     reading.flush()
@@ -373,7 +373,7 @@ def test_no_line_of_a_server_raises(line: bytes) -> None:
 
 
 def test_deeply_nested_lines_do_not_raise() -> None:
-    reading = batching._Reading(MODEL, {}, None, Budget(-1, PRICES, MODEL))  # type: ignore[arg-type]
+    reading = batching._Reading(MODEL, {}, None, Budget(-1, PRICES, MODEL))
     reading.begin("file")
     reading.take([b"[" * 200_000])
     assert reading.told() == ", 1 damaged lines"
@@ -730,36 +730,27 @@ def test_two_runs_at_once_submit_no_question_twice(tmp_path: Path, overlap: int)
     assert left(tmp_path) == []
 
 
-KILLED = """
-import sys
-from pathlib import Path
-from tests.test_batching import REPORTS, Limits, ask
-class Server: url = sys.argv[1]
-ask(Server, Path(sys.argv[2]), REPORTS, limits=Limits(requests=15))
-"""
+def ask_in_another_process(url: str, folder: Path) -> None:
+    ask(SimpleNamespace(url=url), folder, REPORTS, limits=Limits(requests=15))
 
 
-def test_kill_9_at_any_moment_submits_nothing_twice(tmp_path: Path) -> None:
-    moments = [
-        "after upload",
-        "after create",
-        "after create",
-        "before retrieve",
-        "before content",
-        "after content",
-        "after delete",
-    ]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(["src", "."])}
+def test_kill_9_at_any_moment_submits_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = ["after upload", *["after create"] * 2, "before retrieve", "before content", "after content", "after delete"]
+    processes = multiprocessing.get_context("forkserver")  # its server imports this module once; it is found by PYTHONPATH
+    processes.set_forkserver_preload([__name__])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["src", ".", "tests"]))
     with serving(polls=1) as (server, batches):
         for moment in moments:
-            killed = subprocess.Popen([sys.executable, "-c", KILLED, server.url, str(tmp_path)], env=environment)
+            process = processes.Process(target=ask_in_another_process, args=(server.url, tmp_path))
 
-            def strike(now: str, moment: str = moment, process: "subprocess.Popen[bytes]" = killed) -> None:
+            def strike(now: str, moment: str = moment, process: Any = process) -> None:
                 if now == moment:
-                    process.send_signal(signal.SIGKILL)
+                    process.kill()
 
             batches.hook = strike
-            assert killed.wait(60) == -signal.SIGKILL, moment
+            process.start()
+            process.join(60)
+            assert process.exitcode == -signal.SIGKILL, moment
         batches.hook = lambda now: None
         ask(server, tmp_path, limits=Limits(requests=15))
         assert set(batches.asked.values()) == {1}

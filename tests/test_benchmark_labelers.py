@@ -32,7 +32,7 @@ def report(findings: str, impression: str | None = None, name: str = "a") -> dic
     return {"report_id": name, "findings": findings, "impression": impression, "text": f"{findings}\n{impression or ''}"}
 
 
-def phrases_of(*reports: dict) -> set[tuple[str, str, str]]:
+def phrases_of(*reports: dict) -> set[tuple[str, ...]]:
     return {tuple(written) for written in sides.write_out(PHRASES, list(reports), ["findings", "impression"])[0]}
 
 
@@ -131,13 +131,13 @@ def test_tables_show_every_side_whole() -> None:
     scorer = labelers.Scorer(TRUTH, ["1", "2", "3"], np.array([True, True]), P)
     figures = {ours: scorer.figures(OURS), theirs: scorer.figures(THEIRS)}
     measured = {ours: Measured(OURS, 4, 4, [0.5, 0.3], [30, 31]), theirs: Measured(THEIRS, 3, 4, [3.0, 4.0], [100, 110])}
-    console = Console(file=io.StringIO(), width=labelers.WIDTH)
+    shown = io.StringIO()
+    console = Console(file=shown, width=labelers.WIDTH)
     console.print(labelers.accuracy_table(figures, "findings"))
     console.print(labelers.speed_table(measured))
     console.print(labelers.label_table(figures))
     console.print(labelers.difference_table({(ours, theirs): scorer.difference(OURS, THEIRS)}))
-    shown = console.file.getvalue()
-    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines() if line.startswith("│")]
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.getvalue().splitlines() if line.startswith("│")]
     assert rows[0][:2] == ["ours", "lex"]
     assert rows[0][2].startswith("0.800 (")
     assert rows[1][:2] == ["medspaCy", "lex, [mention] only"]

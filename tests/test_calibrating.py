@@ -129,7 +129,7 @@ def test_excluded_and_ambiguous_gold_spend_no_budget_or_cell() -> None:
 
 @pytest.mark.parametrize(("against", "n"), [("gold", 0), ("teacher", 5)])
 def test_budget_and_target_go_together(against: str, n: int) -> None:
-    p = CalibrateParams(against=against, gold_reports=n, spend="hash")  # type: ignore[arg-type]
+    p = CalibrateParams(against=against, gold_reports=n, spend="hash")
     with pytest.raises(ParamsError, match="go together"):
         calibrate(p, probabilities(), taught([], []), statuses(ODDS > 1), statuses(ODDS > 1), LABELS)
 

@@ -359,14 +359,8 @@ def test_phrases_that_are_not_used(text: str, reason: str) -> None:
 
 
 def test_open_ended_json_that_is_not_used() -> None:
-    for content in (
-        [],
-        {},
-        {"findings": {}},
-        {"findings": [], "more": 1},
-        {"findings": ["port"]},
-        {"findings": [{"phrase": "port"}]},
-    ):
+    lists: list[Any] = [{}, ["port"], [{"phrase": "port"}]]
+    for content in ([], {}, {"findings": [], "more": 1}, *({"findings": each} for each in lists)):
         assert fault(json.dumps(content), "open_ended", "json_schema").reason == "not of the schema"
     entry = {"phrase": "port", "code": None, "status": "present"}
     assert fault(json.dumps({"findings": [entry]}), "open_ended", "json_schema").reason == "not of the schema"

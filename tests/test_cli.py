@@ -15,6 +15,7 @@ from test_pipeline import STAGES
 from typer.testing import CliRunner
 
 from raddistill import cli, params
+from raddistill.apps import pipeline
 from raddistill.errors import InputError
 from raddistill.scoring import results as markdown
 
@@ -81,7 +82,7 @@ def test_dvc_reads_the_overrides_as_they_are_printed(name: str, project: Path) -
     words = told("preset", name).split()
     apply_overrides(Path("params.yaml"), words[1::2])
     want = params.read(ROOT / "presets" / f"{name}.yaml")["params"]
-    assert list(cli.overrides(want)) == list(cli.overrides(only(want, params.read(Path("params.yaml")))))
+    assert list(pipeline.overrides(want)) == list(pipeline.overrides(only(want, params.read(Path("params.yaml")))))
 
 
 def only(shape: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def test_an_unknown_preset_is_told_the_known_ones(project: Path) -> None:
     [(0.0003, "a=0.0003"), (True, "a=true"), ("", "a=''"), ("x==1", "a='x==1'"), (["b", "c"], "a=[b,c]"), ("0e9", "a='0e9'")],
 )
 def test_an_override_is_in_hydras_grammar(value: object, written: str) -> None:
-    assert list(cli.overrides({"a": value})) == [written]
+    assert list(pipeline.overrides({"a": value})) == [written]
 
 
 @pytest.fixture
@@ -167,8 +168,8 @@ def test_stale_takes_what_changed_and_leaves_what_was_not_pulled() -> None:
         "merge": [{"changed outs": {"data/examples.parquet": "deleted"}}],
     }
     changed = ["train: params.yaml: train.seed modified", "train: src/a.py modified", "train: changed command"]
-    assert list(cli.stale(status)) == changed
-    assert list(cli.stale({})) == []
+    assert list(pipeline.stale_lines(status)) == changed
+    assert list(pipeline.stale_lines({})) == []
 
 
 def test_errors_end_in_one_line_and_exit_code_1(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import openai
 import pytest
 from aiohttp import web
+from teacher_server import TeacherServer
 
 from raddistill.errors import InputError
 from raddistill.teachers.llm.clients import client_for, endpoint_url
 from raddistill.teachers.llm.settings import AskingParams, LLMParams
-from tests.teacher_server import TeacherServer
 
 VARIABLES = [
     "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY", "OPENAI_CUSTOM_HEADERS",
@@ -156,7 +156,7 @@ def test_redirects_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
         async def moved(request: web.Request) -> web.Response:
             raise web.HTTPTemporaryRedirect(f"{elsewhere.url}/chat/completions")
 
-        with TeacherServer(routes=lambda app, _: app.router.add_post("/moved/chat/completions", moved)) as server:  # type: ignore[arg-type,return-value]
+        with TeacherServer(routes=lambda app, _: app.router.add_post("/moved/chat/completions", moved)) as server:
             monkeypatch.setenv("RADDISTILL_TEACHER_URL", f"{server.origin}/moved")
             for sensitivities in ({"phi"}, {"public"}):
                 (error,) = ask(sensitivities=frozenset(sensitivities))
@@ -236,7 +236,7 @@ LOUD = """
 import asyncio, logging, sys
 logging.basicConfig(level=logging.DEBUG)
 sys.path.insert(0, {root!r})
-from tests.test_clients import ask
+from test_clients import ask
 logging.getLogger("ours").debug("logging works")
 print(*(type(one).__name__ for one in ask(times=3) + ask(endpoint="openai", times=2)))
 """

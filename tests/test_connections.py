@@ -4,9 +4,9 @@ import asyncio
 
 import httpx2
 import pytest
+from teacher_server import TeacherServer
 
 from raddistill.teachers.llm.connections import A_POOL, ManyPools
-from tests.teacher_server import TeacherServer
 
 
 class Pool(httpx2.AsyncBaseTransport):

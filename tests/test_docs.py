@@ -1,5 +1,6 @@
 """The README against what it describes: tree, picture, table, commands."""
 
+import ast
 import itertools
 import os
 import re
@@ -43,10 +44,12 @@ def test_the_reference_of_the_command_line_is_its_help(tmp_path: Path) -> None:
     assert made.read_text(encoding="utf-8") == (ROOT / "docs/cli.md").read_text(encoding="utf-8")
 
 
+GLOSSARY = (ROOT / "GLOSSARY.md").read_text(encoding="utf-8")
+
+
 def test_the_glossary_points_to_what_is_there() -> None:
-    glossary = (ROOT / "GLOSSARY.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (.+) \| (.+) \| `(.+)` \|$", glossary, re.MULTILINE)
-    assert len(rows) == len(re.findall(r"^\| (?!term|---)", glossary, re.MULTILINE)) > 0
+    rows = re.findall(r"^\| (.+) \| (.+) \| `(.+)` \|$", GLOSSARY, re.MULTILINE)
+    assert len(rows) == len(re.findall(r"^\| (?!term|---)", GLOSSARY, re.MULTILINE)) > 0
     shipped = YAML(typ="safe").load(ROOT / "params.yaml")
     for term, _, where in rows:
         node = shipped
@@ -55,10 +58,41 @@ def test_the_glossary_points_to_what_is_there() -> None:
         assert (ROOT / where).exists() or node != {}, term
 
 
+# Words in names of classes that need no explanation: of Python, of machine learning, of names of collections.
+PLAIN = {
+    "answerer", "asked", "asking", "batch", "binary", "broken", "budget", "calibrate", "che", "checker", "checkpoints",
+    "chest", "combine", "comparison", "console", "content", "conversation", "cxr", "delimited", "document", "early",
+    "encoded", "error", "estimate", "excerpt", "extracted", "failure", "fault", "figure", "fits", "fitted", "format",
+    "full", "gathered", "imported", "input", "inquiry", "interrupted", "json", "judged", "keeping", "limits", "literal",
+    "many", "match", "matcher", "means", "member", "merged", "mimic", "node", "output", "pacer", "packaged", "pad",
+    "parquet", "parsed", "plain", "plus", "pools", "predicted", "price", "prices", "progress", "questioner", "queue",
+    "reached", "reader", "reject", "remotes", "renderer", "replayer", "reply", "run", "runtime", "said", "scope", "sealed",
+    "server", "shown", "span", "spool", "standing", "synthesized", "taught", "teach", "templates", "tokens", "trainer",
+    "trouble", "truth", "turn", "xpert",
+}  # fmt: skip
+
+
+def test_the_glossary_has_every_word_that_a_public_class_is_named_by() -> None:
+    """A new word is explained in GLOSSARY.md, or it is one that every programmer knows: then it is added to PLAIN."""
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in (ROOT / "src").rglob("*.py")]
+    names = {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    words = {word.lower() for name in names if name[0] != "_" for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z]+", name)}
+    explained = set(re.findall(r"\w+", GLOSSARY.lower()))
+    assert len(words) >= 100
+    assert sorted(PLAIN - words) == []
+    assert sorted(w for w in words - PLAIN if not explained & {w, f"{w}s", w.removesuffix("s"), re.sub("ies$", "y", w)}) == []
+    schemas = [
+        file for file in (ROOT / "src/raddistill/tables").glob("*.py") if "(dy.Schema)" in file.read_text(encoding="utf-8")
+    ]
+    assert len(schemas) >= 10
+    assert [str(file.relative_to(ROOT)) for file in schemas if str(file.relative_to(ROOT)) not in GLOSSARY] == []
+
+
 def test_the_version_is_that_of_the_project() -> None:
     told = CliRunner().invoke(cli.app, ["--version"])
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    assert told.stdout == f"raddistill {version}\n"
+    assert told.stdout == f"raddistill {version}\n"  # if not: `make env`
+    assert re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[1] == version  # type: ignore[index]
 
 
 def test_the_picture_is_the_pipeline() -> None:

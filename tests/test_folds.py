@@ -8,6 +8,7 @@ from test_scoring import ASKED, CONCEPTS, LABELS, LEXICON, MC, OE, P, doubted, f
 from typer.testing import CliRunner
 
 from raddistill import cli, paths
+from raddistill.apps import folds as folds_commands
 from raddistill.errors import InputError, TableError
 from raddistill.scoring import folds, scores
 from raddistill.tables import base
@@ -196,7 +197,7 @@ def test_commands_keep_and_show(project):
     told_of = json.loads((project / "folds/default/fold-0.json").read_text())
     assert told_of["train"] == {"loss": 0.5}
     with pytest.raises(InputError, match=r"'\.\./x' is no name"):
-        cli.folds_keep("../x")
+        folds_commands.keep("../x")
 
 
 @pytest.mark.parametrize("kind", ["phi", "credentialed"])
@@ -204,7 +205,7 @@ def test_folds_of_reports_that_are_not_public_are_not_for_git(project, kind):
     mixed = pl.when(pl.col("report_id") == ASKED[0]).then(pl.lit(kind)).otherwise(pl.lit("public"))
     base.write(Reports, tables()["reports"].with_columns(sensitivity=mixed), paths.REPORTS)
     with pytest.raises(InputError, match=f"kept in git, by report id, and these are {kind}"):
-        cli.folds_keep("default")
+        folds_commands.keep("default")
     assert not (project / "folds").exists()
 
 

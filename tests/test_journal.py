@@ -232,10 +232,12 @@ def test_kill_9_loses_nothing_that_was_confirmed(tmp_path: Path) -> None:
 
 def test_several_threads(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
-        threads = [
-            threading.Thread(target=lambda t=t: [journal.add([answer(f"{t}-{n}")]) for n in range(20)])  # type: ignore[misc]
-            for t in range(4)
-        ]
+
+        def add(thread: int) -> None:
+            for n in range(20):
+                journal.add([answer(f"{thread}-{n}")])
+
+        threads = [threading.Thread(target=add, args=(t,)) for t in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -35,7 +35,7 @@ def texts(batch: Batch) -> dict[str, str]:
     return {r.report_id: " | ".join(words for pieces in r.sections.values() for _, words in pieces) for r in batch.reports}
 
 
-def aside(batch: Batch) -> list[tuple[int, str | None, str]]:
+def aside(batch: Batch) -> list[tuple[int | str | None, ...]]:
     return [tuple(reject) for reject in batch.rejects]
 
 

@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 from clones import Clone, another, copied, planted, ran
 from conftest import N_REPORTS
+from teacher_server import TeacherServer
 
 from raddistill.params import read
-from tests.teacher_server import TeacherServer
 
 TASKS = ["multiple_choice", "open_ended"]
 HOTTER = "synthesize.multiple_choice.llm.temperature=0.5"

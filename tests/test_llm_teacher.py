@@ -8,6 +8,9 @@ from typing import Any
 
 import polars as pl
 import pytest
+from batch_server import BatchServer
+from teacher_answers import answer_for
+from teacher_server import TeacherServer
 from test_synthesizing import as_reports
 
 from raddistill import labelsets, params
@@ -23,9 +26,6 @@ from raddistill.teachers.llm.settings import AskingParams
 from raddistill.teachers.llm.spending import BudgetReached
 from raddistill.teachers.llm.teacher import Interrupted
 from raddistill.teachers.synthesizing import Means, Synthesized, SynthesizeParams, synthesize
-from tests.batch_server import BatchServer
-from tests.teacher_answers import answer_for
-from tests.teacher_server import TeacherServer
 
 LABELS = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")
 TASKS = ["multiple_choice", "open_ended"]

@@ -4,6 +4,7 @@ import gzip
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -88,7 +89,7 @@ def test_a_report_has_the_ids_of_its_path_and_the_sections_of_its_text(tmp_path:
     ]
 
 
-FILES = {
+FILES: dict[str, bytes | str] = {
     path_of(50000002, 11000001): " IMPRESSION:  Clear lungs.\n",
     path_of(50000001): REPORT,
     path_of(50000003): "The lungs are clear.",
@@ -113,7 +114,7 @@ def test_two_processes_give_the_same_as_one(tmp_path: Path, monkeypatch: pytest.
     alone = list(packed.each(archive, places, parse, many=41))
     assert len(alone) == 40
     assert list(packed.each(archive, places, parse, many=1)) == alone
-    some = packed.each(archive, places, parse, many=1)
+    some: Any = packed.each(archive, places, parse, many=1)
     assert next(some) == alone[0]
     some.close()  # and the processes end
 

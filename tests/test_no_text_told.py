@@ -17,6 +17,7 @@ import traceback
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from raddistill import cli, concepts, labelsets, params, paths
+from raddistill import concepts, labelsets, params, paths
+from raddistill.apps import folds as folds_commands
 from raddistill.errors import RaddistillError
 from raddistill.sources import cohorts, comparing, comparison_page, extracting
 from raddistill.sources.files import FilesParams
@@ -453,7 +455,7 @@ def test_extract_tells_no_text(case: Case, overhear: Overhear, tmp_path: Path) -
     second = changed.pop("second", NO_SECOND)
     for allowed, splits in ((1.0, "hash"), (1.0, "file"), (0.0, "hash")):
         p = P.model_copy(update=changed | {"max_quarantine": allowed, "splits": splits})
-        told, made = overhear(lambda p=p: cohorts.extract(p, second, LABELS, CONCEPTS))
+        told, made = overhear(partial(cohorts.extract, p, second, LABELS, CONCEPTS))
         assert searched(told) == []
         if made:
             assert made.reports.is_empty() or made.reports["text"].str.to_lowercase().str.contains(STEM).any()
@@ -517,7 +519,7 @@ def test_spoilt_bytes_tell_no_text_and_are_errors_of_ours(name: str, overhear: O
         second = changed.pop("second", NO_SECOND)
         spoil(folder, draw)
         p = P.model_copy(update=changed | {"max_quarantine": draw.choice([0.0, 1.0])})
-        told, made = overhear(lambda p=p, second=second: cohorts.extract(p, second, LABELS, CONCEPTS))
+        told, made = overhear(partial(cohorts.extract, p, second, LABELS, CONCEPTS))
         assert searched(told) == []
         if made:
             assert searched(json.dumps(made.metrics) + str(made.quarantine.rows())) == []
@@ -603,8 +605,8 @@ def small_world(write_params: Callable[[dict[str, Any], Path], None], tmp_path: 
         arm["model"] = "linear"
     for name in ("lexicon", "prompts"):
         (tmp_path / name).symlink_to(ROOT / name)
-    for name in (paths.CONCEPTS, paths.SCORER_LEXICON):
-        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    for path in (paths.CONCEPTS, paths.SCORER_LEXICON):
+        (tmp_path / path).write_bytes((ROOT / path).read_bytes())
     write_params(content, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("raddistill.student.models.load_tokenizer", lambda _: Words())
@@ -613,7 +615,7 @@ def small_world(write_params: Callable[[dict[str, Any], Path], None], tmp_path: 
 def stages(*named: str) -> list[Callable[[], Any]]:
     """Their mains, with their keys."""
     mains = [(importlib.import_module(f"stages.{name.partition('@')[0]}").main, name.partition("@")[2]) for name in named]
-    return [lambda main=main, key=key: main(*([key] if key else [])) for main, key in mains]
+    return [partial(main, *([key] if key else [])) for main, key in mains]
 
 
 def points_at_text(path: Path) -> None:
@@ -627,12 +629,14 @@ def test_from_extract_to_folds_no_stage_tells_text(overhear: Overhear, small_wor
     tables.write_json({"steps": 0}, paths.TRAIN_METRICS)
     arms = ("student_validation", "student_test", "base_test", "linear_test")
     work = [
-        *stages("extract", "synthesize@multiple_choice", "synthesize@open_ended", "merge", *(f"predict@{arm}" for arm in arms)),
+        *stages("extract", "synthesize@multiple_choice", "synthesize@open_ended", "merge"),
+        assert_that_the_small_world_holds_what_could_be_told,
+        *stages(*(f"predict@{arm}" for arm in arms)),
         *(lambda arm=arm: points_at_text(paths.predictions(arm)) for arm in ("student_validation", "student_test")),
         *stages("calibrate", "evaluate", "final"),
         lambda: pl.read_parquet(paths.REPORTS).with_columns(sensitivity=pl.lit("public")).write_parquet(paths.REPORTS),
-        lambda: cli.folds_keep("kept"),  # refused of what is not public (tests/test_folds.py); searched all the same
-        lambda: cli.folds_show("kept"),
+        lambda: folds_commands.keep("kept"),  # refused of what is not public (tests/test_folds.py); searched all the same
+        lambda: folds_commands.show("kept"),
     ]
     for each in work:
         told, _ = overhear(each)
@@ -648,10 +652,8 @@ def test_from_extract_to_folds_no_stage_tells_text(overhear: Overhear, small_wor
         assert searched(told) == [], path
 
 
-def test_the_small_world_holds_what_could_be_told(small_world: None) -> None:
+def assert_that_the_small_world_holds_what_could_be_told() -> None:
     """So that the test above searches for what it should."""
-    for each in stages("extract", "synthesize@multiple_choice", "synthesize@open_ended", "merge"):
-        each()
     examples = pl.read_parquet(paths.EXAMPLES)
     asked, written = (examples.filter(of) for of in (pl.col("asked"), pl.col("report_id").str.starts_with("written:")))
     assert asked.height >= 500

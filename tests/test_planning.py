@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 from pipeline_truth import ROOT
+from teacher_server import TeacherServer
 from test_synthesizing import as_reports
 from typer.testing import CliRunner
 
@@ -19,7 +20,6 @@ from raddistill.tables.answers import Answers
 from raddistill.tables.reports import Reports
 from raddistill.teachers.llm.settings import AskingParams
 from raddistill.teachers.synthesizing import Means, SynthesizeParams, synthesize
-from tests.teacher_server import TeacherServer
 
 REPORTS = as_reports(["The heart is enlarged. No effusion.", "Small left effusion.", "Clear.", "Clear."])
 PRICES = "mock-1: {input: 10, cached_input: 5, output: 20, batch: 0.5}\n"

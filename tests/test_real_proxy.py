@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import pytest
 from ruamel.yaml import YAML
+from teacher_server import TeacherServer
 from test_llm_teacher import LABELS, MANY, REPORTS, TEXTS, Label, label
 
 from raddistill.errors import InputError
-from tests.teacher_server import TeacherServer
 
 LITELLM = os.environ.get("RADDISTILL_LITELLM", "")
 pytestmark = pytest.mark.skipif(not LITELLM, reason="RADDISTILL_LITELLM names no litellm")

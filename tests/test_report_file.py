@@ -78,7 +78,7 @@ def ids(batch: Batch) -> list[str]:
     return [report.report_id for report in batch.reports]
 
 
-def reasons(batch: Batch) -> list[tuple[int, str | None, str]]:
+def reasons(batch: Batch) -> list[tuple[int | str | None, ...]]:
     return [tuple(reject) for reject in batch.rejects]
 
 

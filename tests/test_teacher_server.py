@@ -11,6 +11,8 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+from teacher_answers import CONTENT_FAULTS, answer_for, decision_for, share
+from teacher_server import FAULTS, HTTP_FAULTS, TeacherServer, duration
 
 from raddistill.labelsets import load_labels
 from raddistill.teachers.llm import replies
@@ -18,8 +20,6 @@ from raddistill.teachers.llm.checking import Checker
 from raddistill.teachers.llm.exchange import Fault
 from raddistill.teachers.llm.questions import Questioner
 from raddistill.teachers.llm.settings import LLMParams
-from tests.teacher_answers import CONTENT_FAULTS, answer_for, decision_for, share
-from tests.teacher_server import FAULTS, HTTP_FAULTS, TeacherServer, duration
 
 ROOT = Path(__file__).parents[1]
 REPORTS = [

@@ -19,15 +19,15 @@ from typing import Any
 
 import polars as pl
 import pytest
+from batch_server import BatchServer
+from teacher_answers import share
+from teacher_server import TeacherServer
 from test_synthesizing import as_reports
 
 from raddistill.tables import base as tables
 from raddistill.tables.reports import Reports
 from raddistill.teachers.llm.journal import FILE, Journal, is_sound
 from raddistill.teachers.llm.spooling import LOCK
-from tests.batch_server import BatchServer
-from tests.teacher_answers import share
-from tests.teacher_server import TeacherServer
 
 ROOT = Path(__file__).parents[1]
 REPORTS = 10_000

@@ -1,5 +1,6 @@
 """Sentences that the rules teacher writes and labels itself: what is covered, what they say, how many, and broken files."""
 
+import functools
 from pathlib import Path
 
 import polars as pl
@@ -26,9 +27,12 @@ def teach(task, lexicon_="lexicon/cold", templates=TEMPLATES, labels=LABELS):
     return RulesTeacher(task, lexicon_, "findings_and_impression", paths.HEDGES, templates).label(Reports.create_empty(), labels)
 
 
+taught = functools.cache(teach)  # takes a second
+
+
 @pytest.fixture(scope="module")
 def written():
-    return {task: tables.check(Written, teach(task).written, task) for task in TASKS}
+    return {task: tables.check(Written, taught(task, "lexicon/cold").written, task) for task in TASKS}
 
 
 def test_every_label_is_said_to_be_present_absent_and_uncertain(written):
@@ -72,7 +76,7 @@ def test_hedges_are_graded(written):
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", ["cold", "tuned"])
 def test_there_are_not_too_many_and_the_same_again(tmp_path, task, name):
-    one, other = teach(task, f"lexicon/{name}"), teach(task, f"lexicon/{name}")
+    one, other = taught(task, f"lexicon/{name}"), teach(task, f"lexicon/{name}")
     assert 10_000 < one.counts["sentences"] == one.written["sentence_id"].n_unique() <= writing.MOST
     assert one.counts["phrases_left_out"] == 0
     for number, made in enumerate((one, other)):

@@ -123,7 +123,8 @@ def environment(peer: str) -> Path | None:
     if not done.exists():
         print(f"Installing {peer} into {folder}; once, a minute.", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
-        commands = [sys.executable, "-m", "venv", folder], [python, "-m", "pip", "install", "--quiet", "--requirement", wanted]
+        install = ["-m", "pip", "install", "--quiet", "--requirement"]
+        commands: list[list[str | Path]] = [[sys.executable, "-m", "venv", folder], [python, *install, wanted]]
         if any(subprocess.run(command, capture_output=True, check=False).returncode for command in commands):
             return None
         done.touch()

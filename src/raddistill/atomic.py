@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: written under another name first, then renamed."""
+"""Writes files and folders that appear whole or not at all: under another name first, then renamed."""
 
 import contextlib
 import os
@@ -8,18 +8,19 @@ from pathlib import Path
 
 
 def part_of(path: Path) -> Path:
-    """The name under which `path` is written until it is complete: `labels.csv.part`."""
+    """Returns the name under which `path` is written until it is complete, such as `labels.csv.part`."""
     return path.with_name(f"{path.name}.part")
 
 
 @contextlib.contextmanager
 def write_whole(path: Path) -> Iterator[Path]:
-    """Yields a path to write a file or a folder to, which takes the place of `path` at the end of the `with`.
+    """Yields a path to write a file or a folder to. At the end of the `with` it takes the place of `path`.
 
-    An error leaves `path` as it was and removes what was written; a kill leaves PATH.part, which the next writer replaces.
+    After an error `path` is as it was before, and what was written is removed. A kill leaves PATH.part, which the next writer
+    replaces.
 
     Raises:
-        OSError: what the `with` raises. It names `path` where it named no file, as when the disk is full.
+        OSError: an error within the `with`. If it names no file, as when the disk is full, `path` is added to it.
     """
     part = part_of(path)
     path.parent.mkdir(parents=True, exist_ok=True)

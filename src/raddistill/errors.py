@@ -1,7 +1,12 @@
-"""What goes wrong because of the user's files, params or machine, said so that she can mend it.
+"""Errors that a user can mend: in her files, her params or on her machine.
 
-Messages name the file, the column or the key and say what to do next. They carry ids and counts, never report text.
-A broken invariant of ours is an `assert`, bad rows go to quarantine; only the rest is an exception.
+A message names the file, the column or the key, and says what to do next. It holds ids and counts, never report text.
+Bad rows go to quarantine, and a broken invariant is an `assert`; neither is such an error.
+
+    RaddistillError
+        ParamsError   params.yaml
+        InputError    files, folders and options
+        TableError    tables between stages
 """
 
 import sys
@@ -9,7 +14,7 @@ from collections.abc import Callable
 
 
 class RaddistillError(Exception):
-    """Root of all errors that a user can mend."""
+    """The root of all errors that a user can mend."""
 
 
 class ParamsError(RaddistillError):
@@ -17,7 +22,7 @@ class ParamsError(RaddistillError):
 
 
 class InputError(RaddistillError):
-    """A file that was handed in is missing, damaged or not of the expected form."""
+    """A file or an option from the user is missing, damaged or not of the expected form."""
 
 
 class TableError(RaddistillError):
@@ -25,15 +30,18 @@ class TableError(RaddistillError):
 
 
 def run(main: Callable[..., None]) -> None:
-    """Runs a stage's `main` with the words of the command line; exits 1 with the message of a `RaddistillError`."""
+    """Runs the `main` of a stage or a command with the words of the command line.
+
+    A `RaddistillError`, or an error of the operating system, becomes one line on standard error and the exit code 1.
+    """
     from raddistill import experiments
 
     try:
-        experiments.tell_missed()
+        experiments.print_missing_files()
         main(*sys.argv[1:])
     except RaddistillError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)
-    except OSError as error:  # no disk space, no permission: one line with the file, not a page of traceback
+    except OSError as error:  # such as no disk space or no permission
         print(f"{error.strerror or error}: {error.filename or ''}", file=sys.stderr)
         sys.exit(1)

@@ -1,7 +1,8 @@
-"""What a queued or temporary experiment would miss: it runs in another folder, into which DVC copies the files that git knows.
+"""Files that a queued or temporary experiment would miss.
 
-A lexicon of one's own that git does not know works in `dvc repro` and is missing there, or, where only some files of a folder are
-unknown, is read without them: another result, and no error.
+Such an experiment runs in another folder, into which DVC copies only the files that git knows. A lexicon of your own that git
+does not know works in `dvc repro`, but is missing there. Where git knows only some files of a folder, the others are left out:
+the result is another one, and there is no error.
 """
 
 import os
@@ -20,7 +21,7 @@ ADD = "`git add` it, or, if it holds text of reports, keep it outside of the clo
 
 
 def strings_of(node: Any) -> Iterator[str]:
-    """All texts among the values of params.yaml, or of a part of it."""
+    """Yields all texts among the values of params.yaml, or of a part of it."""
     if isinstance(node, dict | list):
         for child in node.values() if isinstance(node, dict) else node:
             yield from strings_of(child)
@@ -28,10 +29,11 @@ def strings_of(node: Any) -> Iterator[str]:
         yield node
 
 
-def missed(values: Iterable[str], root: Path = Path()) -> list[str]:
-    """What of the files that `values` name in the clone at `root` would be missing elsewhere: a line each, with the remedy.
+def missing_files(values: Iterable[str], root: Path = Path()) -> list[str]:
+    """Returns a line, with the remedy, for each file or folder of `values` that an experiment would miss.
 
-    A value that names no file or folder is passed over, as is what DVC brings and what an editor leaves.
+    `root` is the clone. Values that name no file or folder there are passed over. So are outputs of the pipeline, which DVC
+    copies, and files that an editor leaves.
 
     Raises:
         InputError: `root` is no git repository.
@@ -50,27 +52,28 @@ def missed(values: Iterable[str], root: Path = Path()) -> list[str]:
     ]
 
 
-def refuse_missed(values: Iterable[str]) -> None:
-    """Does nothing where a queued experiment with these values would have all of its files.
+def refuse_missing_files(values: Iterable[str]) -> None:
+    """Checks that a queued experiment with these values would have all of its files.
 
     Raises:
-        InputError: it would not; the files are named.
+        InputError: it would miss some. The message names them.
     """
-    if lines := missed(values):
+    if lines := missing_files(values):
         raise InputError("a queued experiment gets the files that git knows, and no others\n" + "\n".join(lines))
 
 
-def tell_missed() -> None:
-    """Says what this run misses, if it is a queued or temporary one; the stage's own error, if any, comes below."""
+def print_missing_files() -> None:
+    """Prints which files this run misses, if it is a queued or temporary experiment, on standard error."""
     root = Path(os.environ.get("DVC_ROOT") or ".")
     if root.resolve() == Path.cwd():
         return
-    for line in missed(strings_of(params.read()), root):
+    for line in missing_files(strings_of(params.read()), root):
         print(f"Not in this experiment, which runs with the files that git knows: {line}", file=sys.stderr)
 
 
 def _is_output(root: Path, name: str) -> bool:
-    """Whether the pipeline writes it, so that DVC brings it: by the outs of dvc.yaml, up to what is filled in from params."""
+    """Returns whether `name` is an output of dvc.yaml, or a folder above or within one. Templates (`${...}`) match anything."""
+    # An output such as "data/teachers/${item.task}/x" is compared up to its first template.
     for stage in params.read(root / PIPELINE)["stages"].values():
         for out in stage.get("do", stage).get("outs", []):
             path = out if isinstance(out, str) else next(iter(out))

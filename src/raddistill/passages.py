@@ -1,13 +1,13 @@
-"""Which sections of a report a teacher looks at, and where they stand in `reports.text`. Pure."""
+"""The sections of a report that a teacher reads, and their places in `reports.text`."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from raddistill.errors import InputError
 
-SECTIONS = ("findings", "impression")  # in the order in which they stand in `reports.text`
-WHOLE = "text"  # the section of what was found in a report that has none
-# Named choices of sections: in which order they are looked for, and whether only the first that a report has is read.
+SECTIONS = ("findings", "impression")  # in the order of `reports.text`
+WHOLE = "text"  # the name of the section where a report has none and is read whole
+# Named choices: the sections in the order in which they are looked for, and whether only the first one that is there is read.
 # MIMIC-CXR's labels were made from the impression, or from the findings where there is none.
 CHOICES = {
     "findings_and_impression": (("findings", "impression"), False),
@@ -25,10 +25,12 @@ class Passage(NamedTuple):
 
 
 def choose_sections(sections: str | list[str]) -> tuple[list[str], bool]:
-    """The sections to look for, in order, and whether only the first that a report has is read.
+    """Returns the sections to look for, in order, and whether only the first one that a report has is read.
+
+    `sections` is a key of `CHOICES`, or a list such as ["impression"].
 
     Raises:
-        InputError: a name that is no choice, or a list with an unknown section or without any.
+        InputError: there is no such choice, or the list is empty or names an unknown section.
     """
     if isinstance(sections, str):
         if sections not in CHOICES:
@@ -42,18 +44,19 @@ def choose_sections(sections: str | list[str]) -> tuple[list[str], bool]:
 
 
 def find_passages(report: Mapping[str, str | None], sections: list[str], first_only: bool) -> tuple[list[Passage], str | None]:
-    """Where the wanted sections stand in the report's text; or a reason for quarantine.
+    """Returns the passages of the wanted sections in `report["text"]`, or why there is none, as a reason for quarantine.
 
-    With `first_only` the order of `sections` decides: ["impression", "findings"] takes findings where there is no impression.
+    With `first_only` the order of `sections` decides: of ["impression", "findings"], the findings are read where there is no
+    impression.
     """
-    places: dict[str, Passage] = {}
-    text, at = report["text"] or "", 0
+    found: dict[str, Passage] = {}
+    text, end = report["text"] or "", 0
     for name in SECTIONS:
         if content := report[name]:
-            start = text.find(content, at)
+            start = text.find(content, end)
             if start < 0:
                 return [], f"{name} does not stand in the text"
-            at = start + len(content)
-            places[name] = Passage(text, name, start, at)
-    wanted = [places[name] for name in sections if name in places]
+            end = start + len(content)
+            found[name] = Passage(text, name, start, end)
+    wanted = [found[name] for name in sections if name in found]
     return (wanted[:1] if first_only else wanted), None if wanted else f"no {' or '.join(sections)}"

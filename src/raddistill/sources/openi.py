@@ -13,8 +13,8 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError  # types only: defusedxml does the parsing
 
 import polars as pl
-from defusedxml import DefusedXmlException  # type: ignore[import-untyped]
-from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped]
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
 
 from raddistill.concepts import Concept
 from raddistill.errors import InputError

@@ -1,22 +1,23 @@
-"""A report with what was found in it, for people: in colours, and with marks that say the same where there are none."""
+"""Shows a report and what was found in it: in colours, and with marks for terminals without colours."""
 
 import re
 from collections import defaultdict
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from raddistill.apps.console import print_page
 from raddistill.apps.label.formats import Summary
-from raddistill.apps.label.reading import read_report
 from raddistill.apps.label.report_file import Piece, ReportFile
+from raddistill.apps.label.rules import read_report
 from raddistill.errors import InputError
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
 from raddistill.teachers.rules.reading import Reader, Span
 
 MARKS = {PRESENT: "+", ABSENT: "-", UNCERTAIN: "?"}
 STYLES = {PRESENT: "bold red", ABSENT: "green", UNCERTAIN: "bold yellow", UNMENTIONED: "dim"}
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # would steer the terminal; a carriage return among them
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # control characters would steer the terminal
 
 
 def print_report(reports: ReportFile, report_id: str, reader: Reader) -> None:
@@ -29,14 +30,11 @@ def print_report(reports: ReportFile, report_id: str, reader: Reader) -> None:
     spans, reason = read_report(reader, report)
     if reason:
         raise InputError(f"report {report_id} has {reason}; other --sections?")
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=1_000_000)  # a file or a pipe has no edge at which lines would have to break
-    console.print(page(report_id, report.sections, spans, reader.summarize(spans)))
+    print_page(page(report_id, report.sections, spans, reader.summarize(spans)), width=1_000_000)  # text is not broken into lines
 
 
 def page(report_id: str, sections: dict[str, list[Piece]], spans: list[Span], summary: Summary) -> RenderableType:
-    """The report, section by section, its evidence numbered in the order of `spans`, and below what follows from it."""
+    """Returns the report, section by section, with its evidence numbered in the order of `spans`; below it the `summary`."""
     parts: list[RenderableType] = [Text(report_id, style="bold")]
     for section, pieces in sections.items():
         parts.append(Text(f"\n{section.upper()}", style="bold underline"))
@@ -50,7 +48,7 @@ def page(report_id: str, sections: dict[str, list[Piece]], spans: list[Span], su
 
 
 def marked(start: int, words: str, spans: list[tuple[int, Span]]) -> Text:
-    """The words, which begin at `start`, with `[+1 ...]` around each span; a span may stand within another or overlap it."""
+    """Returns `words`, which begin at `start`, with `[+1 ...]` around each span. Spans may overlap."""
     opens: dict[int, list[tuple[int, Span]]] = defaultdict(list)
     closes: dict[int, list[Span]] = defaultdict(list)
     for n, span in sorted(spans, key=lambda each: -each[1].end):  # the longer opens first
@@ -71,7 +69,7 @@ def marked(start: int, words: str, spans: list[tuple[int, Span]]) -> Text:
 
 
 def _table(spans: list[Span], summary: Summary) -> RenderableType:
-    """Label, status, and number and cue of each piece of evidence; labels that nothing was found for stand in a line below."""
+    """Returns a row for each label: status, and number and cue of its evidence. Labels without evidence are in a line below."""
     numbered: dict[str, list[tuple[int, Span]]] = defaultdict(list)
     for n, span in enumerate(spans, 1):
         numbered[span.label].append((n, span))
@@ -81,9 +79,9 @@ def _table(spans: list[Span], summary: Summary) -> RenderableType:
         table.add_column(column, overflow="fold")
     for label, status, code in summary:
         if label in numbered:
-            said = [f"{MARKS[s.says]}{n} {s.section}" + (f" ({s.cue})" if s.cue else "") for n, s in numbered[label]]
+            evidence = [f"{MARKS[s.says]}{n} {s.section}" + (f" ({s.cue})" if s.cue else "") for n, s in numbered[label]]
             cells = [Text(label), *([Text(code or "")] if with_codes else []), Text(status, style=STYLES[status])]
-            table.add_row(*cells, Text(", ".join(said)))
-    silent = [label for label, _, _ in summary if label not in numbered]
-    below = [Text(f"\n{UNMENTIONED}: {', '.join(silent)}", style=STYLES[UNMENTIONED])] if silent else []
+            table.add_row(*cells, Text(", ".join(evidence)))
+    unmentioned = [label for label, _, _ in summary if label not in numbered]
+    below = [Text(f"\n{UNMENTIONED}: {', '.join(unmentioned)}", style=STYLES[UNMENTIONED])] if unmentioned else []
     return Group(*([table] if numbered else [Text("\nnothing found")]), *below)

@@ -19,8 +19,8 @@ from rich import progress
 from rich.console import Console
 
 from raddistill.apps.label.formats import Format, ReportLabels
-from raddistill.apps.label.reading import read_report
 from raddistill.apps.label.report_file import Batch, Reject, ReportFile
+from raddistill.apps.label.rules import read_report
 from raddistill.atomic import part_of, write_whole
 from raddistill.errors import InputError, RaddistillError
 from raddistill.teachers.rules.reading import Reader
@@ -58,6 +58,15 @@ class Result(NamedTuple):
     labelled: int
     rejected: Counter[str]
 
+    def message(self, output: Path) -> str:
+        """Returns what a user is told at the end: the counts, the files, and the reasons for rejects."""
+        rejected = self.rejected.total()
+        lines = [f"{self.labelled:,} of {self.labelled + rejected:,} reports labelled: {output}"]
+        if rejected:
+            reasons = "; ".join(f"{reason}: {n:,}" for reason, n in sorted(self.rejected.items()))
+            lines.append(f"{rejected:,} put aside in {quarantine_of(output)} ({reasons})")
+        return "\n".join(lines)
+
 
 def label_file(reports: ReportFile, reader: Reader, form: Format, output: Path, jobs: int | None) -> Result:
     """Writes labels to `output`, and the rows that cannot be used beside it, both when all is done.
@@ -74,15 +83,15 @@ def label_file(reports: ReportFile, reader: Reader, form: Format, output: Path, 
     with (
         # OUTPUT, the outer one, takes its place last: where it is, its quarantine is, too.
         write_whole(output) as part, write_whole(quarantine) as quarantine_part,
-        form.create(part) as file, quarantine_part.open("w", encoding="utf-8", newline="") as aside,
+        form.create(part) as file, quarantine_part.open("w", encoding="utf-8", newline="") as quarantine_file,
         _progress() as bar, contextlib.closing(_label(reader, form, reports.batches(), jobs or _cores())) as batches,
     ):  # fmt: skip
         task = bar.add_task("labelling", total=reports.total, rows=0)
-        rows = csv.writer(aside, lineterminator="\n")
-        rows.writerow(Reject._fields)
+        rejects = csv.writer(quarantine_file, lineterminator="\n")
+        rejects.writerow(Reject._fields)
         for batch in batches:
             file.write(batch.encoded)
-            rows.writerows(batch.rejects)
+            rejects.writerows(batch.rejects)
             labelled += batch.labelled
             rejected.update(reject.reason for reject in batch.rejects)
             bar.update(task, completed=batch.done if reports.total else None, rows=labelled + rejected.total())
@@ -122,11 +131,11 @@ def _label(reader: Reader, form: Format, batches: Iterator[Batch], jobs: int) ->
             yield _label_batch(reader, form, batch)
         return
     # `spawn`: neither threads nor open files of this process are carried over.
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(reader, form))
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(reader, form))
     waiting: deque[Future[LabelledBatch]] = deque()
     try:
         for batch in itertools.chain(first, batches):
-            waiting.append(pool.submit(_label_in_process, batch))
+            waiting.append(pool.submit(_label_in_worker, batch))
             if len(waiting) > AHEAD * jobs:
                 yield waiting.popleft().result()
         while waiting:
@@ -149,21 +158,21 @@ def _label_batch(reader: Reader, form: Format, batch: Batch) -> LabelledBatch:
     return LabelledBatch(form.encode(labelled), len(labelled), sorted(rejects, key=lambda reject: reject.row), batch.done)
 
 
-_of_process: list[tuple[Reader, Format]] = []  # of a process of the pool
+_worker: list[tuple[Reader, Format]] = []  # what a process of the pool labels with; set once
 
 
-def _begin(reader: Reader, form: Format) -> None:
+def _start_worker(reader: Reader, form: Format) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _of_process.append((reader, form))
+    _worker.append((reader, form))
 
 
-def _label_in_process(batch: Batch) -> LabelledBatch:
-    return _label_batch(*_of_process[0], batch)
+def _label_in_worker(batch: Batch) -> LabelledBatch:
+    return _label_batch(*_worker[0], batch)
 
 
 def _end_with_parent() -> None:
-    """After a `kill -9` of the parent nobody would tell its processes to end."""
+    """Ends this process when its parent has ended: after a `kill -9` nobody else would."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])

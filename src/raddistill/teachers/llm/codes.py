@@ -32,7 +32,7 @@ def known() -> frozenset[str]:
     if len(lists) == 1:
         names = lists[0].read_text(encoding="utf-8").split()
     else:
-        import simple_icd_10_cm  # type: ignore[import-untyped]  # late: see above
+        import simple_icd_10_cm  # late: see above
 
         names = simple_icd_10_cm.get_all_codes(False)
     return frozenset(name for name in names if _CODE.fullmatch(name))

@@ -1,4 +1,4 @@
-"""From names of a lexicon and a label set to a reader, and from a report to the spans that the reader finds in it."""
+"""Loads the rules by the names of their lexicon and label set, and applies them to a report."""
 
 import bisect
 from pathlib import Path
@@ -13,24 +13,25 @@ from raddistill.teachers.rules.reading import Reader, Span
 
 
 def load_reader(task: str, lexicon: str | None, label_set: str | None, sections: str) -> tuple[Reader, str, list[str]]:
-    """Returns the reader, the teacher's name, and the names of the labels.
+    """Returns the reader, the teacher's name such as "rules:tuned", and the names of the labels.
 
-    `lexicon` is a folder or one that comes with the package: tuned (where None is given), cold. `label_set` is a file or one that
-    comes with the package: chest_13 (where None is given).
+    `lexicon`: a folder, or a name that comes with the package; None is "tuned". `label_set`: a file, or a name that comes with
+    the package; None is "chest_13".
 
     Raises:
         InputError: there is no such lexicon or label set, or a file of it is broken (file, line, reason).
     """
     bundled = paths.shipped_lexicons()
-    folder = _find("lexicon", lexicon, "tuned", {cues.parent.name: cues.parent for cues in sorted(bundled.glob("*/cues"))})
+    lexicons = {cues.parent.name: cues.parent for cues in sorted(bundled.glob("*/cues"))}
+    folder = _path_of("lexicon", lexicon, "tuned", lexicons)
     files = {file.stem: file for file in sorted(bundled.glob("label_sets/*.yaml"))}
-    labels = load_labels(_find("label set", label_set, "chest_13", files))
+    labels = load_labels(_path_of("label set", label_set, "chest_13", files))
     reader = Reader(task, folder, labels, sections if sections in CHOICES else [sections])
     return reader, f"rules:{folder.resolve().name}", [each.name for each in labels]
 
 
-def _find(kind: str, name: str | None, default: str, bundled: dict[str, Path]) -> Path:
-    """Returns the path of that name, or what comes with the package under that name."""
+def _path_of(kind: str, name: str | None, default: str, bundled: dict[str, Path]) -> Path:
+    """Returns `name` if it is a path, else what comes with the package under that name."""
     if name is not None and Path(name).exists():
         return Path(name)
     if (name or default) not in bundled:
@@ -41,13 +42,13 @@ def _find(kind: str, name: str | None, default: str, bundled: dict[str, Path]) -
 def read_report(reader: Reader, report: Report) -> tuple[list[Span], str | None]:
     """Returns the spans found in a report, or a reason why it cannot be labelled.
 
-    Offsets of spans count in the cell or file that the words come from, its markup left out.
+    Offsets of spans count code points of the cell or file that holds the section, without its markup.
     """
     if WHOLE in report.sections:
         ((start, words),) = report.sections[WHOLE]
         spans, reason = reader.read_text(words)
         return [_moved(span, [0], [start]) for span in spans], reason
-    # The reader wants a section in one piece, and all sections in one text; then its spans are moved back.
+    # The reader takes each section in one piece, and all sections in one text. Afterwards its spans are moved to their cells.
     findings, impression = (_joined(report.sections, section) for section in SECTIONS)
     text = f"{findings or ''}{BETWEEN}{impression or ''}"
     spans, reason = reader.read({"findings": findings, "impression": impression, "text": text})

@@ -1,0 +1,9 @@
+"""Prints pages of tables on standard output."""
+
+from rich.console import Console, RenderableType
+
+
+def print_page(page: RenderableType, width: int = 200) -> None:
+    """Prints `page` as wide as the terminal; in a file or a pipe, which has no edge, `width` characters wide."""
+    console = Console()
+    (console if console.is_terminal else Console(width=width)).print(page)

@@ -1,0 +1,79 @@
+"""What an LLM teacher would be sent and what that would cost, before anything is sent. Nothing here asks a server."""
+
+import json
+from pathlib import Path
+
+from raddistill import params, paths
+from raddistill.apps.console import print_page
+from raddistill.errors import InputError
+from raddistill.labelsets import LabelSetParams, load_labels
+from raddistill.tables import base as tables
+from raddistill.tables.reports import Reports
+from raddistill.teachers.llm import planning
+from raddistill.teachers.llm.inquiry import Inquiry
+from raddistill.teachers.llm.journal import Journal
+from raddistill.teachers.llm.settings import AskingParams, LLMParams
+from raddistill.teachers.llm.spending import Prices
+from raddistill.teachers.synthesizing import TASKS, SynthesizeParams, TeachParams
+
+
+def print_estimate(names: list[str]) -> None:
+    """Prints tokens and money that each of these teachers would take; of those of params.yaml where `names` is empty.
+
+    Raises:
+        InputError: a teacher of that name has no section `llm`.
+    """
+    asking = params.load("asking", AskingParams)
+    reports, prices = tables.read(Reports, paths.REPORTS), Prices.load(asking.prices)
+    with Journal(paths.journal()) as journal:
+        plans = []
+        for name in names or llm_teachers():
+            inquiry, p = inquiry_of(name)
+            plans.append(planning.plan(name, inquiry, p, reports, journal.get, prices))
+    print_page(planning.plans_page(plans, asking.budget_usd))
+
+
+def print_questions(report_id: str, name: str, as_json: bool) -> None:
+    """Prints what the teacher `name` would be sent about a report, and the answer that the journal has of it, if any.
+
+    With `as_json`: only the bodies of the requests, one a line.
+
+    Raises:
+        InputError: there is no such report or teacher.
+    """
+    inquiry, _ = inquiry_of(name)
+    with Journal(paths.journal()) as journal:
+        for question in planning.find_questions(inquiry, tables.read(Reports, paths.REPORTS), report_id, journal.get):
+            if as_json:
+                print(json.dumps(question.body))
+            else:
+                print_page(planning.question_page(question, journal.get(question.key)), width=1_000_000)
+
+
+def llm_teachers() -> list[str]:
+    """Returns the tasks and the names of teachers that are LLMs by params.yaml; both tasks where there is none."""
+    content = params.read()
+    tasks, named = content.get("synthesize", {}), content.get("teachers", {})
+    return [name for name, p in (tasks | named).items() if p.get("teacher") == "llm"] or list(tasks)
+
+
+def inquiry_of(name: str) -> tuple[Inquiry, LLMParams]:
+    """Returns what a teacher asks, and its settings. `name`: a task, or a name in the section `teachers` of params.yaml.
+
+    A task whose teacher is no LLM is treated as if it had one.
+
+    Raises:
+        InputError: the teacher has no section `llm`.
+        ParamsError: there is no teacher of that name.
+    """
+    labels = load_labels(params.load("label_set", LabelSetParams).path)
+    p: SynthesizeParams | TeachParams
+    if name in TASKS:
+        p = params.load(f"synthesize.{name}", SynthesizeParams)
+        task, prompts = name, Path(p.source) if p.teacher == "llm" else paths.TEACHER_PROMPTS
+    else:
+        p = params.load(f"teachers.{name}", TeachParams)
+        task, prompts = p.task, Path(p.source)
+    if p.llm is None:
+        raise InputError(f"teachers.{name} of params.yaml has no section `llm`; synthesize.{task}.llm shows one")
+    return Inquiry(task, prompts, labels, p.sections, p.llm), p.llm

@@ -1,0 +1,126 @@
+"""What the command line asks of DVC and git: presets as overrides, stages that are out of date, the commit; and metrics."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from raddistill import params
+from raddistill.errors import InputError
+
+PRESETS = Path("presets")
+
+
+def preset_names() -> list[str]:
+    """Returns the names of all presets, sorted.
+
+    Raises:
+        InputError: the working directory is not the root of the project.
+    """
+    names = sorted(file.stem for file in PRESETS.glob("*.yaml"))
+    if not names:
+        raise InputError(f"{PRESETS}/ is missing here; presets are read at the root of the project")
+    return names
+
+
+def load_preset(name: str) -> dict[str, Any]:
+    """Returns a preset: what it is `about`, and its `params`, nested as in params.yaml.
+
+    Raises:
+        InputError: there is no such preset.
+    """
+    if name not in (names := preset_names()):
+        raise InputError(f"there is no preset '{name}' in {PRESETS}/; there are: {', '.join(names)}")
+    return params.read(PRESETS / f"{name}.yaml")
+
+
+def overrides(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yields each leaf of nested params as an override for `dvc exp run -S`, such as "train.lora_rank=8".
+
+    The syntax is Hydra's. No override holds a space: the shell would split `$(raddistill preset NAME)` there, quoted or not.
+    """
+    for key, value in node.items():
+        name = f"{prefix}.{key}" if prefix else key
+        if isinstance(value, dict):
+            yield from overrides(value, name)
+        else:
+            yield f"{name}={_in_hydras_syntax(value)}"
+
+
+def _in_hydras_syntax(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(_in_hydras_syntax, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_][\w./-]*", value):
+        return f"'{value}'"
+    return str(value)
+
+
+def stale_lines(status: dict[str, Any]) -> Iterator[str]:
+    """Yields a line for each change in the output of `dvc status --json` that can change a result.
+
+    Data that was only not pulled ("deleted", "not in cache") changes nothing.
+    """
+    for stage, changes in status.items():
+        for change in changes:
+            if isinstance(change, str):  # "changed command", "always changed"
+                yield f"{stage}: {change}"
+                continue
+            for entries in change.values():
+                for path, state in entries.items():
+                    if isinstance(state, dict):
+                        yield from (f"{stage}: {path}: {key} {how}" for key, how in state.items())
+                    elif state in ("modified", "new"):
+                        yield f"{stage}: {path} {state}"
+
+
+def check_lock() -> list[str]:
+    """Returns `stale_lines` of this checkout: none if dvc.lock belongs to its code and params.
+
+    Raises:
+        InputError: DVC cannot tell.
+    """
+    return list(stale_lines(json.loads(dvc_output("status", "--json"))))
+
+
+def dvc_output(*words: str) -> str:
+    """Returns what `dvc WORDS` prints.
+
+    Raises:
+        InputError: it failed.
+    """
+    result = subprocess.run([sys.executable, "-m", "dvc", *words], capture_output=True, text=True, check=False)
+    if result.returncode:
+        command = " ".join(word for word in words if not word.startswith("-"))
+        raise InputError(f"`dvc {command}` failed; run it by itself to see why")
+    return result.stdout
+
+
+def current_commit() -> dict[str, Any]:
+    """Returns the `commit` that is checked out, None outside of git, and whether the checkout is `clean`, without changes."""
+    commit, changes = (
+        subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+        for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+    )
+    if commit.returncode:
+        return {"commit": None, "clean": False}
+    return {"commit": commit.stdout.strip(), "clean": not changes.stdout.strip()}
+
+
+def load_metrics(path: Path) -> dict[str, Any]:
+    """Returns the content of a metrics file.
+
+    Raises:
+        InputError: it is missing or no JSON.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; `make repro` makes it") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise InputError(f"{path} is not JSON; `git checkout {path}` or `dvc repro --force final`") from None
+    return content
