@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from raddistill import cli, params, paths
+from raddistill.apps import ablations, results
 from raddistill.errors import InputError
-from raddistill.scoring import ablations, results
 from raddistill.tables import base as tables
 
 ROOT = Path(__file__).parents[1]

@@ -15,8 +15,8 @@ from test_pipeline import STAGES
 from typer.testing import CliRunner
 
 from raddistill import cli, params
+from raddistill.apps import results as markdown
 from raddistill.errors import InputError
-from raddistill.scoring import results as markdown
 
 NAMES = sorted(file.stem for file in (ROOT / "presets").glob("*.yaml"))
 METRICS = {

@@ -255,7 +255,7 @@ def results(
 
     `dvc exp apply NAME && raddistill results`
     """
-    from raddistill.scoring import results as in_markdown
+    from raddistill.apps import results as in_markdown
 
     metrics = _metrics(paths.FINAL_METRICS)
     if markdown or page:
@@ -263,7 +263,8 @@ def results(
         return
     import polars as pl  # not before: `preset` answers at once
 
-    from raddistill.scoring import pages, scores
+    from raddistill.scoring import report as pages
+    from raddistill.scoring import scores
 
     no_rows = pl.DataFrame()
     pages.print_table(scores.Scored("test", metrics, no_rows, no_rows, no_rows, no_rows))
@@ -280,7 +281,7 @@ def folds_keep(
     Another train.seed of a fold that is kept goes beside it. Commit the folder to git. Of public reports alone: ids and decisions
     of others are no more for git than their text.
     """
-    from raddistill.scoring import folds
+    from raddistill.apps import folds
     from raddistill.tables import base as tables
     from raddistill.tables.decisions import Decisions
     from raddistill.tables.reports import Reports
@@ -301,9 +302,11 @@ def folds_show(
 
     `raddistill folds show default`
     """
+    from raddistill.apps import folds
+    from raddistill.apps import results as pages
     from raddistill.concepts import load_concepts
     from raddistill.labelsets import LabelSetParams, load_labels
-    from raddistill.scoring import folds, pages, scores
+    from raddistill.scoring import scores
     from raddistill.sources import splitting
     from raddistill.tables import base as tables
     from raddistill.tables.gold import Gold
@@ -324,7 +327,7 @@ def folds_show(
 @ablation_app.command("list")
 def ablation_list() -> None:
     """The questions of presets/ablations and their points."""
-    from raddistill.scoring import ablations
+    from raddistill.apps import ablations
 
     for name in ablations.questions():
         question = ablations.read(name)
@@ -339,7 +342,7 @@ def ablation_queue(name: Annotated[str, typer.Argument(help="Name of a file in p
 
     `raddistill ablation queue noise && dvc exp run --run-all && raddistill ablation draw noise`
     """
-    from raddistill.scoring import ablations
+    from raddistill.apps import ablations
 
     question = ablations.read(name)
     shared = [each for preset in question.presets for each in overrides(_preset(preset))] + [*overrides(question.shared)]
@@ -370,7 +373,7 @@ def ablation_draw(
     ] = "",
 ) -> None:
     """Writes figures and picture of a question's experiments: metrics/ablations/NAME.json, plots/ablations/NAME.svg."""
-    from raddistill.scoring import ablations
+    from raddistill.apps import ablations
     from raddistill.tables.base import write_json
 
     question = ablations.read(name)

@@ -14,7 +14,8 @@ from typing import Any
 
 from raddistill import params, paths
 from raddistill.errors import InputError
-from raddistill.scoring import pages
+from raddistill.scoring.arms import COLOURS
+from raddistill.scoring.report import STYLE, TITLES, errors_of, write_svg
 
 FOLDER = Path("presets/ablations")
 SHOWN = ("student", "teacher")  # the arms that are asked about validation
@@ -91,7 +92,7 @@ def gather(question: Question, machine: str) -> dict[str, Any]:
 
 def _point(metrics: dict[str, Any], train: dict[str, Any], used: dict[str, Any]) -> dict[str, Any]:
     tasks = {}
-    for task in pages.TITLES:
+    for task in TITLES:
         of_task = metrics.get(task, {})  # a student of one task is scored on no other
         arms = {arm: {key: of_task.get(arm, {"reports": 0}).get(key) for key in FIGURES} for arm in SHOWN}
         tasks[task] = {arm: {key: x for key, x in figures.items() if x is not None} for arm, figures in arms.items()}
@@ -115,20 +116,20 @@ def draw(gathered: dict[str, Any], file: Path) -> None:
     from matplotlib.figure import Figure
 
     points = list(gathered["points"])
-    with mpl.rc_context({**pages.STYLE, "axes.titlesize": 10}):
+    with mpl.rc_context({**STYLE, "axes.titlesize": 10}):
         figure = Figure(figsize=(9, 3.9), layout="constrained")
-        panels = figure.subplots(1, len(pages.TITLES), squeeze=False, sharey=True)[0]
-        for panel, (task, title) in zip(panels, pages.TITLES.items(), strict=True):
+        panels = figure.subplots(1, len(TITLES), squeeze=False, sharey=True)[0]
+        for panel, (task, title) in zip(panels, TITLES.items(), strict=True):
             for arm, aside in zip(SHOWN, (-0.05, 0.05), strict=True):
                 rows = [gathered["points"][point][task][arm] for point in points]
-                f1 = [row.get("micro_f1", math.nan) for row in rows]
-                low = [max(y - row.get("micro_f1_low", math.nan), 0) for y, row in zip(f1, rows, strict=True)]
-                high = [max(row.get("micro_f1_high", math.nan) - y, 0) for y, row in zip(f1, rows, strict=True)]
-                at = [x + aside for x in range(len(points))]
-                panel.errorbar(at, f1, yerr=[low, high], fmt="o", color=pages.COLOURS[arm], markersize=5, label=arm)
+                f1, low, high = (
+                    [row.get(key, math.nan) for row in rows] for key in ("micro_f1", "micro_f1_low", "micro_f1_high")
+                )
+                at, errors = [x + aside for x in range(len(points))], errors_of(f1, low, high)
+                panel.errorbar(at, f1, yerr=errors, fmt="o", color=COLOURS[arm], markersize=5, label=arm)
             panel.set_xticks(range(len(points)), points, rotation=30, ha="right")  # settings, no scale: nothing joins them
             panel.set(title=title, xlabel=gathered["axis"], xlim=(-0.3, len(points) - 0.7))
             panel.grid(axis="y", color="#e5e5e5")
         panels[0].set_ylabel("micro F1, validation")
         panels[-1].legend(loc="best")
-        pages.write_svg(figure, file)
+        write_svg(figure, file)

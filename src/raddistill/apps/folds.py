@@ -1,7 +1,7 @@
-"""Runs of several folds kept side by side, and scored as one: each report by the student that was not trained on it.
+"""Keeps the runs of several folds and scores them as one: each report by the student that was not trained on it.
 
-A kept run is two files in folds/NAME: `fold-<k>.parquet`, the table `Decisions`, and `fold-<k>.json`, what made it. Another
-training seed of the same fold stands beside as `fold-<k>-seed-<s>`. Scores come from the code that scores a single run.
+A kept run is two files in folds/NAME: `fold-<k>.parquet`, the table `Decisions`, and `fold-<k>.json`, what made it. A run of the
+same fold with another training seed is `fold-<k>-seed-<s>`. Scores come from the code that scores a single run.
 """
 
 import json
@@ -9,18 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dataframely as dy
 import numpy as np
 import polars as pl
 
 from raddistill.concepts import Concept
 from raddistill.errors import InputError, TableError
 from raddistill.labelsets import Label
-from raddistill.scoring import labels, said
-from raddistill.scoring.labels import Bools
-from raddistill.scoring.scope import Scope, ScoreParams, TaskScores
+from raddistill.scoring.comparison import Comparison, compare
+from raddistill.scoring.metrics import ScoreParams
+from raddistill.scoring.multiple_choice import label_names
+from raddistill.scoring.open_ended import concept_names
 from raddistill.scoring.scores import tidy
+from raddistill.scoring.truth import TaskNames, from_table, read_truth
 from raddistill.tables import base as tables
 from raddistill.tables.decisions import Decisions
+from raddistill.tables.gold import Gold
 
 SHAPE_NO_DECISION = ("runtime", "asking", "remotes", "score")  # sections of params.yaml
 MAY_DIFFER = ("extract.fold", "train.seed", "fetch.reports.path", "fetch.base.path")  # what is at the paths has a checksum
@@ -39,33 +43,17 @@ class Run:
 
     @property
     def reports(self) -> set[str]:
-        """The reports that its student was asked."""
+        """Returns the reports that its student was asked."""
         return set(self.decisions.filter(pl.col("arm") == "student")["report_id"])
 
 
-@dataclass(frozen=True)
-class Names:
-    """What a task's decisions are about."""
-
-    names: list[str]
-    scored: Bools  # (names,): those that count
-    minimum: int  # positives in all of the gold of those in the macro average
-    shown: int  # of those that have a row of their own
-
-
-def names(p: ScoreParams, label_set: list[Label], concepts: list[Concept]) -> dict[str, Names]:
-    """Of both tasks, as single runs are scored."""
-    labelled, coded = [label.name for label in label_set], [c.concept for c in concepts]
-    every, scored = np.ones(len(labelled), dtype=bool), np.array([c.kind == "score" for c in concepts])
-    minimum = p.concept_macro_min_positives
-    return {
-        "multiple_choice": Names(labelled, every, p.macro_min_positives, 0),
-        "open_ended": Names(coded, scored, minimum, minimum),
-    }
+def names(p: ScoreParams, label_set: list[Label], concepts: list[Concept]) -> dict[str, TaskNames]:
+    """Returns the names of each task, as single runs are scored."""
+    return {"multiple_choice": label_names(p, label_set), "open_ended": concept_names(p, concepts)}
 
 
 def keep(folder: Path, decisions: pl.DataFrame, params: dict[str, Any], train: dict[str, Any], made_by: dict[str, Any]) -> Path:
-    """Writes a run into `folder` and returns the path of its decisions; a run of the same fold and seed is replaced.
+    """Writes a run into `folder` and returns the path of its decisions. It replaces a run of the same fold and seed.
 
     `params`: all of params.yaml; `train`: the metrics of the training; `made_by`: the git commit.
 
@@ -87,7 +75,7 @@ def keep(folder: Path, decisions: pl.DataFrame, params: dict[str, Any], train: d
 
 
 def read(folder: Path) -> list[Run]:
-    """The kept runs, by fold, the first kept of a fold before its other seeds.
+    """Returns the kept runs, by fold, the first kept of a fold before its other seeds.
 
     Raises:
         InputError: none are there, or one lacks the file that says what made it.
@@ -96,11 +84,11 @@ def read(folder: Path) -> list[Run]:
     for path in folder.glob("fold-*.parquet"):
         record = path.with_suffix(".json")
         try:
-            told = json.loads(record.read_text(encoding="utf-8"))
-            of = (told["fold"], told["seed"], told["params"])
+            content = json.loads(record.read_text(encoding="utf-8"))
+            made_by = (content["fold"], content["seed"], content["params"])
         except (FileNotFoundError, KeyError, ValueError):
             raise InputError(f"{record} is missing or damaged; `git checkout {record}` restores it") from None
-        runs.append(Run(path, *of, _ordered(tables.read(Decisions, path))))
+        runs.append(Run(path, *made_by, _ordered(tables.read(Decisions, path))))
     if not runs:
         raise InputError(f"{folder} holds no runs; `raddistill folds keep {folder.name}` puts the last one there")
     return sorted(runs, key=lambda run: (run.fold, "-seed-" in run.path.stem, run.seed))
@@ -122,8 +110,8 @@ def refuse_mixture(runs: list[Run]) -> None:
                 raise InputError(f"{run.path} and {other_run.path.name} are of one fold, but differ in {len(apart)} reports")
 
 
-def score(p: ScoreParams, runs: list[Run], gold: pl.DataFrame, names: dict[str, Names]) -> dict[str, Any]:
-    """The metrics of the folds as one, by task: as those of the stage `final`, with `labels`, and `seeds` if there are several.
+def score(p: ScoreParams, runs: list[Run], gold: dy.DataFrame[Gold], names: dict[str, TaskNames]) -> dict[str, Any]:
+    """Returns the metrics of the folds as one, by task: those of the stage `final`, `labels`, and `seeds` if there are several.
 
     A teacher is compared under one policy for all folds, the better on the pooled reports.
 
@@ -134,53 +122,46 @@ def score(p: ScoreParams, runs: list[Run], gold: pl.DataFrame, names: dict[str, 
     refuse_mixture(runs)
     firsts = [next(run for run in runs if run.fold == fold) for fold in sorted({run.fold for run in runs})]
     metrics: dict[str, Any] = {"folds": {str(run.fold): len(run.reports) for run in firsts}}
-    for task, of in names.items():
-        pooled = _task(p, task, firsts, gold, of)
+    for task, of_task in names.items():
+        pooled = _pool(p, task, firsts, gold, of_task)
         metrics[task] = pooled.metrics | {"labels": _by_label(pooled)}
-        if seeds := _seeds(p, task, runs, gold, of):
+        if seeds := _score_seeds(p, task, runs, gold, of_task):
             metrics[task]["seeds"] = seeds
     return tidy(metrics)
 
 
-def _task(p: ScoreParams, task: str, runs: list[Run], gold: pl.DataFrame, names: Names) -> TaskScores:
+def _pool(p: ScoreParams, task: str, runs: list[Run], gold: dy.DataFrame[Gold], names: TaskNames) -> Comparison:
     rows = pl.concat([run.decisions for run in runs]).filter(pl.col("task") == task)
     if strange := sorted(set(rows["label"]) - {*names.names, ""}):
         raise TableError(f"{runs[0].path.parent}: decisions of {task} about labels that are not there now: {', '.join(strange)}")
-    truth = labels.truth(gold, task, names.names)
     groups = dict(rows.select("report_id", "text_group").unique().iter_rows())
-    arms = {arm: said.from_rows(rows.filter(pl.col("arm") == arm), names.names) for arm in {"student", *rows["arm"]}}
-    reports = sorted(set(arms["student"].reports) & set(truth.reports))
-    judged = {arm: said.judge(truth, groups, each.of(reports), names.scored) for arm, each in arms.items()}
-    positives = truth.present[:, names.scored].sum(axis=0)
-    scope = Scope(p, texts={}, groups=groups, training=[], left_out=frozenset())
-    return scope.compare(task, judged, positives >= names.minimum, named=positives >= names.shown)
+    arms = {arm: from_table(rows.filter(pl.col("arm") == arm), names.names) for arm in {"student", *rows["arm"]}}
+    return compare(p, read_truth(gold, task, names.names), arms, groups, names)
 
 
-def _by_label(scores: TaskScores) -> dict[str, dict[str, Any]]:
+def _by_label(pooled: Comparison) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for row in scores.per_label:
-        figures = {key: value for key, value in row.items() if key not in ("task", "arm", "label")}
+    for row in pooled.per_label:
+        figures = {key: value for key, value in row.items() if key not in ("arm", "label")}
         found.setdefault(str(row["label"]), {})[str(row["arm"])] = figures
     return found
 
 
-def _seeds(p: ScoreParams, task: str, runs: list[Run], gold: pl.DataFrame, names: Names) -> dict[str, float]:
+def _score_seeds(p: ScoreParams, task: str, runs: list[Run], gold: dy.DataFrame[Gold], names: TaskNames) -> dict[str, float]:
     """Student and gain over the seeds that all folds with more than one of them share; empty where there are no two."""
     folds = {fold for fold in {run.fold for run in runs} if sum(run.fold == fold for run in runs) > 1}
     shared = set.intersection(*({run.seed for run in runs if run.fold == fold} for fold in folds)) if folds else set()
     if len(shared) < 2:
         return {}
-    of_seeds = [
-        _task(p, task, [run for run in runs if run.fold in folds and run.seed == seed], gold, names).metrics
-        for seed in sorted(shared)
-    ]
-    told: dict[str, float] = {"seeds": len(shared), "folds": len(folds), "reports": of_seeds[0]["reports"]}
+    of_seeds = [[run for run in runs if run.fold in folds and run.seed == seed] for seed in sorted(shared)]
+    metrics = [_pool(p, task, of_seed, gold, names).metrics for of_seed in of_seeds]
+    spread: dict[str, float] = {"seeds": len(shared), "folds": len(folds), "reports": metrics[0]["reports"]}
     for part in ("student", "gain"):
-        values = np.array([metrics[part]["micro_f1"] for metrics in of_seeds if part in metrics])
+        values = np.array([of_seed[part]["micro_f1"] for of_seed in metrics if part in of_seed])
         if values.size > 1:
-            told |= {f"{part}_mean": float(values.mean()), f"{part}_sd": float(values.std(ddof=1))}
-            told |= {f"{part}_min": float(values.min()), f"{part}_max": float(values.max())}
-    return told
+            spread |= {f"{part}_mean": float(values.mean()), f"{part}_sd": float(values.std(ddof=1))}
+            spread |= {f"{part}_min": float(values.min()), f"{part}_max": float(values.max())}
+    return spread
 
 
 def _ordered(decisions: pl.DataFrame) -> pl.DataFrame:
