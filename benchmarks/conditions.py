@@ -18,7 +18,7 @@ from rich.table import Table
 from raddistill import concepts, errors, params, paths, statuses
 from raddistill.scoring import metrics
 from raddistill.scoring.bootstrap import Bootstrap, Interval, share
-from raddistill.scoring.comparison import resolve
+from raddistill.scoring.comparison import IS_PRESENT, resolve
 from raddistill.scoring.metrics import Judged, ScoreParams
 from raddistill.scoring.open_ended import OpenEnded
 from raddistill.scoring.scorer_lexicon import load_lexicon
@@ -42,7 +42,7 @@ def judge(p: ScoreParams, lexicon: str, split: str, uncertain: str) -> Judged:
     made = RulesTeacher(TASK, lexicon, "findings_and_impression").label(reports, [])
     answered = set(made.outcomes.filter(pl.col("outcome").cast(pl.String) == "labelled")["report_id"])
     texts = dict(reports.select("report_id", "text").iter_rows())
-    found = scorer.read_labels(resolve(made.labels, uncertain), texts, answered).select(truth.reports)
+    found = scorer.read_labels(resolve(made.labels, IS_PRESENT[uncertain]), texts, answered).select(truth.reports)
     groups = dict(reports.select("report_id", "text_group").iter_rows())
     return metrics.judge(truth, found, groups, scorer.names.scored)
 

@@ -192,11 +192,11 @@ def score(lexicon, split="test", calibrated=None, **changes):
     arms = {arm: inputs.ArmTables(rows, given["probabilities"][arm]) for arm, rows in given["predictions"].items()}
     by_task = {task: [given[kind][task] for kind in ("labels", "whole_labels", "outcomes")] for task in (MC, OE)}
     teachers = {task: inputs.TeacherTables(*of_task) for task, of_task in by_task.items()}
-    given_ = inputs.Inputs(
+    everything = inputs.Inputs(
         split, given["reports"], given["gold"], given["examples"], arms, teachers,
         calibrated or calibration(), LABELS, CONCEPTS, lexicon,
     )  # fmt: skip
-    return scores.score(P, given_)
+    return scores.score(P, everything)
 
 
 @pytest.fixture
@@ -215,101 +215,72 @@ def without_intervals(figures):
     return {key: value for key, value in figures.items() if not key.endswith(("low", "high"))}
 
 
-MULTIPLE_CHOICE = {
-    "student": {  # tp r1 Edema, r2 Fracture, r5 Fracture; fp r4 Edema; fn r5 Edema; r2 Edema is ambiguous
-        "reports": 5,
-        "micro_f1": 0.75,
-        "macro_f1": 0.75,  # Edema 0.5, Fracture 1
-        "precision": 0.75,
-        "recall": 0.75,
-        "specificity_normal": 0.5,  # r3, not r4
-        "mask_absent_micro_f1": 0.6667,  # one more fp
-        "mask_present_micro_f1": 0.8,  # one more tp
-        "unparsed": 0,
-    },
-    "teacher": {  # tp r1 Edema (uncertain), r2 Fracture; fn both of r5, which it did not label
-        "reports": 5,
-        "micro_f1": 0.6667,
-        "macro_f1": 0.6667,
-        "precision": 1.0,
-        "recall": 0.5,
-        "specificity_normal": 1.0,
-        "mask_absent_micro_f1": 0.6667,
-        "mask_present_micro_f1": 0.5714,
-        "unparsed": 1,
-        "uncertain_is_present": 1,
-        "uncertain_present_micro_f1": 0.6667,
-        "uncertain_absent_micro_f1": 0.4,
-    },
-    "linear": {  # asked four: tp r1 Edema, fn r2 Fracture
-        "reports": 4,
-        "micro_f1": 0.6667,
-        "macro_f1": 0.5,
-        "precision": 1.0,
-        "recall": 0.5,
-        "specificity_normal": 1.0,
-        "mask_absent_micro_f1": 0.6667,
-        "mask_present_micro_f1": 0.5,
-        "unparsed": 0,
-    },
-    "base": {  # lists, asked four: tp r1 Edema and both of r5, fn r2 Fracture; r3 does not parse
-        "reports": 4,
-        "micro_f1": 0.8571,
-        "macro_f1": 0.8333,
-        "precision": 1.0,
-        "recall": 0.75,
-        "specificity_normal": 1.0,
-        "mask_absent_micro_f1": 0.8571,
-        "mask_present_micro_f1": 0.75,
-        "unparsed": 1,
-    },
-    "gain": {"reports": 5, "micro_f1": 0.0833, "mask_absent_micro_f1": 0.0, "mask_present_micro_f1": 0.2286},
-    "gain_over_linear": {"reports": 4, "micro_f1": 0.1333, "mask_absent_micro_f1": 0.0, "mask_present_micro_f1": 0.3571},
-    "unseen": {"reports": 4, "student_micro_f1": 0.6667, "teacher_micro_f1": 0.5},  # t1 has the words of r1
-}
-OPEN_ENDED = {
-    "student": {  # tp r1 effusion, r2 scar; fp r3 (by likeness), r4 (no concept); fn r5 scar; r2 effusion is ambiguous
-        "reports": 5,
-        "micro_f1": 0.5714,
-        "macro_f1": 0.6667,  # scar alone has two positives
-        "precision": 0.5,
-        "recall": 0.6667,
-        "specificity_normal": 0.0,
-        "mask_absent_micro_f1": 0.5,
-        "mask_present_micro_f1": 0.6667,
-        "unparsed": 1,
-        "abnormal_micro_f1": 0.8,
-        "unmapped": 0.1667,  # one of six phrases
-        "fuzzy": 0.1667,
-        "ungrounded": 0.5,  # hyperinflation, efusion, zebra
-        "coverage": 0.8,
-        "category_micro_f1": 0.5714,  # J84 is accepted for scar; J90 in r2 neither right nor wrong
-        "device_micro_f1": 0.0,
-    },
-    "teacher": {  # tp r1 effusion, r2 scar (uncertain); fn r5 scar; r4 not labelled; an absent phrase is no finding
-        "reports": 5,
-        "micro_f1": 0.8,
-        "macro_f1": 0.6667,
-        "precision": 1.0,
-        "recall": 0.6667,
-        "specificity_normal": 1.0,
-        "mask_absent_micro_f1": 0.8,
-        "mask_present_micro_f1": 0.6667,
-        "unparsed": 1,
-        "uncertain_is_present": 1,
-        "uncertain_present_micro_f1": 0.8,
-        "uncertain_absent_micro_f1": 0.5,
-        "abnormal_micro_f1": 0.8,
-        "unmapped": 0.0,
-        "fuzzy": 0.0,
-        "ungrounded": 0.0,
-        "coverage": 0.8,
-        "category_micro_f1": 0.8,
-        "device_micro_f1": 1.0,
-    },
-    "gain": {"reports": 5, "micro_f1": -0.2286, "mask_absent_micro_f1": -0.3, "mask_present_micro_f1": 0.0},
-    "unseen": {"reports": 4, "student_micro_f1": 0.4, "teacher_micro_f1": 0.6667},
-}
+def by_hand(*tables):
+    """Parts of the metrics file by name, from tables whose first line holds their keys."""
+    parts = {}
+    for table in tables:
+        keys, *lines = filter(None, (line.partition("#")[0].split() for line in table.splitlines()))
+        for part, *cells in lines:
+            parts[part] = parts.get(part, {}) | dict(zip(keys, map(float, cells), strict=True))
+    return parts
+
+
+MULTIPLE_CHOICE = by_hand(
+    """
+            reports micro_f1 macro_f1 precision recall specificity_normal mask_absent_micro_f1 mask_present_micro_f1 unparsed
+    student       5     0.75     0.75      0.75   0.75                0.5               0.6667                   0.8        0
+    teacher       5   0.6667   0.6667         1    0.5                  1               0.6667                0.5714        1
+    linear        4   0.6667      0.5         1    0.5                  1               0.6667                   0.5        0
+    base          4   0.8571   0.8333         1   0.75                  1               0.8571                  0.75        1
+    # student: tp r1 Edema, r2 Fracture, r5 Fracture; fp r4 Edema; fn r5 Edema; r2 Edema is ambiguous (one more fp, or tp);
+    #   macro: Edema 0.5, Fracture 1; normal: r3 is right, r4 is not
+    # teacher: tp r1 Edema (uncertain), r2 Fracture; fn both of r5, which it did not label
+    # linear, asked four: tp r1 Edema, fn r2 Fracture
+    # base, lists, asked four: tp r1 Edema and both of r5, fn r2 Fracture; r3 does not parse
+    """,
+    """
+            uncertain_is_present uncertain_present_micro_f1 uncertain_absent_micro_f1
+    teacher                    1                     0.6667                       0.4
+    """,
+    """
+                     reports micro_f1 mask_absent_micro_f1 mask_present_micro_f1
+    gain                   5   0.0833                    0                0.2286
+    gain_over_linear       4   0.1333                    0                0.3571
+    """,
+    """
+           reports student_micro_f1 teacher_micro_f1
+    unseen       4           0.6667              0.5  # t1 has the words of r1
+    """,
+)
+OPEN_ENDED = by_hand(
+    """
+            reports micro_f1 macro_f1 precision recall specificity_normal mask_absent_micro_f1 mask_present_micro_f1 unparsed
+    student       5   0.5714   0.6667       0.5 0.6667                  0                  0.5                0.6667        1
+    teacher       5      0.8   0.6667         1 0.6667                  1                  0.8                0.6667        1
+    # student: tp r1 effusion, r2 scar; fp r3 (by likeness), r4 (no concept); fn r5 scar; r2 effusion is ambiguous
+    # teacher: tp r1 effusion, r2 scar (uncertain); fn r5 scar; r4 not labelled; an absent phrase is no finding
+    # macro: scar alone has two positives
+    """,
+    """
+            uncertain_is_present uncertain_present_micro_f1 uncertain_absent_micro_f1
+    teacher                    1                        0.8                       0.5
+    """,
+    """
+            abnormal_micro_f1 unmapped  fuzzy ungrounded coverage category_micro_f1 device_micro_f1
+    student               0.8   0.1667 0.1667        0.5      0.8            0.5714               0
+    teacher               0.8        0      0          0      0.8               0.8               1
+    # student: one of six phrases is unmapped, one fuzzy; ungrounded: hyperinflation, efusion, zebra;
+    #   J84 is accepted for scar; J90 in r2 is neither right nor wrong
+    """,
+    """
+         reports micro_f1 mask_absent_micro_f1 mask_present_micro_f1
+    gain       5  -0.2286                 -0.3                     0
+    """,
+    """
+           reports student_micro_f1 teacher_micro_f1
+    unseen       4              0.4           0.6667
+    """,
+)
 
 
 @pytest.mark.parametrize("part", MULTIPLE_CHOICE)

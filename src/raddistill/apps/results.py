@@ -26,7 +26,7 @@ def table(metrics: dict[str, Any]) -> str:
     arms = shown_arms(metrics)
     lines = [["task", "reports", *(arm.title for arm in arms), "gain over teacher", "gain over linear"]]
     for task, figures in metrics.items():
-        parts = [(arm.name, F1) for arm in arms] + [("gain", GAIN), ("gain_over_linear", GAIN)]
+        parts = [*((arm.name, F1) for arm in arms), ("gain", GAIN), ("gain_over_linear", GAIN)]
         cells = [cell(figures.get(part, {}), form, figures["reports"]) for part, form in parts]
         lines.append([task, str(figures["reports"]), *cells])
     return _markdown(lines)
@@ -127,4 +127,5 @@ def _markdown(lines: list[list[str]], words: int = 1) -> str:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content

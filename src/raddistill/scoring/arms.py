@@ -27,7 +27,6 @@ ARMS = [  # in the order of the metrics file
 TASKS = ["multiple_choice", "open_ended"]
 COLOURS = {arm.name: arm.colour for arm in ARMS}
 TEACHERS = ["teacher", "teacher_whole"]
-POLICIES = ["present", "absent", "graded"]
 BUDGET = "teacher_budget"
 GAINS = {  # key of the metrics file: the arm that the student is compared with
     "gain": "teacher",

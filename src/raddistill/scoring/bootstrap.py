@@ -67,7 +67,7 @@ class Bootstrap:
 def mcnemar(only_ours: int, only_theirs: int) -> float:
     """Returns McNemar's exact two-sided p (1947) for the cells that only one of two arms got right; 1 where there are none."""
     n, fewer = only_ours + only_theirs, min(only_ours, only_theirs)
-    return min(1.0, 2 * sum(comb(n, k) for k in range(fewer + 1)) / 2**n)
+    return min(1.0, float(2 * sum(comb(n, k) for k in range(fewer + 1)) / 2**n))
 
 
 def _interval(value: float, drawn: Floats) -> Interval:

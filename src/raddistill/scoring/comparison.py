@@ -14,13 +14,17 @@ import polars as pl
 
 from raddistill import statuses
 from raddistill.scoring import metrics
-from raddistill.scoring.arms import ARMS, BUDGET, GAINS, POLICIES, TEACHERS
+from raddistill.scoring.arms import ARMS, BUDGET, GAINS, TEACHERS
 from raddistill.scoring.metrics import Figures, Judged, Rows, ScoreParams, micro_f1
 from raddistill.scoring.truth import ArmDecisions, TaskNames, Truth
 from raddistill.tables.labels import Labels
 
 _STATUS = pl.col("status").cast(pl.String)
-_IS_PRESENT = {"present": pl.lit(True), "absent": pl.lit(False), "graded": pl.col("probability").fill_null(0.0) > 0.5}
+IS_PRESENT = {  # by policy: whether an `uncertain` counts as present
+    "present": pl.lit(True),
+    "absent": pl.lit(False),
+    "graded": pl.col("probability").fill_null(0.0) > 0.5,
+}
 
 
 @dataclass(frozen=True)
@@ -79,23 +83,14 @@ def compare(
 def labels_by_policy(teacher: str, labels: dy.DataFrame[Labels]) -> dict[str, pl.DataFrame]:
     """Returns a teacher's labels by sub-arm, without `uncertain`; `graded` only where any `uncertain` has a probability."""
     graded = labels.filter(_STATUS == statuses.UNCERTAIN)["probability"].is_not_null().any()
-    return {f"{teacher}_{policy}": resolve(labels, policy) for policy in POLICIES if policy != "graded" or graded}
+    kept = {policy: is_present for policy, is_present in IS_PRESENT.items() if policy != "graded" or graded}
+    return {f"{teacher}_{policy}": resolve(labels, is_present) for policy, is_present in kept.items()}
 
 
-def resolve(labels: pl.DataFrame, policy: str) -> pl.DataFrame:
-    """Returns Labels rows with each `uncertain` as present or absent; `graded`: present where its probability is above 0.5."""
-    return _resolve(labels, _IS_PRESENT[policy])
-
-
-def resolve_by_label(labels: pl.DataFrame, is_present: Mapping[str, bool]) -> pl.DataFrame:
-    """Returns Labels rows with each `uncertain` as present where `is_present` holds for its label, else as absent."""
-    return _resolve(labels, pl.col("label").is_in([label for label, present in is_present.items() if present]))
-
-
-def _resolve(labels: pl.DataFrame, is_present: pl.Expr) -> pl.DataFrame:
-    uncertain = _STATUS == statuses.UNCERTAIN
+def resolve(labels: pl.DataFrame, is_present: pl.Expr) -> pl.DataFrame:
+    """Returns Labels rows with each `uncertain` as present where the expression holds, else as absent."""
     decided = pl.when(is_present).then(pl.lit(statuses.PRESENT)).otherwise(pl.lit(statuses.ABSENT))
-    return labels.with_columns(status=pl.when(uncertain).then(decided).otherwise(_STATUS))
+    return labels.with_columns(status=pl.when(_STATUS == statuses.UNCERTAIN).then(decided).otherwise(_STATUS))
 
 
 def choose_policies(judged: Mapping[str, Judged]) -> dict[str, str]:
@@ -112,5 +107,5 @@ def _figures_by_policy(found: Comparison, teacher: str) -> Figures:
     """Which policy was chosen, and micro F1 under each."""
     choice = found.compared_as[teacher]
     chosen: Figures = {} if choice == BUDGET else {"uncertain_is_present": int(choice == f"{teacher}_present")}
-    known = {policy: found.judged[arm] for policy in POLICIES if (arm := f"{teacher}_{policy}") in found.judged}
+    known = {policy: found.judged[arm] for policy in IS_PRESENT if (arm := f"{teacher}_{policy}") in found.judged}
     return chosen | {f"uncertain_{policy}_micro_f1": micro_f1(judged) for policy, judged in known.items()}

@@ -51,7 +51,7 @@ class Judged(ByReport):
 
     def totals(self, ambiguous: Ambiguous = "masked") -> Counts:
         """Returns the counts of each report, unmapped phrases among the false positives, (reports, 3)."""
-        counts = self.counts(ambiguous).sum(axis=1)
+        counts: Counts = self.counts(ambiguous).sum(axis=1)
         counts[:, 1] += self.unmapped
         return counts
 

@@ -1,7 +1,5 @@
 """Multiple choice: how logits, lists of labels and a teacher's labels become decisions."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import polars as pl
 
@@ -29,7 +27,7 @@ class MultipleChoice:
         self.names = label_names(p, label_set)
         self._label_set, self._calibration = label_set, calibration
         of_label = {name: label.teacher_uncertain_is_present for name, label in calibration.labels.items()}
-        self.uncertain_is_present: Mapping[str, bool] | None = of_label if calibration.against == "gold" else None
+        self.uncertain_is_present = of_label if calibration.against == "gold" else None
 
     def read_predictions(
         self, arm: str, predictions: pl.DataFrame, probabilities: pl.DataFrame, texts: dict[str, str]

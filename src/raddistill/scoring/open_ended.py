@@ -39,7 +39,7 @@ class OpenEnded:
     """Judges answers that are phrases with codes (`scores.Judge`)."""
 
     has_curves = False
-    uncertain_is_present = None  # no gold budget is spent on this task
+    uncertain_is_present: dict[str, bool] | None = None  # no gold budget is spent on this task
 
     def __init__(self, p: ScoreParams, concepts: list[Concept], lexicon: Lexicon) -> None:
         """`lexicon`: the scorer's, from phrases to concepts."""

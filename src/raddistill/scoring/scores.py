@@ -15,8 +15,8 @@ import polars as pl
 from raddistill.errors import TableError
 from raddistill.near_duplicates import has_near_duplicate
 from raddistill.scoring import metrics
-from raddistill.scoring.arms import BUDGET, TEACHERS
-from raddistill.scoring.comparison import Comparison, compare, labels_by_policy, resolve_by_label
+from raddistill.scoring.arms import ARMS, BUDGET, TEACHERS
+from raddistill.scoring.comparison import Comparison, compare, labels_by_policy, resolve
 from raddistill.scoring.inputs import Inputs, TeacherTables
 from raddistill.scoring.metrics import Figures, Judged, Rows, ScoreParams, micro_f1
 from raddistill.scoring.multiple_choice import MultipleChoice
@@ -38,17 +38,9 @@ D = TypeVar("D", bound=ArmDecisions)
 class Judge(Protocol[D]):
     """How the answers of one task become decisions, and what is scored in it alone."""
 
-    @property
-    def names(self) -> TaskNames:
-        """What is decided in each report."""
-
-    @property
-    def has_curves(self) -> bool:
-        """Whether precision and recall of the arms are drawn."""
-
-    @property
-    def uncertain_is_present(self) -> Mapping[str, bool] | None:
-        """What a teacher's `uncertain` counts as by its gold budget, by label; None where none was spent."""
+    names: TaskNames  # what is decided in each report
+    has_curves: bool  # whether precision and recall of the arms are drawn
+    uncertain_is_present: dict[str, bool] | None  # by label, as a gold budget showed; None where none was spent
 
     def read_predictions(self, arm: str, predictions: pl.DataFrame, probabilities: pl.DataFrame, texts: dict[str, str]) -> D:
         """Returns what a model decided; `texts`: those of the reports that it was asked."""
@@ -110,7 +102,7 @@ def _score_task(p: ScoreParams, task: str, judge: Judge[Any], given: Inputs) -> 
     found = compare(p, truth, arms, groups, judge.names, frozenset(given.calibration.budget))
     if "teacher" in found.compared_as:
         found.metrics["unseen"] = _score_unseen(p, found, given, texts)
-    for arm in set(found.metrics) & (set(arms) | set(TEACHERS)):
+    for arm in (arm.name for arm in ARMS if arm.name in found.metrics):
         as_arm = found.compared_as.get(arm, arm)
         reports = found.judged[as_arm].reports
         found.metrics[arm] |= judge.own_figures(truth.select(reports), arms[as_arm].select(reports), found.judged[as_arm])
@@ -137,7 +129,9 @@ def _read_teacher(judge: Judge[D], teacher: TeacherTables, texts: dict[str, str]
     answered = set(teacher.outcomes.filter(pl.col("outcome") == "labelled")["report_id"])
     labels = labels_by_policy("teacher", teacher.labels)
     if (of_labels := judge.uncertain_is_present) is not None:
-        labels[BUDGET] = resolve_by_label(teacher.labels, of_labels)
+        labels[BUDGET] = resolve(
+            teacher.labels, pl.col("label").is_in([label for label, present in of_labels.items() if present])
+        )
     arms = {arm: judge.read_labels(rows, known, answered) for arm, rows in labels.items()}
     if teacher.whole_labels.height:
         # A report may lack the part that the teacher is told to read; of the whole report there is always something to read.
@@ -184,5 +178,4 @@ def tidy(figures: dict[str, Any]) -> dict[str, Any]:
 
 def _frame(rows: Rows, columns: list[str]) -> pl.DataFrame:
     schema = {column: pl.String if column in _TEXTS else pl.Float64 for column in columns}
-    filled = [{column: row.get(column) for column in columns} for row in rows]
-    return pl.DataFrame(filled, schema=schema).with_columns(pl.col(pl.Float64).fill_nan(None).round(DIGITS))
+    return pl.DataFrame(rows, schema=schema).with_columns(pl.col(pl.Float64).fill_nan(None).round(DIGITS))
