@@ -1,4 +1,4 @@
-"""Scores the student on validation, beside its teacher: what sweeps look at."""
+"""Scores the student on validation, and its teacher: what sweeps look at."""
 
 from raddistill import errors, params, paths
 from raddistill.scoring import inputs, report, scores

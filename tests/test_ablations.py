@@ -52,14 +52,8 @@ def gathered() -> dict[str, Any]:
     of_task = {"student": arm, "teacher": arm | {"micro_f1": 0.9, "micro_f1_high": 0.95}, "gain": {"micro_f1": -0.1}}
     point = {"base": "b", "seed": 1, "fold": 0, "steps": 1200, "examples": {"multiple_choice": 1000, "open_ended": 500}}
     points = {name: point | {"multiple_choice": of_task, "open_ended": of_task} for name in ("none", "some")}
-    return {
-        "about": "How much?",
-        "axis": "share",
-        "machine": "two cores",
-        "split": "validation",
-        "points": points,
-        "missing": ["all"],
-    }
+    about = {"about": "How much?", "axis": "share", "machine": "two cores", "split": "validation"}
+    return {**about, "points": points, "missing": ["all"]}
 
 
 def test_the_picture_is_the_same_bytes_for_the_same_figures(tmp_path: Path) -> None:

@@ -17,16 +17,10 @@ def arm(micro_f1, reports=400):
 
 def scored(split="test"):
     gain = {"micro_f1": 0.0123, "low": -0.0101, "high": 0.0305}
+    choice = {"base": arm(0.1), "linear": arm(0.7), "teacher": arm(0.8), "student": arm(0.9)}
+    found = {"base": arm(0.1, 100), "teacher": arm(0.8), "student": arm(0.7)}
     metrics = {
-        "multiple_choice": {
-            "reports": 400,
-            "base": arm(0.1),
-            "linear": arm(0.7),
-            "teacher": arm(0.8),
-            "student": arm(0.9),
-            "gain": gain,
-        },
-        "open_ended": {"reports": 400, "base": arm(0.1, 100), "teacher": arm(0.8), "student": arm(0.7), "gain": gain},
+        task: {"reports": 400, **arms, "gain": gain} for task, arms in (("multiple_choice", choice), ("open_ended", found))
     }
     rows = [
         ("multiple_choice", "student", "Edema", 5, 0.5, 0.2, 0.8, 0.5, 0.5, 1.0),
@@ -52,12 +46,8 @@ def with_whole():
 
 
 def nothing():
-    return Scored(
-        "test",
-        {"multiple_choice": {"reports": 0}},
-        *(frame.clear() for frame in (scored().per_label, scored().precision_recall, scored().reliability)),
-        pl.DataFrame(),
-    )
+    frames = (scored().per_label, scored().precision_recall, scored().reliability)
+    return Scored("test", {"multiple_choice": {"reports": 0}}, *(frame.clear() for frame in frames), pl.DataFrame())
 
 
 def printed(of, width=100):

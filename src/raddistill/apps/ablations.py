@@ -34,17 +34,17 @@ class Question:
     points: dict[str, dict[str, Any]]
 
     def experiment(self, point: str) -> str:
-        """The name of a point's DVC experiment (git allows no dots at the end, DVC no slashes)."""
+        """Returns the name of a point's DVC experiment (git allows no dots at the end, DVC no slashes)."""
         return f"{self.name}-{point}"
 
 
 def questions() -> list[str]:
-    """Names of all questions."""
+    """Returns the names of all questions."""
     return sorted(file.stem for file in FOLDER.glob("*.yaml"))
 
 
 def read(name: str) -> Question:
-    """The question of that name.
+    """Reads the question of that name.
 
     Raises:
         InputError: there is none, or its file lacks a key.
@@ -60,7 +60,7 @@ def read(name: str) -> Question:
 
 
 def gather(question: Question, machine: str) -> dict[str, Any]:
-    """Params, seed, size and validation figures of every point that was run, read from its DVC experiment; and which were not.
+    """Reads params, seed, size and validation figures of every point that was run from its DVC experiment, and which were not.
 
     Raises:
         InputError: no point was run.
@@ -103,7 +103,7 @@ def _point(metrics: dict[str, Any], train: dict[str, Any], used: dict[str, Any])
 
 
 def this_machine() -> str:
-    """Processor and number of cores, as the table names them where nothing else is said."""
+    """Returns processor and number of cores, the default name of the machine in the table."""
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text(encoding="utf-8").splitlines() if cpu.exists() else []
     name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
@@ -111,7 +111,7 @@ def this_machine() -> str:
 
 
 def draw(gathered: dict[str, Any], file: Path) -> None:
-    """Micro F1 of student and teacher at every point, with 95 % intervals, a panel a task; equal bytes for equal figures."""
+    """Draws micro F1 of student and teacher at every point, with 95 % intervals, a panel a task; same figures, same bytes."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

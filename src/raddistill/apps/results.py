@@ -46,7 +46,7 @@ def gain_rows(metrics: dict[str, Any]) -> list[list[str]]:
 
 def print_folds(name: str, metrics: dict[str, Any], missing: list[int], file: Path) -> None:
     """Prints the tables of pooled folds, which folds are missing, and the spread over seeds; `metrics`: as of `folds.score`."""
-    out, tasks = report.wide(None), {task: of for task, of in metrics.items() if task != "folds"}
+    out, tasks = report.wide(None), {task: figures for task, figures in metrics.items() if task != "folds"}
     out.print(report.results_table(f"Micro F1 on the pooled folds {', '.join(metrics['folds'])} of {name}", tasks))
     heads = ["task", "less", "reports", "micro F1", "as absent", "as present"]
     out.print(report.table("Student less ...", heads, gain_rows(tasks), words=2))
@@ -60,7 +60,7 @@ def print_folds(name: str, metrics: dict[str, Any], missing: list[int], file: Pa
 
 
 def page() -> str:
-    """docs/results.md: the default run, the pooled folds, the ablations."""
+    """Returns docs/results.md: the default run, the pooled folds, the ablations."""
     return "\n".join([HEAD, *_default(), *_pooled(), *_ablations()]) + "\n"
 
 

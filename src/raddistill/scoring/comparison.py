@@ -27,7 +27,7 @@ IS_PRESENT = {  # by policy: whether an `uncertain` counts as present
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Comparison:
     """One task's part of the metrics file, and rows for its plots."""
 

@@ -1,4 +1,4 @@
-"""What a split is scored from: the tables of every stage before."""
+"""Reads what the scores of a split are computed from: the tables of the stages before."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ class ArmTables:
 
 @dataclass(frozen=True)
 class TeacherTables:
-    """What a teacher said about one task."""
+    """What a teacher labelled for one task."""
 
     labels: dy.DataFrame[Labels]
     whole_labels: dy.DataFrame[Labels]  # of the whole report where the teacher reads a part of it; else without rows
@@ -40,7 +40,7 @@ class TeacherTables:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that a split is scored from."""
+    """Everything that the scores of a split are computed from."""
 
     split: str
     reports: dy.DataFrame[Reports]
@@ -59,7 +59,7 @@ class Inputs:
 
 
 def read_inputs(split: str, arms: list[str]) -> Inputs:
-    """Reads the tables of the default places; `arms`: those that predicted the split.
+    """Reads the tables where the stages write them; `arms`: those that predicted the split.
 
     Raises:
         InputError, TableError: a file is missing or breaks its schema.

@@ -34,7 +34,7 @@ class ScoreParams(Section):
 
 @dataclass(frozen=True)
 class Judged(ByReport):
-    """One arm's decisions beside the truth, on the reports that have both and the names that count."""
+    """One arm's decisions and the truth, on the reports that have both, for the names that count."""
 
     names: list[str]
     groups: npt.NDArray[np.str_]  # (reports,): text group
@@ -64,7 +64,7 @@ def count(present: Bools, ambiguous: Bools, decided: Bools, taken_as: Ambiguous 
 
 
 def judge(truth: Truth, decisions: ArmDecisions, groups: dict[str, str], scored: Bools) -> Judged:
-    """Puts an arm beside the truth; `groups`: text group by report; `scored` (names,): the names that count."""
+    """Joins an arm's decisions with the truth; `groups`: text group by report; `scored` (names,): the names that count."""
     own = truth.select(decisions.reports)
     names = [name for name, counts in zip(truth.names, scored, strict=True) if counts]
     of_reports = np.array([groups[report] for report in own.reports], dtype=str)

@@ -1,4 +1,4 @@
-"""Open-ended: how phrases become concepts, beside rates of how they came out (unmapped, fuzzy, ungrounded, codes)."""
+"""Open-ended: how phrases become concepts, and the metrics of phrases and codes that only this task has."""
 
 import re
 from dataclasses import dataclass
@@ -63,11 +63,11 @@ class OpenEnded:
         `answered`: the reports that it labelled. One of them without rows has no finding, any other is unparsed.
         """
         found: dict[str, list[Finding]] = {report: [] for report in texts}
-        rows = labels.filter(pl.col("status").cast(pl.String) == statuses.PRESENT)
-        for report, phrase, code in rows.select("report_id", "label", "code").iter_rows():
+        present = labels.filter(pl.col("status").cast(pl.String) == statuses.PRESENT)
+        for report, phrase, code in present.select("report_id", "label", "code").iter_rows():
             if report in found:
                 found[report].append((phrase, code or ""))
-        return self._map({report: of if report in answered else None for report, of in found.items()}, texts)
+        return self._map({report: rows if report in answered else None for report, rows in found.items()}, texts)
 
     def own_figures(self, truth: Truth, decisions: PhraseDecisions, judged: Judged) -> Figures:
         """Returns the metrics that only this task has; rates are of the distinct phrases of a report."""

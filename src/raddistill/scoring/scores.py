@@ -36,7 +36,7 @@ D = TypeVar("D", bound=ArmDecisions)
 
 
 class Judge(Protocol[D]):
-    """How the answers of one task become decisions, and what is scored in it alone."""
+    """How the answers of one task become decisions, and the metrics that only this task has."""
 
     names: TaskNames  # what is decided in each report
     has_curves: bool  # whether precision and recall of the arms are drawn
@@ -80,16 +80,13 @@ def score(p: ScoreParams, given: Inputs) -> Scored:
     found: dict[str, Comparison] = {}
     decisions = []
     for task, make_judge in JUDGES.items():
-        found[task], arms = _score_task(p, task, make_judge(p, given), given)
-        decisions += arms
-    return Scored(
-        given.split,
-        {task: tidy(of.metrics) for task, of in found.items()},
-        _frame([{"task": task, **row} for task, of in found.items() for row in of.per_label], PER_LABEL),
-        _frame([row for of in found.values() for row in of.precision_recall], PRECISION_RECALL),
-        _frame([row for of in found.values() for row in of.reliability], RELIABILITY),
-        pl.concat(decisions),
-    )
+        found[task], rows = _score_task(p, task, make_judge(p, given), given)
+        decisions += rows
+    per_label = [{"task": task, **row} for task, comparison in found.items() for row in comparison.per_label]
+    precision_recall = [row for comparison in found.values() for row in comparison.precision_recall]
+    reliability = [row for comparison in found.values() for row in comparison.reliability]
+    frames = _frame(per_label, PER_LABEL), _frame(precision_recall, PRECISION_RECALL), _frame(reliability, RELIABILITY)
+    return Scored(given.split, {task: tidy(each.metrics) for task, each in found.items()}, *frames, pl.concat(decisions))
 
 
 def _score_task(p: ScoreParams, task: str, judge: Judge[Any], given: Inputs) -> tuple[Comparison, list[pl.DataFrame]]:
@@ -108,7 +105,7 @@ def _score_task(p: ScoreParams, task: str, judge: Judge[Any], given: Inputs) -> 
         found.metrics[arm] |= judge.own_figures(truth.select(reports), arms[as_arm].select(reports), found.judged[as_arm])
     if judge.has_curves:
         _add_curves(found, arms)
-    return found, [to_table(task, arm, of.select(asked), judge.names.names, groups) for arm, of in arms.items()]
+    return found, [to_table(task, arm, each.select(asked), judge.names.names, groups) for arm, each in arms.items()]
 
 
 def _read_arms(task: str, judge: Judge[D], given: Inputs, texts: dict[str, str]) -> dict[str, D]:
@@ -134,7 +131,7 @@ def _read_teacher(judge: Judge[D], teacher: TeacherTables, texts: dict[str, str]
         )
     arms = {arm: judge.read_labels(rows, known, answered) for arm, rows in labels.items()}
     if teacher.whole_labels.height:
-        # A report may lack the part that the teacher is told to read; of the whole report there is always something to read.
+        # A report may lack the part that the teacher reads; the whole report is always there.
         whole = labels_by_policy("teacher_whole", teacher.whole_labels)
         arms |= {arm: judge.read_labels(rows, known, set(known)) for arm, rows in whole.items()}
     return arms
