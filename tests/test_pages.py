@@ -19,9 +19,8 @@ def scored(split="test"):
     gain = {"micro_f1": 0.0123, "low": -0.0101, "high": 0.0305}
     choice = {"base": arm(0.1), "linear": arm(0.7), "teacher": arm(0.8), "student": arm(0.9)}
     found = {"base": arm(0.1, 100), "teacher": arm(0.8), "student": arm(0.7)}
-    metrics = {
-        task: {"reports": 400, **arms, "gain": gain} for task, arms in (("multiple_choice", choice), ("open_ended", found))
-    }
+    arms = {"multiple_choice": choice, "open_ended": found}
+    metrics = {task: {"reports": 400, **of_task, "gain": gain} for task, of_task in arms.items()}
     rows = [
         ("multiple_choice", "student", "Edema", 5, 0.5, 0.2, 0.8, 0.5, 0.5, 1.0),
         ("multiple_choice", "teacher", "Edema", 5, 0.6, 0.3, 0.9, 0.5, 0.5, None),

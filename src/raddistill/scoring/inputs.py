@@ -23,10 +23,17 @@ from raddistill.tables.reports import Reports
 
 @dataclass(frozen=True)
 class ArmTables:
-    """What a model answered, both tasks."""
+    """What a model answered."""
 
     predictions: dy.DataFrame[Predictions]
     probabilities: dy.DataFrame[Probabilities]
+
+    def select(self, task: str) -> "ArmTables":
+        """Returns the rows of one task."""
+        of_task = pl.col("task") == task
+        return ArmTables(
+            Predictions.cast(self.predictions.filter(of_task)), Probabilities.cast(self.probabilities.filter(of_task))
+        )
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Multiple choice: how logits, lists of labels and a teacher's labels become decisions."""
 
+import dataframely as dy
 import numpy as np
 import polars as pl
 
@@ -7,9 +8,11 @@ from raddistill import answers, statuses
 from raddistill.errors import TableError
 from raddistill.labelsets import Label
 from raddistill.scoring.bootstrap import Floats
+from raddistill.scoring.inputs import ArmTables
 from raddistill.scoring.metrics import Figures, Judged, ScoreParams
 from raddistill.scoring.truth import ArmDecisions, Bools, TaskNames, Truth, fill_matrix
 from raddistill.tables.calibration import Calibration
+from raddistill.tables.predictions import Predictions, Probabilities
 
 
 def label_names(p: ScoreParams, label_set: list[Label]) -> TaskNames:
@@ -29,17 +32,15 @@ class MultipleChoice:
         of_label = {name: label.teacher_uncertain_is_present for name, label in calibration.labels.items()}
         self.uncertain_is_present = of_label if calibration.against == "gold" else None
 
-    def read_predictions(
-        self, arm: str, predictions: pl.DataFrame, probabilities: pl.DataFrame, texts: dict[str, str]
-    ) -> ArmDecisions:
+    def read_predictions(self, arm: str, tables: ArmTables, texts: dict[str, str]) -> ArmDecisions:
         """Returns what an arm decided, by its lists where it answered in words, else by its logits.
 
         Raises:
             TableError: a report, or a part of it, lacks a logit; a label lacks a threshold.
         """
-        if predictions["answer"].is_not_null().any():
-            return self._from_lists(predictions)
-        return self._from_logits(sorted(texts), probabilities, self._calibration if arm == "student" else None)
+        if tables.predictions["answer"].is_not_null().any():
+            return self._from_lists(tables.predictions)
+        return self._from_logits(sorted(texts), tables.probabilities, self._calibration if arm == "student" else None)
 
     def read_labels(self, labels: pl.DataFrame, texts: dict[str, str], answered: set[str]) -> ArmDecisions:
         """Returns a teacher's decisions by its labels without `uncertain`. A report without rows is unparsed."""
@@ -52,13 +53,15 @@ class MultipleChoice:
         """Returns none: this task has the shared metrics only."""
         return {}
 
-    def _from_lists(self, predictions: pl.DataFrame) -> ArmDecisions:
+    def _from_lists(self, predictions: dy.DataFrame[Predictions]) -> ArmDecisions:
         rows = predictions.sort("report_id")
         read = [None if answer is None else answers.parse_list(answer, self._label_set) for answer in rows["answer"]]
         decided = [[name in (named or []) for name in self.names.names] for named in read]
         return _decisions(rows["report_id"].to_list(), np.array(decided, dtype=bool), np.array([named is None for named in read]))
 
-    def _from_logits(self, reports: list[str], probabilities: pl.DataFrame, calibration: Calibration | None) -> ArmDecisions:
+    def _from_logits(
+        self, reports: list[str], probabilities: dy.DataFrame[Probabilities], calibration: Calibration | None
+    ) -> ArmDecisions:
         """Present where sigmoid((yes - no) / temperature) reaches the label's threshold; without calibration 1 and 0.5."""
         names = self.names.names
         log_odds = _largest_log_odds(probabilities, reports, names)
@@ -78,7 +81,7 @@ def _decisions(reports: list[str], decided: Bools, unparsed: Bools, probabilitie
     return ArmDecisions(reports, decided, np.zeros(len(reports), dtype=np.int64), unparsed, probabilities)
 
 
-def _largest_log_odds(probabilities: pl.DataFrame, reports: list[str], names: list[str]) -> Floats:
+def _largest_log_odds(probabilities: dy.DataFrame[Probabilities], reports: list[str], names: list[str]) -> Floats:
     """Returns the logit of yes less that of no, (reports, names), nan for a report of which any part lacks any.
 
     Of a report read in parts, the part with the largest difference counts: a finding that is stated once is stated.

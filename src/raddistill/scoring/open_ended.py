@@ -10,6 +10,7 @@ import polars as pl
 from raddistill import answers, statuses
 from raddistill.concepts import Concept
 from raddistill.scoring.bootstrap import Counts, Ints, f1, share
+from raddistill.scoring.inputs import ArmTables
 from raddistill.scoring.metrics import Figures, Judged, ScoreParams, count, micro_f1
 from raddistill.scoring.scorer_lexicon import Lexicon
 from raddistill.scoring.truth import ArmDecisions, TaskNames, Truth
@@ -47,12 +48,10 @@ class OpenEnded:
         self._concepts, self._lexicon = concepts, lexicon
         self._device = np.array([c.kind == "device" for c in concepts])
 
-    def read_predictions(
-        self, arm: str, predictions: pl.DataFrame, probabilities: pl.DataFrame, texts: dict[str, str]
-    ) -> PhraseDecisions:
+    def read_predictions(self, arm: str, tables: ArmTables, texts: dict[str, str]) -> PhraseDecisions:
         """Returns what an arm found, by its lines of phrase and code; what does not parse, or is null, is scored as empty."""
         findings: dict[str, list[Finding] | None] = {}
-        for report, answer in predictions.select("report_id", "answer").sort("report_id").iter_rows():
+        for report, answer in tables.predictions.select("report_id", "answer").sort("report_id").iter_rows():
             parsed = answers.parse_lines(answer or "")
             findings[report] = None if parsed.unparsed else parsed.findings
         return self._map(findings, texts)

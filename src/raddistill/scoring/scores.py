@@ -17,7 +17,7 @@ from raddistill.near_duplicates import has_near_duplicate
 from raddistill.scoring import metrics
 from raddistill.scoring.arms import ARMS, BUDGET, TEACHERS
 from raddistill.scoring.comparison import Comparison, compare, labels_by_policy, resolve
-from raddistill.scoring.inputs import Inputs, TeacherTables
+from raddistill.scoring.inputs import ArmTables, Inputs, TeacherTables
 from raddistill.scoring.metrics import Figures, Judged, Rows, ScoreParams, micro_f1
 from raddistill.scoring.multiple_choice import MultipleChoice
 from raddistill.scoring.open_ended import OpenEnded
@@ -42,7 +42,7 @@ class Judge(Protocol[D]):
     has_curves: bool  # whether precision and recall of the arms are drawn
     uncertain_is_present: dict[str, bool] | None  # by label, as a gold budget showed; None where none was spent
 
-    def read_predictions(self, arm: str, predictions: pl.DataFrame, probabilities: pl.DataFrame, texts: dict[str, str]) -> D:
+    def read_predictions(self, arm: str, tables: ArmTables, texts: dict[str, str]) -> D:
         """Returns what a model decided; `texts`: those of the reports that it was asked."""
 
     def read_labels(self, labels: pl.DataFrame, texts: dict[str, str], answered: set[str]) -> D:
@@ -110,12 +110,12 @@ def _score_task(p: ScoreParams, task: str, judge: Judge[Any], given: Inputs) -> 
 
 def _read_arms(task: str, judge: Judge[D], given: Inputs, texts: dict[str, str]) -> dict[str, D]:
     arms = {}
-    for arm, tables in given.arms.items():
-        predictions = tables.predictions.filter(pl.col("task") == task)
-        if strange := len(set(predictions["report_id"]) - set(texts)):
+    for arm, both_tasks in given.arms.items():
+        tables = both_tasks.select(task)
+        if strange := len(set(tables.predictions["report_id"]) - set(texts)):
             raise TableError(f"{strange} predicted reports are not in the split that is scored; `dvc repro` predicts anew")
-        asked = {report: texts[report] for report in predictions["report_id"]}
-        arms[arm] = judge.read_predictions(arm, predictions, tables.probabilities.filter(pl.col("task") == task), asked)
+        asked = {report: texts[report] for report in tables.predictions["report_id"]}
+        arms[arm] = judge.read_predictions(arm, tables, asked)
     return arms
 
 
