@@ -8,21 +8,21 @@ over reports that say the same; the difference is of the last lexicon less the f
 and as absent beside.
 """
 
-from dataclasses import replace
 from typing import Annotated
 
-import numpy as np
 import polars as pl
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from raddistill import concepts, errors, params, paths, statuses
-from raddistill.scoring import findings, labels, policies
-from raddistill.scoring.concepts_of import load_lexicon
-from raddistill.scoring.measures import Judged
-from raddistill.scoring.scope import ScoreParams
-from raddistill.scoring.statistics import Bootstrap, Interval, share
+from raddistill.scoring import metrics
+from raddistill.scoring.bootstrap import Bootstrap, Interval, share
+from raddistill.scoring.comparison import IS_PRESENT, resolve
+from raddistill.scoring.metrics import Judged, ScoreParams
+from raddistill.scoring.open_ended import OpenEnded
+from raddistill.scoring.scorer_lexicon import load_lexicon
+from raddistill.scoring.truth import read_truth
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
 from raddistill.tables.reports import Reports
@@ -31,28 +31,20 @@ from raddistill.teachers.rules.labeler import RulesTeacher
 TASK = "open_ended"
 
 
-def judge(lexicon: str, split: str, uncertain: str) -> Judged:
+def judge(p: ScoreParams, lexicon: str, split: str, uncertain: str) -> Judged:
     """What the lexicon finds in the annotated reports of a split, beside the concepts that people coded."""
     known = concepts.load_concepts(paths.CONCEPTS)
+    scorer = OpenEnded(p, known, load_lexicon(paths.SCORER_LEXICON, known))
     reports = tables.read(Reports, paths.REPORTS).filter(pl.col("split").cast(pl.String) == split)
     gold = tables.read(Gold, paths.GOLD).filter(pl.col("report_id").is_in(reports["report_id"].implode()))
-    truth = labels.truth(gold, TASK, [concept.concept for concept in known])
+    truth = read_truth(gold, TASK, scorer.names.names)
     reports = reports.filter(pl.col("report_id").is_in(truth.reports)).sort("report_id")
     made = RulesTeacher(TASK, lexicon, "findings_and_impression").label(reports, [])
     answered = set(made.outcomes.filter(pl.col("outcome").cast(pl.String) == "labelled")["report_id"])
     texts = dict(reports.select("report_id", "text").iter_rows())
-    scorer = load_lexicon(paths.SCORER_LEXICON, known)
-    said = policies.under(made.labels, uncertain)
-    found = findings.from_labels(said, texts, known, scorer, answered=answered).of(truth.reports)
-    scored = np.array([concept.kind == "score" for concept in known])
-    kept = replace(
-        truth,
-        names=[concept.concept for concept in known if concept.kind == "score"],
-        present=truth.present[:, scored],
-        ambiguous=truth.ambiguous[:, scored],
-    )
-    groups = reports["text_group"].to_list()
-    return Judged(kept, truth.normal, groups, found.decided[:, scored], found.unmapped, found.unparsed)
+    found = scorer.read_labels(resolve(made.labels, IS_PRESENT[uncertain]), texts, answered).select(truth.reports)
+    groups = dict(reports.select("report_id", "text_group").iter_rows())
+    return metrics.judge(truth, found, groups, scorer.names.scored)
 
 
 def main(
@@ -69,12 +61,12 @@ def main(
         "lexicon", "uncertain as", "reports", "micro F1", "precision", "recall", "unmapped", title=f"open-ended, {split}"
     )
     for policy in (statuses.PRESENT, statuses.ABSENT):
-        judged = {name: judge(name, split, policy) for name in lexicons}
+        judged = {name: judge(p, name, split, policy) for name in lexicons}
         for name, of in judged.items():
             tp, fp, fn = (int(n) for n in of.totals().sum(axis=0))
             told = _told(Bootstrap(of.groups, p.bootstrap, p.seed).interval(of.totals()), "")
-            rates = (f"{share(tp, tp + fp):.3f}", f"{share(tp, tp + fn):.3f}", f"{int(of.extra.sum())}")
-            table.add_row(name, policy, f"{len(of.truth.reports):,}", told, *rates)
+            rates = (f"{share(tp, tp + fp):.3f}", f"{share(tp, tp + fn):.3f}", f"{int(of.unmapped.sum())}")
+            table.add_row(name, policy, f"{len(of.reports):,}", told, *rates)
         ours, theirs = judged[lexicons[-1]], judged[lexicons[0]]
         gain = Bootstrap(ours.groups, p.bootstrap, p.seed).difference(ours.totals(), theirs.totals())
         table.add_row("last less first", policy, "", _told(gain, "+"), "", "", "", end_section=True)

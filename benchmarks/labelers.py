@@ -33,11 +33,10 @@ from rich.table import Table
 from benchmarks.peers.sides import Measured, Side, Source, list_sides, run_all
 from raddistill import errors, params, paths, statuses
 from raddistill.labelsets import LabelSetParams, load_labels
-from raddistill.scoring import labels, measures
-from raddistill.scoring.labels import Bools, Truth
-from raddistill.scoring.measures import Judged
-from raddistill.scoring.scope import ScoreParams
-from raddistill.scoring.statistics import LEVEL, Bootstrap, Floats, f1
+from raddistill.scoring import metrics
+from raddistill.scoring.bootstrap import LEVEL, Bootstrap, Floats, f1
+from raddistill.scoring.metrics import Judged, ScoreParams
+from raddistill.scoring.truth import ArmDecisions, Bools, Truth, read_truth
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
 from raddistill.tables.reports import Reports
@@ -52,12 +51,13 @@ def judge(truth: Truth, groups: list[str], said: list[dict[str, str]], uncertain
     counted = {statuses.PRESENT, statuses.UNCERTAIN} if uncertain == statuses.PRESENT else {statuses.PRESENT}
     decided = np.array([[of.get(name) in counted for name in truth.names] for of in said], dtype=bool)
     n = len(truth.reports)
-    return Judged(truth, truth.normal, groups, decided, np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool))
+    decisions = ArmDecisions(truth.reports, decided, np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool))
+    return metrics.judge(truth, decisions, dict(zip(truth.reports, groups, strict=True)), np.ones(len(truth.names), dtype=bool))
 
 
 def draw_macro(judged: Judged, macro: Bools, bootstrap: Bootstrap) -> tuple[float, Floats]:
     """Macro F1 over the labels of `macro` (labels,), and the same of every draw (resamples,)."""
-    counts = labels.count(judged.truth, judged.decided)
+    counts = judged.counts()
     columns = np.flatnonzero(macro)
     drawn = np.array([f1(bootstrap.resample(counts[:, column])) for column in columns])
     return float(np.nanmean(f1(counts.sum(axis=0))[columns])), np.nanmean(drawn, axis=0)
@@ -79,14 +79,14 @@ class Scorer:
         macro, drawn = draw_macro(judged, self._macro, self._bootstrap)
         low, high = np.percentile(drawn, LEVEL)
         uncertain = {
-            f"uncertain_{policy}_micro_f1": measures.micro_f1(judge(self._truth, self._groups, said, policy))
+            f"uncertain_{policy}_micro_f1": metrics.micro_f1(judge(self._truth, self._groups, said, policy))
             for policy in (statuses.ABSENT, statuses.PRESENT)
         }
         return {
-            **measures.figures(judged, self._macro, *draws),
+            **metrics.figures(judged, self._macro, *draws),
             **{"macro_f1": macro, "macro_f1_low": float(low), "macro_f1_high": float(high)},
             **uncertain,
-            "labels": measures.by_name(judged, np.ones(len(self._truth.names), dtype=bool), *draws),
+            "labels": metrics.by_name(judged, np.ones(len(self._truth.names), dtype=bool), *draws),
         }
 
     def difference(self, ours: list[dict[str, str]], theirs: list[dict[str, str]]) -> Figures:
@@ -170,11 +170,11 @@ def compare(scope: str, split: str, sides: list[Side], repeats: int, console: Co
     """Runs, scores and prints one scope of text."""
     p = params.load("score", ScoreParams)
     names = [label.name for label in load_labels(params.load("label_set", LabelSetParams).path)]
-    gold = labels.truth(tables.read(Gold, paths.GOLD), "multiple_choice", names)
+    gold = read_truth(tables.read(Gold, paths.GOLD), "multiple_choice", names)
     chosen = chosen_reports(split, SCOPES[scope], scope, gold.reports)
     rows = chosen.select("report_id", "findings", "impression", "text").rows(named=True)
     measured = run_all(sides, rows, SCOPES[scope], repeats)
-    truth = gold.of(chosen["report_id"].to_list())
+    truth = gold.select(chosen["report_id"].to_list())
     scorer = Scorer(truth, chosen["text_group"].to_list(), gold.present.sum(axis=0) >= p.macro_min_positives, p)
     figures = {side: scorer.figures(of.said) for side, of in measured.items()}
     ours = [side for side in figures if side.labeler == "ours"]

@@ -6,6 +6,7 @@
 import ast
 import functools
 import importlib
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,8 +73,9 @@ def actual(name: str) -> Stage:
     file, _, key = name.partition("@")
     source = ROOT / "stages" / f"{file}.py"
     main, known = _main(name)
-    sections = dict(_loaded(main, known))
-    files = {str(path) for path in _paths(main, known)} | set(_path_params(sections))
+    functions = list(_functions(main, known))
+    sections = {section: into for each in functions for section, into in _loaded(*each)}
+    files = {str(path) for each in functions for path in _paths(*each)} | set(_path_params(sections))
     return Stage(
         cmd=f"python -m stages.{file} {key}".strip(),
         code=closure(source),
@@ -97,7 +99,7 @@ def _listed(file: str, section: str, into: type[BaseModel]) -> list[str]:
 
 def sections_of(name: str) -> dict[str, type[params.Section]]:
     """The sections of params.yaml that a stage loads, and the classes that it loads them into."""
-    return dict(_loaded(*_main(name)))
+    return {section: into for each in _functions(*_main(name)) for section, into in _loaded(*each)}
 
 
 def closure(source: Path) -> set[str]:
@@ -164,17 +166,40 @@ def _loaded(main: ast.FunctionDef, known: dict[str, Any]) -> Iterator[tuple[str,
             known[node.targets[0].id] = into.model_validate(_at(section))
 
 
-def _paths(main: ast.FunctionDef, known: dict[str, Any]) -> Iterator[Path]:
-    called = {id(node.func) for node in ast.walk(main) if isinstance(node, ast.Call)}
-    for node in ast.walk(main):
+def _paths(function: ast.FunctionDef, known: dict[str, Any]) -> Iterator[Path]:
+    called = {id(node.func) for node in ast.walk(function) if isinstance(node, ast.Call)}
+    for node, known_there in _walk(function, known):
         attribute = node.func if isinstance(node, ast.Call) else node
         if not isinstance(attribute, ast.Attribute) or ast.unparse(attribute.value) != "paths" or id(node) in called:
             continue
         if attribute.attr not in UNTRACKED:
             assert isinstance(node, ast.expr)
-            found = _evaluate(node, known)
+            found = _evaluate(node, known_there)
             assert isinstance(found, Path), f"paths.{attribute.attr} is no path"
             yield found
+
+
+def _functions(main: ast.FunctionDef, known: dict[str, Any]) -> Iterator[tuple[ast.FunctionDef, dict[str, Any]]]:
+    """A stage's `main`, and the functions `read_...` of the package that it calls with literals, with the names known inside."""
+    yield main, known
+    for node in ast.walk(main):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.startswith("read_"):
+            called = _evaluate(node.func, known)
+            arguments = inspect.signature(called).bind(*map(ast.literal_eval, node.args)).arguments
+            function = ast.parse(inspect.getsource(called)).body[0]
+            assert isinstance(function, ast.FunctionDef)
+            yield function, vars(inspect.getmodule(called)) | arguments
+
+
+def _walk(node: ast.AST, known: dict[str, Any]) -> Iterator[tuple[ast.AST, dict[str, Any]]]:
+    """Every node below with the names known there: what a comprehension makes comes once for each of its values."""
+    yield node, known
+    values: list[dict[str, Any]] = [{}]
+    if isinstance(node, ast.DictComp):
+        values = [{ast.unparse(each.target): value} for each in node.generators for value in _evaluate(each.iter, known)]
+    for value in values:
+        for child in ast.iter_child_nodes(node):
+            yield from _walk(child, known | value)
 
 
 def _path_params(sections: dict[str, type[params.Section]]) -> Iterator[str]:

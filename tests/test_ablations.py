@@ -8,9 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from raddistill import cli, params, paths
-from raddistill.apps import pipeline
+from raddistill.apps import ablations, pipeline, results
 from raddistill.errors import InputError
-from raddistill.scoring import ablations, results
 from raddistill.tables import base as tables
 
 ROOT = Path(__file__).parents[1]
@@ -56,14 +55,8 @@ def gathered() -> dict[str, Any]:
     of_task = {"student": arm, "teacher": arm | {"micro_f1": 0.9, "micro_f1_high": 0.95}, "gain": {"micro_f1": -0.1}}
     point = {"base": "b", "seed": 1, "fold": 0, "steps": 1200, "examples": {"multiple_choice": 1000, "open_ended": 500}}
     points = {name: point | {"multiple_choice": of_task, "open_ended": of_task} for name in ("none", "some")}
-    return {
-        "about": "How much?",
-        "axis": "share",
-        "machine": "two cores",
-        "split": "validation",
-        "points": points,
-        "missing": ["all"],
-    }
+    about = {"about": "How much?", "axis": "share", "machine": "two cores", "split": "validation"}
+    return {**about, "points": points, "missing": ["all"]}
 
 
 def test_the_picture_is_the_same_bytes_for_the_same_figures(tmp_path: Path) -> None:

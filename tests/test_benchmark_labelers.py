@@ -13,8 +13,8 @@ from rich.console import Console
 from benchmarks import labelers
 from benchmarks.peers import protocol, sides
 from benchmarks.peers.sides import Measured, Side, Source
-from raddistill.scoring.labels import Truth
-from raddistill.scoring.scope import ScoreParams
+from raddistill.scoring.metrics import ScoreParams
+from raddistill.scoring.truth import Truth
 from raddistill.teachers.rules.lexicon import Phrase
 
 ROOT = Path(__file__).parents[1]

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from raddistill import cli, params
 from raddistill.apps import pipeline
+from raddistill.apps import results as markdown
 from raddistill.errors import InputError
-from raddistill.scoring import results as markdown
 
 NAMES = sorted(file.stem for file in (ROOT / "presets").glob("*.yaml"))
 METRICS = {

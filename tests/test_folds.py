@@ -4,13 +4,12 @@ import json
 
 import polars as pl
 import pytest
-from test_scoring import ASKED, CONCEPTS, LABELS, LEXICON, MC, OE, P, doubted, frame, labels, predictions, tables
+from test_scoring import ASKED, CONCEPTS, LABELS, LEXICON, MC, OE, P, doubted, frame, labels, predictions, score, tables
 from typer.testing import CliRunner
 
 from raddistill import cli, paths
-from raddistill.apps import folds as folds_commands
+from raddistill.apps import folds, folds_commands
 from raddistill.errors import InputError, TableError
-from raddistill.scoring import folds, scores
 from raddistill.tables import base
 from raddistill.tables.decisions import Decisions
 from raddistill.tables.gold import Gold
@@ -32,8 +31,7 @@ def world(tmp_path):
     """Scores of the six reports at once: a teacher with doubts that it grades, and the same on the whole report."""
     lexicon = tmp_path / "lexicon.csv"
     lexicon.write_text(LEXICON)
-    both = {"labels": {MC: doubted(0.7), OE: labels()[OE]}, "whole_labels": labels()}
-    return scores.score(P, lexicon=lexicon, **tables(**both))
+    return score(lexicon, labels={MC: doubted(0.7), OE: labels()[OE]}, whole_labels=labels())
 
 
 def settings(fold=0, seed=13, **changes):

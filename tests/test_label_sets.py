@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 
 from raddistill import answers, concepts, labelsets, params
 from raddistill.errors import InputError
-from raddistill.scoring import pages, scores
+from raddistill.scoring import inputs, report, scores
 from raddistill.sources import extracting
 from raddistill.student import calibrating, linear, merging
 from raddistill.student.prompts import Renderer, encode, slot_lines
@@ -105,13 +105,16 @@ def scored(made: SimpleNamespace, tmp_path: Path) -> scores.Scored:
     p = params.load("score", scores.ScoreParams, ROOT / "params.yaml").model_copy(
         update={"bootstrap": 20, "macro_min_positives": 1}
     )
-    return scores.score(
-        p, split="test", reports=made.reports, gold=made.gold, labels=made.labels, outcomes=made.outcomes,
-        whole_labels=dict.fromkeys(made.labels, Labels.create_empty()), examples=made.examples,
-        predictions={"student": Predictions.validate(said, cast=True)}, probabilities={"student": frame},
-        calibration=calibrating.calibrate(against, of_validation, made.examples, made.labels[MC], made.gold, made.label_set),
-        label_set=made.label_set, concepts=CONCEPTS, lexicon=lexicon,
+    calibration = calibrating.calibrate(against, of_validation, made.examples, made.labels[MC], made.gold, made.label_set)
+    arm = inputs.ArmTables(Predictions.validate(said, cast=True), frame)
+    teachers = {
+        task: inputs.TeacherTables(labels, Labels.create_empty(), made.outcomes[task]) for task, labels in made.labels.items()
+    }
+    given = inputs.Inputs(
+        "test", made.reports, made.gold, made.examples, {"student": arm}, teachers,
+        calibration, made.label_set, CONCEPTS, lexicon,
     )  # fmt: skip
+    return scores.score(p, given)
 
 
 def test_teacher_and_gold_speak_of_the_set_and_of_nothing_else(made: SimpleNamespace) -> None:
@@ -149,7 +152,7 @@ def test_scores_and_plots_are_of_the_set(made: SimpleNamespace, tmp_path: Path) 
     assert choice["student"]["reports"] == choice["reports"] > 50
     rows = result.per_label.filter(pl.col("task") == MC)
     assert set(rows["label"]) == set(made.names)
-    pages.draw(result, tmp_path)
+    report.draw(result, tmp_path)
     drawn = pl.read_csv(tmp_path / "per_label.csv").filter(pl.col("task") == MC)
     assert set(drawn["label"]) == set(made.names)
     assert (tmp_path / "per_label.svg").stat().st_size > 1000

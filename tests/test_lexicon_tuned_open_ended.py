@@ -12,7 +12,7 @@ import pytest
 from raddistill import statuses
 from raddistill.concepts import load_concepts
 from raddistill.errors import InputError
-from raddistill.scoring.concepts_of import load_lexicon
+from raddistill.scoring.scorer_lexicon import load_lexicon
 from raddistill.teachers.rules import lexicon
 from raddistill.teachers.rules.reading import Reader
 

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from raddistill.scoring import pages
+from raddistill.scoring import report
 from raddistill.scoring.scores import PER_LABEL, PRECISION_RECALL, RELIABILITY, Scored
 
 FILES = [f"{name}.{kind}" for name in ("per_label", "precision_recall", "reliability") for kind in ("csv", "svg")]
@@ -17,17 +17,10 @@ def arm(micro_f1, reports=400):
 
 def scored(split="test"):
     gain = {"micro_f1": 0.0123, "low": -0.0101, "high": 0.0305}
-    metrics = {
-        "multiple_choice": {
-            "reports": 400,
-            "base": arm(0.1),
-            "linear": arm(0.7),
-            "teacher": arm(0.8),
-            "student": arm(0.9),
-            "gain": gain,
-        },
-        "open_ended": {"reports": 400, "base": arm(0.1, 100), "teacher": arm(0.8), "student": arm(0.7), "gain": gain},
-    }
+    choice = {"base": arm(0.1), "linear": arm(0.7), "teacher": arm(0.8), "student": arm(0.9)}
+    found = {"base": arm(0.1, 100), "teacher": arm(0.8), "student": arm(0.7)}
+    arms = {"multiple_choice": choice, "open_ended": found}
+    metrics = {task: {"reports": 400, **of_task, "gain": gain} for task, of_task in arms.items()}
     rows = [
         ("multiple_choice", "student", "Edema", 5, 0.5, 0.2, 0.8, 0.5, 0.5, 1.0),
         ("multiple_choice", "teacher", "Edema", 5, 0.6, 0.3, 0.9, 0.5, 0.5, None),
@@ -52,24 +45,20 @@ def with_whole():
 
 
 def nothing():
-    return Scored(
-        "test",
-        {"multiple_choice": {"reports": 0}},
-        *(frame.clear() for frame in (scored().per_label, scored().precision_recall, scored().reliability)),
-        pl.DataFrame(),
-    )
+    frames = (scored().per_label, scored().precision_recall, scored().reliability)
+    return Scored("test", {"multiple_choice": {"reports": 0}}, *(frame.clear() for frame in frames), pl.DataFrame())
 
 
 def printed(of, width=100):
     out = io.StringIO()
-    pages.print_table(of, Console(file=out, width=width))
+    report.print_table(of, Console(file=out, width=width))
     return out.getvalue()
 
 
 @pytest.mark.parametrize("of", [scored, nothing, with_whole], ids=["some", "nothing", "whole"])
 def test_drawing_twice_gives_the_same_bytes(tmp_path, of):
     for folder in ("one", "two"):
-        pages.draw(of(), tmp_path / folder)
+        report.draw(of(), tmp_path / folder)
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == sorted(FILES)
     for name in FILES:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
@@ -83,7 +72,7 @@ def test_a_split_without_gold_is_told():
 
 
 def test_a_picture_holds_no_date_and_a_table_its_rows(tmp_path):
-    pages.draw(scored(), tmp_path)
+    report.draw(scored(), tmp_path)
     assert "<dc:date>" not in (tmp_path / "per_label.svg").read_text()
     assert (tmp_path / "per_label.csv").read_text().splitlines()[:2] == [
         "task,arm,label,positives,f1,low,high,precision,recall,mcnemar_p",
@@ -111,7 +100,7 @@ def test_the_table_says_what_it_must():
 
 def test_the_teacher_on_the_whole_report_is_a_column_where_there_is_one():
     assert "whole" not in printed(scored())
-    lines = printed(with_whole(), width=pages.WIDTH).splitlines()
+    lines = printed(with_whole(), width=report.WIDTH).splitlines()
     row = next(line for line in lines if "open_ended" in line)
     assert [cell.strip() for cell in row.strip("│ ").split("│")][5] == "0.850"
     assert "…" not in "".join(lines)

@@ -17,7 +17,7 @@ import pytest
 from raddistill.concepts import Concept
 from raddistill.errors import TableError
 from raddistill.labelsets import Label
-from raddistill.scoring import pages, scores
+from raddistill.scoring import inputs, report, scores
 from raddistill.tables.calibration import Calibration, LabelCalibration
 from raddistill.tables.decisions import Decisions
 from raddistill.tables.examples import Examples
@@ -175,7 +175,6 @@ def tables(**changes):
         for task in (MC, OE)
     ]
     given = {
-        "split": "test",
         "reports": frame(Reports, reports),
         "gold": gold(),
         "labels": labels(),
@@ -184,11 +183,20 @@ def tables(**changes):
         "examples": frame(Examples, examples),
         "predictions": predictions(),
         "probabilities": probabilities(),
-        "calibration": calibration(),
-        "label_set": LABELS,
-        "concepts": CONCEPTS,
     }
     return given | changes
+
+
+def score(lexicon, split="test", calibrated=None, **changes):
+    given = tables(**changes)
+    arms = {arm: inputs.ArmTables(rows, given["probabilities"][arm]) for arm, rows in given["predictions"].items()}
+    by_task = {task: [given[kind][task] for kind in ("labels", "whole_labels", "outcomes")] for task in (MC, OE)}
+    teachers = {task: inputs.TeacherTables(*of_task) for task, of_task in by_task.items()}
+    everything = inputs.Inputs(
+        split, given["reports"], given["gold"], given["examples"], arms, teachers,
+        calibrated or calibration(), LABELS, CONCEPTS, lexicon,
+    )  # fmt: skip
+    return scores.score(P, everything)
 
 
 @pytest.fixture
@@ -200,108 +208,79 @@ def lexicon(tmp_path):
 
 @pytest.fixture
 def scored(lexicon):
-    return scores.score(P, lexicon=lexicon, **tables())
+    return score(lexicon)
 
 
 def without_intervals(figures):
     return {key: value for key, value in figures.items() if not key.endswith(("low", "high"))}
 
 
-MULTIPLE_CHOICE = {
-    "student": {  # tp r1 Edema, r2 Fracture, r5 Fracture; fp r4 Edema; fn r5 Edema; r2 Edema is ambiguous
-        "reports": 5,
-        "micro_f1": 0.75,
-        "macro_f1": 0.75,  # Edema 0.5, Fracture 1
-        "precision": 0.75,
-        "recall": 0.75,
-        "specificity_normal": 0.5,  # r3, not r4
-        "mask_absent_micro_f1": 0.6667,  # one more fp
-        "mask_present_micro_f1": 0.8,  # one more tp
-        "unparsed": 0,
-    },
-    "teacher": {  # tp r1 Edema (uncertain), r2 Fracture; fn both of r5, which it did not label
-        "reports": 5,
-        "micro_f1": 0.6667,
-        "macro_f1": 0.6667,
-        "precision": 1.0,
-        "recall": 0.5,
-        "specificity_normal": 1.0,
-        "mask_absent_micro_f1": 0.6667,
-        "mask_present_micro_f1": 0.5714,
-        "unparsed": 1,
-        "uncertain_is_present": 1,
-        "uncertain_present_micro_f1": 0.6667,
-        "uncertain_absent_micro_f1": 0.4,
-    },
-    "linear": {  # asked four: tp r1 Edema, fn r2 Fracture
-        "reports": 4,
-        "micro_f1": 0.6667,
-        "macro_f1": 0.5,
-        "precision": 1.0,
-        "recall": 0.5,
-        "specificity_normal": 1.0,
-        "mask_absent_micro_f1": 0.6667,
-        "mask_present_micro_f1": 0.5,
-        "unparsed": 0,
-    },
-    "base": {  # lists, asked four: tp r1 Edema and both of r5, fn r2 Fracture; r3 does not parse
-        "reports": 4,
-        "micro_f1": 0.8571,
-        "macro_f1": 0.8333,
-        "precision": 1.0,
-        "recall": 0.75,
-        "specificity_normal": 1.0,
-        "mask_absent_micro_f1": 0.8571,
-        "mask_present_micro_f1": 0.75,
-        "unparsed": 1,
-    },
-    "gain": {"reports": 5, "micro_f1": 0.0833, "mask_absent_micro_f1": 0.0, "mask_present_micro_f1": 0.2286},
-    "gain_over_linear": {"reports": 4, "micro_f1": 0.1333, "mask_absent_micro_f1": 0.0, "mask_present_micro_f1": 0.3571},
-    "unseen": {"reports": 4, "student_micro_f1": 0.6667, "teacher_micro_f1": 0.5},  # t1 has the words of r1
-}
-OPEN_ENDED = {
-    "student": {  # tp r1 effusion, r2 scar; fp r3 (by likeness), r4 (no concept); fn r5 scar; r2 effusion is ambiguous
-        "reports": 5,
-        "micro_f1": 0.5714,
-        "macro_f1": 0.6667,  # scar alone has two positives
-        "precision": 0.5,
-        "recall": 0.6667,
-        "specificity_normal": 0.0,
-        "mask_absent_micro_f1": 0.5,
-        "mask_present_micro_f1": 0.6667,
-        "unparsed": 1,
-        "abnormal_micro_f1": 0.8,
-        "unmapped": 0.1667,  # one of six phrases
-        "fuzzy": 0.1667,
-        "ungrounded": 0.5,  # hyperinflation, efusion, zebra
-        "coverage": 0.8,
-        "category_micro_f1": 0.5714,  # J84 is accepted for scar; J90 in r2 neither right nor wrong
-        "device_micro_f1": 0.0,
-    },
-    "teacher": {  # tp r1 effusion, r2 scar (uncertain); fn r5 scar; r4 not labelled; an absent phrase is no finding
-        "reports": 5,
-        "micro_f1": 0.8,
-        "macro_f1": 0.6667,
-        "precision": 1.0,
-        "recall": 0.6667,
-        "specificity_normal": 1.0,
-        "mask_absent_micro_f1": 0.8,
-        "mask_present_micro_f1": 0.6667,
-        "unparsed": 1,
-        "uncertain_is_present": 1,
-        "uncertain_present_micro_f1": 0.8,
-        "uncertain_absent_micro_f1": 0.5,
-        "abnormal_micro_f1": 0.8,
-        "unmapped": 0.0,
-        "fuzzy": 0.0,
-        "ungrounded": 0.0,
-        "coverage": 0.8,
-        "category_micro_f1": 0.8,
-        "device_micro_f1": 1.0,
-    },
-    "gain": {"reports": 5, "micro_f1": -0.2286, "mask_absent_micro_f1": -0.3, "mask_present_micro_f1": 0.0},
-    "unseen": {"reports": 4, "student_micro_f1": 0.4, "teacher_micro_f1": 0.6667},
-}
+def by_hand(*tables):
+    """Parts of the metrics file by name, from tables whose first line holds their keys."""
+    parts = {}
+    for table in tables:
+        keys, *lines = filter(None, (line.partition("#")[0].split() for line in table.splitlines()))
+        for part, *cells in lines:
+            parts[part] = parts.get(part, {}) | dict(zip(keys, map(float, cells), strict=True))
+    return parts
+
+
+MULTIPLE_CHOICE = by_hand(
+    """
+            reports micro_f1 macro_f1 precision recall specificity_normal mask_absent_micro_f1 mask_present_micro_f1 unparsed
+    student       5     0.75     0.75      0.75   0.75                0.5               0.6667                   0.8        0
+    teacher       5   0.6667   0.6667         1    0.5                  1               0.6667                0.5714        1
+    linear        4   0.6667      0.5         1    0.5                  1               0.6667                   0.5        0
+    base          4   0.8571   0.8333         1   0.75                  1               0.8571                  0.75        1
+    # student: tp r1 Edema, r2 Fracture, r5 Fracture; fp r4 Edema; fn r5 Edema; r2 Edema is ambiguous (one more fp, or tp);
+    #   macro: Edema 0.5, Fracture 1; normal: r3 is right, r4 is not
+    # teacher: tp r1 Edema (uncertain), r2 Fracture; fn both of r5, which it did not label
+    # linear, asked four: tp r1 Edema, fn r2 Fracture
+    # base, lists, asked four: tp r1 Edema and both of r5, fn r2 Fracture; r3 does not parse
+    """,
+    """
+            uncertain_is_present uncertain_present_micro_f1 uncertain_absent_micro_f1
+    teacher                    1                     0.6667                       0.4
+    """,
+    """
+                     reports micro_f1 mask_absent_micro_f1 mask_present_micro_f1
+    gain                   5   0.0833                    0                0.2286
+    gain_over_linear       4   0.1333                    0                0.3571
+    """,
+    """
+           reports student_micro_f1 teacher_micro_f1
+    unseen       4           0.6667              0.5  # t1 has the words of r1
+    """,
+)
+OPEN_ENDED = by_hand(
+    """
+            reports micro_f1 macro_f1 precision recall specificity_normal mask_absent_micro_f1 mask_present_micro_f1 unparsed
+    student       5   0.5714   0.6667       0.5 0.6667                  0                  0.5                0.6667        1
+    teacher       5      0.8   0.6667         1 0.6667                  1                  0.8                0.6667        1
+    # student: tp r1 effusion, r2 scar; fp r3 (by likeness), r4 (no concept); fn r5 scar; r2 effusion is ambiguous
+    # teacher: tp r1 effusion, r2 scar (uncertain); fn r5 scar; r4 not labelled; an absent phrase is no finding
+    # macro: scar alone has two positives
+    """,
+    """
+            uncertain_is_present uncertain_present_micro_f1 uncertain_absent_micro_f1
+    teacher                    1                        0.8                       0.5
+    """,
+    """
+            abnormal_micro_f1 unmapped  fuzzy ungrounded coverage category_micro_f1 device_micro_f1
+    student               0.8   0.1667 0.1667        0.5      0.8            0.5714               0
+    teacher               0.8        0      0          0      0.8               0.8               1
+    # student: one of six phrases is unmapped, one fuzzy; ungrounded: hyperinflation, efusion, zebra;
+    #   J84 is accepted for scar; J90 in r2 is neither right nor wrong
+    """,
+    """
+         reports micro_f1 mask_absent_micro_f1 mask_present_micro_f1
+    gain       5  -0.2286                 -0.3                     0
+    """,
+    """
+           reports student_micro_f1 teacher_micro_f1
+    unseen       4              0.4           0.6667
+    """,
+)
 
 
 @pytest.mark.parametrize("part", MULTIPLE_CHOICE)
@@ -338,7 +317,7 @@ def test_intervals_hold_their_figure(scored):
 
 def test_a_gold_budget_is_left_out_of_the_score_and_the_teacher_gets_its_share(lexicon):
     spent = calibration(against="gold", budget=["r5"])
-    metrics = scores.score(P, lexicon=lexicon, **tables(calibration=spent)).metrics[MC]
+    metrics = score(lexicon, calibrated=spent).metrics[MC]
     assert (metrics["reports"], metrics["gold_budget"]) == (4, 1)
     assert metrics["teacher"]["recall"] == 0.5  # r1 Edema is uncertain, and its share of the budget says absent
 
@@ -354,7 +333,7 @@ def doubted(probability=None, **changes):
 
 
 def test_a_teacher_is_compared_under_the_better_of_its_policies(lexicon):
-    metrics = scores.score(P, lexicon=lexicon, **tables(labels={MC: doubted(), OE: labels()[OE]})).metrics[MC]
+    metrics = score(lexicon, labels={MC: doubted(), OE: labels()[OE]}).metrics[MC]
     teacher = metrics["teacher"]
     assert teacher["micro_f1"] == teacher["uncertain_absent_micro_f1"] == 0.4  # tp r2 Fracture; fn r1 Edema, both of r5
     assert teacher["uncertain_present_micro_f1"] == 0.3333  # one more fp
@@ -366,7 +345,7 @@ def test_a_teacher_is_compared_under_the_better_of_its_policies(lexicon):
 
 @pytest.mark.parametrize(("probability", "graded"), [(0.5, 0.4), (0.51, 0.3333)])
 def test_a_teacher_with_probabilities_is_compared_as_graded_too(lexicon, probability, graded):
-    metrics = scores.score(P, lexicon=lexicon, **tables(labels={MC: doubted(probability), OE: labels()[OE]})).metrics[MC]
+    metrics = score(lexicon, labels={MC: doubted(probability), OE: labels()[OE]}).metrics[MC]
     assert metrics["teacher"]["uncertain_graded_micro_f1"] == graded
     assert metrics["teacher"]["uncertain_is_present"] == 0  # the better of the two, graded left out
     assert metrics["gain_over_graded"]["micro_f1"] == round(0.75 - graded, 4)
@@ -375,7 +354,7 @@ def test_a_teacher_with_probabilities_is_compared_as_graded_too(lexicon, probabi
 
 def test_the_same_teacher_on_the_whole_report_is_an_arm_of_its_own(scored, lexicon):
     both = {MC: doubted(), OE: labels()[OE]}
-    metrics = scores.score(P, lexicon=lexicon, **tables(whole_labels=both)).metrics
+    metrics = score(lexicon, whole_labels=both).metrics
     assert metrics[MC]["teacher"] == scored.metrics[MC]["teacher"]
     assert metrics[MC]["teacher_whole"]["micro_f1"] == 0.4
     assert metrics[MC]["teacher_whole"]["uncertain_is_present"] == 0  # its own better policy
@@ -383,9 +362,9 @@ def test_the_same_teacher_on_the_whole_report_is_an_arm_of_its_own(scored, lexic
     assert metrics[OE]["teacher_whole"] == metrics[OE]["teacher"] | {"unparsed": 0, "coverage": 1.0}
     assert metrics[OE]["gain_over_teacher_whole"] == metrics[OE]["gain"]
     unread = outcomes(failed=[(report, OE) for report in ASKED])  # the part that the teacher reads is in none of the reports
-    apart = scores.score(P, lexicon=lexicon, **tables(whole_labels=both, outcomes=unread)).metrics[OE]
+    apart = score(lexicon, whole_labels=both, outcomes=unread).metrics[OE]
     assert (apart["teacher"]["micro_f1"], apart["teacher_whole"]["micro_f1"]) == (0.0, 0.8)
-    alone = scores.score(P, lexicon=lexicon, **tables(whole_labels={MC: both[MC], OE: Labels.create_empty()})).metrics
+    alone = score(lexicon, whole_labels={MC: both[MC], OE: Labels.create_empty()}).metrics
     assert alone[OE] == scored.metrics[OE]
 
 
@@ -400,14 +379,14 @@ def test_a_finding_stated_in_one_part_is_stated(scored, lexicon):
     """What is lower changes nothing, what is higher decides."""
     yes, edema = pl.col("answer") == "yes", pl.col("label") == "Edema"
     lower = parts(lambda rows: rows.with_columns(pl.col("logit") - 5 * yes))
-    assert scores.score(P, lexicon=lexicon, **tables(probabilities=lower)).metrics == scored.metrics
+    assert score(lexicon, probabilities=lower).metrics == scored.metrics
     higher = parts(lambda rows: rows.with_columns(pl.col("logit") + 9 * (yes & edema)))
-    student = scores.score(P, lexicon=lexicon, **tables(probabilities=higher)).metrics[MC]["student"]
+    student = score(lexicon, probabilities=higher).metrics[MC]["student"]
     assert student["recall"] == 1.0  # Edema everywhere, r5 too
     assert student["specificity_normal"] == 0.0
     torn = parts(lambda rows: rows.filter((pl.col("report_id") != "r2") | ~edema))
     with pytest.raises(TableError, match="1 of 6 asked reports lack a logit"):
-        scores.score(P, lexicon=lexicon, **tables(probabilities=torn))
+        score(lexicon, probabilities=torn)
 
 
 def test_decisions_are_ids_and_names_and_say_who_was_asked(scored):
@@ -428,13 +407,13 @@ def test_decisions_are_ids_and_names_and_say_who_was_asked(scored):
 
 def test_the_student_alone_is_scored_on_validation(lexicon):
     alone = {arm: {"student": tables()[arm]["student"]} for arm in ("predictions", "probabilities")}
-    metrics = scores.score(P, lexicon=lexicon, **tables(**alone)).metrics
+    metrics = score(lexicon, **alone).metrics
     assert list(metrics[MC]) == ["reports", "positives", "gold_budget", "student", "teacher", "gain", "unseen"]
 
 
 def test_a_task_that_nobody_was_asked_has_no_figures(lexicon):
     asked = {arm: rows.filter(pl.col("task") == OE) for arm, rows in predictions().items()}
-    metrics = scores.score(P, lexicon=lexicon, **tables(predictions=asked)).metrics
+    metrics = score(lexicon, predictions=asked).metrics
     assert metrics[MC] == {"reports": 0, "positives": 0, "gold_budget": 0}
     assert metrics[OE]["student"]["micro_f1"] == 0.5714
 
@@ -442,7 +421,7 @@ def test_a_task_that_nobody_was_asked_has_no_figures(lexicon):
 @pytest.mark.parametrize("why", [NOT_IN_FILE, ROWS_DIFFER])
 def test_a_teacher_is_scored_on_the_reports_that_its_file_holds(why, scored, lexicon):
     absent = {MC: ("r3", "r5"), OE: ("r2",)}
-    metrics = scores.score(P, lexicon=lexicon, **tables(outcomes=outcomes(absent, why=why))).metrics
+    metrics = score(lexicon, outcomes=outcomes(absent, why=why)).metrics
     assert [metrics[task]["teacher"]["reports"] for task in (MC, OE)] == [3, 4]
     assert [metrics[task]["gain"]["reports"] for task in (MC, OE)] == [3, 4]
     assert metrics[MC]["unseen"]["teacher_reports"] == 2  # r1 has a neighbour
@@ -452,21 +431,21 @@ def test_a_teacher_is_scored_on_the_reports_that_its_file_holds(why, scored, lex
     assert scored.metrics[MC]["teacher"]["micro_f1"] == 0.6667
     for task in (MC, OE):
         assert metrics[task]["student"] == scored.metrics[task]["student"]
-        ours = scores.score(P, lexicon=lexicon, **tables(predictions=only_asked(task, set(ASKED) - set(absent[task])))).metrics
+        ours = score(lexicon, predictions=only_asked(task, set(ASKED) - set(absent[task]))).metrics
         assert metrics[task]["gain"] == ours[task]["gain"]
 
 
 def test_a_teacher_whose_file_holds_no_scored_report_is_not_compared_with(scored, lexicon, tmp_path):
     """As where the labels of a second cohort are in no file."""
     silent = {task: Labels.create_empty() for task in (MC, OE)}
-    alone = scores.score(P, lexicon=lexicon, **tables(labels=silent, outcomes=outcomes({MC: ASKED, OE: ASKED})))
+    alone = score(lexicon, labels=silent, outcomes=outcomes({MC: ASKED, OE: ASKED}))
     for task in (MC, OE):
         assert set(scored.metrics[task]) - set(alone.metrics[task]) == {"teacher", "gain"}
         assert alone.metrics[task]["student"] == scored.metrics[task]["student"]
         assert alone.metrics[task]["unseen"]["teacher_reports"] == 0
     assert "teacher" not in set(alone.per_label["arm"]) | set(alone.precision_recall["arm"])
     assert alone.per_label["mcnemar_p"].is_null().all()
-    pages.draw(alone, tmp_path)
+    report.draw(alone, tmp_path)
     assert (tmp_path / "per_label.svg").stat().st_size > 1000
 
 
@@ -477,7 +456,7 @@ def only_asked(task, reports):
 
 def test_what_cannot_be_computed_is_left_out(lexicon):
     asked = {"student": predictions()["student"].filter(pl.col("report_id").is_in(["r3", "r4"]))}
-    student = scores.score(P, lexicon=lexicon, **tables(predictions=asked)).metrics[MC]["student"]
+    student = score(lexicon, predictions=asked).metrics[MC]["student"]
     assert "recall" not in student  # nobody has a finding
     assert student["precision"] == 0.0
 
@@ -487,49 +466,49 @@ def test_scores_do_not_depend_on_the_order_of_rows(scored, lexicon):
         key: value.reverse() if isinstance(value, pl.DataFrame) else value
         for key, value in tables(predictions={arm: rows.reverse() for arm, rows in predictions().items()}).items()
     }
-    assert scores.score(P, lexicon=lexicon, **turned).metrics == scored.metrics
+    assert score(lexicon, **turned).metrics == scored.metrics
 
 
 def test_a_missing_logit_is_counted(lexicon):
     torn = probabilities()
     torn["student"] = torn["student"].filter(pl.col("report_id") != "r2")
     with pytest.raises(TableError, match="1 of 6 asked reports lack a logit"):
-        scores.score(P, lexicon=lexicon, **tables(probabilities=torn))
+        score(lexicon, probabilities=torn)
 
 
 def test_a_label_without_threshold_is_named(lexicon):
     less = calibration(labels={"Edema": LabelCalibration(threshold=0.5, teacher_uncertain_is_present=True)})
     with pytest.raises(TableError, match="no threshold for Fracture"):
-        scores.score(P, lexicon=lexicon, **tables(calibration=less))
+        score(lexicon, calibrated=less)
 
 
 def test_gold_with_holes_is_refused(lexicon):
     holes = gold().filter(~((pl.col("report_id") == "r1") & (pl.col("label") == "Edema")))
     with pytest.raises(TableError, match="lacks 1 of its cells"):
-        scores.score(P, lexicon=lexicon, **tables(gold=holes))
+        score(lexicon, gold=holes)
 
 
 def test_a_report_that_nobody_read_needs_no_row(scored, lexicon):
     """`excluded` rows and no rows are the same to scores; a task without any gold has none."""
     read = gold().filter(pl.col("status") != "excluded")
     assert read.height < gold().height
-    assert scores.score(P, lexicon=lexicon, **tables(gold=read)).metrics == scored.metrics
-    metrics = scores.score(P, lexicon=lexicon, **tables(gold=read.filter(pl.col("task") == MC))).metrics
+    assert score(lexicon, gold=read).metrics == scored.metrics
+    metrics = score(lexicon, gold=read.filter(pl.col("task") == MC)).metrics
     assert metrics[MC] == scored.metrics[MC]
     assert metrics[OE] == {"reports": 0, "positives": 0, "gold_budget": 0}
-    for arms in (scores.score(P, lexicon=lexicon, **tables(gold=read.clear())).metrics[task] for task in (MC, OE)):
+    for arms in (score(lexicon, gold=read.clear()).metrics[task] for task in (MC, OE)):
         assert arms["reports"] == 0
 
 
 def test_gold_of_two_annotators_is_refused(lexicon):
     two = pl.concat([gold(), gold().with_columns(pl.lit("another").alias("annotator"))])
     with pytest.raises(TableError, match="several annotators: another, by_hand"):
-        scores.score(P, lexicon=lexicon, **tables(gold=two))
+        score(lexicon, gold=two)
 
 
 def test_reports_of_another_split_are_refused(lexicon):
     with pytest.raises(TableError, match="6 predicted reports are not in the split"):
-        scores.score(P, lexicon=lexicon, **tables(split="validation"))
+        score(lexicon, split="validation")
 
 
 def test_rows_for_the_plots(scored):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from raddistill import concepts
 from raddistill.errors import InputError
-from raddistill.scoring.concepts_of import Match, load_lexicon
+from raddistill.scoring.scorer_lexicon import Match, load_lexicon
 
 ROOT = Path(__file__).parents[1]
 CONCEPTS = concepts.load_concepts(ROOT / "gold/concepts.csv")

@@ -6,24 +6,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from raddistill.scoring import labels, measures
-from raddistill.scoring.labels import Truth
-from raddistill.scoring.measures import Judged
-from raddistill.scoring.statistics import Bootstrap, f1, mcnemar, share
+from raddistill.scoring import metrics
+from raddistill.scoring.bootstrap import Bootstrap, f1, mcnemar, share
+from raddistill.scoring.truth import ArmDecisions, Truth
 
 
 def judged(present, decided):
     reports, names = [str(i) for i in range(len(present))], [str(i) for i in range(present.shape[1])]
     truth = Truth(reports, names, present, np.zeros_like(present))
     none = np.zeros(len(present), dtype=np.int64)
-    return Judged(truth, truth.normal, reports, decided, none, none.astype(bool))
+    decisions = ArmDecisions(reports, decided, none, none.astype(bool))
+    return metrics.judge(truth, decisions, dict(zip(reports, reports, strict=True)), np.ones(len(names), dtype=bool))
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_micro_and_macro_f1_are_those_of_scikit_learn(seed):
     draw = np.random.default_rng(seed)
     present, decided = draw.random((60, 5)) < 0.3, draw.random((60, 5)) < 0.4
-    figures = measures.figures(judged(present, decided), np.ones(5, dtype=bool), resamples=10, seed=1)
+    figures = metrics.figures(judged(present, decided), np.ones(5, dtype=bool), resamples=10, seed=1)
     assert figures["micro_f1"] == pytest.approx(f1_score(present, decided, average="micro"))
     assert figures["macro_f1"] == pytest.approx(f1_score(present, decided, average="macro"))
 
@@ -108,7 +108,7 @@ def test_mcnemar_counts_the_cells_that_one_arm_alone_got_right():
     ours, theirs = present.copy(), present.copy()
     theirs[[0, 1, 3], 0] ^= True
     ours[4, 0] ^= True
-    assert measures.mcnemar_by_name(judged(present, ours), judged(present, theirs)) == {"0": mcnemar(3, 1)}
+    assert metrics.mcnemar_by_name(judged(present, ours), judged(present, theirs)) == {"0": mcnemar(3, 1)}
 
 
 bools = st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=8)
@@ -122,4 +122,4 @@ def test_counts_do_not_depend_on_the_order_of_names(present, decided, order):
     assert (one.totals() == other.totals()).all()
     swapped = judged(decided, present).totals()  # gold and decisions change places: fp and fn do
     assert (one.totals() == swapped[:, [0, 2, 1]]).all()
-    assert labels.count(one.truth, decided)[..., :].sum() == (present | decided).sum()
+    assert one.counts().sum() == (present | decided).sum()

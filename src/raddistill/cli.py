@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from raddistill import errors, experiments, params, paths
-from raddistill.apps import ablation, folds, pipeline
+from raddistill.apps import ablation_commands, folds_commands, pipeline
 from raddistill.apps.label import commands
 from raddistill.apps.label.commands import label, show
 from raddistill.errors import InputError
@@ -45,8 +45,8 @@ app = typer.Typer(
     - `raddistill show REPORT_ID --input reports.csv`
     """,
 )
-app.add_typer(folds.app, name="folds")
-app.add_typer(ablation.app, name="ablation")
+app.add_typer(folds_commands.app, name="folds")
+app.add_typer(ablation_commands.app, name="ablation")
 app.command(help=commands.LABEL_HELP)(label)
 app.command(help=commands.SHOW_HELP)(show)
 
@@ -151,18 +151,18 @@ def results(
 
     `dvc exp apply NAME && raddistill results`: of an experiment
     """
-    from raddistill.scoring import results as in_markdown
+    from raddistill.apps import results as printed
 
     metrics = pipeline.load_metrics(paths.FINAL_METRICS)
     if markdown or page:
-        print(in_markdown.page() if page else in_markdown.table(metrics), end="" if page else "\n")
+        print(printed.page() if page else printed.table(metrics), end="" if page else "\n")
         return
     import polars as pl
 
-    from raddistill.scoring import pages, scores
+    from raddistill.scoring import report, scores
 
     no_rows = pl.DataFrame()
-    pages.print_table(scores.Scored("test", metrics, no_rows, no_rows, no_rows, no_rows))
+    report.print_table(scores.Scored("test", metrics, no_rows, no_rows, no_rows, no_rows))
 
 
 @app.command()

@@ -25,17 +25,31 @@ class Concept(BaseModel):
     note: str
 
 
+def read_rows(path: Path, columns: list[str]) -> list[dict[str, str]]:
+    """Returns the rows of a CSV file of the repository.
+
+    Raises:
+        InputError: missing file, other columns.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            reader = csv.DictReader(lines)
+            rows = list(reader)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; it is part of the repository: `git checkout {path}`") from None
+    if sorted(reader.fieldnames or []) != sorted(columns):
+        raise InputError(f"{path} is not a CSV with the columns {', '.join(columns)}")
+    return rows
+
+
 def load_concepts(path: Path) -> list[Concept]:
-    """The concepts in the file's order.
+    """Returns the concepts in the file's order.
 
     Raises:
         InputError: missing file, other columns or kinds, a concept named twice.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            concepts = [Concept.model_validate(row) for row in csv.DictReader(lines)]
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing; it is part of the repository: `git checkout {path}`") from None
+        concepts = [Concept.model_validate(row) for row in read_rows(path, list(Concept.model_fields))]
     except ValidationError as error:
         raise InputError(f"{path}: a row breaks the form: {', '.join(str(e['loc'][0]) for e in error.errors())}") from None
     names = [c.concept for c in concepts]

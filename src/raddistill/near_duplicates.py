@@ -1,4 +1,4 @@
-"""Which held-out texts have a near duplicate in training: templates make a split look easier than it is.
+"""Finds held-out texts that have a near duplicate in training. Templates make a split look easier than it is.
 
 Two texts are near duplicates if the Jaccard index of their sets of words (lower case) reaches a threshold. The comparison is
 exact, so its time grows faster than the number of texts: 32,000 against 46,000 take 3 seconds of one core (PadChest), 7,000

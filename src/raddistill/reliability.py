@@ -24,7 +24,7 @@ def contingency(first: npt.ArrayLike, second: npt.ArrayLike, n_values: int) -> I
 
 
 def cohens_kappa(table: Ints) -> float | None:
-    """Cohen's kappa of a contingency table; None if it is empty or both raters used the same one value."""
+    """Returns Cohen's kappa of a contingency table; None if it is empty or both raters used the same one value."""
     n = int(table.sum())
     if not n:
         return None
@@ -33,7 +33,7 @@ def cohens_kappa(table: Ints) -> float | None:
 
 
 def krippendorffs_alpha(counts: Ints, times: Ints) -> float | None:
-    """`counts` (kinds of units, values): how many give each value; `times` (kinds,): how many units are of that kind."""
+    """Returns alpha, or None. `counts` (kinds of units, values): raters by value; `times` (kinds,): units of that kind."""
     values = counts.sum(axis=1)
     paired = values >= 2
     counts, times, values = counts[paired].astype(float), times[paired], values[paired]

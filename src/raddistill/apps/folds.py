@@ -1,72 +1,175 @@
-"""The commands `raddistill folds`: runs of several folds, kept in git and scored as one."""
+"""Keeps the runs of several folds and scores them as one: each report by the student that was not trained on it.
+
+A kept run is two files in folds/NAME: `fold-<k>.parquet`, the table `Decisions`, and `fold-<k>.json`, what made it. A run of the
+same fold with another training seed is `fold-<k>-seed-<s>`. Scores come from the code that scores a single run.
+"""
 
 import json
-import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
+import dataframely as dy
+import numpy as np
+import polars as pl
 
-from raddistill import params, paths
-from raddistill.apps import pipeline
-from raddistill.errors import InputError
+from raddistill.concepts import Concept
+from raddistill.errors import InputError, TableError
+from raddistill.labelsets import Label
+from raddistill.scoring.comparison import Comparison, compare
+from raddistill.scoring.metrics import ScoreParams
+from raddistill.scoring.multiple_choice import label_names
+from raddistill.scoring.open_ended import concept_names
+from raddistill.scoring.scores import tidy
+from raddistill.scoring.truth import TaskNames, from_table, read_truth
+from raddistill.tables import base as tables
+from raddistill.tables.decisions import Decisions
+from raddistill.tables.gold import Gold
 
-app = typer.Typer(no_args_is_help=True, help="Runs of several folds (extract.fold), kept in git and scored as one.")
+SHAPE_NO_DECISION = ("runtime", "asking", "remotes", "score")  # sections of params.yaml
+MAY_DIFFER = ("extract.fold", "train.seed", "fetch.reports.path", "fetch.base.path")  # what is at the paths has a checksum
+ABSENT = "(no such key)"
 
 
-@app.command("keep")
-def keep(
-    name: Annotated[str, typer.Argument(help="Name of the runs that belong together: the folder folds/NAME.")],
-) -> None:
-    """Keeps the last run's decisions on its test split in folds/NAME/fold-<extract.fold>: ids and names of labels, no text.
+@dataclass(frozen=True)
+class Run:
+    """One kept run; `path` is that of its decisions."""
 
-    `dvc exp run -S extract.fold=1 && raddistill folds keep default`
+    path: Path
+    fold: int
+    seed: int
+    params: dict[str, Any]
+    decisions: pl.DataFrame
 
-    A run of the same fold with another train.seed is kept beside the first. Commit the folder to git. This works with public
-    reports only: ids and decisions of other reports belong into git no more than their text does.
+    @property
+    def reports(self) -> set[str]:
+        """Returns the reports that its student was asked."""
+        return set(self.decisions.filter(pl.col("arm") == "student")["report_id"])
+
+
+def names(p: ScoreParams, label_set: list[Label], concepts: list[Concept]) -> dict[str, TaskNames]:
+    """Returns the names of each task, as single runs are scored."""
+    return {"multiple_choice": label_names(p, label_set), "open_ended": concept_names(p, concepts)}
+
+
+def keep(folder: Path, decisions: pl.DataFrame, params: dict[str, Any], train: dict[str, Any], made_by: dict[str, Any]) -> Path:
+    """Writes a run into `folder` and returns the path of its decisions. It replaces a run of the same fold and seed.
+
+    `params`: all of params.yaml; `train`: the metrics of the training; `made_by`: the git commit.
+
+    Raises:
+        InputError: the decisions are those of another fold or seed that is kept: nothing ran since.
     """
-    from raddistill.scoring import folds
-    from raddistill.tables import base as tables
-    from raddistill.tables.decisions import Decisions
-    from raddistill.tables.reports import Reports
+    fold, seed = params["extract"]["fold"], params["train"]["seed"]
+    known = read(folder) if folder.is_dir() else []
+    ordered = _ordered(decisions)
+    for run in known:
+        if (run.fold, run.seed) != (fold, seed) and run.decisions.equals(ordered):
+            raise InputError(f"these are the decisions of {run.path}: `dvc repro` with the fold and seed of params.yaml first")
+    taken = any(run.path.stem == f"fold-{fold}" and run.seed != seed for run in known)
+    path = folder / (f"fold-{fold}-seed-{seed}.parquet" if taken else f"fold-{fold}.parquet")
+    kept = {section: values for section, values in params.items() if section not in SHAPE_NO_DECISION}
+    tables.write(Decisions, decisions, path)
+    tables.write_json({"fold": fold, "seed": seed, **made_by, "train": train, "params": kept}, path.with_suffix(".json"))
+    return path
 
-    kinds = sorted(set(tables.read(Reports, paths.REPORTS)["sensitivity"]) - {"public"})
-    if kinds:
-        raise InputError(f"folds are kept in git, by report id, and these are {', '.join(kinds)}: score each fold by itself")
-    decisions, train = tables.read(Decisions, paths.DECISIONS), pipeline.load_metrics(paths.TRAIN_METRICS)
-    print(folds.keep(_folds_folder(name), decisions, params.read(), train, pipeline.current_commit()))
 
+def read(folder: Path) -> list[Run]:
+    """Returns the kept runs, by fold, the first kept of a fold before its other seeds.
 
-@app.command("show")
-def show(
-    name: Annotated[str, typer.Argument(help="Name of a folder in folds/, such as default.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Prints all figures as JSON, by label too.")] = False,
-) -> None:
-    """Scores the kept folds as one, against data/gold.parquet, and writes metrics/folds/NAME.json.
-
-    `raddistill folds show default`
+    Raises:
+        InputError: none are there, or one lacks the file that says what made it.
     """
-    from raddistill.concepts import load_concepts
-    from raddistill.labelsets import LabelSetParams, load_labels
-    from raddistill.scoring import folds, pages, scores
-    from raddistill.sources import splitting
-    from raddistill.tables import base as tables
-    from raddistill.tables.gold import Gold
-
-    runs, p = folds.read(_folds_folder(name)), params.load("score", scores.ScoreParams)
-    label_set = load_labels(params.load("label_set", LabelSetParams).path)
-    names = folds.names(p, label_set, load_concepts(paths.CONCEPTS))
-    metrics = folds.score(p, runs, tables.read(Gold, paths.GOLD), names)
-    file, shares = paths.FOLDS_METRICS / f"{name}.json", runs[0].params["extract"]
-    tables.write_json(metrics, file)
-    if as_json:
-        print(json.dumps(metrics, indent=2, allow_nan=False))
-        return
-    missing = set(range(splitting.folds(shares["train"], shares["validation"]))) - {run.fold for run in runs}
-    pages.print_folds(name, metrics, sorted(missing), file)
+    runs = []
+    for path in folder.glob("fold-*.parquet"):
+        record = path.with_suffix(".json")
+        try:
+            content = json.loads(record.read_text(encoding="utf-8"))
+            made_by = (content["fold"], content["seed"], content["params"])
+        except (FileNotFoundError, KeyError, ValueError):
+            raise InputError(f"{record} is missing or damaged; `git checkout {record}` restores it") from None
+        runs.append(Run(path, *made_by, _ordered(tables.read(Decisions, path))))
+    if not runs:
+        raise InputError(f"{folder} holds no runs; `raddistill folds keep {folder.name}` puts the last one there")
+    return sorted(runs, key=lambda run: (run.fold, "-seed-" in run.path.stem, run.seed))
 
 
-def _folds_folder(name: str) -> Path:
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise InputError(f"'{name}' is no name: letters, digits, '_', '-' and '.' only")
-    return paths.FOLDS / name
+def refuse_mixture(runs: list[Run]) -> None:
+    """Raises InputError where runs do not belong together: other params, reports of two folds, or other reports of one fold."""
+    first = runs[0]
+    for run in runs[1:]:
+        ours, theirs = _flat(run.params), _flat(first.params)
+        for key in sorted(set(ours) | set(theirs)):
+            if key not in MAY_DIFFER and (one := ours.get(key, ABSENT)) != (other := theirs.get(key, ABSENT)):
+                raise InputError(f"{run.path.with_suffix('.json')}: {key} is {one}, but {other} in {first.path.stem}.json")
+    for at, run in enumerate(runs):
+        for other_run in runs[:at]:
+            if run.fold != other_run.fold and (shared := run.reports & other_run.reports):
+                raise InputError(f"{run.path} and {other_run.path.name} are of two folds, but share {len(shared)} reports")
+            if run.fold == other_run.fold and (apart := run.reports ^ other_run.reports):
+                raise InputError(f"{run.path} and {other_run.path.name} are of one fold, but differ in {len(apart)} reports")
+
+
+def score(p: ScoreParams, runs: list[Run], gold: dy.DataFrame[Gold], names: dict[str, TaskNames]) -> dict[str, Any]:
+    """Returns the metrics of the folds as one, by task: those of the stage `final`, `labels`, and `seeds` if there are several.
+
+    A teacher is compared under one policy for all folds, the better on the pooled reports.
+
+    Raises:
+        InputError: the runs do not belong together.
+        TableError: a label that is not among the names; gold with holes.
+    """
+    refuse_mixture(runs)
+    firsts = [next(run for run in runs if run.fold == fold) for fold in sorted({run.fold for run in runs})]
+    metrics: dict[str, Any] = {"folds": {str(run.fold): len(run.reports) for run in firsts}}
+    for task, of_task in names.items():
+        pooled = _pool(p, task, firsts, gold, of_task)
+        metrics[task] = pooled.metrics | {"labels": _by_label(pooled)}
+        if seeds := _score_seeds(p, task, runs, gold, of_task):
+            metrics[task]["seeds"] = seeds
+    return tidy(metrics)
+
+
+def _pool(p: ScoreParams, task: str, runs: list[Run], gold: dy.DataFrame[Gold], names: TaskNames) -> Comparison:
+    rows = pl.concat([run.decisions for run in runs]).filter(pl.col("task") == task)
+    if strange := sorted(set(rows["label"]) - {*names.names, ""}):
+        raise TableError(f"{runs[0].path.parent}: decisions of {task} about labels that are not there now: {', '.join(strange)}")
+    groups = dict(rows.select("report_id", "text_group").unique().iter_rows())
+    arms = {arm: from_table(rows.filter(pl.col("arm") == arm), names.names) for arm in {"student", *rows["arm"]}}
+    return compare(p, read_truth(gold, task, names.names), arms, groups, names)
+
+
+def _by_label(pooled: Comparison) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for row in pooled.per_label:
+        figures = {key: value for key, value in row.items() if key not in ("arm", "label")}
+        found.setdefault(str(row["label"]), {})[str(row["arm"])] = figures
+    return found
+
+
+def _score_seeds(p: ScoreParams, task: str, runs: list[Run], gold: dy.DataFrame[Gold], names: TaskNames) -> dict[str, float]:
+    """Student and gain over the seeds that all folds with more than one of them share; empty where there are no two."""
+    folds = {fold for fold in {run.fold for run in runs} if sum(run.fold == fold for run in runs) > 1}
+    shared = set.intersection(*({run.seed for run in runs if run.fold == fold} for fold in folds)) if folds else set()
+    if len(shared) < 2:
+        return {}
+    of_seeds = [[run for run in runs if run.fold in folds and run.seed == seed] for seed in sorted(shared)]
+    metrics = [_pool(p, task, of_seed, gold, names).metrics for of_seed in of_seeds]
+    spread: dict[str, float] = {"seeds": len(shared), "folds": len(folds), "reports": metrics[0]["reports"]}
+    for part in ("student", "gain"):
+        values = np.array([of_seed[part]["micro_f1"] for of_seed in metrics if part in of_seed])
+        if values.size > 1:
+            spread |= {f"{part}_mean": float(values.mean()), f"{part}_sd": float(values.std(ddof=1))}
+            spread |= {f"{part}_min": float(values.min()), f"{part}_max": float(values.max())}
+    return spread
+
+
+def _ordered(decisions: pl.DataFrame) -> pl.DataFrame:
+    return decisions.with_columns(pl.col("kind").cast(pl.String)).sort(Decisions.primary_key())
+
+
+def _flat(node: dict[str, Any], at: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        found |= _flat(value, f"{at}{key}.") if isinstance(value, dict) else {f"{at}{key}": value}
+    return found

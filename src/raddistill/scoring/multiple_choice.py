@@ -1,70 +1,96 @@
-"""Scores of the multiple-choice task: every arm against the labels that people gave."""
+"""Multiple choice: how logits, lists of labels and a teacher's labels become decisions."""
 
+import dataframely as dy
 import numpy as np
 import polars as pl
 
+from raddistill import answers, statuses
+from raddistill.errors import TableError
 from raddistill.labelsets import Label
-from raddistill.scoring import curves, decisions, labels, policies
-from raddistill.scoring.decisions import Decisions
-from raddistill.scoring.said import judge
-from raddistill.scoring.scope import Scope, TaskScores
+from raddistill.scoring.bootstrap import Floats
+from raddistill.scoring.inputs import ArmTables
+from raddistill.scoring.metrics import Figures, Judged, ScoreParams
+from raddistill.scoring.truth import ArmDecisions, Bools, TaskNames, Truth, fill_matrix
 from raddistill.tables.calibration import Calibration
+from raddistill.tables.predictions import Predictions, Probabilities
 
-TASK = "multiple_choice"
+
+def label_names(p: ScoreParams, label_set: list[Label]) -> TaskNames:
+    """Returns the labels of the set: all count, and each has a row."""
+    return TaskNames([label.name for label in label_set], np.ones(len(label_set), dtype=bool), p.macro_min_positives, 0)
 
 
-def score(
-    scope: Scope,
-    *,
-    gold: pl.DataFrame,
-    teachers: dict[str, pl.DataFrame],
-    outcomes: pl.DataFrame,
-    predictions: dict[str, pl.DataFrame],
-    probabilities: dict[str, pl.DataFrame],
-    calibration: Calibration,
-    label_set: list[Label],
-) -> TaskScores:
-    """Metrics, plot rows and decisions; `teachers` are Labels rows (see `policies.arms`), `outcomes` the teacher's, of one task.
+class MultipleChoice:
+    """Judges answers that name labels of the set (`scores.Judge`)."""
 
-    `predictions` and `probabilities` by arm; they and the labels may hold other tasks.
+    has_curves = True
+
+    def __init__(self, p: ScoreParams, label_set: list[Label], calibration: Calibration) -> None:
+        """`calibration` is the student's; other arms decide at a probability of 0.5."""
+        self.names = label_names(p, label_set)
+        self._label_set, self._calibration = label_set, calibration
+        of_label = {name: label.teacher_uncertain_is_present for name, label in calibration.labels.items()}
+        self.uncertain_is_present = of_label if calibration.against == "gold" else None
+
+    def read_predictions(self, arm: str, tables: ArmTables, texts: dict[str, str]) -> ArmDecisions:
+        """Returns what an arm decided, by its lists where it answered in words, else by its logits.
+
+        Raises:
+            TableError: a report, or a part of it, lacks a logit; a label lacks a threshold.
+        """
+        if tables.predictions["answer"].is_not_null().any():
+            return self._from_lists(tables.predictions)
+        return self._from_logits(sorted(texts), tables.probabilities, self._calibration if arm == "student" else None)
+
+    def read_labels(self, labels: pl.DataFrame, texts: dict[str, str], answered: set[str]) -> ArmDecisions:
+        """Returns a teacher's decisions by its labels without `uncertain`. A report without rows is unparsed."""
+        reports = list(texts)
+        cells = labels.select("report_id", "label", pl.col("status").cast(pl.String)).iter_rows()
+        matrix = fill_matrix(cells, reports, self.names.names, missing="")
+        return _decisions(reports, matrix == statuses.PRESENT, (matrix == "").all(axis=1))
+
+    def own_figures(self, truth: Truth, decisions: ArmDecisions, judged: Judged) -> Figures:
+        """Returns none: this task has the shared metrics only."""
+        return {}
+
+    def _from_lists(self, predictions: dy.DataFrame[Predictions]) -> ArmDecisions:
+        rows = predictions.sort("report_id")
+        read = [None if answer is None else answers.parse_list(answer, self._label_set) for answer in rows["answer"]]
+        decided = [[name in (named or []) for name in self.names.names] for named in read]
+        return _decisions(rows["report_id"].to_list(), np.array(decided, dtype=bool), np.array([named is None for named in read]))
+
+    def _from_logits(
+        self, reports: list[str], probabilities: dy.DataFrame[Probabilities], calibration: Calibration | None
+    ) -> ArmDecisions:
+        """Present where sigmoid((yes - no) / temperature) reaches the label's threshold; without calibration 1 and 0.5."""
+        names = self.names.names
+        log_odds = _largest_log_odds(probabilities, reports, names)
+        if lacking := int(np.isnan(log_odds).any(axis=1).sum()):
+            raise TableError(
+                f"{lacking} of {len(reports)} asked reports lack a logit of yes or no; `dvc repro predict` asks again"
+            )
+        if calibration and (unknown := [name for name in names if name not in calibration.labels]):
+            raise TableError(f"models/calibration.json has no threshold for {', '.join(unknown)}; run `dvc repro calibrate`")
+        temperature = calibration.temperature if calibration else 1.0
+        thresholds = np.array([calibration.labels[name].threshold if calibration else 0.5 for name in names])
+        chances = 1 / (1 + np.exp(-np.clip(log_odds / temperature, -500, 500)))
+        return _decisions(reports, chances >= thresholds, np.zeros(len(reports), dtype=bool), chances)
+
+
+def _decisions(reports: list[str], decided: Bools, unparsed: Bools, probabilities: Floats | None = None) -> ArmDecisions:
+    return ArmDecisions(reports, decided, np.zeros(len(reports), dtype=np.int64), unparsed, probabilities)
+
+
+def _largest_log_odds(probabilities: dy.DataFrame[Probabilities], reports: list[str], names: list[str]) -> Floats:
+    """Returns the logit of yes less that of no, (reports, names), nan for a report of which any part lacks any.
+
+    Of a report read in parts, the part with the largest difference counts: a finding that is stated once is stated.
     """
-    names = [label.name for label in label_set]
-    truth = labels.truth(gold, TASK, names)
-    arms = {
-        arm: _decide(arm, asked.filter(pl.col("task") == TASK), probabilities[arm], calibration, label_set)
-        for arm, asked in predictions.items()
-    }
-    reports = scope.scored(arms["student"].reports, truth.reports)
-    given = scope.given(outcomes, arms["student"].reports)
-    for arm, rows in _teachers(teachers, calibration).items():
-        arms[arm] = decisions.from_labels(rows, given, names)
-    kept = {arm: decided.of(sorted(set(reports) & set(decided.reports))) for arm, decided in arms.items()}
-    every = np.ones(len(names), dtype=bool)
-    judged = {arm: judge(truth, scope.groups, decided.said, every) for arm, decided in kept.items()}
-    scores = scope.compare(TASK, judged, truth.present.sum(axis=0) >= scope.p.macro_min_positives, named=every)
-    scope.add_unseen(scores, judged)
-    scores.decisions = scope.rows_of(TASK, {arm: decided.said for arm, decided in arms.items()}, names)
-    for arm, decided in kept.items():
-        if decided.probabilities is not None and decided.reports:
-            scores.precision_recall += curves.precision_recall(arm, judged[arm].truth, decided.probabilities)
-            scores.reliability += curves.reliability(arm, judged[arm].truth, decided.probabilities)
-    return scores
-
-
-def _teachers(teachers: dict[str, pl.DataFrame], calibration: Calibration) -> dict[str, pl.DataFrame]:
-    """Labels by arm; where a gold budget was spent, also the teacher as it told: the teacher's share of the budget."""
-    arms = policies.arms(teachers, TASK)
-    if calibration.against == "gold":
-        told = {name: label.teacher_uncertain_is_present for name, label in calibration.labels.items()}
-        arms[policies.BUDGET] = policies.by_label(teachers["teacher"].filter(pl.col("task") == TASK), told)
-    return arms
-
-
-def _decide(
-    arm: str, asked: pl.DataFrame, probabilities: pl.DataFrame, calibration: Calibration, label_set: list[Label]
-) -> Decisions:
-    """Only the student is calibrated; an arm that answered in words is read from them."""
-    if asked["answer"].is_not_null().any():
-        return decisions.from_answers(asked, label_set)
-    logits = probabilities.filter(pl.col("task") == TASK)
-    return decisions.from_logits(asked, logits, [label.name for label in label_set], calibration if arm == "student" else None)
+    rows = probabilities.filter(pl.col("label").is_in(names))
+    yes, no = (pl.col("logit").filter(pl.col("answer") == answer).first() for answer in ("yes", "no"))
+    of_parts = rows.group_by("report_id", "part", "label").agg(log_odds=yes - no)
+    # A report is whole where each of its parts has a difference for every name.
+    sizes = of_parts.group_by("report_id").agg(cells=pl.col("log_odds").count(), parts=pl.col("part").n_unique())
+    whole = sizes.filter(pl.col("cells") == pl.col("parts") * len(names))["report_id"]
+    cells = of_parts.filter(pl.col("report_id").is_in(whole.implode())).group_by("report_id", "label").agg(pl.max("log_odds"))
+    return fill_matrix(cells.iter_rows(), reports, names, missing=np.nan).astype(np.float64)

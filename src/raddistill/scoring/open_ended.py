@@ -1,72 +1,148 @@
-"""Scores of the open-ended task: every arm's phrases, as concepts, against the concepts that people coded."""
+"""Open-ended: how phrases become concepts, and the metrics of phrases and codes that only this task has."""
+
+import re
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
+from raddistill import answers, statuses
 from raddistill.concepts import Concept
-from raddistill.scoring import findings, labels, measures, policies
-from raddistill.scoring.concepts_of import Lexicon
-from raddistill.scoring.findings import Findings
-from raddistill.scoring.labels import Truth
-from raddistill.scoring.measures import Figures, Judged
-from raddistill.scoring.said import judge, narrowed
-from raddistill.scoring.scope import ARMS, Scope, TaskScores
-from raddistill.scoring.statistics import f1, share
+from raddistill.scoring.bootstrap import Counts, Ints, f1, share
+from raddistill.scoring.inputs import ArmTables
+from raddistill.scoring.metrics import Figures, Judged, ScoreParams, count, micro_f1
+from raddistill.scoring.scorer_lexicon import Lexicon
+from raddistill.scoring.truth import ArmDecisions, TaskNames, Truth
 
-TASK = "open_ended"
-
-
-def score(
-    scope: Scope,
-    *,
-    gold: pl.DataFrame,
-    teachers: dict[str, pl.DataFrame],
-    outcomes: pl.DataFrame,
-    predictions: dict[str, pl.DataFrame],
-    concepts: list[Concept],
-    lexicon: Lexicon,
-) -> TaskScores:
-    """Metrics, plot rows and decisions; `teachers` are Labels rows (see `policies.arms`), `outcomes` the teacher's, of one task.
-
-    `predictions` by arm; they and the labels may hold other tasks.
-    """
-    names = [c.concept for c in concepts]
-    truth = labels.truth(gold, TASK, names)
-    arms = {}
-    for arm, asked in predictions.items():
-        rows = asked.filter(pl.col("task") == TASK)
-        arms[arm] = findings.from_answers(rows, scope.texts_of(rows["report_id"].to_list()), concepts, lexicon)
-    reports = scope.scored(arms["student"].reports, truth.reports)
-    texts = scope.texts_of(scope.given(outcomes, arms["student"].reports))
-    answered = set(outcomes.filter(pl.col("outcome") == "labelled")["report_id"])
-    for arm, rows in policies.arms(teachers, TASK).items():
-        # A report may lack the part that the teacher is told to read; of the whole report there is always something to read.
-        able = set(texts) if arm.startswith("teacher_whole") else answered
-        arms[arm] = findings.from_labels(rows, texts, concepts, lexicon, answered=able)
-    kept = {arm: found.of(sorted(set(reports) & set(found.reports))) for arm, found in arms.items()}
-    scored = np.array([c.kind == "score" for c in concepts])
-    judged = {arm: judge(truth, scope.groups, found.said, scored) for arm, found in kept.items()}
-    macro = truth.present[:, scored].sum(axis=0) >= scope.p.concept_macro_min_positives
-    scores = scope.compare(TASK, judged, macro, named=macro)
-    scope.add_unseen(scores, judged)
-    scores.decisions = scope.rows_of(TASK, {arm: found.said for arm, found in arms.items()}, names)
-    for arm in set(ARMS) & set(scores.metrics):
-        as_arm = scores.chosen.get(arm, arm)
-        scores.metrics[arm] |= _own(truth.of(kept[as_arm].reports), kept[as_arm], judged[as_arm], concepts)
-    return scores
+Finding = tuple[str, str]  # phrase, code
+_WORD = re.compile(r"\w+")
+NO_CODE = ""  # the category of a finding without a code: never in the gold
 
 
-def _own(truth: Truth, found: Findings, judged: Judged, concepts: list[Concept]) -> Figures:
-    """The measures that only this task has; rates are of the distinct phrases of a report."""
-    device = np.array([c.kind == "device" for c in concepts])
-    devices = labels.count(narrowed(truth, device), found.decided[:, device]).sum(axis=(0, 1))
-    phrases = int(found.phrases.sum())
-    return {
-        "abnormal_micro_f1": measures.micro_f1(judged.of(~judged.normal)),
-        "unmapped": share(int(found.unmapped.sum()), phrases),
-        "fuzzy": share(int(found.fuzzy.sum()), phrases),
-        "ungrounded": share(int(found.ungrounded.sum()), phrases),
-        "coverage": share(int((~found.unparsed).sum()), len(found.reports)),
-        "category_micro_f1": float(f1(findings.category_counts(truth, found, concepts).sum(axis=0))),
-        "device_micro_f1": float(f1(devices)),
-    }
+@dataclass(frozen=True, kw_only=True)
+class PhraseDecisions(ArmDecisions):
+    """Decisions by phrases, which are distinct in a report; (reports,) each."""
+
+    phrases: Ints
+    fuzzy: Ints  # mapped by likeness only
+    ungrounded: Ints  # not in the report
+    categories: npt.NDArray[np.object_]  # frozensets of ICD-10-CM categories, without optional concepts and devices
+
+
+def concept_names(p: ScoreParams, concepts: list[Concept]) -> TaskNames:
+    """Returns the concepts: those of kind `score` count."""
+    minimum = p.concept_macro_min_positives
+    return TaskNames([c.concept for c in concepts], np.array([c.kind == "score" for c in concepts]), minimum, minimum)
+
+
+class OpenEnded:
+    """Judges answers that are phrases with codes (`scores.Judge`)."""
+
+    has_curves = False
+    uncertain_is_present: dict[str, bool] | None = None  # no gold budget is spent on this task
+
+    def __init__(self, p: ScoreParams, concepts: list[Concept], lexicon: Lexicon) -> None:
+        """`lexicon`: the scorer's, from phrases to concepts."""
+        self.names = concept_names(p, concepts)
+        self._concepts, self._lexicon = concepts, lexicon
+        self._device = np.array([c.kind == "device" for c in concepts])
+
+    def read_predictions(self, arm: str, tables: ArmTables, texts: dict[str, str]) -> PhraseDecisions:
+        """Returns what an arm found, by its lines of phrase and code; what does not parse, or is null, is scored as empty."""
+        findings: dict[str, list[Finding] | None] = {}
+        for report, answer in tables.predictions.select("report_id", "answer").sort("report_id").iter_rows():
+            parsed = answers.parse_lines(answer or "")
+            findings[report] = None if parsed.unparsed else parsed.findings
+        return self._map(findings, texts)
+
+    def read_labels(self, labels: pl.DataFrame, texts: dict[str, str], answered: set[str]) -> PhraseDecisions:
+        """Returns what a teacher found in the reports of `texts`, by its labels without `uncertain`; absent ones do not count.
+
+        `answered`: the reports that it labelled. One of them without rows has no finding, any other is unparsed.
+        """
+        found: dict[str, list[Finding]] = {report: [] for report in texts}
+        present = labels.filter(pl.col("status").cast(pl.String) == statuses.PRESENT)
+        for report, phrase, code in present.select("report_id", "label", "code").iter_rows():
+            if report in found:
+                found[report].append((phrase, code or ""))
+        return self._map({report: rows if report in answered else None for report, rows in found.items()}, texts)
+
+    def own_figures(self, truth: Truth, decisions: PhraseDecisions, judged: Judged) -> Figures:
+        """Returns the metrics that only this task has; rates are of the distinct phrases of a report."""
+        abnormal = [report for report, normal in zip(judged.reports, judged.normal, strict=True) if not normal]
+        present, ambiguous = truth.present[:, self._device], truth.ambiguous[:, self._device]
+        phrases = int(decisions.phrases.sum())
+        return {
+            "abnormal_micro_f1": micro_f1(judged.select(abnormal)),
+            "unmapped": share(int(decisions.unmapped.sum()), phrases),
+            "fuzzy": share(int(decisions.fuzzy.sum()), phrases),
+            "ungrounded": share(int(decisions.ungrounded.sum()), phrases),
+            "coverage": share(int((~decisions.unparsed).sum()), len(decisions.reports)),
+            "category_micro_f1": float(f1(self._count_categories(truth, decisions).sum(axis=0))),
+            "device_micro_f1": float(f1(count(present, ambiguous, decisions.decided[:, self._device]).sum(axis=(0, 1)))),
+        }
+
+    def _map(self, findings: dict[str, list[Finding] | None], texts: dict[str, str]) -> PhraseDecisions:
+        """Maps the findings of each report to concepts; None for a report without a readable answer."""
+        column_of = {name: column for column, name in enumerate(self.names.names)}
+        outside = {c.concept for c in self._concepts if c.kind != "score"}
+        decided = np.zeros((len(findings), len(column_of)), dtype=bool)
+        tallies = np.zeros((4, len(findings)), dtype=np.int64)
+        categories = np.empty(len(findings), dtype=object)
+        for row, (report, of_report) in enumerate(findings.items()):
+            text, coded = _words(texts[report]), set()
+            # Turned round, so that the first code of a phrase is the one that stays.
+            codes = {" ".join(phrase.casefold().split()): code for phrase, code in reversed(of_report or [])}
+            for phrase, code in codes.items():
+                match = self._lexicon.match(phrase)
+                tallies[:, row] += (1, match.concept is None, match.fuzzy, _words(phrase) not in text)
+                if match.concept is not None:
+                    decided[row, column_of[match.concept]] = True
+                if match.concept not in outside:
+                    coded.add(_category(code))
+            categories[row] = frozenset(coded)
+        phrases, unmapped, fuzzy, ungrounded = tallies
+        unparsed = np.array([of_report is None for of_report in findings.values()], dtype=bool)
+        return PhraseDecisions(
+            list(findings),
+            decided,
+            unmapped,
+            unparsed,
+            phrases=phrases,
+            fuzzy=fuzzy,
+            ungrounded=ungrounded,
+            categories=categories,
+        )
+
+    def _count_categories(self, truth: Truth, decisions: PhraseDecisions) -> Counts:
+        """Returns true positives, false positives, false negatives by category, (reports, 3).
+
+        Gold: the categories of the present concepts' codes. A category that a present concept accepts counts as its own; one of
+        an ambiguous concept is neither right nor wrong.
+        """
+        kept = [(column, c) for column, c in enumerate(self._concepts) if c.kind == "score"]
+        counts = np.zeros((len(truth.reports), 3), dtype=np.int64)
+        for row, coded in enumerate(decisions.categories):
+            present = [c for column, c in kept if truth.present[row, column]]
+            forgiven = {category for column, c in kept if truth.ambiguous[row, column] for category in _accepted(c)}
+            gold = {_category(c.code) for c in present}
+            instead = {category: _category(c.code) for c in present for category in _accepted(c) if category not in gold}
+            named = {instead.get(category, category) for category in coded}
+            counts[row] = len(named & gold), len(named - gold - forgiven), len(gold - named)
+        return counts
+
+
+def _accepted(concept: Concept) -> list[str]:
+    """The categories of a concept's own code, then of those that are accepted for it."""
+    return [_category(code) for code in [concept.code, *concept.accept.split(";")] if code]
+
+
+def _category(code: str) -> str:
+    """The first three characters of an ICD-10-CM code: J90 of J90, J98 of J98.4."""
+    return code[:3] if len(code) >= 3 else NO_CODE
+
+
+def _words(text: str) -> str:
+    """The words between single spaces, so that a phrase is looked for from word to word, whatever the punctuation."""
+    return f" {' '.join(_WORD.findall(text.casefold()))} "

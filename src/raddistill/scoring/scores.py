@@ -1,33 +1,61 @@
-"""All arms on one split against what people say: the metrics file and what its plots are drawn from.
+"""Scores all arms on one split against people's annotations: the metrics file, and what its plots are drawn from.
 
 The reports scored are those that the student was asked and people annotated; every other arm is scored on its own share of
-them, and states how many. A teacher's share are those that it was given: what it could not label counts as empty, what its file
-does not hold is left out. Ambiguous cells are masked in the headline and stand beside as absent and as present.
+them, and states how many. A teacher's share is the reports that it was given: what it could not label counts as empty, what its
+file does not hold is left out.
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import polars as pl
 
-from raddistill.concepts import Concept
-from raddistill.labelsets import Label
-from raddistill.scoring import multiple_choice, open_ended
-from raddistill.scoring.concepts_of import load_lexicon
-from raddistill.scoring.curves import Rows
-from raddistill.scoring.policies import TEACHERS
-from raddistill.scoring.scope import Scope, ScoreParams, TaskScores
-from raddistill.tables.calibration import Calibration
+from raddistill.errors import TableError
+from raddistill.near_duplicates import has_near_duplicate
+from raddistill.scoring import metrics
+from raddistill.scoring.arms import ARMS, BUDGET, TEACHERS
+from raddistill.scoring.comparison import Comparison, compare, labels_by_policy, resolve
+from raddistill.scoring.inputs import ArmTables, Inputs, TeacherTables
+from raddistill.scoring.metrics import Figures, Judged, Rows, ScoreParams, micro_f1
+from raddistill.scoring.multiple_choice import MultipleChoice
+from raddistill.scoring.open_ended import OpenEnded
+from raddistill.scoring.scorer_lexicon import load_lexicon
+from raddistill.scoring.truth import ArmDecisions, TaskNames, Truth, read_truth, to_table
+from raddistill.tables.outcomes import UNKNOWN_BY_FILE
 
-__all__ = ["ScoreParams", "Scored", "score"]
+__all__ = ["JUDGES", "Judge", "ScoreParams", "Scored", "score"]
 
 DIGITS = 4  # of every rate: enough for 1 in 10,000, and diffs stay quiet
 PER_LABEL = ["task", "arm", "label", "positives", "f1", "low", "high", "precision", "recall", "mcnemar_p"]
 PRECISION_RECALL = ["arm", "kind", "threshold", "precision", "recall"]
 RELIABILITY = ["arm", "predicted", "observed", "cells"]
 _TEXTS = ["task", "arm", "label", "kind"]
+D = TypeVar("D", bound=ArmDecisions)
+
+
+class Judge(Protocol[D]):
+    """How the answers of one task become decisions, and the metrics that only this task has."""
+
+    names: TaskNames  # what is decided in each report
+    has_curves: bool  # whether precision and recall of the arms are drawn
+    uncertain_is_present: dict[str, bool] | None  # by label, as a gold budget showed; None where none was spent
+
+    def read_predictions(self, arm: str, tables: ArmTables, texts: dict[str, str]) -> D:
+        """Returns what a model decided; `texts`: those of the reports that it was asked."""
+
+    def read_labels(self, labels: pl.DataFrame, texts: dict[str, str], answered: set[str]) -> D:
+        """Returns what a teacher decided about the reports of `texts`, of which it labelled those that it `answered`."""
+
+    def own_figures(self, truth: Truth, decisions: D, judged: Judged) -> Figures:
+        """Returns further metrics of one arm; truth, decisions and judged are of the same reports."""
+
+
+JUDGES: dict[str, Callable[[ScoreParams, Inputs], Judge[Any]]] = {  # by task
+    "multiple_choice": lambda p, given: MultipleChoice(p, given.label_set, given.calibration),
+    "open_ended": lambda p, given: OpenEnded(p, given.concepts, load_lexicon(given.lexicon, given.concepts)),
+}
 
 
 @dataclass(frozen=True)
@@ -42,88 +70,109 @@ class Scored:
     decisions: pl.DataFrame
 
 
-def score(
-    p: ScoreParams,
-    *,
-    split: str,
-    reports: pl.DataFrame,
-    gold: pl.DataFrame,
-    labels: dict[str, pl.DataFrame],
-    whole_labels: dict[str, pl.DataFrame],
-    outcomes: dict[str, pl.DataFrame],
-    examples: pl.DataFrame,
-    predictions: dict[str, pl.DataFrame],
-    probabilities: dict[str, pl.DataFrame],
-    calibration: Calibration,
-    label_set: list[Label],
-    concepts: list[Concept],
-    lexicon: Path,
-) -> Scored:
-    """Scores the arms of `predictions` and the teacher of `labels` and `outcomes` (by task) on a split, both tasks.
-
-    `whole_labels` (by task): the same teacher's of the whole report, where it reads a part of it; else without rows.
+def score(p: ScoreParams, given: Inputs) -> Scored:
+    """Scores every arm and the teacher on a split, both tasks.
 
     Raises:
         InputError: the scorer's lexicon is missing or names unknown concepts.
         TableError: the tables do not fit each other (gold incomplete, logits missing, reports of another split).
     """
-    scope = _scope(p, split, reports, examples, calibration)
-    choice = multiple_choice.score(
-        scope,
-        gold=gold,
-        teachers={"teacher": labels["multiple_choice"], "teacher_whole": whole_labels["multiple_choice"]},
-        outcomes=outcomes["multiple_choice"],
-        predictions=predictions,
-        probabilities=probabilities,
-        calibration=calibration,
-        label_set=label_set,
-    )
-    choice.precision_recall += [_point(arm, choice) for arm in ("student", *TEACHERS) if arm in choice.metrics]
-    found = open_ended.score(
-        scope,
-        gold=gold,
-        teachers={"teacher": labels["open_ended"], "teacher_whole": whole_labels["open_ended"]},
-        outcomes=outcomes["open_ended"],
-        predictions=predictions,
-        concepts=concepts,
-        lexicon=load_lexicon(lexicon, concepts),
-    )
-    return Scored(
-        split,
-        {"multiple_choice": tidy(choice.metrics), "open_ended": tidy(found.metrics)},
-        _frame(choice.per_label + found.per_label, PER_LABEL),
-        _frame(choice.precision_recall, PRECISION_RECALL),
-        _frame(choice.reliability, RELIABILITY),
-        pl.concat(choice.decisions + found.decisions),
-    )
+    found: dict[str, Comparison] = {}
+    decisions = []
+    for task, make_judge in JUDGES.items():
+        found[task], rows = _score_task(p, task, make_judge(p, given), given)
+        decisions += rows
+    per_label = [{"task": task, **row} for task, comparison in found.items() for row in comparison.per_label]
+    precision_recall = [row for comparison in found.values() for row in comparison.precision_recall]
+    reliability = [row for comparison in found.values() for row in comparison.reliability]
+    frames = _frame(per_label, PER_LABEL), _frame(precision_recall, PRECISION_RECALL), _frame(reliability, RELIABILITY)
+    return Scored(given.split, {task: tidy(each.metrics) for task, each in found.items()}, *frames, pl.concat(decisions))
 
 
-def _scope(p: ScoreParams, split: str, reports: pl.DataFrame, examples: pl.DataFrame, calibration: Calibration) -> Scope:
-    of_split = reports.filter(pl.col("split").cast(pl.String) == split)
-    # Of sentences that the teacher wrote itself no report stands behind, so there is none to be near to.
-    trained = examples.filter((pl.col("split").cast(pl.String) == "train") & pl.col("selected"))["report_id"].unique()
-    return Scope(
-        p,
-        texts=dict(of_split.select("report_id", "text").iter_rows()),
-        groups=dict(of_split.select("report_id", "text_group").iter_rows()),
-        training=reports.filter(pl.col("report_id").is_in(trained.implode()))["text"].to_list(),
-        left_out=frozenset(calibration.budget),
-    )
+def _score_task(p: ScoreParams, task: str, judge: Judge[Any], given: Inputs) -> tuple[Comparison, list[pl.DataFrame]]:
+    """One task's comparison, and rows of `Decisions` of each arm on the reports that the student was asked."""
+    texts, groups = given.split_column("text"), given.split_column("text_group")
+    truth = read_truth(given.gold, task, judge.names.names)
+    arms = _read_arms(task, judge, given, texts)
+    asked = arms["student"].reports
+    arms |= _read_teacher(judge, given.teachers[task], {report: texts[report] for report in asked})
+    found = compare(p, truth, arms, groups, judge.names, frozenset(given.calibration.budget))
+    if "teacher" in found.compared_as:
+        found.metrics["unseen"] = _score_unseen(p, found, given, texts)
+    for arm in (arm.name for arm in ARMS if arm.name in found.metrics):
+        as_arm = found.compared_as.get(arm, arm)
+        reports = found.judged[as_arm].reports
+        found.metrics[arm] |= judge.own_figures(truth.select(reports), arms[as_arm].select(reports), found.judged[as_arm])
+    if judge.has_curves:
+        _add_curves(found, arms)
+    return found, [to_table(task, arm, each.select(asked), judge.names.names, groups) for arm, each in arms.items()]
 
 
-def _point(arm: str, choice: TaskScores) -> dict[str, str | float]:
-    figures = choice.metrics[arm]
-    return {"arm": arm, "kind": "point", "precision": figures["precision"], "recall": figures["recall"]}
+def _read_arms(task: str, judge: Judge[D], given: Inputs, texts: dict[str, str]) -> dict[str, D]:
+    arms = {}
+    for arm, both_tasks in given.arms.items():
+        tables = both_tasks.select(task)
+        if strange := len(set(tables.predictions["report_id"]) - set(texts)):
+            raise TableError(f"{strange} predicted reports are not in the split that is scored; `dvc repro` predicts anew")
+        asked = {report: texts[report] for report in tables.predictions["report_id"]}
+        arms[arm] = judge.read_predictions(arm, tables, asked)
+    return arms
 
 
-def tidy(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Rounded; what could not be computed (nan) is left out, as DVC drops nulls and JSON has no nan."""
-    rounded = {key: tidy(value) if isinstance(value, dict) else value for key, value in metrics.items()}
+def _read_teacher(judge: Judge[D], teacher: TeacherTables, texts: dict[str, str]) -> dict[str, D]:
+    """The teacher's decisions by sub-arm, about those of the reports of `texts` that its file holds."""
+    unknown = set(teacher.outcomes.filter(pl.col("reason").is_in(UNKNOWN_BY_FILE))["report_id"])
+    known = {report: text for report, text in texts.items() if report not in unknown}
+    answered = set(teacher.outcomes.filter(pl.col("outcome") == "labelled")["report_id"])
+    labels = labels_by_policy("teacher", teacher.labels)
+    if (of_labels := judge.uncertain_is_present) is not None:
+        labels[BUDGET] = resolve(
+            teacher.labels, pl.col("label").is_in([label for label, present in of_labels.items() if present])
+        )
+    arms = {arm: judge.read_labels(rows, known, answered) for arm, rows in labels.items()}
+    if teacher.whole_labels.height:
+        # A report may lack the part that the teacher reads; the whole report is always there.
+        whole = labels_by_policy("teacher_whole", teacher.whole_labels)
+        arms |= {arm: judge.read_labels(rows, known, set(known)) for arm, rows in whole.items()}
+    return arms
+
+
+def _score_unseen(p: ScoreParams, found: Comparison, given: Inputs, texts: dict[str, str]) -> Figures:
+    """Student and teacher, each on those of its reports that have no near duplicate among the training texts."""
+    student, teacher = found.judged["student"], found.judged[found.compared_as["teacher"]]
+    # Sentences that the teacher wrote itself are of no report, so they have no text here to be near to.
+    is_training = (pl.col("split").cast(pl.String) == "train") & pl.col("selected")
+    trained = given.examples.filter(is_training)["report_id"].unique()
+    training = given.reports.filter(pl.col("report_id").is_in(trained.implode()))["text"].to_list()
+    near = has_near_duplicate([texts[report] for report in student.reports], training, p.near_duplicate)
+    unseen = [report for report, is_near in zip(student.reports, near, strict=True) if not is_near]
+    ours, theirs = student.select(unseen), teacher.select(unseen)
+    figures = {"reports": len(unseen), "student_micro_f1": micro_f1(ours), "teacher_micro_f1": micro_f1(theirs)}
+    return figures | ({"teacher_reports": len(theirs.reports)} if len(teacher.reports) < len(student.reports) else {})
+
+
+def _add_curves(found: Comparison, arms: Mapping[str, ArmDecisions]) -> None:
+    """Rows of each arm with probabilities, and the point at which student and teachers were scored."""
+    for arm, decisions in arms.items():
+        judged = found.judged[arm]
+        probabilities = decisions.select(judged.reports).probabilities
+        if probabilities is not None and judged.reports:
+            curve, bins = metrics.precision_recall(judged, probabilities), metrics.reliability(judged, probabilities)
+            found.precision_recall.extend({"arm": arm, "kind": "curve", **row} for row in curve)
+            found.reliability.extend({"arm": arm, **row} for row in bins)
+    for arm in ("student", *TEACHERS):
+        if figures := found.metrics.get(arm):
+            point = {"precision": figures["precision"], "recall": figures["recall"]}
+            found.precision_recall.append({"arm": arm, "kind": "point", **point})
+
+
+def tidy(figures: dict[str, Any]) -> dict[str, Any]:
+    """Returns the figures rounded, without what could not be computed (nan): DVC drops nulls, and JSON has no nan."""
+    rounded = {key: tidy(value) if isinstance(value, dict) else value for key, value in figures.items()}
     rounded = {key: round(value, DIGITS) if isinstance(value, float) else value for key, value in rounded.items()}
     return {key: value for key, value in rounded.items() if not (isinstance(value, float) and math.isnan(value))}
 
 
 def _frame(rows: Rows, columns: list[str]) -> pl.DataFrame:
     schema = {column: pl.String if column in _TEXTS else pl.Float64 for column in columns}
-    filled = [{column: row.get(column) for column in columns} for row in rows]
-    return pl.DataFrame(filled, schema=schema).with_columns(pl.col(pl.Float64).fill_nan(None).round(DIGITS))
+    return pl.DataFrame(rows, schema=schema).with_columns(pl.col(pl.Float64).fill_nan(None).round(DIGITS))

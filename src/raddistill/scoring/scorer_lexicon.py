@@ -1,13 +1,12 @@
-"""A predicted phrase to a concept, by the scorer's own lexicon (gold/scorer_lexicon.csv), which no teacher may import.
+"""Maps predicted phrases to concepts by the scorer's own lexicon (gold/scorer_lexicon.csv), which no teacher may import.
 
-The lexicon was written from knowledge of the domain and the concepts' names, then frozen. Its rows are phrase and concept; a row
-without a concept names a word that is stripped (laterality, site, severity, size, change, hedges), as it says how or where, not
-what; so are redaction marks (XXXX). Phrases are compared word by word, in lower case, singular, stripped. The longest phrase of
-the lexicon that stands in the predicted one wins, the first of equally long ones; else the closest by rapidfuzz at 90 or more,
-flagged; else none. One phrase is one concept: "emphysema and fibrosis" counts once.
+The lexicon was written from knowledge of the domain and the concepts' names, then frozen. Its rows are phrase and concept. A row
+without a concept is a word that is stripped (laterality, site, severity, size, change, hedges), as it tells how or where, not
+what; redaction marks (XXXX) are stripped, too. Phrases are compared word by word, in lower case, singular, stripped. The longest
+phrase of the lexicon within the predicted one wins, the first of equally long ones; else the closest by rapidfuzz at 90 or more,
+flagged as fuzzy; else none. One phrase is one concept: "emphysema and fibrosis" counts once.
 """
 
-import csv
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from rapidfuzz import fuzz, process
 
-from raddistill.concepts import Concept
+from raddistill.concepts import Concept, read_rows
 from raddistill.errors import InputError
 
 FUZZY = 90.0  # design.md; rapidfuzz's ratio, 0 to 100
@@ -31,7 +30,7 @@ class Match:
 
 
 class Lexicon:
-    """Phrases by their words, ready to look up."""
+    """Finds the concept of a phrase."""
 
     def __init__(self, phrases: dict[str, str], stripped: frozenset[str]) -> None:
         self._stripped = stripped
@@ -45,7 +44,7 @@ class Lexicon:
         self.match = cache(self._match)
 
     def words(self, phrase: str) -> tuple[str, ...]:
-        """Lower case, singular, without the stripped words."""
+        """Returns the words of a phrase in lower case, singular, without the stripped ones."""
         found = _WORD.findall(phrase.casefold())
         return tuple(_singular(word) for word in found if word not in self._stripped and not set(word) <= {"x"})
 
@@ -60,19 +59,12 @@ class Lexicon:
 
 
 def load_lexicon(path: Path, concepts: list[Concept]) -> Lexicon:
-    """The frozen lexicon.
+    """Reads the frozen lexicon.
 
     Raises:
         InputError: missing file, other columns, a concept that gold/concepts.csv does not have, a phrase of two concepts.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            reader = csv.DictReader(lines)
-            rows = list(reader)
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing; it is part of the repository: `git checkout {path}`") from None
-    if reader.fieldnames != ["phrase", "concept"]:
-        raise InputError(f"{path} is not a CSV with the columns phrase, concept")
+    rows = read_rows(path, ["phrase", "concept"])
     unknown = sorted({row["concept"] for row in rows} - {c.concept for c in concepts} - {""})
     if unknown:
         raise InputError(f"{path} names concepts that gold/concepts.csv does not have: {', '.join(unknown)}")

@@ -1,20 +1,22 @@
-"""What people look at: a table in the terminal, and plots as CSV (for `dvc plots`) and SVG, equal bytes for equal scores."""
+"""Shows the scores: a table in the terminal, and plots as CSV (for `dvc plots`) and SVG, equal bytes for equal scores."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from raddistill import paths
 from raddistill.atomic import write_whole
-from raddistill.scoring.scope import GAINS
+from raddistill.scoring.arms import ARMS, COLOURS, Arm
 from raddistill.scoring.scores import Scored
 from raddistill.tables import base as tables
 
-COLOURS = {"student": "#1b6ca8", "teacher": "#d1495b", "teacher_whole": "#e9a15b", "linear": "#6a994e", "base": "#8d99ae"}
 WIDTH = 112  # columns that the table needs; 100 without the teacher on the whole report
+GAIN = "{micro_f1:+.3f} ({low:+.3f} to {high:+.3f})"
 TITLES = {"multiple_choice": "Multiple choice: labels", "open_ended": "Open-ended: concepts"}
 STYLE: Any = {
     "svg.hashsalt": "raddistill",  # else the ids within differ from run to run
@@ -42,57 +44,51 @@ def draw(scored: Scored, folder: Path) -> None:
             write_svg(picture, folder / f"{name}.svg")
 
 
-def arms_of(metrics: dict[str, Any]) -> list[str]:
-    """The arms that tables show, in their order; the teacher on the whole report only where a task has it."""
+def shown_arms(metrics: dict[str, Any]) -> list[Arm]:
+    """Returns the arms of the tables, from the left; the teacher on the whole report only where a task has it."""
     whole = any("teacher_whole" in of_task for of_task in metrics.values())
-    return ["base", "linear", "teacher", *(["teacher_whole"] if whole else []), "student"]
+    return sorted((arm for arm in ARMS if whole or arm.name != "teacher_whole"), key=lambda arm: arm.column)
+
+
+def cell(figures: dict[str, Any], form: str, reports: int | None = None) -> str:
+    """Returns figures in the form given; "-" where one of them could not be computed.
+
+    Their number of reports follows in brackets where it is another than `reports`.
+    """
+    try:
+        text = form.format(**figures)
+    except KeyError:
+        return "-"
+    return text if reports is None or figures["reports"] == reports else f"{text} [{figures['reports']}]"
 
 
 def results_table(title: str, metrics: dict[str, Any]) -> Table:
-    """Task by task: reports, micro F1 of each arm, and the gain over the teacher with its interval."""
-    table, arms = Table(title=title, title_justify="left"), arms_of(metrics)
-    for column in ("task", "reports", *arms, "gain over teacher"):
-        told = "whole" if column == "teacher_whole" else column
-        table.add_column(told, justify="left" if column == "task" else "right", no_wrap=True)
+    """Returns a row a task: reports, micro F1 of each arm, and the gain over the teacher with its interval."""
+    arms = shown_arms(metrics)
+    rows = []
     for task, of_task in metrics.items():
-        table.add_row(task, str(of_task["reports"]), *(_cell(of_task, arm) for arm in arms), _gain(of_task.get("gain", {})))
-    return table
+        f1 = [cell(of_task.get(arm.name, {}), "{micro_f1:.3f}", of_task["reports"]) for arm in arms]
+        rows.append([task, str(of_task["reports"]), *f1, cell(of_task.get("gain", {}), GAIN)])
+    return table(title, ["task", "reports", *(arm.heading for arm in arms), "gain over teacher"], rows)
 
 
-def gains_table(metrics: dict[str, Any]) -> Table:
-    """Each gain of the student with its interval, and with ambiguous cells as absent and as present."""
-    table = Table(title="Student less ...", title_justify="left")
-    for column in ("task", "less", "reports", "micro F1", "as absent", "as present"):
-        table.add_column(column, justify="left" if column in ("task", "less") else "right", no_wrap=True)
-    for task, of_task in metrics.items():
-        for key, other in GAINS.items():
-            if gain := of_task.get(key):
-                masks = (f"{gain[f'mask_{mask}_micro_f1']:+.3f}" for mask in ("absent", "present"))
-                table.add_row(task, other.replace("_", ", "), str(gain["reports"]), _gain(gain), *masks)
-    return table
-
-
-def print_folds(name: str, metrics: dict[str, Any], missing: list[int], file: Path, console: Console | None = None) -> None:
-    """The tables of pooled folds, which folds are missing, and the spread over seeds; `metrics` as `folds.score` gives them."""
-    out, tasks = wide(console), {task: of for task, of in metrics.items() if task != "folds"}
-    out.print(results_table(f"Micro F1 on the pooled folds {', '.join(metrics['folds'])} of {name}", tasks))
-    out.print(gains_table(tasks))
-    if missing:
-        out.print(f"Missing: fold {', '.join(map(str, missing))}", markup=False)
-    for task, of_task in tasks.items():
-        if spread := of_task.get("seeds"):
-            told = f"{spread['student_mean']:.3f}, SD {spread['student_sd']:.3f}"
-            out.print(f"{task}: student over {spread['seeds']} seeds on {spread['folds']} folds: {told}", markup=False)
-    out.print(f"Ambiguous cells are masked; [n] is another number of reports. All figures, by label too: {file}", markup=False)
+def table(title: str, heads: list[str], rows: list[list[str]], words: int = 1) -> Table:
+    """Returns a table for the terminal; the first columns, as many as `words`, are aligned to the left."""
+    made = Table(title=title, title_justify="left")
+    for column, head in enumerate(heads):
+        made.add_column(head, justify="left" if column < words else "right", no_wrap=True)
+    for row in rows:
+        made.add_row(*map(escape, row))
+    return made
 
 
 def wide(console: Console | None) -> Console:
-    """Without a terminal, rich takes 80 columns and would cut figures off; a longer line does less harm."""
+    """Returns a console that is wide enough: without a terminal, rich takes 80 columns and would cut figures off."""
     return console or Console(width=max(Console().width, WIDTH))
 
 
 def print_table(scored: Scored, console: Console | None = None) -> None:
-    """The table of results, and where to look next."""
+    """Prints the table of results, and where to look next."""
     out = wide(console)
     out.print(results_table(f"Micro F1 on the {scored.split} split, against labels made by people", scored.metrics))
     if any("teacher_whole" in metrics for metrics in scored.metrics.values()):
@@ -105,20 +101,6 @@ def print_table(scored: Scored, console: Console | None = None) -> None:
         out.print(f"Nobody annotated a report of the {scored.split} split that the student was asked{other}", markup=False)
     out.print(f"Ambiguous cells are masked; [n] is another number of reports. All figures: {metrics_file}", markup=False)
     out.print(f"Per label: {folder}/per_label.svg. What is compared: docs/analysis-plan.md", markup=False)
-
-
-def _cell(metrics: dict[str, Any], arm: str) -> str:
-    figures = metrics.get(arm, {})
-    if "micro_f1" not in figures:
-        return "-"
-    own = "" if figures["reports"] == metrics["reports"] else f" \\[{figures['reports']}]"
-    return f"{figures['micro_f1']:.3f}{own}"
-
-
-def _gain(gain: dict[str, float]) -> str:
-    if not {"micro_f1", "low", "high"} <= gain.keys():
-        return "-"
-    return f"{gain['micro_f1']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"
 
 
 def _per_label(scored: Scored) -> Any:
@@ -134,12 +116,11 @@ def _per_label(scored: Scored) -> Any:
         labels = student["label"].to_list()
         whole = [("teacher_whole", -0.28)] if frame["arm"].eq("teacher_whole").any() else []
         for arm, offset in (*whole, ("teacher", -0.14), ("student", 0.14)):
-            of_arm = {row["label"]: row for row in frame.filter(pl.col("arm") == arm).iter_rows(named=True)}
-            shown = [(y, of_arm[label]) for y, label in enumerate(labels) if of_arm.get(label, {}).get("f1") is not None]
-            f1 = [row["f1"] for _, row in shown]
-            errors = [[max(row["f1"] - row["low"], 0) for _, row in shown], [max(row["high"] - row["f1"], 0) for _, row in shown]]
-            at = [y + offset for y, _ in shown]
-            panel.errorbar(f1, at, xerr=errors, fmt="o", color=COLOURS[arm], markersize=5, elinewidth=1.4, label=arm)
+            of_arm = frame.filter(pl.col("arm") == arm, pl.col("f1").is_not_null(), pl.col("label").is_in(labels))
+            of_arm = of_arm.sort(pl.col("label").cast(pl.Enum(labels)))
+            at = [labels.index(label) + offset for label in of_arm["label"]]
+            errors = errors_of(of_arm["f1"], of_arm["low"], of_arm["high"])
+            panel.errorbar(of_arm["f1"], at, xerr=errors, fmt="o", color=COLOURS[arm], markersize=5, elinewidth=1.4, label=arm)
         ticks = [f"{row['label']} ({row['positives']:.0f})" for row in student.iter_rows(named=True)]
         panel.set_yticks(range(len(labels)), ticks)
         panel.set(xlim=(-0.02, 1.02), ylim=(-0.6, len(labels) - 0.4), title=f"{TITLES[task]} ({scored.split})")
@@ -152,43 +133,50 @@ def _per_label(scored: Scored) -> Any:
     return figure
 
 
-def _precision_recall(points: pl.DataFrame) -> Any:
-    from matplotlib.figure import Figure
+def errors_of(values: Iterable[float], lows: Iterable[float], highs: Iterable[float]) -> list[list[float]]:
+    """Returns the lengths of error bars to the left and to the right, as matplotlib takes them."""
+    rows = list(zip(values, lows, highs, strict=True))
+    return [[max(value - low, 0) for value, low, _ in rows], [max(high - value, 0) for value, _, high in rows]]
 
-    figure = Figure(figsize=(5, 4.6), layout="constrained")
-    panel = figure.subplots()
+
+def _precision_recall(points: pl.DataFrame) -> Any:
+    figure, panel = _unit_square("recall", "precision", "Multiple choice, all labels pooled")
     for arm, colour in COLOURS.items():
-        curve = points.filter((pl.col("arm") == arm) & (pl.col("kind") == "curve"))
+        of_arm = points.filter(pl.col("arm") == arm)
+        curve, point = (of_arm.filter(pl.col("kind") == kind) for kind in ("curve", "point"))
         if curve.height:
             panel.plot(curve["recall"], curve["precision"], color=colour, linewidth=1.6, label=arm)
-        point = points.filter((pl.col("arm") == arm) & (pl.col("kind") == "point"))
         if point.height:
             panel.plot(point["recall"], point["precision"], "o", color=colour, markersize=7, label=f"{arm}, as scored")
-    panel.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="recall", ylabel="precision", title="Multiple choice, all labels pooled")
-    panel.grid(color="#e5e5e5")
     if panel.lines:
         figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
 def _reliability(bins: pl.DataFrame) -> Any:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 4.6), layout="constrained")
-    panel = figure.subplots()
+    figure, panel = _unit_square("predicted probability", "share that people call present", "Multiple choice, reliability")
     panel.plot([0, 1], [0, 1], color="#bbbbbb", linestyle="--", linewidth=1)
     for arm, colour in COLOURS.items():
         of_arm = bins.filter(pl.col("arm") == arm)
         if of_arm.height:
             panel.plot(of_arm["predicted"], of_arm["observed"], "o-", color=colour, markersize=5, linewidth=1.4, label=arm)
-    panel.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="predicted probability", ylabel="share that people call present")
-    panel.set_title("Multiple choice, reliability")
-    panel.grid(color="#e5e5e5")
     if bins.height:
         figure.legend(loc="outside lower center", ncols=4)
     return figure
 
 
+def _unit_square(x: str, y: str, title: str) -> tuple[Any, Any]:
+    """A figure with one panel of which both axes go from 0 to 1."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 4.6), layout="constrained")
+    panel = figure.subplots()
+    panel.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel=x, ylabel=y, title=title)
+    panel.grid(color="#e5e5e5")
+    return figure, panel
+
+
 def write_svg(figure: Any, path: Path) -> None:
+    """Writes a picture without the date of the day."""
     with write_whole(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
         figure.savefig(file, format="svg", metadata={"Date": None})

@@ -12,7 +12,7 @@ from raddistill.apps import pipeline
 from raddistill.errors import InputError
 
 if TYPE_CHECKING:
-    from raddistill.scoring.ablations import Question
+    from raddistill.apps.ablations import Question
 
 app = typer.Typer(
     no_args_is_help=True, help="One question, answered by several experiments: `queue` prepares them, `draw` shows their figures."
@@ -24,7 +24,7 @@ Name = Annotated[str, typer.Argument(help="Name of a file in presets/ablations/,
 @app.command("list")
 def list_questions() -> None:
     """Lists the questions of presets/ablations and their points."""
-    from raddistill.scoring import ablations
+    from raddistill.apps import ablations
 
     for name in ablations.questions():
         question = ablations.read(name)
@@ -39,7 +39,7 @@ def queue(name: Name) -> None:
 
     `raddistill ablation queue noise && dvc exp run --run-all && raddistill ablation draw noise`
     """
-    from raddistill.scoring import ablations
+    from raddistill.apps import ablations
 
     for line in _queue(ablations.read(name)):
         print(line)
@@ -56,7 +56,7 @@ def draw(
 
     `raddistill ablation draw noise`
     """
-    from raddistill.scoring import ablations
+    from raddistill.apps import ablations
     from raddistill.tables.base import write_json
 
     question = ablations.read(name)

@@ -14,7 +14,8 @@ from typing import Any
 
 from raddistill import params, paths
 from raddistill.errors import InputError
-from raddistill.scoring import pages
+from raddistill.scoring.arms import COLOURS
+from raddistill.scoring.report import STYLE, TITLES, errors_of, write_svg
 
 FOLDER = Path("presets/ablations")
 SHOWN = ("student", "teacher")  # the arms that are asked about validation
@@ -33,17 +34,17 @@ class Question:
     points: dict[str, dict[str, Any]]
 
     def experiment(self, point: str) -> str:
-        """The name of a point's DVC experiment (git allows no dots at the end, DVC no slashes)."""
+        """Returns the name of a point's DVC experiment (git allows no dots at the end, DVC no slashes)."""
         return f"{self.name}-{point}"
 
 
 def questions() -> list[str]:
-    """Names of all questions."""
+    """Returns the names of all questions."""
     return sorted(file.stem for file in FOLDER.glob("*.yaml"))
 
 
 def read(name: str) -> Question:
-    """The question of that name.
+    """Reads the question of that name.
 
     Raises:
         InputError: there is none, or its file lacks a key.
@@ -59,7 +60,7 @@ def read(name: str) -> Question:
 
 
 def gather(question: Question, machine: str) -> dict[str, Any]:
-    """Params, seed, size and validation figures of every point that was run, read from its DVC experiment; and which were not.
+    """Reads params, seed, size and validation figures of every point that was run from its DVC experiment, and which were not.
 
     Raises:
         InputError: no point was run.
@@ -91,7 +92,7 @@ def gather(question: Question, machine: str) -> dict[str, Any]:
 
 def _point(metrics: dict[str, Any], train: dict[str, Any], used: dict[str, Any]) -> dict[str, Any]:
     tasks = {}
-    for task in pages.TITLES:
+    for task in TITLES:
         of_task = metrics.get(task, {})  # a student of one task is scored on no other
         arms = {arm: {key: of_task.get(arm, {"reports": 0}).get(key) for key in FIGURES} for arm in SHOWN}
         tasks[task] = {arm: {key: x for key, x in figures.items() if x is not None} for arm, figures in arms.items()}
@@ -102,7 +103,7 @@ def _point(metrics: dict[str, Any], train: dict[str, Any], used: dict[str, Any])
 
 
 def this_machine() -> str:
-    """Processor and number of cores, as the table names them where nothing else is said."""
+    """Returns processor and number of cores, the default name of the machine in the table."""
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text(encoding="utf-8").splitlines() if cpu.exists() else []
     name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
@@ -110,25 +111,25 @@ def this_machine() -> str:
 
 
 def draw(gathered: dict[str, Any], file: Path) -> None:
-    """Micro F1 of student and teacher at every point, with 95 % intervals, a panel a task; equal bytes for equal figures."""
+    """Draws micro F1 of student and teacher at every point, with 95 % intervals, a panel a task; same figures, same bytes."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     points = list(gathered["points"])
-    with mpl.rc_context({**pages.STYLE, "axes.titlesize": 10}):
+    with mpl.rc_context({**STYLE, "axes.titlesize": 10}):
         figure = Figure(figsize=(9, 3.9), layout="constrained")
-        panels = figure.subplots(1, len(pages.TITLES), squeeze=False, sharey=True)[0]
-        for panel, (task, title) in zip(panels, pages.TITLES.items(), strict=True):
+        panels = figure.subplots(1, len(TITLES), squeeze=False, sharey=True)[0]
+        for panel, (task, title) in zip(panels, TITLES.items(), strict=True):
             for arm, aside in zip(SHOWN, (-0.05, 0.05), strict=True):
                 rows = [gathered["points"][point][task][arm] for point in points]
-                f1 = [row.get("micro_f1", math.nan) for row in rows]
-                low = [max(y - row.get("micro_f1_low", math.nan), 0) for y, row in zip(f1, rows, strict=True)]
-                high = [max(row.get("micro_f1_high", math.nan) - y, 0) for y, row in zip(f1, rows, strict=True)]
-                at = [x + aside for x in range(len(points))]
-                panel.errorbar(at, f1, yerr=[low, high], fmt="o", color=pages.COLOURS[arm], markersize=5, label=arm)
+                f1, low, high = (
+                    [row.get(key, math.nan) for row in rows] for key in ("micro_f1", "micro_f1_low", "micro_f1_high")
+                )
+                at, errors = [x + aside for x in range(len(points))], errors_of(f1, low, high)
+                panel.errorbar(at, f1, yerr=errors, fmt="o", color=COLOURS[arm], markersize=5, label=arm)
             panel.set_xticks(range(len(points)), points, rotation=30, ha="right")  # settings, no scale: nothing joins them
             panel.set(title=title, xlabel=gathered["axis"], xlim=(-0.3, len(points) - 0.7))
             panel.grid(axis="y", color="#e5e5e5")
         panels[0].set_ylabel("micro F1, validation")
         panels[-1].legend(loc="best")
-        pages.write_svg(figure, file)
+        write_svg(figure, file)

@@ -1,0 +1,98 @@
+"""Reads what the scores of a split are computed from: the tables of the stages before."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import dataframely as dy
+import polars as pl
+
+from raddistill import params, paths
+from raddistill.concepts import Concept, load_concepts
+from raddistill.labelsets import Label, LabelSetParams, load_labels
+from raddistill.scoring.arms import TASKS
+from raddistill.tables import base as tables
+from raddistill.tables import calibration
+from raddistill.tables.calibration import Calibration
+from raddistill.tables.examples import Examples
+from raddistill.tables.gold import Gold
+from raddistill.tables.labels import Labels
+from raddistill.tables.outcomes import Outcomes
+from raddistill.tables.predictions import Predictions, Probabilities
+from raddistill.tables.reports import Reports
+
+
+@dataclass(frozen=True)
+class ArmTables:
+    """What a model answered."""
+
+    predictions: dy.DataFrame[Predictions]
+    probabilities: dy.DataFrame[Probabilities]
+
+    def select(self, task: str) -> "ArmTables":
+        """Returns the rows of one task."""
+        of_task = pl.col("task") == task
+        return ArmTables(
+            Predictions.cast(self.predictions.filter(of_task)), Probabilities.cast(self.probabilities.filter(of_task))
+        )
+
+
+@dataclass(frozen=True)
+class TeacherTables:
+    """What a teacher labelled for one task."""
+
+    labels: dy.DataFrame[Labels]
+    whole_labels: dy.DataFrame[Labels]  # of the whole report where the teacher reads a part of it; else without rows
+    outcomes: dy.DataFrame[Outcomes]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that the scores of a split are computed from."""
+
+    split: str
+    reports: dy.DataFrame[Reports]
+    gold: dy.DataFrame[Gold]
+    examples: dy.DataFrame[Examples]
+    arms: dict[str, ArmTables]
+    teachers: dict[str, TeacherTables]  # by task
+    calibration: Calibration
+    label_set: list[Label]
+    concepts: list[Concept]
+    lexicon: Path  # the scorer's
+
+    def split_column(self, column: str) -> dict[str, str]:
+        """Returns a column of the split's reports, by report."""
+        return dict(self.reports.filter(pl.col("split").cast(pl.String) == self.split).select("report_id", column).iter_rows())
+
+
+def read_inputs(split: str, arms: list[str]) -> Inputs:
+    """Reads the tables where the stages write them; `arms`: those that predicted the split.
+
+    Raises:
+        InputError, TableError: a file is missing or breaks its schema.
+    """
+    return Inputs(
+        split,
+        reports=tables.read(Reports, paths.REPORTS),
+        gold=tables.read(Gold, paths.GOLD),
+        examples=tables.read(Examples, paths.EXAMPLES),
+        arms={
+            arm: ArmTables(
+                tables.read(Predictions, paths.predictions(f"{arm}_{split}")),
+                tables.read(Probabilities, paths.probabilities(f"{arm}_{split}")),
+            )
+            for arm in arms
+        },
+        teachers={
+            task: TeacherTables(
+                tables.read(Labels, paths.labels(task)),
+                tables.read(Labels, paths.whole_labels(task)),
+                tables.read(Outcomes, paths.outcomes(task)),
+            )
+            for task in TASKS
+        },
+        calibration=calibration.load(paths.CALIBRATION),
+        label_set=load_labels(params.load("label_set", LabelSetParams).path),
+        concepts=load_concepts(paths.CONCEPTS),
+        lexicon=paths.SCORER_LEXICON,
+    )

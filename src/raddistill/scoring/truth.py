@@ -1,0 +1,126 @@
+"""Annotations and decisions as matrices of reports and names. A name is a label of the set, or a concept."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import dataframely as dy
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from raddistill import statuses
+from raddistill.errors import TableError
+from raddistill.scoring.bootstrap import Floats, Ints
+from raddistill.tables.decisions import Decisions
+from raddistill.tables.gold import Gold
+
+Bools = npt.NDArray[np.bool_]
+Cell = tuple[str, str, Any]  # report, name, value
+
+
+@dataclass(frozen=True)
+class ByReport:
+    """A record whose arrays all have the reports as their first axis."""
+
+    reports: list[str]
+
+    def select(self, reports: list[str]) -> Self:
+        """Returns the record of those of `reports` that it holds, in the order given."""
+        row_of = {report: row for row, report in enumerate(self.reports)}
+        kept = [report for report in reports if report in row_of]
+        rows = np.array([row_of[report] for report in kept], dtype=np.int64)
+        arrays = {name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return replace(self, reports=kept, **arrays)
+
+
+@dataclass(frozen=True)
+class Truth(ByReport):
+    """What people say of the reports that they annotated. A cell that is neither present nor ambiguous is absent."""
+
+    names: list[str]
+    present: Bools  # (reports, names)
+    ambiguous: Bools  # (reports, names)
+
+    @property
+    def normal(self) -> Bools:
+        """(reports,): every name is absent."""
+        return np.asarray(~(self.present | self.ambiguous).any(axis=1))
+
+
+@dataclass(frozen=True)
+class ArmDecisions(ByReport):
+    """What one arm decided about the reports that it was asked."""
+
+    decided: Bools  # (reports, names)
+    unmapped: Ints  # (reports,): distinct phrases that are no name; each is a false positive
+    unparsed: Bools  # (reports,): no readable answer; scored as an empty one
+    probabilities: Floats | None = None  # (reports, names); None where the arm answers in words
+
+
+@dataclass(frozen=True)
+class TaskNames:
+    """The names of a task, and from how many positives in the gold they are shown."""
+
+    names: list[str]
+    scored: Bools  # (names,): those that count
+    macro_minimum: int  # positives of a name in the macro average
+    row_minimum: int  # positives of a name that has a row of its own
+
+
+def read_truth(gold: dy.DataFrame[Gold], task: str, names: list[str]) -> Truth:
+    """Returns the annotated reports of a task, without the excluded ones, sorted by id.
+
+    An annotator's `uncertain` counts as present: it was coded as something that the report states.
+
+    Raises:
+        TableError: more than one annotator; a report without a row for each of the names.
+    """
+    rows = gold.filter(pl.col("task") == task)
+    if rows["annotator"].n_unique() > 1:
+        raise TableError(f"the gold of {task} has several annotators: {', '.join(sorted(rows['annotator'].unique()))}; keep one")
+    excluded = rows.filter(pl.col("status") == statuses.EXCLUDED)["report_id"].unique()
+    rows = rows.filter(~pl.col("report_id").is_in(excluded.implode()))
+    reports = sorted(rows["report_id"].unique())
+    matrix = fill_matrix(rows.select("report_id", "label", "status").iter_rows(), reports, names, missing="")
+    if (missing := int((matrix == "").sum())) > 0:
+        raise TableError(f"the gold of {task} lacks {missing} of its cells (reports x names); `dvc repro extract` makes it anew")
+    present = (matrix == statuses.PRESENT) | (matrix == statuses.UNCERTAIN)
+    return Truth(reports, names, present, matrix == statuses.AMBIGUOUS)
+
+
+def fill_matrix(cells: Iterable[Cell], reports: list[str], names: list[str], missing: Any) -> npt.NDArray[Any]:
+    """Returns the values as (reports, names) of objects, `missing` where there is none. Other reports and names are left out."""
+    matrix = np.full((len(reports), len(names)), missing, dtype=object)
+    report_at = {report: row for row, report in enumerate(reports)}
+    name_at = {name: column for column, name in enumerate(names)}
+    for report, name, value in cells:
+        if report in report_at and name in name_at:
+            matrix[report_at[report], name_at[name]] = value
+    return matrix
+
+
+def to_table(task: str, arm: str, decisions: ArmDecisions, names: list[str], groups: dict[str, str]) -> pl.DataFrame:
+    """Returns an arm's rows of the table `Decisions`, unsorted; `groups`: text group by report."""
+    reports = decisions.reports
+    asked = [(r, "unparsed" if lost else "asked", "", 1) for r, lost in zip(reports, decisions.unparsed, strict=True)]
+    present = [(reports[row], "present", names[column], 1) for row, column in np.argwhere(decisions.decided)]
+    unmapped = [(reports[row], "unmapped", "", int(decisions.unmapped[row])) for row in np.flatnonzero(decisions.unmapped)]
+    rows = [(r, task, arm, kind, label, n, groups[r]) for r, kind, label, n in (*asked, *present, *unmapped)]
+    columns = dict.fromkeys(Decisions.column_names(), pl.String) | {"count": pl.Int64}
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def from_table(rows: pl.DataFrame, names: list[str]) -> ArmDecisions:
+    """Returns the decisions of one task and arm (`Decisions` rows), reports sorted; labels other than `names` are left out."""
+    kind = pl.col("kind").cast(pl.String)
+    asked = rows.filter(kind.is_in(["asked", "unparsed"])).sort("report_id")
+    reports = asked["report_id"].to_list()
+    present = rows.filter(kind == "present").select("report_id", "label", pl.lit(True)).iter_rows()
+    unmapped = dict(rows.filter(kind == "unmapped").select("report_id", "count").iter_rows())
+    return ArmDecisions(
+        reports,
+        fill_matrix(present, reports, names, missing=False).astype(bool),
+        np.array([unmapped.get(report, 0) for report in reports], dtype=np.int64),
+        asked.select(kind == "unparsed").to_series().to_numpy().astype(bool),
+    )
