@@ -33,9 +33,10 @@ from rich.table import Table
 
 from raddistill import answers, errors, labelsets, params, paths
 from raddistill.student import allocation, models, training
-from raddistill.student.prompts import PLAIN, Renderer, encode
+from raddistill.student.prompts import Renderer, encode
 from raddistill.tables import base as tables
 from raddistill.tables.examples import Examples
+from raddistill.tasks.names import PLAIN
 
 NEVER = 10**9
 ROWS = {

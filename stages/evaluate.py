@@ -20,23 +20,23 @@ def main() -> None:
         reports=tables.read(Reports, paths.REPORTS),
         gold=tables.read(Gold, paths.GOLD),
         labels={
-            "multiple_choice": tables.read(Labels, paths.labels("multiple_choice")),
-            "open_ended": tables.read(Labels, paths.labels("open_ended")),
+            "multiple_choice": tables.read(Labels, paths.table("labels", "multiple_choice")),
+            "open_ended": tables.read(Labels, paths.table("labels", "open_ended")),
         },
         whole_labels={
-            "multiple_choice": tables.read(Labels, paths.whole_labels("multiple_choice")),
-            "open_ended": tables.read(Labels, paths.whole_labels("open_ended")),
+            "multiple_choice": tables.read(Labels, paths.table("whole_labels", "multiple_choice")),
+            "open_ended": tables.read(Labels, paths.table("whole_labels", "open_ended")),
         },
         outcomes={
-            "multiple_choice": tables.read(Outcomes, paths.outcomes("multiple_choice")),
-            "open_ended": tables.read(Outcomes, paths.outcomes("open_ended")),
+            "multiple_choice": tables.read(Outcomes, paths.table("outcomes", "multiple_choice")),
+            "open_ended": tables.read(Outcomes, paths.table("outcomes", "open_ended")),
         },
         examples=tables.read(Examples, paths.EXAMPLES),
         predictions={
-            "student": tables.read(Predictions, paths.predictions("student_validation")),
+            "student": tables.read(Predictions, paths.table("predictions", "student_validation")),
         },
         probabilities={
-            "student": tables.read(Probabilities, paths.probabilities("student_validation")),
+            "student": tables.read(Probabilities, paths.table("probabilities", "student_validation")),
         },
         calibration=calibration.load(paths.CALIBRATION),
         label_set=labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path),

@@ -13,8 +13,8 @@ def main(arm: str) -> None:
     label_set = labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path)
     examples = tables.read(Examples, paths.EXAMPLES)
     predicted = predicting.predict(arm, p, examples, label_set, paths.weights(p.model), paths.PROMPTS, runtime)
-    tables.write(Predictions, predicted.predictions, paths.predictions(arm))
-    tables.write(Probabilities, predicted.probabilities, paths.probabilities(arm))
+    tables.write(Predictions, predicted.predictions, paths.table("predictions", arm))
+    tables.write(Probabilities, predicted.probabilities, paths.table("probabilities", arm))
 
 
 if __name__ == "__main__":

@@ -165,8 +165,17 @@ def _paths(main: ast.FunctionDef, known: dict[str, Any]) -> Iterator[Path]:
             continue
         if attribute.attr not in UNTRACKED:
             found = _evaluate(node, known)
-            assert isinstance(found, Path), f"paths.{attribute.attr} is no path"
-            yield found
+            yield from _flat(found)
+
+
+def _flat(found: Any) -> Iterator[Path]:
+    """A path, or those of a record's tables."""
+    if isinstance(found, dict):
+        for part in found.values():
+            yield from _flat(part)
+    else:
+        assert isinstance(found, Path), f"{found} is no path"
+        yield found
 
 
 def _path_params(sections: dict[str, type[params.Section]]) -> Iterator[str]:

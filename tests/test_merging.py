@@ -12,9 +12,11 @@ from raddistill import params
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.student import merging
-from raddistill.student.fitting import fit
-from raddistill.student.merging import BLANKED, Merged, MergeParams, Taught
+from raddistill.student.examples import BLANKED, only
+from raddistill.student.fitting import Fitter
+from raddistill.student.merging import Merged, MergeParams, Taught
 from raddistill.student.prompts import Renderer, encode
+from raddistill.student.selection import fraction_of, turn
 from raddistill.tables import base as tables
 from raddistill.tables.examples import Examples
 
@@ -227,11 +229,9 @@ def test_rare_labels_come_first_and_samples_grow(merge: Any) -> None:
 
 def test_a_turn_is_weighted_by_the_rarest_label() -> None:
     counts = {"Edema": 100, "Mass": 2, "": 500}
-    ratio = [
-        merging.turn("key", holds, counts) / merging.turn("key", ["Mass"], counts) for holds in (["Mass", "Edema"], ["Edema"], [])
-    ]
+    ratio = [turn("key", holds, counts) / turn("key", ["Mass"], counts) for holds in (["Mass", "Edema"], ["Edema"], [])]
     assert ratio == pytest.approx([1, 50, 250])
-    draws = [merging.fraction_of(str(n)) for n in range(1000)]
+    draws = [fraction_of(str(n)) for n in range(1000)]
     assert 0 < min(draws) < 0.01
     assert 0.99 < max(draws) <= 1
     assert sum(draws) / 1000 == pytest.approx(0.5, abs=0.03)
@@ -333,7 +333,7 @@ def test_what_is_read_without_instruction_is_cut_at_its_end(tokenizer: Any, form
     renderer = Renderer(ROOT / "prompts/student", tokenizer, LABELS)
     text = "Clear. " + "Bibasilar atelectasis is seen. " * 20
     for limit in (32, 33, 64, 10_000):
-        fitted = fit(renderer, tokenizer, form, None, limit, text, None, None)
+        fitted = Fitter(renderer, tokenizer, form, limit).fit(only(text), None)
         assert fitted is not None
         prompt, kept, cut = fitted
         assert kept == [(0, len(prompt))]

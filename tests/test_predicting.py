@@ -15,7 +15,7 @@ from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.student import adapters, models, predicting, tagging, training
 from raddistill.student.predicting import Answerer
-from raddistill.student.prompts import Renderer, answer_ids, encode, slot_lines
+from raddistill.student.prompts import Renderer, answer_ids, encode
 from raddistill.student.tagging import Codes
 from raddistill.tables import base as tables
 from raddistill.tables.predictions import Predictions, Probabilities
@@ -98,7 +98,7 @@ def test_slots_are_blind_to_the_labels(examples: pl.DataFrame, answerer: Callabl
 def test_input_holds_names_and_no_answer(examples: pl.DataFrame, base: Path) -> None:
     tokenizer = models.load_tokenizer(base)
     for prompt in of(examples, "test", "multiple_choice")["prompt"]:
-        encoded = encode(tokenizer, prompt, slot_lines(LABELS), "slots")
+        encoded = encode(tokenizer, prompt, answers.render_slots(LABELS), "slots")
         assert tokenizer.decode(encoded.input_ids) == prompt + "Edema\nPleural Effusion\nFracture"
         assert not set(answer_ids(tokenizer)) & set(encoded.input_ids[encoded.prompt_length :])
 

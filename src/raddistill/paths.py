@@ -7,6 +7,8 @@ import importlib.resources
 import os
 from pathlib import Path
 
+from raddistill.tasks.names import TASKS
+
 RAW = Path("data/raw")
 BASE = Path("models/base.json")
 REPORTS = Path("data/reports.parquet")
@@ -42,42 +44,19 @@ FRAMES = Path("lexicon/frames.txt")
 COMPLETIONS = Path("lexicon/completions.csv")
 
 
-def labels(task: str) -> Path:
-    return Path(f"data/labels/{task}.parquet")
+def table(name: str, key: str) -> Path:
+    """A table of one task (labels, evidence, outcomes, quarantine, answers, written, whole_labels) or of one arm of `predict`."""
+    return Path(f"data/{name}/{key}.parquet")
 
 
-def evidence(task: str) -> Path:
-    return Path(f"data/evidence/{task}.parquet")
+def tables_of(record: type, task: str) -> dict[str, Path]:
+    """The tables of one task that a record names by its fields: field to path, for `tables.base.read_record`."""
+    return {name: table(name, task) for name in record.__annotations__}
 
 
-def written(task: str) -> Path:
-    """Sentences that the teacher wrote and labelled itself."""
-    return Path(f"data/written/{task}.parquet")
-
-
-def whole_labels(task: str) -> Path:
-    """What the same teacher says of the whole report, where it is told to read a part."""
-    return Path(f"data/whole_labels/{task}.parquet")
-
-
-def outcomes(task: str) -> Path:
-    return Path(f"data/outcomes/{task}.parquet")
-
-
-def synthesize_quarantine(task: str) -> Path:
-    return Path(f"data/quarantine/{task}.parquet")
-
-
-def synthesize_metrics(task: str) -> Path:
-    return Path(f"metrics/synthesize_{task}.json")
-
-
-def answers(task: str) -> Path:
-    return Path(f"data/answers/{task}.parquet")
-
-
-def spending_metrics(task: str) -> Path:
-    return Path(f"metrics/spending_{task}.json")
+def tables_by_task(record: type) -> dict[str, dict[str, Path]]:
+    """The same of all tasks: task to field to path."""
+    return {task: tables_of(record, task) for task in TASKS}
 
 
 def taught(task: str, teacher: str) -> Path:
@@ -85,20 +64,9 @@ def taught(task: str, teacher: str) -> Path:
     return Path(f"data/teachers/{task}/{teacher}")
 
 
-def taught_metrics(teacher: str) -> Path:
-    return Path(f"metrics/teachers/{teacher}.json")
-
-
-def taught_spending_metrics(teacher: str) -> Path:
-    return Path(f"metrics/teachers/{teacher}_spending.json")
-
-
-def predictions(arm: str) -> Path:
-    return Path(f"data/predictions/{arm}.parquet")
-
-
-def probabilities(arm: str) -> Path:
-    return Path(f"data/probabilities/{arm}.parquet")
+def metrics_of(stage: str) -> Path:
+    """Metrics of a stage that runs once for each task or teacher."""
+    return Path(f"metrics/{stage}.json")
 
 
 def store() -> Path:

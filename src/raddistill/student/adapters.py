@@ -15,7 +15,7 @@ import polars as pl
 from raddistill.atomic import write_whole
 from raddistill.params import Section
 from raddistill.student.models import ENCODERS
-from raddistill.student.prompts import PLAIN, TEMPLATES
+from raddistill.tasks.names import PLAIN, TEMPLATES
 
 LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "polars")
 

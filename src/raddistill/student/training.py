@@ -22,8 +22,9 @@ from pydantic import Field
 from raddistill.errors import InputError
 from raddistill.params import RuntimeParams, Section
 from raddistill.student import adapters, allocation, checkpoints, models
-from raddistill.student.prompts import PLAIN, answer_ids, encode
+from raddistill.student.prompts import answer_ids, encode
 from raddistill.student.tagging import worth_of_tokens
+from raddistill.tasks.names import PLAIN
 
 RUN = 32  # batches that are sorted by length together: of 8, the one with the longest sentences was half padding
 

@@ -1,6 +1,7 @@
 import dataframely as dy
 
-SPLITS = ["train", "validation", "test"]
+from raddistill.tasks.names import SPLITS
+
 SENSITIVITIES = ["public", "credentialed", "phi"]
 
 
