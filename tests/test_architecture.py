@@ -16,7 +16,7 @@ WORDS = {
     "params", "passages", "paths", "privacy", "reliability", "sentences", "statuses", "tasks",
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
-SUBCLASSES = {"raddistill.student.progress", "raddistill.student.trainer"}  # of transformers' and TRL's classes; imported late
+SUBCLASSES = {"raddistill.student.trainer"}  # of transformers' and TRL's classes; imported late
 TORCH = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "datasets")
 
 

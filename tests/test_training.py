@@ -19,6 +19,7 @@ from transformers import AutoTokenizer
 
 from raddistill.errors import InputError
 from raddistill.student import adapters, checkpoints, forward, losses, models, tagging, training
+from raddistill.student.batches import batch_order
 from raddistill.student.predicting import Answerer
 from raddistill.student.prompts import IGNORED, answer_ids, encode
 from raddistill.student.tagging import Codes, worth_of_tokens
@@ -145,7 +146,7 @@ def test_every_row_comes_once_an_epoch_in_batches_of_like_length(seed: int) -> N
     draw = random.Random(seed)
     lengths = [draw.randint(50, 400) for _ in range(203)]
     tasks = [draw.choice(["multiple_choice", "open_ended"]) for _ in lengths]
-    order = training.batch_order(lengths, tasks, train_params(seed=seed, epochs=2, batch_size=8))
+    order = batch_order(lengths, tasks, seed, epochs=2, batch_size=8)
     assert sorted(order[:203]) == sorted(order[203:]) == list(range(203))
     assert order[:203] != order[203:]
     batches = [order[i : i + 8] for i in range(0, 184, 8)]
@@ -425,7 +426,7 @@ def test_adapter_says_what_it_was_made_from(
     train = examples.filter(split="train")
     card = (adapter / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: peft")
-    assert f"{train.height} labels of\n16 reports" in card
+    assert f"on {train.height} labels that a teacher, not a\nperson, gave to 16 reports and to 0 sentences" in card
     assert trained.metrics["examples"]["train"] == dict.fromkeys(("multiple_choice", "open_ended"), train.height // 2)
     assert trained.validation_curve["loss"].min() == pytest.approx(trained.metrics["validation_loss"], abs=1e-4)
 

@@ -5,7 +5,7 @@ YAML 1.2 through ruamel.yaml, as DVC does: `dvc exp run -S train.learning_rate=5
 """
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
@@ -39,14 +39,14 @@ def load(section: str, into: type[S], path: Path = PARAMS) -> S:
     try:
         return into.model_validate(node)
     except ValidationError as error:
-        told = "; ".join(
+        problems = "; ".join(
             f"{'.'.join([section, *map(str, e['loc'])])}: {'unknown key' if e['type'] == 'extra_forbidden' else e['msg']}"
             for e in error.errors(include_input=False, include_url=False)
         )
-        raise ParamsError(f"{path}: {told}") from None
+        raise ParamsError(f"{path}: {problems}") from None
 
 
-def read(path: Path = PARAMS) -> dict:
+def read(path: Path = PARAMS) -> dict[str, Any]:
     """All of params.yaml as plain Python values."""
     try:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))

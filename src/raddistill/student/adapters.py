@@ -15,6 +15,7 @@ import polars as pl
 from raddistill.atomic import write_whole
 from raddistill.params import Section
 from raddistill.student.models import ENCODERS
+from raddistill.tables.written import ID_PREFIX
 from raddistill.tasks.names import PLAIN, TEMPLATES
 
 LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "polars")
@@ -27,9 +28,9 @@ license: other
 
 # Adapter made by raddistill
 
-Reads a radiology report and answers {tasks}. Trained with {method} on labels of a teacher ({labels} labels of
-{reports} reports), not of people; what it is worth against labels made by people stands in `metrics/final.json` of the
-repository that made it. Method: after Wei et al., arXiv 2409.16563.
+Reads a radiology report and answers {tasks}. Trained with {method} on {labels} labels that a teacher, not a
+person, gave to {reports} reports and to {written} sentences that it wrote itself. What it is worth against labels made by
+people stands in `metrics/final.json` of the repository that made it. Method: after Wei et al., arXiv 2409.16563.
 
 - Base model: {base}
 - Params, data hashes and library versions: `provenance.json`
@@ -75,7 +76,7 @@ def save(model: Any, folder: Path, p: Section, base: Path, chosen: pl.DataFrame,
         "params": p.model_dump(),
         "outputs": outputs,
         "answers": dict(of_task.select("task", "answers").iter_rows()),
-        "examples_sha256": hashlib.sha256(chosen.sort("task", "report_id", "part").write_json().encode()).hexdigest(),
+        "examples_sha256": hash_of(chosen),
         "base": json.loads(base.read_text(encoding="utf-8")),
         "template_hashes": dict(of_task.select("task", "template_hash").iter_rows()),
         # 2.13.0+cpu is 2.13.0: which build of it a machine has is nothing of the adapter
@@ -89,6 +90,11 @@ def save(model: Any, folder: Path, p: Section, base: Path, chosen: pl.DataFrame,
         _settle_config(part / "adapter_config.json", provenance["base"], kind)
         (part / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
         (part / "README.md").write_text(_card(provenance, chosen, kind, is_encoder), encoding="utf-8")
+
+
+def hash_of(examples: pl.DataFrame) -> str:
+    """SHA-256 of rows of `Examples`, in hex, whatever their order."""
+    return hashlib.sha256(examples.sort("task", "report_id", "part").write_json().encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:
@@ -123,6 +129,7 @@ def _settle_config(path: Path, base: dict[str, Any], kind: str | None) -> None:
 
 def _card(provenance: dict[str, Any], chosen: pl.DataFrame, kind: str | None, is_encoder: bool) -> str:
     trained, base = chosen.filter(pl.col("split") == "train"), provenance["base"]
+    is_written = pl.col("report_id").str.starts_with(ID_PREFIX)
     named = {
         "hub": f"`{base['location']}` of the hub, revision `{base['revision']}`",
         "package": f"of the Python package `{base['location']}`",
@@ -136,7 +143,8 @@ def _card(provenance: dict[str, Any], chosen: pl.DataFrame, kind: str | None, is
         tasks=" and ".join(f"`{task}`" for task in provenance["answers"]),
         method="QLoRA (NF4)" if provenance["params"]["quantization"] == "nf4" else "LoRA",
         labels=f"{trained.height:,}",
-        reports=f"{trained['report_id'].n_unique():,}",
+        reports=f"{trained.filter(~is_written)['report_id'].n_unique():,}",
+        written=f"{trained.filter(is_written)['report_id'].n_unique():,}",
         install=f"pip install {libraries}{package}",
         code="\n".join(_code(provenance, kind, is_encoder)),
         servers=GENERATING if kind == "CAUSAL_LM" else SCORING,

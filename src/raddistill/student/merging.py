@@ -129,7 +129,7 @@ class _Merger:
         if self.how.written:
             rows += self._rows_of_written(taught.written)
         self._refuse_no_answer(rows)
-        schema = Examples.create_empty().schema
+        schema: dict[str, Any] = dict(Examples.create_empty().schema)
         columns = ("report_id", "part", "split", "prompt", "completion", "targets", "spans", "asked")
         added = {"states": pl.List(pl.String), "about": pl.String, "key": pl.String}
         frame = pl.DataFrame(rows, schema={name: schema[name] for name in columns} | added, orient="row")

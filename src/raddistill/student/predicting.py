@@ -158,7 +158,7 @@ class Answerer:
         """Logits of yes and no at every label's slot: one forward a batch, nothing generated."""
         yes_no = answer_ids(self.tokenizer) if asked.height else (0, 0)
 
-        def read(hidden: Any, shared: int, examples: list[Encoded]) -> list[Any]:
+        def read(hidden: Any, shared: int, examples: list[Encoded]) -> Any:
             return slot_logits(hidden, shared, examples, self._causal.lm_head, yes_no).tolist()
 
         pairs = self._forward(asked, answers.render_slots(label_set), "slots", read)
@@ -167,7 +167,7 @@ class Answerer:
     def read_head(self, asked: pl.DataFrame, label_set: list[Label]) -> pl.DataFrame:
         """The label outputs of `score` at the end of every part, as the logit of yes; that of no is 0."""
 
-        def read(hidden: Any, shared: int, examples: list[Encoded]) -> list[Any]:
+        def read(hidden: Any, shared: int, examples: list[Encoded]) -> Any:
             return score_logits(hidden, shared, examples, self._causal.score)[:, :-1].tolist()
 
         odds = self._forward(asked, None, "head", read)
@@ -199,7 +199,7 @@ class Answerer:
         return _answered(asked, texts)
 
     def _forward(
-        self, asked: pl.DataFrame, completion: str | None, form: str, read: Callable[[Any, int, list[Encoded]], list[Any]]
+        self, asked: pl.DataFrame, completion: str | None, form: str, read: Callable[[Any, int, list[Encoded]], Any]
     ) -> list[Any]:
         """What `read` takes from the hidden states of each row's prompt. Reports repeat their sentences: each text goes once."""
         texts = asked["prompt"].unique(maintain_order=True).to_list()

@@ -71,7 +71,7 @@ class Renderer:
                 " and set predict.base_test.*_reports to 0, as it cannot be asked in words"
             )
         messages = [{"role": "system", "content": self._system}, {"role": "user", "content": user.strip()}]
-        return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
     @cached_property
     def _system(self) -> str:
@@ -148,4 +148,5 @@ def answer_ids(tokenizer: Any) -> tuple[int, int]:
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids

@@ -1,13 +1,20 @@
-"""TRL's SFTTrainer with the student's losses. Imports torch: import it inside functions only."""
+"""TRL's SFTTrainer with the student's losses, sealed checkpoints and a progress bar. Imports torch: import it inside functions.
 
+What a person sees of a training: a bar with loss, tokens a second and time left on a terminal, or a line now and then in a log.
+"""
+
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
-from trl import SFTTrainer
+from trl import SFTTrainer  # type: ignore[attr-defined]
 
 from raddistill.student import checkpoints
 from raddistill.student.losses import example_losses
@@ -59,10 +66,60 @@ class StudentTrainer(SFTTrainer):
         # accelerate's autocast wraps the outer model's forward, which the shared prefix goes past: without it, fp32 adapters
         # pull half of the arithmetic into fp32 (490 against 680 tokens/s on 2 cores)
         with self.accelerator.autocast():
-            return example_losses(causal, examples, [row["targets"] for row in rows], self._answers, self._robust)
+            losses: torch.Tensor = example_losses(causal, examples, [row["targets"] for row in rows], self._answers, self._robust)
+        return losses
 
     def _prepare_input(self, data: Any) -> Any:
         return data  # rows are lists of ids; `hidden_states` puts them on the device
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None in checkpoints; the adapter gets ours."""
+
+
+class ConsoleProgress(TrainerCallback):
+    """A rich bar on a terminal; a line every twentieth part of the run otherwise; nothing if `show` is false."""
+
+    def __init__(self, show: bool) -> None:
+        self._console = Console(quiet=not show)
+        self._bar: Progress | None = None
+        self._began, self._first = time.monotonic(), 0
+        self.tokens_seen: Callable[[], int] = int  # of examples, padding not counted; the trainer's, once there is one
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._began, self._first = time.monotonic(), state.global_step
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("train"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[shown]}"),
+                TimeRemainingColumn(),
+                console=self._console,
+            )
+            self._bar.add_task("train", total=state.max_steps, completed=state.global_step, shown="")
+            self._bar.start()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        if not logs or not ("loss" in logs or "eval_loss" in logs):
+            return
+        elapsed = time.monotonic() - self._began
+        done = (state.global_step - self._first) / max(1, state.max_steps - self._first)
+        if "eval_loss" in logs:
+            self._console.print(f"step {state.global_step}: validation loss {logs['eval_loss']:.4f}")
+        elif self._bar:
+            self._bar.update(self._bar.task_ids[0], shown=f"loss {logs['loss']:.4f}  {self._speed(elapsed)}")
+        elif state.global_step % max(5, state.max_steps // 20 // 5 * 5) == 0:
+            left = elapsed / max(done, 1e-9) * (1 - done)
+            shown = f"loss {logs['loss']:.4f}, {self._speed(elapsed)}, about {left / 60:.0f} min left"
+            self._console.print(f"step {state.global_step}/{state.max_steps}: {shown}")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=state.global_step)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def _speed(self, elapsed: float) -> str:
+        return f"{self.tokens_seen() / elapsed:,.0f} tokens/s"
