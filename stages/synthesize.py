@@ -28,8 +28,8 @@ def main(task: str) -> None:
     tables.write(Answers, made.answers, paths.table("answers", task))
     tables.write(Written, made.written, paths.table("written", task))
     tables.write(Labels, made.whole, paths.table("whole_labels", task))
-    tables.write_json(made.metrics, paths.metrics_of(f"synthesize_{task}"))
-    tables.write_json(made.spending, paths.metrics_of(f"spending_{task}"))
+    tables.write_json(made.metrics, paths.synthesize_metrics(task))
+    tables.write_json(made.spending, paths.spending_metrics(task))
 
 
 if __name__ == "__main__":

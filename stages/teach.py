@@ -25,8 +25,8 @@ def main(name: str) -> None:
     tables.write(Outcomes, made.outcomes, folder / "outcomes.parquet")
     tables.write(Quarantine, made.quarantine, folder / "quarantine.parquet")
     tables.write(Answers, made.answers, folder / "answers.parquet")
-    tables.write_json(made.metrics, paths.metrics_of(f"teachers/{name}"))
-    tables.write_json(made.spending, paths.metrics_of(f"teachers/{name}_spending"))
+    tables.write_json(made.metrics, paths.taught_metrics(name))
+    tables.write_json(made.spending, paths.taught_spending_metrics(name))
 
 
 if __name__ == "__main__":

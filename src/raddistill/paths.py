@@ -44,14 +44,17 @@ FRAMES = Path("lexicon/frames.txt")
 COMPLETIONS = Path("lexicon/completions.csv")
 
 
+TEACHER_TABLES = ("labels", "evidence", "outcomes", "quarantine", "answers")  # of every teacher
+
+
 def table(name: str, key: str) -> Path:
-    """A table of one task (labels, evidence, outcomes, quarantine, answers, written, whole_labels) or of one arm of `predict`."""
+    """A table of one task or of one arm."""
     return Path(f"data/{name}/{key}.parquet")
 
 
-def tables_of(record: type, task: str) -> dict[str, Path]:
-    """The tables of one task that a record names by its fields: field to path, for `tables.base.read_record`."""
-    return {name: table(name, task) for name in record.__annotations__}
+def tables_of(record: type, key: str) -> dict[str, Path]:
+    """The tables of one task or arm that a record has as fields: field to path."""
+    return {name: table(name, key) for name in record.__annotations__}
 
 
 def tables_by_task(record: type) -> dict[str, dict[str, Path]]:
@@ -59,14 +62,35 @@ def tables_by_task(record: type) -> dict[str, dict[str, Path]]:
     return {task: tables_of(record, task) for task in TASKS}
 
 
+def task_tables(task: str) -> dict[str, Path]:
+    """The tables of a task's teacher, by their names."""
+    return {name: table(name, task) for name in (*TEACHER_TABLES, "written", "whole_labels")}
+
+
 def taught(task: str, teacher: str) -> Path:
-    """The tables of one of several teachers; those of a task lie in one folder, which `combined` reads."""
+    """The folder of one of several teachers; those of a task lie in one folder, which `combined` reads."""
     return Path(f"data/teachers/{task}/{teacher}")
 
 
-def metrics_of(stage: str) -> Path:
-    """Metrics of a stage that runs once for each task or teacher."""
-    return Path(f"metrics/{stage}.json")
+def taught_tables(task: str, teacher: str) -> dict[str, Path]:
+    """The tables of one of several teachers, by their names."""
+    return {name: taught(task, teacher) / f"{name}.parquet" for name in TEACHER_TABLES}
+
+
+def synthesize_metrics(task: str) -> Path:
+    return Path(f"metrics/synthesize_{task}.json")
+
+
+def spending_metrics(task: str) -> Path:
+    return Path(f"metrics/spending_{task}.json")
+
+
+def taught_metrics(teacher: str) -> Path:
+    return Path(f"metrics/teachers/{teacher}.json")
+
+
+def taught_spending_metrics(teacher: str) -> Path:
+    return Path(f"metrics/teachers/{teacher}_spending.json")
 
 
 def store() -> Path:

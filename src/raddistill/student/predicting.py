@@ -7,9 +7,8 @@ the same labels). An untouched base has no layer to read `head` and `tags` from:
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import dataframely as dy
 import polars as pl
@@ -26,7 +25,9 @@ from raddistill.student.generation import greedy
 from raddistill.student.linear import ANSWERS, LOGITS
 from raddistill.student.prompts import Encoded, Renderer, answer_ids, encode
 from raddistill.student.tagging import Codes, phrases_of
+from raddistill.tables import base as tables
 from raddistill.tables.examples import Examples
+from raddistill.tables.predictions import Predictions, Probabilities
 from raddistill.tasks.names import FORMS, IN_WORDS, PLAIN, TASKS
 
 
@@ -45,10 +46,11 @@ class PredictParams(Section):
         return number
 
 
-@dataclass(frozen=True)
-class Predicted:
-    predictions: pl.DataFrame  # report_id, task, arm, answer (null where read by logits)
-    probabilities: pl.DataFrame  # report_id, task, arm, part, label, answer, logit
+class Predicted(NamedTuple):
+    """What one arm answered."""
+
+    predictions: dy.DataFrame[Predictions]
+    probabilities: dy.DataFrame[Probabilities]
 
 
 def predict(
@@ -79,12 +81,12 @@ def predict(
             asked = in_words(asked, Renderer(prompts, answerer.tokenizer, label_set))
         codes = Codes(trained.filter(pl.col("answers") == "tags")["completion"])
         answered, logits = answerer.answer(asked, label_set, p.max_new_tokens, codes)
-    reports = asked.select("report_id", "task").unique(maintain_order=True)
+    reports = asked.select("report_id", "task", arm=pl.lit(arm)).unique(maintain_order=True)
     predictions = reports.join(answered, on=["report_id", "task"], how="left", validate="1:1")
     assert predictions.height == reports.height
     return Predicted(
-        predictions.with_columns(arm=pl.lit(arm)).select("report_id", "task", "arm", "answer"),
-        logits.with_columns(arm=pl.lit(arm)).select("report_id", "task", "arm", "part", "label", "answer", "logit"),
+        tables.check(Predictions, predictions, f"predictions of {arm}"),
+        tables.check(Probabilities, logits.with_columns(arm=pl.lit(arm)), f"logits of {arm}"),
     )
 
 

@@ -44,12 +44,13 @@ def write(schema: type[T], frame: pl.DataFrame, path: Path) -> None:
 
 
 def read_record(record: type[R], files: Mapping[str, Path]) -> R:
-    """The tables of a NamedTuple or dataclass whose fields are annotated `dy.DataFrame[Schema]`; `files`: field to path.
+    """The tables of a NamedTuple or dataclass, a field each; `files` and the fields' annotations as in `write_record`.
 
     Raises:
         InputError, TableError: as `read`.
     """
-    return record(**{name: read(schema, files[name]) for name, schema in _schemas(record).items()})
+    hints = get_type_hints(record)
+    return record(**{name: read(get_args(hints[name])[0], path) for name, path in files.items()})
 
 
 def read_records(record: type[R], files: Mapping[str, Mapping[str, Path]]) -> dict[str, R]:
@@ -58,18 +59,16 @@ def read_records(record: type[R], files: Mapping[str, Mapping[str, Path]]) -> di
 
 
 def write_record(record: object, files: Mapping[str, Path]) -> None:
-    """Writes the tables of a NamedTuple or dataclass; `files`: field to path.
+    """Writes those tables of a NamedTuple or dataclass that `files` names, field to path.
+
+    The field's annotation says the schema: `dy.DataFrame[Labels]`.
 
     Raises:
         TableError: as `write`.
     """
-    for name, schema in _schemas(type(record)).items():
-        write(schema, getattr(record, name), files[name])
-
-
-def _schemas(record: type) -> dict[str, type[dy.Schema]]:
-    """Field to the schema that its annotation names."""
-    return {name: get_args(hint)[0] for name, hint in get_type_hints(record).items()}
+    hints = get_type_hints(type(record))
+    for name, path in files.items():
+        write(get_args(hints[name])[0], getattr(record, name), path)
 
 
 def check(schema: type[T], frame: pl.DataFrame, name: str) -> dy.DataFrame[T]:
