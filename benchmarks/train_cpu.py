@@ -122,14 +122,14 @@ def plain_trl(p: training.TrainParams, chosen: pl.DataFrame, folder: str) -> Any
 
 def take_away(part: str) -> None:
     """Undoes one part of ours, in this process. (tcmalloc is left out when the process starts.)"""
-    from raddistill.student import forward, losses
+    from raddistill.student import forward, losses, trainer
 
     if part == "prefix":
         forward.MIN_SHARED = NEVER
     elif part == "eager":
         forward.EAGER_UP_TO = 0
     elif part == "length":
-        training.batch_order = lambda lengths, tasks, seed, *_: random.Random(seed).sample(range(len(lengths)), len(lengths))  # noqa: S311
+        trainer.batch_order = lambda lengths, tasks, seed, *_: random.Random(seed).sample(range(len(lengths)), len(lengths))  # noqa: S311
     elif part == "vocabulary":
 
         def with_all_logits(backbone: Any, examples: Any) -> tuple[Any, int]:

@@ -8,10 +8,9 @@ from student_world import LABELS, ROOT, RUNTIME, examples_of, train_params
 
 from raddistill.errors import InputError
 from raddistill.student import losses, models
-from raddistill.student.batches import encode_rows
 from raddistill.student.predicting import PredictParams, predict
 from raddistill.student.prompts import Encoded, Renderer, encode
-from raddistill.student.training import train
+from raddistill.student.training import encode_rows, train
 
 
 @pytest.fixture(scope="module")

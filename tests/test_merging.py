@@ -12,8 +12,7 @@ from raddistill import params
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.student import merging
-from raddistill.student.examples import BLANKED, only
-from raddistill.student.fitting import Fitter
+from raddistill.student.examples import BLANKED, Fitter, only
 from raddistill.student.merging import Merged, MergeParams, Taught
 from raddistill.student.prompts import Renderer, encode
 from raddistill.student.selection import fraction_of, turn

@@ -18,8 +18,7 @@ from student_world import LABELS, ROOT, RUNTIME, examples_of, train_params
 from transformers import AutoTokenizer
 
 from raddistill.errors import InputError
-from raddistill.student import adapters, checkpoints, forward, losses, models, tagging, training
-from raddistill.student.batches import batch_order
+from raddistill.student import adapters, checkpoints, forward, losses, models, tagging, trainer, training
 from raddistill.student.predicting import Answerer
 from raddistill.student.prompts import IGNORED, answer_ids, encode
 from raddistill.student.tagging import Codes, worth_of_tokens
@@ -146,7 +145,7 @@ def test_every_row_comes_once_an_epoch_in_batches_of_like_length(seed: int) -> N
     draw = random.Random(seed)
     lengths = [draw.randint(50, 400) for _ in range(203)]
     tasks = [draw.choice(["multiple_choice", "open_ended"]) for _ in lengths]
-    order = batch_order(lengths, tasks, seed, epochs=2, batch_size=8)
+    order = trainer.batch_order(lengths, tasks, seed, epochs=2, batch_size=8)
     assert sorted(order[:203]) == sorted(order[203:]) == list(range(203))
     assert order[:203] != order[203:]
     batches = [order[i : i + 8] for i in range(0, 184, 8)]
@@ -218,7 +217,7 @@ def test_accumulated_batches_step_as_one_large_batch_does(
 ) -> None:
     monkeypatch.setattr(models, "compute_dtype", lambda: torch.float32)
     in_order = list(range(examples.filter(split="train").height))
-    monkeypatch.setattr(training, "batch_order", lambda *_: in_order[:40])
+    monkeypatch.setattr(trainer, "batch_order", lambda *_: in_order[:40])
     curves = []
     for size, accumulated in ((8, 1), (4, 2)):
         p = train_params(batch_size=size, gradient_accumulation=accumulated, quantization="none")

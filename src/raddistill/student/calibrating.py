@@ -6,10 +6,11 @@ choice, whether its `uncertain` counts as present.
 """
 
 import hashlib
-from typing import Literal
+from typing import Any, Literal
 
 import dataframely as dy
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
@@ -53,33 +54,34 @@ def calibrate(
         ParamsError: gold is asked for without a number of reports, or the other way round.
         InputError: the validation split holds too few annotated reports for the budget, or no part that the teacher labelled.
     """
-    against_gold = p.against == "gold"
-    if against_gold != (p.gold_reports > 0):
+    if (p.against == "gold") != (p.gold_reports > 0):
         raise ParamsError("calibrate: `against: gold` and `gold_reports` above 0 go together")
     if probabilities.is_empty():
         return Calibration(temperature=1.0, against=p.against, reports=0, budget=[], labels={})
     keys = ["report_id", "part", "label"]
     odds = probabilities.pivot(on="answer", index=keys, values="logit").select(*keys, odds=pl.col("yes") - pl.col("no"))
-    if against_gold:
+    if p.against == "gold":
         cells, budget = _compare_with_gold(p, odds, labels, gold)
     else:
         cells, budget = _compare_with_targets(odds, examples, [label.name for label in label_set]), []
     temperature = fit_temperature(cells["odds"].to_numpy(), cells["truth"].to_numpy())
     cells = cells.with_columns(probability=pl.Series(1 / (1 + np.exp(-cells["odds"].to_numpy() / temperature))))
-    of_all = _threshold(cells, 0.5)
-    chosen = {}
-    for label in sorted(probabilities["label"].unique()):
-        of_label = cells.filter(pl.col("label") == label)
-        chosen[label] = LabelCalibration(
-            threshold=_threshold(of_label, of_all),
-            teacher_uncertain_is_present=_uncertain_is_present(of_label) if against_gold else True,
-        )
+    threshold, names = best_threshold(cells, otherwise=0.5), sorted(probabilities["label"].unique())
     return Calibration(
         temperature=round(temperature, 4),
         against=p.against,
         reports=cells["report_id"].n_unique(),
         budget=budget,
-        labels=chosen,
+        labels={name: _calibrate_label(cells.filter(pl.col("label") == name), threshold) for name in names},
+    )
+
+
+def _calibrate_label(cells: pl.DataFrame, of_all_labels: float) -> LabelCalibration:
+    """The teacher's `uncertain` counts as present if at least half of what it hedged is, or if it hedged nothing in the budget."""
+    hedged = cells.filter(pl.col("teacher") == statuses.UNCERTAIN)["truth"]
+    return LabelCalibration(
+        threshold=best_threshold(cells, of_all_labels),
+        teacher_uncertain_is_present=hedged.is_empty() or 2 * hedged.sum() >= len(hedged),
     )
 
 
@@ -94,7 +96,7 @@ def _compare_with_targets(odds: pl.DataFrame, examples: pl.DataFrame, names: lis
             "calibrate: no part that the student was asked about was labelled by the teacher, so no threshold can be chosen;"
             f" set merge.{MULTIPLE_CHOICE}.units: sentences, or spend a gold budget (calibrate.against: gold)"
         )
-    return cells.with_columns(truth=pl.col("target") > 0.5)
+    return cells.with_columns(truth=pl.col("target") > 0.5, teacher=pl.lit(None, pl.String))
 
 
 def _compare_with_gold(
@@ -111,7 +113,7 @@ def _compare_with_gold(
     return cells.with_columns(truth=pl.col("gold").is_in([statuses.PRESENT, statuses.UNCERTAIN])), budget
 
 
-def fit_temperature(odds: np.ndarray, truth: np.ndarray) -> float:
+def fit_temperature(odds: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
     """The temperature in 0.25 ... 4 with the least log loss of sigmoid(odds / temperature) (Guo et al., arXiv 1706.04599)."""
     grid = np.geomspace(0.25, 4.0, 161)
     signed = np.where(truth, odds, -odds)
@@ -119,12 +121,12 @@ def fit_temperature(odds: np.ndarray, truth: np.ndarray) -> float:
     return float(grid[int(np.argmin(loss))])
 
 
-def _threshold(cells: pl.DataFrame, otherwise: float) -> float:
-    return best_threshold(cells["probability"].to_numpy(), cells["truth"].to_numpy(), otherwise)
+def best_threshold(cells: pl.DataFrame, otherwise: float) -> float:
+    """The threshold of the grid with the best F1, of equals the one nearest to 0.5; `otherwise` with fewer than MIN_POSITIVES.
 
-
-def best_threshold(probability: np.ndarray, truth: np.ndarray, otherwise: float) -> float:
-    """The threshold of the grid with the best F1, of equals the one nearest to 0.5; `otherwise` with fewer than MIN_POSITIVES."""
+    `cells` has the columns probability and truth.
+    """
+    probability, truth = cells["probability"].to_numpy(), cells["truth"].to_numpy()
     if truth.sum() < MIN_POSITIVES:
         return otherwise
     scores = []
@@ -146,9 +148,3 @@ def _budget(cells: pl.DataFrame, p: CalibrateParams) -> list[str]:
     first = of_report if p.spend == "disagreements" else dict.fromkeys(of_report, 0)
     ids = sorted(of_report, key=lambda report: (-first[report], hashlib.sha256(report.encode()).hexdigest()))
     return sorted(ids[: p.gold_reports])
-
-
-def _uncertain_is_present(rows: pl.DataFrame) -> bool:
-    """Whether at least half of what the teacher hedged is present in the budget; True where it hedged nothing."""
-    hedged = rows.filter(pl.col("teacher") == statuses.UNCERTAIN)["truth"]
-    return bool(hedged.is_empty() or hedged.mean() >= 0.5)  # type: ignore[operator]

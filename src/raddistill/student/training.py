@@ -22,8 +22,8 @@ from raddistill.checksums import sha256
 from raddistill.errors import InputError
 from raddistill.params import RuntimeParams, Section
 from raddistill.student import adapters, allocation, checkpoints, models
-from raddistill.student.batches import batch_order, encode_rows
-from raddistill.student.prompts import answer_ids
+from raddistill.student.prompts import answer_ids, encode
+from raddistill.student.tagging import worth_of_tokens
 from raddistill.tables.examples import Examples
 from raddistill.tasks.names import PLAIN
 
@@ -94,7 +94,7 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
     from datasets import Dataset
     from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
 
-    from raddistill.student.trainer import ConsoleProgress, SealedCheckpoints, StudentTrainer
+    from raddistill.student.trainer import ConsoleProgress, SealedCheckpoints, StudentTrainer, batch_order, settle_precision
 
     tokenizer = models.load_tokenizer(base)
     chosen = chosen.sort("task", "order", "report_id", "part")
@@ -122,24 +122,12 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
     progress.tokens_seen = lambda: trainer.tokens_seen
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
-    _settle_precision(trainer.model)
+    settle_precision(trainer.model)
     return trainer
 
 
-def _settle_precision(model: Any) -> None:
-    """Adapters in fp32, whose inputs autocast alone casts."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    for parameter in model.parameters():
-        if parameter.requires_grad:  # TRL starts QLoRA adapters in bf16 and resumes them in fp32: then a resumed run differs
-            parameter.data = parameter.data.float()
-    for module in model.modules():
-        # else peft casts inputs to fp32 and autocast casts them back to bf16: the same figures, a tenth slower
-        if isinstance(module, BaseTunerLayer):
-            module.cast_input_dtype_enabled = False  # type: ignore[attr-defined]
-
-
 def _settings(p: TrainParams, folder: Path, steps: int) -> Any:
+    """TRL's settings for a training of so many steps; `folder` takes its checkpoints."""
     import torch
     from trl import SFTConfig  # type: ignore[attr-defined]
 
@@ -178,14 +166,8 @@ def _settings(p: TrainParams, folder: Path, steps: int) -> Any:
     )
 
 
-def outputs_of(chosen: pl.DataFrame) -> int:
-    """How many outputs the layer `score` needs: the labels, then one for tags; 0 where nothing is read from it."""
-    if not any(form in chosen["answers"] for form in PLAIN):
-        return 0
-    return max(map(len, chosen["targets"].drop_nulls()), default=0) + 1
-
-
 def _lora(p: TrainParams, outputs: int, is_encoder: bool) -> Any:
+    """Adapters on all linear layers; the layer `score`, where there is one, is trained whole."""
     from peft import LoraConfig
 
     return LoraConfig(
@@ -197,6 +179,24 @@ def _lora(p: TrainParams, outputs: int, is_encoder: bool) -> Any:
         modules_to_save=["score"] if outputs else None,
         task_type="FEATURE_EXTRACTION" if is_encoder else "CAUSAL_LM",
     )
+
+
+def outputs_of(chosen: pl.DataFrame) -> int:
+    """How many outputs the layer `score` needs: the labels, then one for tags; 0 where nothing is read from it."""
+    if not any(form in chosen["answers"] for form in PLAIN):
+        return 0
+    return max(map(len, chosen["targets"].drop_nulls()), default=0) + 1
+
+
+def encode_rows(tokenizer: Any, frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """The rows of an examples frame as token ids, in its order, with their targets."""
+    rows = []
+    columns = ("prompt", "completion", "answers", "targets", "spans")
+    for prompt, completion, answers, targets, spans in frame.select(columns).iter_rows():
+        encoded = encode(tokenizer, prompt, completion, answers)
+        wanted = worth_of_tokens(encoded.places, spans) if answers == "tags" else targets
+        rows.append({**encoded.__dict__, "places": [], "targets": wanted})
+    return rows
 
 
 def fingerprint(p: TrainParams, chosen: pl.DataFrame, base: Path) -> str:
