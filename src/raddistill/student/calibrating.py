@@ -77,7 +77,7 @@ def calibrate(
 
 
 def _calibrate_label(cells: pl.DataFrame, of_all_labels: float) -> LabelCalibration:
-    """The teacher's `uncertain` counts as present if at least half of what it hedged is, or if it hedged nothing in the budget."""
+    """The teacher's `uncertain` counts as present if at least half of what it hedged is, or if it hedged nothing."""
     hedged = cells.filter(pl.col("teacher") == statuses.UNCERTAIN)["truth"]
     return LabelCalibration(
         threshold=best_threshold(cells, of_all_labels),
