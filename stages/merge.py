@@ -6,13 +6,14 @@ from raddistill.tables import base as tables
 from raddistill.tables.examples import Examples
 from raddistill.tables.quarantine import Quarantine
 from raddistill.tables.reports import Reports
+from raddistill.tasks.names import TASKS
 
 
 def main() -> None:
     merged = merging.merge(
         params.load("merge", merging.MergeParams),
         tables.read(Reports, paths.REPORTS),
-        tables.read_records(merging.Taught, paths.tables_by_task(merging.Taught)),
+        tables.read_records(merging.Taught, paths.tables_by_key(merging.Taught, TASKS)),
         labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path),
         models.load_tokenizer(paths.BASE),
         paths.PROMPTS,

@@ -94,9 +94,9 @@ def mention(text: str, quoted: str, label: str, status: str = "present", p: floa
     return Mention(label, status, p, code, start, start + len(quoted))
 
 
-def test_a_part_hears_of_the_mentions_that_begin_in_it_and_of_nothing_else() -> None:
+def test_a_part_holds_the_mentions_that_begin_in_it_and_of_nothing_else() -> None:
     text = "No edema. Ribs are broken. Edema is possible."
-    said = Annotation(
+    annotation = Annotation(
         {"Edema": ("uncertain", 0.6, ""), "Fracture": ("present", None, ""), "Mass": ("present", None, "")},
         [
             mention(text, "edema", "Edema", "absent"),
@@ -105,11 +105,11 @@ def test_a_part_hears_of_the_mentions_that_begin_in_it_and_of_nothing_else() -> 
         ],
     )
     cut = [Part(0, 8, True, True), Part(10, 25, True, True), Part(27, 44, True, True)]
-    heard = [parts.within(said, part) for part in cut]
-    assert [answer("head", h, MASKED).targets for h in heard] == [[0, 0, 0], [0, 1, 0], [0.6, 0, 0]]
-    assert [answer("head", h, MASKED).states for h in heard] == [set(), {"Fracture"}, {"Edema"}]
-    assert [(m.start, m.end) for h in heard for m in h.mentions] == [(3, 8), (9, 15), (0, 5)]
-    assert not said.has_all_places  # no place for Mass
+    within = [parts.within(annotation, part) for part in cut]
+    assert [answer("head", h, MASKED).targets for h in within] == [[0, 0, 0], [0, 1, 0], [0.6, 0, 0]]
+    assert [answer("head", h, MASKED).states for h in within] == [set(), {"Fracture"}, {"Edema"}]
+    assert [(m.start, m.end) for h in within for m in h.mentions] == [(3, 8), (9, 15), (0, 5)]
+    assert not annotation.has_all_places  # no place for Mass
     assert Annotation({"Mass": ("absent", None, "")}).has_all_places
 
 
@@ -122,9 +122,9 @@ def test_of_several_mentions_the_strongest_counts() -> None:
 
 def test_labels_of_a_whole_report_are_its_own_and_an_unknown_one_is_masked() -> None:
     fracture = Mention("Fracture", "present", None, "", 0, 1)
-    said = Annotation({"Edema": ("uncertain", None, ""), "Mass": ("absent", None, "")}, [fracture])
-    assert answer("slots", said, GRADED)[:2] == ("Edema\nFracture\nMass", [0.7, None, 0.0])
-    assert answer("head", said, MASKED)[:2] == ("", [None, None, 0.0])
+    annotation = Annotation({"Edema": ("uncertain", None, ""), "Mass": ("absent", None, "")}, [fracture])
+    assert answer("slots", annotation, GRADED)[:2] == ("Edema\nFracture\nMass", [0.7, None, 0.0])
+    assert answer("head", annotation, MASKED)[:2] == ("", [None, None, 0.0])
 
 
 @pytest.mark.parametrize(("worth", "listed"), [(0.51, True), (0.5, False), (0.2, False), ("mask", False)])
@@ -193,8 +193,8 @@ def test_a_sentence_of_which_too_little_is_left_is_not_blanked() -> None:
 @given(st.lists(st.tuples(st.integers(0, 70), st.integers(1, 20)), min_size=1, max_size=4), st.text(max_size=3))
 def test_whole_words_of_mentions_are_blanked_and_nothing_else_changes(spans: list[tuple[int, int]], key: str) -> None:
     """Also where mentions overlap or end within a word."""
-    said = Annotation({}, [Mention("Edema", "present", None, "", start, start + length) for start, length in spans])
-    hidden, at = blanked(SENTENCE, said, "XXXX", key), 0
+    annotation = Annotation({}, [Mention("Edema", "present", None, "", start, start + length) for start, length in spans])
+    hidden, at = blanked(SENTENCE, annotation, "XXXX", key), 0
     if hidden is not None:
         assert "XXXX" in hidden
         for word, shown in zip(SENTENCE.split(), hidden.split(), strict=True):

@@ -494,6 +494,12 @@ def test_changed_and_missing_weights_are_named(base: Path, tmp_path: Path) -> No
         models.load_student(tmp_path)
 
 
+def test_looking_for_the_base_sets_no_environment_variable(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {})
+    models.base_folder(base)
+    assert os.environ == {}
+
+
 def test_tokenizer_without_chat_template(tiny_base: Path, tmp_path: Path) -> None:
     folder = tmp_path / "plain"
     tokenizer = AutoTokenizer.from_pretrained(tiny_base)

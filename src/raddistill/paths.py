@@ -5,9 +5,8 @@ Exempt from the code dependencies in dvc.yaml: what a stage takes from here is l
 
 import importlib.resources
 import os
+from collections.abc import Iterable
 from pathlib import Path
-
-from raddistill.tasks.names import TASKS
 
 RAW = Path("data/raw")
 BASE = Path("models/base.json")
@@ -57,9 +56,9 @@ def tables_of(record: type, key: str) -> dict[str, Path]:
     return {name: table(name, key) for name in record.__annotations__}
 
 
-def tables_by_task(record: type) -> dict[str, dict[str, Path]]:
-    """The same of all tasks: task to field to path."""
-    return {task: tables_of(record, task) for task in TASKS}
+def tables_by_key(record: type, keys: Iterable[str]) -> dict[str, dict[str, Path]]:
+    """The same of several tasks or arms: key to field to path, for `tables.base.read_records`."""
+    return {key: tables_of(record, key) for key in keys}
 
 
 def task_tables(task: str) -> dict[str, Path]:

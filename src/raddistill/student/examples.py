@@ -34,7 +34,7 @@ class Fitter:
         self._renderer, self._tokenizer, self._form, self._max_tokens = renderer, tokenizer, form, max_tokens
 
     def fit(self, report: Mapping[str, str | None], completion: str | None) -> Fitted | None:
-        """The prompt of report["text"], shortened if need be.
+        """Returns the prompt of report["text"], shortened if need be.
 
         The impression, where the radiologist sums up, is kept before the findings; words go from the end of the findings,
         then of the impression. The answer is never cut: None where it leaves no room for the instruction. What is read without
@@ -131,7 +131,7 @@ class ExampleMaker:
         self.too_long: list[str] = []  # ids of reports and sentences, one a part
 
     def example(self, report_id: str, report: Mapping[str, str | None], stated: Annotation | None) -> dict[str, Any]:
-        """The columns prompt, completion, targets and spans of `Examples`, and `states`, the labels that the answer states.
+        """Returns the columns prompt, completion, targets and spans of `Examples`, and `states`: labels that the answer states.
 
         The answer is null where nothing is known of the text, or where it is too long.
         """
@@ -160,11 +160,11 @@ class ExampleMaker:
         return self.task.answer(self.form, stated, text, self.labels, self.weights)
 
     def _fit(self, report: Mapping[str, str | None], answer: Answer | None) -> Fitted | None:
-        slots = answers.render_slots(self.labels) if self.form == "slots" else None
-        completion = answer.completion if answer else slots
-        if (
-            completion is not None and self.form in self.task.nothing
-        ):  # which may be left of it where words are cut, and be longer
+        completion = answer.completion if answer else None
+        if completion is None and self.form == "slots":  # whose completion is the same for every report
+            completion = answers.render_slots(self.labels)
+        if completion is not None and self.form in self.task.nothing:
+            # where words are cut, "nothing" may be what is left to answer, and it may be the longer answer
             both = (completion, self.task.nothing[self.form])
             completion = max(both, key=lambda c: len(encode(self._tokenizer, "", c, self.form).input_ids))
         return self._fitter.fit(report, completion)

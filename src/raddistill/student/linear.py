@@ -1,7 +1,7 @@
-"""The arm that any gain must be measured beside: TF-IDF and logistic regression on the very labels the student learns from.
+"""The baseline arm: TF-IDF and logistic regression, trained on the same labels as the student.
 
-It reads what the student reads, sentences or reports, and learns from the same examples with the same masks. What it learns
-a classifier for, the task says (`Task.classes`): each label, or each frequent answer line.
+Without it nobody could say that a gain is the LLM's. It reads what the student reads, sentences or reports, and learns from the
+same examples with the same masks. Each of the task's classes (`Task.classes`) gets a classifier: a label, or a frequent line.
 """
 
 import warnings

@@ -78,7 +78,7 @@ def merge(
     tokenizer: Any,
     prompts: Path,
 ) -> Merged:
-    """The parts of every report for all tasks, less the training reports whose text stands in validation or test.
+    """Returns the examples of all tasks: every part of every report, less training reports whose text is in another split.
 
     Raises:
         InputError: a prompt template is missing; max_tokens hold no instruction, or no answer of a task; sentences are asked
@@ -115,6 +115,7 @@ class _Merger:
 
     def __init__(self, p: MergeParams, task: Task, maker: ExampleMaker) -> None:
         self.p, self.name, self.how, self.maker = p, task.name, p.of(task.name), maker
+        self.sections = choose_sections(self.how.sections)
         self.by_mention = self.how.units == "sentences" or maker.form == "tags"
         self.without_evidence = 0
 
@@ -138,7 +139,7 @@ class _Merger:
     def _rows_of_report(self, report: dict[str, Any], annotation: Annotation | None) -> list[dict[str, Any]]:
         key = hashlib.sha256(f"{self.p.seed}:{report['report_id']}".encode()).hexdigest()
         rows = []
-        for n, part in enumerate(parts.parts_of(report, self.how.units, choose_sections(self.how.sections))):
+        for n, part in enumerate(parts.parts_of(report, self.how.units, self.sections)):
             stated = self._stated_in(part, annotation) if annotation and part.taught else None
             words = parts.quote(report["text"], part)
             is_whole = self.how.units == "reports" and part.asked and self.maker.form not in PLAIN

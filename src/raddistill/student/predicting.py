@@ -62,7 +62,7 @@ def predict(
     prompts: Path,
     runtime: RuntimeParams,
 ) -> Predicted:
-    """Answers of `arm` to the first reports by hash of its split, for all tasks.
+    """Returns the answers of `arm` to the first reports of its split, in the order of their hash, for all tasks.
 
     Raises:
         InputError: the split holds no report; model files are missing or changed.
