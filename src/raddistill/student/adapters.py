@@ -173,7 +173,7 @@ def _card(provenance: dict[str, Any], chosen: pl.DataFrame, kind: str | None, is
     begin, end = ("cls_token", "sep_token") if is_encoder else ("bos_token", "eos_token")
     # autoescape off on purpose: this renders Markdown, not HTML
     card = jinja2.Template(CARD, trim_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    return card.render(
+    text: str = card.render(
         **provenance,
         base_name=BASE_NAMES[base["source"]].format(**base),
         package=base["location"].partition("==")[0],
@@ -192,3 +192,4 @@ def _card(provenance: dict[str, Any], chosen: pl.DataFrame, kind: str | None, is
         reports=f"{trained.filter(~is_written)['report_id'].n_unique():,}",
         written=f"{trained.filter(is_written)['report_id'].n_unique():,}",
     )
+    return text

@@ -2,6 +2,8 @@ import dataframely as dy
 
 from raddistill.tasks.names import SPLITS
 
+__all__ = ["SENSITIVITIES", "SPLITS", "Reports"]
+
 SENSITIVITIES = ["public", "credentialed", "phi"]
 
 
