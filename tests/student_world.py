@@ -29,10 +29,8 @@ def examples_of(base: Path, forms: tuple[str, str] = ("head", "tags"), splits: d
     for split, reports in splits.items():
         orders = draw.sample(range(reports), reports)
         for n in range(reports):
-            texts = [
-                "Seen on this film: " + " ".join(draw.choices(WORDS, k=draw.randint(3, 25))) for _ in range(draw.randint(1, 3))
-            ]
-            texts += ["Seen on this film: mild edema"] * (n % 3 == 0)
+            seen = [" ".join(draw.choices(WORDS, k=draw.randint(3, 25))) for _ in range(draw.randint(1, 3))]
+            texts = [f"Seen on this film: {words}" for words in [*seen, *["mild edema"] * (n % 3 == 0)]]
             for task, form in zip(("multiple_choice", "open_ended"), forms, strict=True):
                 report = {"report_id": f"{split}{n}", "task": task, "split": split, "answers": form, "order": orders[n]}
                 report |= {"asked": True, "selected": split != "test", "template_hash": form}

@@ -170,16 +170,14 @@ def test_frequencies_count_holders_and_those_that_hold_nothing() -> None:
 
 
 SENTENCE = "There is mild pulmonary edema at both bases without a pleural effusion."
-STATED = Annotation(
-    {}, [mention(SENTENCE, "pulmonary edema", "Edema"), mention(SENTENCE, "pleural effusion", "Effusion", "absent")]
-)
+DENIED = mention(SENTENCE, "pleural effusion", "Effusion", "absent")
+STATED = Annotation({}, [mention(SENTENCE, "pulmonary edema", "Edema"), DENIED])
 
 
 def test_half_of_the_words_of_every_mention_are_blanked_denied_ones_too_and_always_the_same() -> None:
     hidden = {blanked(SENTENCE, STATED, "XXXX", str(n)) for n in range(30)}
-    assert hidden == {
-        SENTENCE.replace(a, "XXXX").replace(b, "XXXX") for a in ("pulmonary", "edema") for b in ("pleural", "effusion")
-    }
+    one_of_each = [(a, b) for a in ("pulmonary", "edema") for b in ("pleural", "effusion")]
+    assert hidden == {SENTENCE.replace(a, "XXXX").replace(b, "XXXX") for a, b in one_of_each}
     assert len({blanked(SENTENCE, STATED, "XXXX", "key") for _ in range(3)}) == 1
 
 

@@ -37,10 +37,8 @@ def some(forms: tuple[str, str], base: Path, n: int) -> tuple[list[Any], list[An
     columns = ("prompt", "completion", "answers", "targets", "spans")
     rows = list(examples_of(base, forms).sort("part", "report_id", "task").head(n).select(columns).iter_rows())
     encoded = [encode(tokenizer, prompt, completion, form) for prompt, completion, form, *_ in rows]
-    worth = [
-        worth_of_tokens(e.places, spans) if spans else targets for e, (*_, targets, spans) in zip(encoded, rows, strict=True)
-    ]
-    return encoded, worth
+    pairs = zip(encoded, rows, strict=True)
+    return encoded, [worth_of_tokens(e.places, spans) if spans else targets for e, (*_, targets, spans) in pairs]
 
 
 def loud_model(base: Path) -> Any:
