@@ -33,9 +33,10 @@ from rich.table import Table
 
 from raddistill import answers, errors, labelsets, params, paths
 from raddistill.student import allocation, models, training
-from raddistill.student.prompts import PLAIN, Renderer, encode
+from raddistill.student.prompts import Renderer, encode
 from raddistill.tables import base as tables
 from raddistill.tables.examples import Examples
+from raddistill.tasks.names import PLAIN
 
 NEVER = 10**9
 ROWS = {
@@ -121,14 +122,14 @@ def plain_trl(p: training.TrainParams, chosen: pl.DataFrame, folder: str) -> Any
 
 def take_away(part: str) -> None:
     """Undoes one part of ours, in this process. (tcmalloc is left out when the process starts.)"""
-    from raddistill.student import forward, losses
+    from raddistill.student import forward, losses, trainer
 
     if part == "prefix":
         forward.MIN_SHARED = NEVER
     elif part == "eager":
         forward.EAGER_UP_TO = 0
     elif part == "length":
-        training.batch_order = lambda lengths, tasks, p: random.Random(p.seed).sample(range(len(lengths)), len(lengths))  # noqa: S311
+        trainer.batch_order = lambda lengths, tasks, seed, *_: random.Random(seed).sample(range(len(lengths)), len(lengths))  # noqa: S311
     elif part == "vocabulary":
 
         def with_all_logits(backbone: Any, examples: Any) -> tuple[Any, int]:

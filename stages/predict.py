@@ -4,7 +4,6 @@ from raddistill import errors, labelsets, params, paths
 from raddistill.student import allocation, predicting
 from raddistill.tables import base as tables
 from raddistill.tables.examples import Examples
-from raddistill.tables.predictions import Predictions, Probabilities
 
 
 def main(arm: str) -> None:
@@ -13,8 +12,7 @@ def main(arm: str) -> None:
     label_set = labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path)
     examples = tables.read(Examples, paths.EXAMPLES)
     predicted = predicting.predict(arm, p, examples, label_set, paths.weights(p.model), paths.PROMPTS, runtime)
-    tables.write(Predictions, predicted.predictions, paths.predictions(arm))
-    tables.write(Probabilities, predicted.probabilities, paths.probabilities(arm))
+    tables.write_record(predicted, paths.tables_of(predicting.Predicted, arm))
 
 
 if __name__ == "__main__":

@@ -174,16 +174,26 @@ def _paths(function: ast.FunctionDef, known: dict[str, Any]) -> Iterator[Path]:
             continue
         if attribute.attr not in UNTRACKED:
             assert isinstance(node, ast.expr)
-            found = _evaluate(node, known_there)
-            assert isinstance(found, Path), f"paths.{attribute.attr} is no path"
-            yield found
+            yield from _flat(_evaluate(node, known_there))
+
+
+def _flat(found: Any) -> Iterator[Path]:
+    """A path, or those of a record's tables."""
+    if isinstance(found, dict):
+        for part in found.values():
+            yield from _flat(part)
+    else:
+        assert isinstance(found, Path), f"{found} is no path"
+        yield found
 
 
 def _functions(main: ast.FunctionDef, known: dict[str, Any]) -> Iterator[tuple[ast.FunctionDef, dict[str, Any]]]:
     """A stage's `main`, and the functions `read_...` of the package that it calls with literals, with the names known inside."""
     yield main, known
     for node in ast.walk(main):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.startswith("read_"):
+        if isinstance(node, ast.Call) and (text := ast.unparse(node.func)).partition(".")[2].startswith("read_"):
+            if text.startswith("tables."):
+                continue  # reads the paths that it is given
             called = _evaluate(node.func, known)
             arguments = inspect.signature(called).bind(*map(ast.literal_eval, node.args)).arguments
             function = ast.parse(inspect.getsource(called)).body[0]

@@ -6,12 +6,13 @@ from typing import Any
 
 import polars as pl
 
-from raddistill import params
+from raddistill import answers, params
 from raddistill.labelsets import Label
 from raddistill.student import models
-from raddistill.student.prompts import PLAIN, Renderer, slot_lines
+from raddistill.student.prompts import Renderer
 from raddistill.student.training import TrainParams
 from raddistill.tables.examples import Examples
+from raddistill.tasks.names import PLAIN
 
 ROOT = Path(__file__).parents[1]
 LABELS = [Label(name=name, description="") for name in ("Edema", "Pleural Effusion", "Fracture")]
@@ -28,10 +29,8 @@ def examples_of(base: Path, forms: tuple[str, str] = ("head", "tags"), splits: d
     for split, reports in splits.items():
         orders = draw.sample(range(reports), reports)
         for n in range(reports):
-            texts = [
-                "Seen on this film: " + " ".join(draw.choices(WORDS, k=draw.randint(3, 25))) for _ in range(draw.randint(1, 3))
-            ]
-            texts += ["Seen on this film: mild edema"] * (n % 3 == 0)
+            seen = [" ".join(draw.choices(WORDS, k=draw.randint(3, 25))) for _ in range(draw.randint(1, 3))]
+            texts = [f"Seen on this film: {words}" for words in [*seen, *["mild edema"] * (n % 3 == 0)]]
             for task, form in zip(("multiple_choice", "open_ended"), forms, strict=True):
                 report = {"report_id": f"{split}{n}", "task": task, "split": split, "answers": form, "order": orders[n]}
                 report |= {"asked": True, "selected": split != "test", "template_hash": form}
@@ -41,7 +40,7 @@ def examples_of(base: Path, forms: tuple[str, str] = ("head", "tags"), splits: d
 
 def _learned(renderer: Renderer, form: str, text: str) -> dict[str, Any]:
     spans = [{"start": 19, "end": 22, "worth": 0.8}, {"start": 23, "end": 27, "worth": None}]
-    completion = {"slots": slot_lines(LABELS), "list": "Edema, Fracture", "head": ""}.get(form, "mild edema | J81.0")
+    completion = {"slots": answers.render_slots(LABELS), "list": "Edema, Fracture", "head": ""}.get(form, "mild edema | J81.0")
     return {
         "prompt": text if form in PLAIN else renderer.prompt(form, text),
         "completion": completion if form in PLAIN or len(text) % 2 or form == "slots" else "None",

@@ -13,10 +13,10 @@ PACKAGE = SRC / "raddistill"
 ROOMS = ["sources", "teachers", "student", "scoring"]
 WORDS = {
     "answers", "atomic", "cells", "checksums", "concepts", "errors", "experiments", "labelsets", "lines", "near_duplicates",
-    "params", "passages", "paths", "privacy", "reliability", "sentences", "statuses",
+    "params", "passages", "paths", "privacy", "reliability", "sentences", "statuses", "tasks",
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
-SUBCLASSES = {"raddistill.student.progress", "raddistill.student.trainer"}  # of transformers' and TRL's classes; imported late
+SUBCLASSES = {"raddistill.student.trainer"}  # of transformers' and TRL's classes; imported late
 TORCH = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "datasets")
 
 

@@ -42,8 +42,9 @@ def test_temperature_is_found_again() -> None:
 def test_threshold_where_f1_is_best() -> None:
     probability = np.repeat([0.05, 0.22, 0.31, 0.33, 0.36, 0.38, 0.9], MIN_POSITIVES)
     truth = np.repeat(np.array([0, 0, 1, 1, 1, 1, 1], bool), MIN_POSITIVES)
-    assert best_threshold(probability, truth, 0.7) == 0.3
-    assert best_threshold(probability[::MIN_POSITIVES], truth[::MIN_POSITIVES], 0.7) == 0.7  # too few positives
+    cells = pl.DataFrame({"probability": probability, "truth": truth})
+    assert best_threshold(cells, 0.7) == 0.3
+    assert best_threshold(cells[::MIN_POSITIVES], 0.7) == 0.7  # too few positives
 
 
 def test_against_the_teacher_the_line_is_what_the_student_learns() -> None:
@@ -86,7 +87,8 @@ def test_a_label_with_few_positives_takes_the_threshold_of_all_labels_together()
     gold = statuses(ODDS > 1)
     made = calibrate(TEACHER, both, taught([0.0] * N).with_columns(targets=targets), gold, gold, labels)
     probability = 1 / (1 + np.exp(-np.concatenate([ODDS, ODDS]) / made.temperature))
-    together = best_threshold(probability, np.concatenate([ODDS > 1, ODDS - below > 0]), 0.5)
+    cells = pl.DataFrame({"probability": probability, "truth": np.concatenate([ODDS > 1, ODDS - below > 0])})
+    together = best_threshold(cells, 0.5)
     assert made.labels["Mass"].threshold == together
     assert made.labels["Edema"].threshold < together
 

@@ -221,7 +221,7 @@ def test_trained_here_and_scored_there(
     for stage in (name for name in declared(dvc_yaml()) if not name.startswith("teach@")):
         name, _, key = stage.partition("@")
         importlib.import_module(f"stages.{name}").main(*([key] if key else []))
-    reports, asked = pl.read_parquet(paths.REPORTS), pl.read_parquet(paths.predictions("student_test"))
+    reports, asked = pl.read_parquet(paths.REPORTS), pl.read_parquet(paths.table("predictions", "student_test"))
     there = reports.filter(pl.col("source") == "files")["report_id"]
     final, validation = (json.loads(path.read_text(encoding="utf-8")) for path in (paths.FINAL_METRICS, paths.VALIDATION_METRICS))
     assert set(asked.filter(pl.col("task") == "multiple_choice")["report_id"]) == set(there)

@@ -77,7 +77,7 @@ def test_no_report_is_lost(project: Path) -> None:
     assert quarantine["report_id"].to_list() == ["CXR1"]
     assert set(reports["split"]) == {"train", "validation", "test"}
     for task in TASKS:
-        outcomes = table(paths.outcomes(task))
+        outcomes = table(paths.table("outcomes", task))
         assert set(outcomes["report_id"]) == set(reports["report_id"])
         examples = table(paths.EXAMPLES).filter(pl.col("task") == task)
         held = {"validation", "test"}
@@ -89,7 +89,7 @@ def test_no_report_is_lost(project: Path) -> None:
         assert set(gold.filter(pl.col("report_id") == "CXR2")["status"]) == {"excluded"}
     test = reports.filter(pl.col("split") == "test").height
     for arm in ("student_test", "base_test", "linear_test"):
-        predictions = table(paths.predictions(arm))
+        predictions = table(paths.table("predictions", arm))
         assert predictions.filter(pl.col("task") == "multiple_choice").height == test
         assert predictions.filter(pl.col("task") == "open_ended").height == 6
         decided = table(paths.DECISIONS).filter(pl.col("arm") == arm.removesuffix("_test"))
@@ -97,7 +97,7 @@ def test_no_report_is_lost(project: Path) -> None:
 
 
 def test_a_report_is_asked_in_parts_and_its_answers_are_one(project: Path) -> None:
-    examples, said = (pl.read_parquet(project / path) for path in (paths.EXAMPLES, paths.probabilities("student_test")))
+    examples, said = (pl.read_parquet(project / path) for path in (paths.EXAMPLES, paths.table("probabilities", "student_test")))
     asked = examples.filter(pl.col("asked"), pl.col("split") == "test", pl.col("task") == "multiple_choice")
     assert asked.height > 3 * asked["report_id"].n_unique()
     parts = ["report_id", "part"]
@@ -108,11 +108,13 @@ def test_a_report_is_asked_in_parts_and_its_answers_are_one(project: Path) -> No
 
 def test_both_tasks_in_words_as_in_the_paper_go_the_whole_way(run_all: Callable[..., Path]) -> None:
     folder = run_all(**params.read(ROOT / "presets/paper.yaml")["params"]["merge"])
-    examples, predictions = (pl.read_parquet(folder / path) for path in (paths.EXAMPLES, paths.predictions("student_test")))
+    examples, predictions = (
+        pl.read_parquet(folder / path) for path in (paths.EXAMPLES, paths.table("predictions", "student_test"))
+    )
     assert set(examples["answers"]) == {"list", "lines"}
     assert examples.filter("asked").group_by("report_id", "task").len()["len"].unique().to_list() == [1]
     assert predictions["answer"].null_count() == 0
-    assert pl.read_parquet(folder / paths.probabilities("student_test")).is_empty()
+    assert pl.read_parquet(folder / paths.table("probabilities", "student_test")).is_empty()
     final = json.loads((folder / paths.FINAL_METRICS).read_text(encoding="utf-8"))
     assert all(final[task]["student"]["reports"] == final[task]["reports"] > 0 for task in TASKS)
 

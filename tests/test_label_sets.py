@@ -17,7 +17,7 @@ from raddistill.errors import InputError
 from raddistill.scoring import inputs, report, scores
 from raddistill.sources import extracting
 from raddistill.student import calibrating, linear, merging
-from raddistill.student.prompts import Renderer, encode, slot_lines
+from raddistill.student.prompts import Renderer, encode
 from raddistill.tables import base as tables
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.examples import Examples
@@ -125,7 +125,7 @@ def test_teacher_and_gold_speak_of_the_set_and_of_nothing_else(made: SimpleNames
 
 def test_the_prompts_have_a_place_for_every_label(made: SimpleNamespace) -> None:
     renderer = Renderer(ROOT / "prompts/student", made.tokenizer, made.label_set)
-    encoded = encode(made.tokenizer, renderer.prompt("slots", "corazon grand"), slot_lines(made.label_set), "slots")
+    encoded = encode(made.tokenizer, renderer.prompt("slots", "corazon grand"), answers.render_slots(made.label_set), "slots")
     assert len(encoded.slots) == len(made.names)
     targets = made.examples.filter(pl.col("task") == MC)["targets"]
     assert targets.list.len().unique().to_list() == [len(made.names)]

@@ -19,16 +19,8 @@ INSTRUCTION = "Which of these does the report state?"
 
 def example(n: int, form: str, words: str, **more: Any) -> dict[str, Any]:
     task = "open_ended" if form == "lines" else "multiple_choice"
-    row = {
-        "report_id": f"r{n}",
-        "task": task,
-        "part": 0,
-        "answers": form,
-        "prompt": f"{INSTRUCTION} {words}",
-        "completion": "",
-        "targets": None,
-    }
-    return row | more
+    row = {"report_id": f"r{n}", "task": task, "part": 0, "answers": form, "prompt": f"{INSTRUCTION} {words}"}
+    return row | {"completion": "", "targets": None} | more
 
 
 def frame(rows: list[dict[str, Any]]) -> pl.DataFrame:

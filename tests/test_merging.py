@@ -12,9 +12,10 @@ from raddistill import params
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.student import merging
-from raddistill.student.fitting import fit
-from raddistill.student.merging import BLANKED, Merged, MergeParams, Taught
+from raddistill.student.examples import BLANKED, Fitter, only
+from raddistill.student.merging import Merged, MergeParams, Taught
 from raddistill.student.prompts import Renderer, encode
+from raddistill.student.selection import fraction_of, turn
 from raddistill.tables import base as tables
 from raddistill.tables.examples import Examples
 
@@ -59,13 +60,10 @@ def teacher(said: list[Any], texts: pl.DataFrame, names: list[str], without_plac
     labels |= {(report, label): (status, p) for report, _, label, status, p in said}
     text = {report: text.lower() for report, text in texts.select("report_id", "text").iter_rows()}
     places = [(r, label, s, p, text[r].index(w.lower()), len(w)) for r, w, label, s, p in said if r not in without_places]
-    written = [
-        (i, t, name, "present", None, CODES.get(name), t.lower().index(name.lower()), len(name), name) for i, t, name in WRITTEN
-    ]
-    said_of, cells = (
-        {"report_id": pl.String, "label": pl.String, "status": pl.String, "probability": pl.Float64},
-        {"orient": "row"},
-    )
+    found = [(i, t, name, t.lower().index(name.lower())) for i, t, name in WRITTEN]
+    written = [(i, t, name, "present", None, CODES.get(name), start, len(name), name) for i, t, name, start in found]
+    said_of = {"report_id": pl.String, "label": pl.String, "status": pl.String, "probability": pl.Float64}
+    cells = {"orient": "row"}
     of_written = {"sentence_id": pl.String, "text": pl.String, **dict(list(said_of.items())[1:]), "code": pl.String}
     spans, end = {"start": pl.Int64, "n": pl.Int64}, pl.col("start") + pl.col("n")
     return Taught(
@@ -139,12 +137,8 @@ def test_a_part_learns_what_is_said_in_it_and_nothing_else(merge: Any) -> None:
     assert told["targets"].to_list() == [[0.6, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 0]]  # the evidence names one fracture
     tagged = of(made, "a", "open_ended")
     assert tagged["completion"].to_list() == ["edema | J81.0", "fracture of a left rib | S22.3", "None", "None"]
-    assert [[(s["start"], s["end"], s["worth"]) for s in spans] for spans in tagged["spans"]] == [
-        [(0, 5, 0.6)],
-        [(0, 22, 1)],
-        [],
-        [],
-    ]
+    spans = [[(s["start"], s["end"], s["worth"]) for s in of_part] for of_part in tagged["spans"]]
+    assert spans == [[(0, 5, 0.6)], [(0, 22, 1)], [], []]
 
 
 @pytest.mark.parametrize("answers", ["head", "slots", "list"])
@@ -227,11 +221,9 @@ def test_rare_labels_come_first_and_samples_grow(merge: Any) -> None:
 
 def test_a_turn_is_weighted_by_the_rarest_label() -> None:
     counts = {"Edema": 100, "Mass": 2, "": 500}
-    ratio = [
-        merging.turn("key", holds, counts) / merging.turn("key", ["Mass"], counts) for holds in (["Mass", "Edema"], ["Edema"], [])
-    ]
+    ratio = [turn("key", holds, counts) / turn("key", ["Mass"], counts) for holds in (["Mass", "Edema"], ["Edema"], [])]
     assert ratio == pytest.approx([1, 50, 250])
-    draws = [merging.fraction_of(str(n)) for n in range(1000)]
+    draws = [fraction_of(str(n)) for n in range(1000)]
     assert 0 < min(draws) < 0.01
     assert 0.99 < max(draws) <= 1
     assert sum(draws) / 1000 == pytest.approx(0.5, abs=0.03)
@@ -246,10 +238,8 @@ def test_order_is_a_hash_of_the_report_in_its_split_and_validation_takes_the_fir
         assert of_split["selected"].to_list() == [True] * 5 + [False] * 15
         fewer = more.examples.filter(task=task, split="validation").sort("order")["report_id"].to_list()
         assert fewer == [report for report in of_split["report_id"] if report in fewer]
-        assert (
-            of_split["report_id"].to_list()
-            != other.examples.filter(task=task, split="validation").sort("order")["report_id"].to_list()
-        )
+        reseeded = other.examples.filter(task=task, split="validation").sort("order")
+        assert of_split["report_id"].to_list() != reseeded["report_id"].to_list()
 
 
 @pytest.mark.parametrize(("examples", "written", "chosen"), [(-1, 1, 1), (-1, 9, 2), (-1, 0, 0), (0, 9, 0), (1, 9, 2)])
@@ -292,9 +282,8 @@ def test_blanked_copies_hide_words_of_the_sentence_and_are_never_asked(merge: An
 def test_the_share_of_sentences_that_come_blanked(merge: Any) -> None:
     rows = [(f"r{n}", "train", f"Film {n} shows a mass", None, f"g{n}") for n in range(200)]
     said = [(f"r{n}", "mass", "Mass", "present", None) for n in range(200)]
-    few, more = (
-        merge(rows, said, [], choice={"blanked": share}).examples.filter(pl.col("part") >= BLANKED) for share in (0.1, 0.3)
-    )
+    made = [merge(rows, said, [], choice={"blanked": share}).examples for share in (0.1, 0.3)]
+    few, more = (examples.filter(pl.col("part") >= BLANKED) for examples in made)
     assert 10 < few.height < 35
     assert 45 < more.height < 80
     assert set(few["report_id"]) < set(more["report_id"])
@@ -333,7 +322,7 @@ def test_what_is_read_without_instruction_is_cut_at_its_end(tokenizer: Any, form
     renderer = Renderer(ROOT / "prompts/student", tokenizer, LABELS)
     text = "Clear. " + "Bibasilar atelectasis is seen. " * 20
     for limit in (32, 33, 64, 10_000):
-        fitted = fit(renderer, tokenizer, form, None, limit, text, None, None)
+        fitted = Fitter(renderer, tokenizer, form, limit).fit(only(text), None)
         assert fitted is not None
         prompt, kept, cut = fitted
         assert kept == [(0, len(prompt))]
@@ -396,17 +385,11 @@ def test_what_a_shortened_text_no_longer_says_is_not_taught(
 
 def test_a_finding_that_a_shortened_text_still_states_is_taught(merge: Any) -> None:
     """Of two mentions the strongest counts; a label without a place is counted, and taught as it was."""
-    rows = [
-        ("twice", "train", LATE, "A mass.", "g1"),
-        ("hint", "train", LATE, "Perhaps mass.", "g2"),
-        ("unknown", "train", LATE.replace("mass", "lump"), "Clear.", "g3"),
-        REPORTS[3],
-    ]
-    said = [
-        ("twice", "mass.", "Mass", "present", None),
-        ("hint", "Right mass", "Mass", "present", None),
-        ("unknown", "Right lump", "Mass", "present", None),
-    ]
+    unknown = LATE.replace("mass", "lump")
+    texts = [("twice", LATE, "A mass."), ("hint", LATE, "Perhaps mass."), ("unknown", unknown, "Clear.")]
+    rows = [*((report, "train", findings, summed, report) for report, findings, summed in texts), REPORTS[3]]
+    words = {"twice": "mass.", "hint": "Right mass", "unknown": "Right lump"}
+    said = [(report, word, "Mass", "present", None) for report, word in words.items()]
     choice = WHOLE | {"answers": "slots"}
     made = merge(rows, said, [], "unknown", choice=choice, open=WHOLE | {"answers": "lines"})
     targets = {report: of(made, report)["targets"].to_list()[0] for report, *_ in rows[:3]}

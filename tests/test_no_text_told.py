@@ -632,7 +632,7 @@ def test_from_extract_to_folds_no_stage_tells_text(overhear: Overhear, small_wor
         *stages("extract", "synthesize@multiple_choice", "synthesize@open_ended", "merge"),
         assert_that_the_small_world_holds_what_could_be_told,
         *stages(*(f"predict@{arm}" for arm in arms)),
-        *(lambda arm=arm: points_at_text(paths.predictions(arm)) for arm in ("student_validation", "student_test")),
+        *(lambda arm=arm: points_at_text(paths.table("predictions", arm)) for arm in ("student_validation", "student_test")),
         *stages("calibrate", "evaluate", "final"),
         lambda: pl.read_parquet(paths.REPORTS).with_columns(sensitivity=pl.lit("public")).write_parquet(paths.REPORTS),
         lambda: folds_commands.keep("kept"),  # refused of what is not public (tests/test_folds.py); searched all the same
@@ -661,7 +661,7 @@ def assert_that_the_small_world_holds_what_could_be_told() -> None:
     assert written.height >= 500
     assert not written["prompt"].str.to_lowercase().str.contains(STEM).any()
     assert examples.filter(~pl.col("asked"))["prompt"].str.contains("XXXX").any()
-    for name in (paths.labels("multiple_choice"), paths.whole_labels("multiple_choice")):
+    for name in (paths.table("labels", "multiple_choice"), paths.table("whole_labels", "multiple_choice")):
         assert pl.read_parquet(name).filter(pl.col("status") == "present").height >= 50, name
     assert pl.read_parquet(paths.EXTRACT_QUARANTINE).height == 4
 

@@ -15,7 +15,7 @@ from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.student import adapters, models, predicting, tagging, training
 from raddistill.student.predicting import Answerer
-from raddistill.student.prompts import Renderer, answer_ids, encode, slot_lines
+from raddistill.student.prompts import Renderer, answer_ids, encode
 from raddistill.student.tagging import Codes
 from raddistill.tables import base as tables
 from raddistill.tables.predictions import Predictions, Probabilities
@@ -63,14 +63,8 @@ def of(examples: pl.DataFrame, split: str, task: str) -> pl.DataFrame:
 
 
 def arm(model: str, **changed: Any) -> predicting.PredictParams:
-    said = {
-        "model": model,
-        "split": "test",
-        "multiple_choice_reports": -1,
-        "open_ended_reports": -1,
-        "max_new_tokens": NEW_TOKENS,
-    }
-    return predicting.PredictParams(**(said | changed))
+    all_reports = {"multiple_choice_reports": -1, "open_ended_reports": -1}
+    return predicting.PredictParams(**({"model": model, "split": "test", "max_new_tokens": NEW_TOKENS} | all_reports | changed))
 
 
 def sorted_logits(logits: pl.DataFrame) -> pl.DataFrame:
@@ -98,7 +92,7 @@ def test_slots_are_blind_to_the_labels(examples: pl.DataFrame, answerer: Callabl
 def test_input_holds_names_and_no_answer(examples: pl.DataFrame, base: Path) -> None:
     tokenizer = models.load_tokenizer(base)
     for prompt in of(examples, "test", "multiple_choice")["prompt"]:
-        encoded = encode(tokenizer, prompt, slot_lines(LABELS), "slots")
+        encoded = encode(tokenizer, prompt, answers.render_slots(LABELS), "slots")
         assert tokenizer.decode(encoded.input_ids) == prompt + "Edema\nPleural Effusion\nFracture"
         assert not set(answer_ids(tokenizer)) & set(encoded.input_ids[encoded.prompt_length :])
 
@@ -341,6 +335,13 @@ def test_an_untouched_base_is_asked_in_words(in_parts: pl.DataFrame, base: Path)
     for report in asked["report_id"].unique():
         sentences = parts.filter((pl.col("report_id") == report) & (pl.col("answers") == "head"))["prompt"].to_list()
         assert "\n".join(sentences) in asked.filter(pl.col("report_id") == report)["prompt"][0]
+
+
+def test_no_model_is_loaded_for_an_arm_that_is_asked_nothing(in_parts: pl.DataFrame) -> None:
+    nothing = arm("base", multiple_choice_reports=0, open_ended_reports=0)
+    predicted = predicting.predict("base_test", nothing, in_parts, LABELS, Path("no/base.json"), PROMPTS, RUNTIME)
+    assert predicted.predictions.is_empty()
+    assert predicted.probabilities.is_empty()
 
 
 def test_tokenizer_that_splits_yes(

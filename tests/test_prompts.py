@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
+from raddistill import answers
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
-from raddistill.student.prompts import IGNORED, PLAIN, Renderer, answer_ids, encode, slot_lines
+from raddistill.student.prompts import IGNORED, Renderer, answer_ids, encode
+from raddistill.tasks.names import PLAIN
 
 ROOT = Path(__file__).parents[1]
 LABELS = [Label(name="Pleural Effusion", description="fluid"), Label(name="Edema", description="water")]
@@ -33,10 +35,10 @@ def renderer(tokenizer: Any) -> Renderer:
     return Renderer(ROOT / "prompts/student", tokenizer, LABELS)
 
 
-@pytest.mark.parametrize("answers", list(ASKED))
-def test_prompt_is_this_text(renderer: Renderer, answers: str) -> None:
-    expected = f"<|system|>{SYSTEM}<|end|>\n<|user|>{ASKED[answers]}\n\n{REPORT}<|end|>\n<|assistant|>"
-    assert renderer.prompt(answers, REPORT) == expected
+@pytest.mark.parametrize("form", list(ASKED))
+def test_prompt_is_this_text(renderer: Renderer, form: str) -> None:
+    expected = f"<|system|>{SYSTEM}<|end|>\n<|user|>{ASKED[form]}\n\n{REPORT}<|end|>\n<|assistant|>"
+    assert renderer.prompt(form, REPORT) == expected
 
 
 def test_report_is_not_a_template(renderer: Renderer) -> None:
@@ -53,15 +55,15 @@ def test_missing_template_is_named(tokenizer: Any, tmp_path: Path) -> None:
         Renderer(tmp_path, tokenizer, LABELS).prompt("lines", REPORT)
 
 
-@pytest.mark.parametrize("answers", PLAIN)
-def test_head_and_tags_read_the_words_alone(tokenizer: Any, tmp_path: Path, answers: str) -> None:
-    assert Renderer(tmp_path, tokenizer, LABELS).prompt(answers, REPORT) == REPORT
+@pytest.mark.parametrize("form", PLAIN)
+def test_head_and_tags_read_the_words_alone(tokenizer: Any, tmp_path: Path, form: str) -> None:
+    assert Renderer(tmp_path, tokenizer, LABELS).prompt(form, REPORT) == REPORT
 
 
 def test_template_hash_follows_the_prompt(tokenizer: Any, renderer: Renderer) -> None:
     others = Renderer(ROOT / "prompts/student", tokenizer, LABELS[:1])
-    assert len({renderer.template_hash(answers) for answers in (*ASKED, *PLAIN)}) == 5
-    same = {answers: renderer.template_hash(answers) == others.template_hash(answers) for answers in (*ASKED, *PLAIN)}
+    assert len({renderer.template_hash(form) for form in (*ASKED, *PLAIN)}) == 5
+    same = {form: renderer.template_hash(form) == others.template_hash(form) for form in (*ASKED, *PLAIN)}
     assert same == {"slots": True, "list": False, "lines": True, "head": True, "tags": True}
 
 
@@ -82,7 +84,7 @@ def test_training_and_prediction_share_the_prefix(renderer: Renderer, tokenizer:
 
 def test_slots_stand_at_the_last_token_of_each_name(renderer: Renderer, tokenizer: Any) -> None:
     prompt = renderer.prompt("slots", REPORT)
-    encoded = encode(tokenizer, prompt, slot_lines(LABELS), "slots")
+    encoded = encode(tokenizer, prompt, answers.render_slots(LABELS), "slots")
     assert set(encoded.labels) == {IGNORED}
     ends = [tokenizer.decode(encoded.input_ids[encoded.prompt_length : slot + 1]) for slot in encoded.slots]
     assert ends == ["Pleural Effusion", "Pleural Effusion\nEdema"]

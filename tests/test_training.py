@@ -18,7 +18,7 @@ from student_world import LABELS, ROOT, RUNTIME, examples_of, train_params
 from transformers import AutoTokenizer
 
 from raddistill.errors import InputError
-from raddistill.student import adapters, checkpoints, forward, losses, models, tagging, training
+from raddistill.student import adapters, checkpoints, forward, losses, models, tagging, trainer, training
 from raddistill.student.predicting import Answerer
 from raddistill.student.prompts import IGNORED, answer_ids, encode
 from raddistill.student.tagging import Codes, worth_of_tokens
@@ -37,10 +37,8 @@ def some(forms: tuple[str, str], base: Path, n: int) -> tuple[list[Any], list[An
     columns = ("prompt", "completion", "answers", "targets", "spans")
     rows = list(examples_of(base, forms).sort("part", "report_id", "task").head(n).select(columns).iter_rows())
     encoded = [encode(tokenizer, prompt, completion, form) for prompt, completion, form, *_ in rows]
-    worth = [
-        worth_of_tokens(e.places, spans) if spans else targets for e, (*_, targets, spans) in zip(encoded, rows, strict=True)
-    ]
-    return encoded, worth
+    pairs = zip(encoded, rows, strict=True)
+    return encoded, [worth_of_tokens(e.places, spans) if spans else targets for e, (*_, targets, spans) in pairs]
 
 
 def loud_model(base: Path) -> Any:
@@ -145,7 +143,7 @@ def test_every_row_comes_once_an_epoch_in_batches_of_like_length(seed: int) -> N
     draw = random.Random(seed)
     lengths = [draw.randint(50, 400) for _ in range(203)]
     tasks = [draw.choice(["multiple_choice", "open_ended"]) for _ in lengths]
-    order = training.batch_order(lengths, tasks, train_params(seed=seed, epochs=2, batch_size=8))
+    order = trainer.batch_order(lengths, tasks, seed, epochs=2, batch_size=8)
     assert sorted(order[:203]) == sorted(order[203:]) == list(range(203))
     assert order[:203] != order[203:]
     batches = [order[i : i + 8] for i in range(0, 184, 8)]
@@ -217,7 +215,7 @@ def test_accumulated_batches_step_as_one_large_batch_does(
 ) -> None:
     monkeypatch.setattr(models, "compute_dtype", lambda: torch.float32)
     in_order = list(range(examples.filter(split="train").height))
-    monkeypatch.setattr(training, "batch_order", lambda *_: in_order[:40])
+    monkeypatch.setattr(trainer, "batch_order", lambda *_: in_order[:40])
     curves = []
     for size, accumulated in ((8, 1), (4, 2)):
         p = train_params(batch_size=size, gradient_accumulation=accumulated, quantization="none")
@@ -425,7 +423,7 @@ def test_adapter_says_what_it_was_made_from(
     train = examples.filter(split="train")
     card = (adapter / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: peft")
-    assert f"{train.height} labels of\n16 reports" in card
+    assert f"on {train.height} labels that a teacher, not a\nperson, gave to 16 reports and to 0 sentences" in card
     assert trained.metrics["examples"]["train"] == dict.fromkeys(("multiple_choice", "open_ended"), train.height // 2)
     assert trained.validation_curve["loss"].min() == pytest.approx(trained.metrics["validation_loss"], abs=1e-4)
 
@@ -492,6 +490,12 @@ def test_changed_and_missing_weights_are_named(base: Path, tmp_path: Path) -> No
         models.base_folder(tmp_path / "none" / "base.json")
     with pytest.raises(InputError, match="holds no adapter"):
         models.load_student(tmp_path)
+
+
+def test_looking_for_the_base_sets_no_environment_variable(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {})
+    models.base_folder(base)
+    assert os.environ == {}
 
 
 def test_tokenizer_without_chat_template(tiny_base: Path, tmp_path: Path) -> None:

@@ -14,6 +14,11 @@ NORMAL = "Normal"
 NONE = "None"
 
 
+def render_slots(label_set: Sequence[Label]) -> str:
+    """The label names, one a line, without any answer: the answers are read as logits at the last token of each name."""
+    return "\n".join(label.name for label in label_set)
+
+
 def render_list(names: Iterable[str]) -> str:
     """The label names in the order given, or "Normal".
 

@@ -41,11 +41,11 @@ def load(section: str, into: type[S], path: Path = PARAMS) -> S:
     try:
         return into.model_validate(node)
     except ValidationError as error:
-        told = "; ".join(
+        problems = "; ".join(
             f"{'.'.join([section, *map(str, e['loc'])])}: {'unknown key' if e['type'] == 'extra_forbidden' else e['msg']}"
             for e in error.errors(include_input=False, include_url=False)
         )
-        raise ParamsError(f"{path}: {told}") from None
+        raise ParamsError(f"{path}: {problems}") from None
 
 
 def read(path: Path = PARAMS) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Exempt from the code dependencies in dvc.yaml: what a stage takes from here is l
 
 import importlib.resources
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 RAW = Path("data/raw")
@@ -42,47 +43,45 @@ FRAMES = Path("lexicon/frames.txt")
 COMPLETIONS = Path("lexicon/completions.csv")
 
 
-def labels(task: str) -> Path:
-    return Path(f"data/labels/{task}.parquet")
+TEACHER_TABLES = ("labels", "evidence", "outcomes", "quarantine", "answers")  # of every teacher
 
 
-def evidence(task: str) -> Path:
-    return Path(f"data/evidence/{task}.parquet")
+def table(name: str, key: str) -> Path:
+    """A table of one task or of one arm."""
+    return Path(f"data/{name}/{key}.parquet")
 
 
-def written(task: str) -> Path:
-    """Sentences that the teacher wrote and labelled itself."""
-    return Path(f"data/written/{task}.parquet")
+def tables_of(record: type, key: str) -> dict[str, Path]:
+    """The tables of one task or arm that a record has as fields: field to path."""
+    return {name: table(name, key) for name in record.__annotations__}
 
 
-def whole_labels(task: str) -> Path:
-    """What the same teacher says of the whole report, where it is told to read a part."""
-    return Path(f"data/whole_labels/{task}.parquet")
+def tables_by_key(record: type, keys: Iterable[str]) -> dict[str, dict[str, Path]]:
+    """The same of several tasks or arms: key to field to path, for `tables.base.read_records`."""
+    return {key: tables_of(record, key) for key in keys}
 
 
-def outcomes(task: str) -> Path:
-    return Path(f"data/outcomes/{task}.parquet")
+def task_tables(task: str) -> dict[str, Path]:
+    """The tables of a task's teacher, by their names."""
+    return {name: table(name, task) for name in (*TEACHER_TABLES, "written", "whole_labels")}
 
 
-def synthesize_quarantine(task: str) -> Path:
-    return Path(f"data/quarantine/{task}.parquet")
+def taught(task: str, teacher: str) -> Path:
+    """The folder of one of several teachers; those of a task lie in one folder, which `combined` reads."""
+    return Path(f"data/teachers/{task}/{teacher}")
+
+
+def taught_tables(task: str, teacher: str) -> dict[str, Path]:
+    """The tables of one of several teachers, by their names."""
+    return {name: taught(task, teacher) / f"{name}.parquet" for name in TEACHER_TABLES}
 
 
 def synthesize_metrics(task: str) -> Path:
     return Path(f"metrics/synthesize_{task}.json")
 
 
-def answers(task: str) -> Path:
-    return Path(f"data/answers/{task}.parquet")
-
-
 def spending_metrics(task: str) -> Path:
     return Path(f"metrics/spending_{task}.json")
-
-
-def taught(task: str, teacher: str) -> Path:
-    """The tables of one of several teachers; those of a task lie in one folder, which `combined` reads."""
-    return Path(f"data/teachers/{task}/{teacher}")
 
 
 def taught_metrics(teacher: str) -> Path:
@@ -91,14 +90,6 @@ def taught_metrics(teacher: str) -> Path:
 
 def taught_spending_metrics(teacher: str) -> Path:
     return Path(f"metrics/teachers/{teacher}_spending.json")
-
-
-def predictions(arm: str) -> Path:
-    return Path(f"data/predictions/{arm}.parquet")
-
-
-def probabilities(arm: str) -> Path:
-    return Path(f"data/probabilities/{arm}.parquet")
 
 
 def store() -> Path:

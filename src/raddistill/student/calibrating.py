@@ -6,9 +6,11 @@ choice, whether its `uncertain` counts as present.
 """
 
 import hashlib
-from typing import Literal
+from typing import Any, Literal
 
+import dataframely as dy
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
@@ -17,6 +19,11 @@ from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.tables.calibration import Calibration, LabelCalibration
+from raddistill.tables.examples import Examples
+from raddistill.tables.gold import Gold
+from raddistill.tables.labels import Labels
+from raddistill.tables.predictions import Probabilities
+from raddistill.tasks.names import MULTIPLE_CHOICE
 
 MIN_POSITIVES = 30  # with fewer, a threshold of a label's own would be fitted to noise: it takes that of all labels together
 GRID = np.round(np.arange(0.1, 0.91, 0.05), 2)
@@ -32,10 +39,10 @@ class CalibrateParams(Section):
 
 def calibrate(
     p: CalibrateParams,
-    probabilities: pl.DataFrame,
-    examples: pl.DataFrame,
-    labels: pl.DataFrame,
-    gold: pl.DataFrame,
+    probabilities: dy.DataFrame[Probabilities],
+    examples: dy.DataFrame[Examples],
+    labels: dy.DataFrame[Labels],
+    gold: dy.DataFrame[Gold],
     label_set: list[Label],
 ) -> Calibration:
     """Calibration of the multiple-choice logits. Where there are none (`list` answers) there is nothing to calibrate: no labels.
@@ -52,60 +59,61 @@ def calibrate(
     if probabilities.is_empty():
         return Calibration(temperature=1.0, against=p.against, reports=0, budget=[], labels={})
     keys = ["report_id", "part", "label"]
-    wide = probabilities.pivot(on="answer", index=keys, values="logit")
-    odds = wide.select(*keys, odds=pl.col("yes") - pl.col("no"))
-    names = probabilities["label"].unique(maintain_order=True).to_list()
-    budget: list[str] = []
+    odds = probabilities.pivot(on="answer", index=keys, values="logit").select(*keys, odds=pl.col("yes") - pl.col("no"))
     if p.against == "gold":
-        joined = _beside_gold(odds, labels, gold)
-        budget = _budget(joined, p)
-        joined = joined.filter(pl.col("report_id").is_in(budget) & (pl.col("gold") != statuses.AMBIGUOUS))
-        joined = joined.with_columns(truth=pl.col("gold").is_in([statuses.PRESENT, statuses.UNCERTAIN]))
+        cells, budget = _compare_with_gold(p, odds, labels, gold)
     else:
-        joined = _beside_targets(odds, examples, [label.name for label in label_set])
-    temperature = fit_temperature(joined["odds"].to_numpy(), joined["truth"].to_numpy())
-    together = best_threshold(1 / (1 + np.exp(-joined["odds"].to_numpy() / temperature)), joined["truth"].to_numpy(), 0.5)
-    chosen = {}
-    for label in sorted(names):
-        rows = joined.filter(pl.col("label") == label)
-        probability = 1 / (1 + np.exp(-rows["odds"].to_numpy() / temperature))
-        chosen[label] = LabelCalibration(
-            threshold=best_threshold(probability, rows["truth"].to_numpy(), together),
-            teacher_uncertain_is_present=_uncertain_is_present(rows) if p.against == "gold" else True,
-        )
+        cells, budget = _compare_with_targets(odds, examples, [label.name for label in label_set]), []
+    temperature = fit_temperature(cells["odds"].to_numpy(), cells["truth"].to_numpy())
+    cells = cells.with_columns(probability=pl.Series(1 / (1 + np.exp(-cells["odds"].to_numpy() / temperature))))
+    threshold, names = best_threshold(cells, otherwise=0.5), sorted(probabilities["label"].unique())
     return Calibration(
         temperature=round(temperature, 4),
         against=p.against,
-        reports=joined["report_id"].n_unique(),
+        reports=cells["report_id"].n_unique(),
         budget=budget,
-        labels=chosen,
+        labels={name: _calibrate_label(cells.filter(pl.col("label") == name), threshold) for name in names},
     )
 
 
-def _beside_targets(odds: pl.DataFrame, examples: pl.DataFrame, names: list[str]) -> pl.DataFrame:
-    """Odds beside what the student was to learn of the same parts, a row each label that has a target; `names` as in targets."""
-    taught = examples.filter((pl.col("task") == "multiple_choice") & pl.col("targets").is_not_null())
+def _calibrate_label(cells: pl.DataFrame, of_all_labels: float) -> LabelCalibration:
+    """The teacher's `uncertain` counts as present if at least half of what it hedged is, or if it hedged nothing."""
+    hedged = cells.filter(pl.col("teacher") == statuses.UNCERTAIN)["truth"]
+    return LabelCalibration(
+        threshold=best_threshold(cells, of_all_labels),
+        teacher_uncertain_is_present=hedged.is_empty() or 2 * hedged.sum() >= len(hedged),
+    )
+
+
+def _compare_with_targets(odds: pl.DataFrame, examples: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """Odds, and as `truth` the targets of the same parts, a row each label that has one; `names`: the order of the targets."""
+    taught = examples.filter((pl.col("task") == MULTIPLE_CHOICE) & pl.col("targets").is_not_null())
     targets = taught.select("report_id", "part", pl.col("targets").alias("target")).explode("target")
     targets = targets.with_columns(label=pl.Series(names * taught.height, dtype=pl.String)).drop_nulls("target")
-    joined = odds.join(targets, on=["report_id", "part", "label"], how="inner", validate="1:1")
-    if joined.is_empty():
+    cells = odds.join(targets, on=["report_id", "part", "label"], how="inner", validate="1:1")
+    if cells.is_empty():
         raise InputError(
             "calibrate: no part that the student was asked about was labelled by the teacher, so no threshold can be chosen;"
-            " set merge.multiple_choice.units: sentences, or spend a gold budget (calibrate.against: gold)"
+            f" set merge.{MULTIPLE_CHOICE}.units: sentences, or spend a gold budget (calibrate.against: gold)"
         )
-    return joined.with_columns(truth=pl.col("target") > 0.5)
+    return cells.with_columns(truth=pl.col("target") > 0.5, teacher=pl.lit(None, pl.String))
 
 
-def _beside_gold(odds: pl.DataFrame, labels: pl.DataFrame, gold: pl.DataFrame) -> pl.DataFrame:
-    """Odds of whole reports (the highest of their parts) beside the teacher's status and people's."""
+def _compare_with_gold(
+    p: CalibrateParams, odds: pl.DataFrame, labels: pl.DataFrame, gold: pl.DataFrame
+) -> tuple[pl.DataFrame, list[str]]:
+    """Odds of the whole reports of the budget (the highest of their parts), with people's labels as `truth`; and their ids."""
     of_report = odds.group_by("report_id", "label", maintain_order=True).agg(pl.col("odds").max())
-    said = labels.filter(pl.col("task") == "multiple_choice").select("report_id", "label", teacher="status")
-    truth = gold.filter((pl.col("task") == "multiple_choice") & (pl.col("status") != statuses.EXCLUDED))
-    joined = of_report.join(said, on=["report_id", "label"], how="inner", validate="1:1")
-    return joined.join(truth.select("report_id", "label", gold="status"), on=["report_id", "label"], validate="1:1")
+    of_teacher = labels.filter(pl.col("task") == MULTIPLE_CHOICE).select("report_id", "label", teacher="status")
+    annotated = gold.filter((pl.col("task") == MULTIPLE_CHOICE) & (pl.col("status") != statuses.EXCLUDED))
+    cells = of_report.join(of_teacher, on=["report_id", "label"], how="inner", validate="1:1")
+    cells = cells.join(annotated.select("report_id", "label", gold="status"), on=["report_id", "label"], validate="1:1")
+    budget = _budget(cells, p)
+    cells = cells.filter(pl.col("report_id").is_in(budget) & (pl.col("gold") != statuses.AMBIGUOUS))
+    return cells.with_columns(truth=pl.col("gold").is_in([statuses.PRESENT, statuses.UNCERTAIN])), budget
 
 
-def fit_temperature(odds: np.ndarray, truth: np.ndarray) -> float:
+def fit_temperature(odds: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
     """The temperature in 0.25 ... 4 with the least log loss of sigmoid(odds / temperature) (Guo et al., arXiv 1706.04599)."""
     grid = np.geomspace(0.25, 4.0, 161)
     signed = np.where(truth, odds, -odds)
@@ -113,22 +121,26 @@ def fit_temperature(odds: np.ndarray, truth: np.ndarray) -> float:
     return float(grid[int(np.argmin(loss))])
 
 
-def best_threshold(probability: np.ndarray, truth: np.ndarray, otherwise: float) -> float:
-    """The threshold of the grid with the best F1, of equals the one nearest to 0.5; `otherwise` with fewer than MIN_POSITIVES."""
+def best_threshold(cells: pl.DataFrame, otherwise: float) -> float:
+    """The threshold of the grid with the best F1, of equals the one nearest to 0.5; `otherwise` with fewer than MIN_POSITIVES.
+
+    `cells` has the columns probability and truth.
+    """
+    probability, truth = cells["probability"].to_numpy(), cells["truth"].to_numpy()
     if truth.sum() < MIN_POSITIVES:
         return otherwise
     scores = []
     for threshold in GRID:
-        said = probability >= threshold
-        f1 = 2 * (said & truth).sum() / max(1, said.sum() + truth.sum())
+        present = probability >= threshold
+        f1 = 2 * (present & truth).sum() / max(1, present.sum() + truth.sum())
         scores.append((round(float(f1), 9), -abs(float(threshold) - 0.5), float(threshold)))
     return max(scores)[2]
 
 
-def _budget(joined: pl.DataFrame, p: CalibrateParams) -> list[str]:
+def _budget(cells: pl.DataFrame, p: CalibrateParams) -> list[str]:
     """The first annotated reports by hash of their id; or first those on most labels of which student and teacher disagree."""
     differs = (pl.col("odds") > 0) != (pl.col("teacher") == statuses.PRESENT)
-    of_report = dict(joined.group_by("report_id").agg(differs.sum()).iter_rows())
+    of_report = dict(cells.group_by("report_id").agg(differs.sum()).iter_rows())
     if len(of_report) < p.gold_reports:
         raise InputError(
             f"calibrate.gold_reports: {p.gold_reports} asked for, validation holds {len(of_report)} annotated and predicted ones"
@@ -136,9 +148,3 @@ def _budget(joined: pl.DataFrame, p: CalibrateParams) -> list[str]:
     first = of_report if p.spend == "disagreements" else dict.fromkeys(of_report, 0)
     ids = sorted(of_report, key=lambda report: (-first[report], hashlib.sha256(report.encode()).hexdigest()))
     return sorted(ids[: p.gold_reports])
-
-
-def _uncertain_is_present(rows: pl.DataFrame) -> bool:
-    """Whether at least half of what the teacher hedged is present in the budget; True where it hedged nothing."""
-    hedged = rows.filter(pl.col("teacher") == statuses.UNCERTAIN)["truth"]
-    return bool(hedged.is_empty() or hedged.mean() >= 0.5)  # type: ignore[operator]

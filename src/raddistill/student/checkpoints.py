@@ -1,4 +1,4 @@
-"""Which checkpoint of an interrupted training can be gone on from: none that a kill, a full disk or a power cut damaged.
+"""Finds the checkpoint from which an interrupted training resumes: none that a kill, a full disk or a power cut damaged.
 
 Cut files, zeros in place of weights and a state without its optimizer all look like checkpoints, and what reads them fails in a
 dozen ways, or not at all. So a checkpoint ends with the hashes of its files, in the format of sha256sum.
@@ -28,7 +28,7 @@ def seal(checkpoint: Path) -> None:
 
 
 def damage(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint; None where every file is as it was sealed."""
+    """Returns what is wrong with a checkpoint; None where every file is as it was sealed."""
     try:
         lines = (checkpoint / SEAL).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -47,9 +47,10 @@ def damage(checkpoint: Path) -> str | None:
 
 
 def newest_whole(folder: Path) -> Path | None:
-    """The newest checkpoint in `folder` that a training can go on from and end well: its best one so far must be whole, too.
+    """Returns the newest checkpoint in `folder` that is whole, as is the best one before it; None where there is none.
 
-    Says of every other what is wrong with it, and deletes those that are damaged: transformers would count them as kept.
+    Training ends with the best checkpoint, so both are needed. Prints what is wrong with every other, and deletes the damaged
+    ones: transformers would count them as kept.
     """
     found = [c for c in folder.glob("checkpoint-*") if c.name.removeprefix("checkpoint-").isdigit()]
     whole = []

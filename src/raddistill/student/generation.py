@@ -24,7 +24,7 @@ def greedy(causal: Any, prompts: Sequence[Encoded], max_new_tokens: int, ends: C
     mask = torch.tensor([[1] * shared + [0] * (longest - len(ids)) + [1] * len(ids) for ids in rest], device=device)
     causal.set_attn_implementation("sdpa")
     cache = prefix_cache(causal.model, prompts[0].input_ids[:shared], len(prompts))
-    said: list[list[int]] = [[] for _ in prompts]
+    written: list[list[int]] = [[] for _ in prompts]
     rows = list(range(len(prompts)))
     for _ in range(max_new_tokens):
         positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -step.shape[1] :]
@@ -40,7 +40,7 @@ def greedy(causal: Any, prompts: Sequence[Encoded], max_new_tokens: int, ends: C
             tokens, mask = tokens[kept], mask[kept]
             cache.batch_select_indices(kept)
         for row, token in zip(rows, tokens.tolist(), strict=True):
-            said[row].append(token)
+            written[row].append(token)
         step = tokens.unsqueeze(1)
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-    return said
+    return written

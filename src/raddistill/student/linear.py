@@ -1,12 +1,10 @@
-"""The arm that any gain must be measured beside: TF-IDF and logistic regression on the very labels the student learns from.
+"""The baseline arm: TF-IDF and logistic regression, trained on the same labels as the student.
 
-It reads what the student reads, sentences or reports, and learns from the same examples with the same masks. Multiple choice: one
-classifier a label, on `targets` above 0.5 or the names in the list. Open-ended: one classifier for every answer line seen in at
-least `MIN_LINES` training examples; it answers with the lines that it finds.
+Without it nobody could say that a gain is the LLM's. It reads what the student reads, sentences or reports, and learns from the
+same examples with the same masks. Each of the task's classes (`Task.classes`) gets a classifier: a label, or a frequent line.
 """
 
 import warnings
-from collections import Counter
 from typing import Any
 
 import polars as pl
@@ -14,8 +12,8 @@ import polars as pl
 from raddistill import answers
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
+from raddistill.tasks.registry import TASKS
 
-MIN_LINES = 5
 MIN_REPORTS = 2  # TF-IDF keeps words of two reports or more
 LOGITS = {
     "report_id": pl.String, "task": pl.String, "part": pl.Int64, "label": pl.String, "answer": pl.String, "logit": pl.Float64
@@ -33,24 +31,20 @@ def predict(train: pl.DataFrame, asked: pl.DataFrame, label_set: list[Label]) ->
     """
     answered = [pl.DataFrame(schema=ANSWERS)]
     logits = [pl.DataFrame(schema=LOGITS)]
-    for task in asked["task"].unique(maintain_order=True):
-        rows, known = asked.filter(pl.col("task") == task), train.filter(pl.col("task") == task)
+    for name in asked["task"].unique(maintain_order=True):
+        task, rows, known = TASKS[name], asked.filter(pl.col("task") == name), train.filter(pl.col("task") == name)
         if known.height < MIN_REPORTS:
             raise InputError(
-                f"linear: {known.height} training examples of {task}; raise merge.{task}.examples, or set {task}_reports of the"
+                f"linear: {known.height} training examples of {name}; raise merge.{name}.examples, or set {name}_reports of the"
                 " linear arm to 0 in params.yaml, section predict"
             )
-        if task == "open_ended":
-            lines = [answers.parse_lines(c).findings for c in known["completion"]]
-            counts = Counter(finding for found in lines for finding in found)
-            names = sorted(name for name, count in counts.items() if count >= MIN_LINES)
-            truth: list[list[float | None]] = [[float(n in found) for n in names] for found in map(set, lines)]
-            odds = log_odds(known["prompt"], rows["prompt"], truth)
-            said = [answers.render_lines([n for n, o in zip(names, of_row, strict=True) if o >= 0]) for of_row in odds]
-            answered.append(one_answer(rows.select("report_id", "task").with_columns(answer=pl.Series(said, dtype=pl.String))))
-        else:
-            odds = log_odds(known["prompt"], rows["prompt"], _truth(known, label_set))
+        classes = task.classes(known, label_set)
+        odds = log_odds(known["prompt"], rows["prompt"], classes.truth)
+        if task.has_logits:
             logits.append(tabulate(rows, [[(o, 0.0) for o in of_row] for of_row in odds], label_set))
+        else:
+            found = [task.write([n for n, o in zip(classes.names, of_row, strict=True) if o >= 0]) for of_row in odds]
+            answered.append(one_answer(rows.select("report_id", "task").with_columns(answer=pl.Series(found, dtype=pl.String))))
     return pl.concat(answered), pl.concat(logits)
 
 
@@ -70,9 +64,9 @@ def one_answer(parts: pl.DataFrame) -> pl.DataFrame:
     """One answer a report and task of those of its parts: their lines in order, each once. What is alone stays as it came."""
     rows = []
     for key, of_report in parts.group_by("report_id", "task", maintain_order=True):
-        said = of_report["answer"].to_list()
-        found = dict.fromkeys(finding for answer in said for finding in answers.parse_lines(answer).findings)
-        rows.append((*key, said[0] if len(said) == 1 else answers.render_lines(found)))
+        texts = of_report["answer"].to_list()
+        found = dict.fromkeys(finding for text in texts for finding in answers.parse_lines(text).findings)
+        rows.append((*key, texts[0] if len(texts) == 1 else answers.render_lines(found)))
     return pl.DataFrame(rows, schema=ANSWERS, orient="row")
 
 
@@ -100,10 +94,3 @@ def log_odds(train: pl.Series, asked: pl.Series, truth: list[list[float | None]]
             fitted = LogisticRegression(C=10.0, solver="liblinear").fit(known[rows], of_label)
             columns.append(fitted.decision_function(new).tolist())
     return [[column[n] for column in columns] for n in range(len(asked))]
-
-
-def _truth(known: pl.DataFrame, label_set: list[Label]) -> list[list[float | None]]:
-    if known["targets"][0] is not None:
-        return known["targets"].to_list()
-    named = [answers.parse_list(c, label_set) or [] for c in known["completion"]]
-    return [[float(label.name in of_row) for label in label_set] for of_row in named]

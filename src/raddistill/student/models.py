@@ -16,16 +16,21 @@ ENCODERS = ("bert", "distilbert", "electra", "modernbert", "roberta", "xlm-rober
 AGAIN = "`dvc repro --force --single-item fetch` fetches it again"
 
 
+def _read(record: Path) -> dict[str, Any]:
+    try:
+        base: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{record} is missing; `dvc repro fetch` makes it, or `dvc pull` brings it") from None
+    return base
+
+
 def base_folder(record: Path) -> Path:
     """The folder of the base model that models/base.json records, every file's sha256 checked.
 
     Raises:
         InputError: no record, no folder, a missing or changed file.
     """
-    try:
-        base = json.loads(record.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{record} is missing; `dvc repro fetch` makes it, or `dvc pull` brings it") from None
+    base = _read(record)
     folder = Path(base["folder"]) if base["source"] == "folder" else paths.store() / base["folder"]
     for name, expected in base["files"].items():
         file = folder / name
@@ -33,15 +38,22 @@ def base_folder(record: Path) -> Path:
             raise InputError(f"the base model lacks {name} (not in this machine's store); {AGAIN}")
         if sha256(file) != expected:
             raise InputError(f"{name} of the base model is not the one that {record} records; {AGAIN}")
-    if base["source"] != "hub":
-        os.environ["HF_HUB_OFFLINE"] = "1"  # everything is here: nobody needs to know that it is being read
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # else a thread reports library versions to the hub
     return folder
+
+
+def tell_hub_nothing(record: Path) -> None:
+    """Sets environment variables of this process: a base model that is not of the hub is loaded without a call to the hub.
+
+    Call before transformers is imported, which reads them then.
+    """
+    if _read(record)["source"] != "hub":
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # else a thread reports library versions to the hub
 
 
 def model_type(folder: Path) -> str:
     """What the config of a model folder says that it is: llama, bert, ..."""
-    return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", "")
+    return str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
 
 
 def load_tokenizer(record: Path) -> Any:
@@ -50,6 +62,7 @@ def load_tokenizer(record: Path) -> Any:
     Raises:
         InputError: see `base_folder`; or it has no chat template and is none of ENCODERS.
     """
+    tell_hub_nothing(record)
     from transformers import AutoTokenizer
 
     folder = base_folder(record)
@@ -84,13 +97,14 @@ def load_base(record: Path, quantization: str) -> Any:
 
     An encoder comes as its backbone alone, without the layer that guesses hidden words.
     """
+    tell_hub_nothing(record)
     import torch
     from transformers import AutoModel, AutoModelForCausalLM, BitsAndBytesConfig
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     # compute dtype named: bitsandbytes' default is float32, without a word (its PR #2077)
-    nf4 = BitsAndBytesConfig(
+    nf4 = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
@@ -130,7 +144,7 @@ def keep_gradients_after_evaluation(model: Any) -> None:
     There one forward in eval mode repacks the weights of `Linear4bit` in place, and every later training forward takes
     a kernel without autograd: gradients upstream lose the base path, silently. tests/test_training.py shows it.
     """
-    from bitsandbytes.nn import Linear4bit
+    from bitsandbytes.nn import Linear4bit  # type: ignore[attr-defined]
 
     for module in model.modules():
         if isinstance(module, Linear4bit):

@@ -17,10 +17,9 @@ import jinja2
 
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
+from raddistill.tasks.names import PLAIN, TEMPLATES
 
 IGNORED = -100  # PyTorch's cross entropy skips these positions
-PLAIN = ("head", "tags")  # forms that read the report's words alone
-TEMPLATES = {"slots": "multiple_choice_slots.jinja", "list": "multiple_choice_list.jinja", "lines": "open_ended.jinja"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Renderer:
                 " and set predict.base_test.*_reports to 0, as it cannot be asked in words"
             )
         messages = [{"role": "system", "content": self._system}, {"role": "user", "content": user.strip()}]
-        return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
     @cached_property
     def _system(self) -> str:
@@ -86,11 +85,6 @@ class Renderer:
         if answers in PLAIN:
             return hashlib.sha256(answers.encode()).hexdigest()[:16]
         return hashlib.sha256(self.prompt(answers, "").encode()).hexdigest()[:16]
-
-
-def slot_lines(labels: list[Label]) -> str:
-    """The completion of a `slots` example."""
-    return "\n".join(label.name for label in labels)
 
 
 def encode(tokenizer: Any, prompt: str, completion: str | None, answers: str) -> Encoded:
@@ -154,4 +148,5 @@ def answer_ids(tokenizer: Any) -> tuple[int, int]:
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids

@@ -69,11 +69,11 @@ class Codes:
     """ICD-10-CM codes of phrases, from the answers that a teacher gave: `phrase | code`, one a line."""
 
     def __init__(self, completions: Iterable[str]) -> None:
-        said: dict[str, Counter[str]] = {}
+        counts: dict[str, Counter[str]] = {}
         for completion in completions:
             for phrase, code in answers.parse_lines(completion).findings:
-                said.setdefault(phrase, Counter())[code] += 1
-        self._codes = {phrase: max(sorted(codes), key=codes.__getitem__) for phrase, codes in sorted(said.items())}
+                counts.setdefault(phrase, Counter())[code] += 1
+        self._codes = {phrase: max(sorted(codes), key=codes.__getitem__) for phrase, codes in sorted(counts.items())}
 
     def of(self, phrase: str) -> str | None:
         """The code of a phrase: the teacher's most frequent, else that of the most similar phrase; None where none is similar."""

@@ -9,27 +9,32 @@ taken up.
 import hashlib
 import json
 import math
-import random
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import dataframely as dy
 import polars as pl
 from pydantic import Field
 
+from raddistill.checksums import sha256
 from raddistill.errors import InputError
 from raddistill.params import RuntimeParams, Section
 from raddistill.student import adapters, allocation, checkpoints, models
-from raddistill.student.prompts import PLAIN, answer_ids, encode
+from raddistill.student.prompts import answer_ids, encode
 from raddistill.student.tagging import worth_of_tokens
-
-RUN = 32  # batches that are sorted by length together: of 8, the one with the longest sentences was half padding
+from raddistill.tables.examples import Examples
+from raddistill.tasks.names import PLAIN
 
 
 class TrainParams(Section):
-    """QLoRA (Dettmers et al. 2023, arXiv 2305.14314): NF4 with double quantisation, bf16 compute, fp32 adapters."""
+    """QLoRA (Dettmers et al. 2023, arXiv 2305.14314): NF4 with double quantisation, bf16 compute, fp32 adapters.
+
+    `robust` is q of generalised cross entropy (Zhang and Sabuncu, arXiv 1805.07836), for targets of 0 alone; at 0 it is cross
+    entropy. A finding that the teacher missed is taught as absent. The gradient of a target of 0 is (1 - p) ** q of what it is
+    with cross entropy, so the surer the student is that the finding is there (p), the less it is pulled away from it.
+    """
 
     seed: int
     quantization: Literal["nf4", "none"]
@@ -44,9 +49,6 @@ class TrainParams(Section):
     max_grad_norm: float = Field(gt=0)
     batch_size: int = Field(ge=1)
     gradient_accumulation: int = Field(ge=1)
-    # q of generalised cross entropy (Zhang and Sabuncu, arXiv 1805.07836) for what is taught as absent; 0: cross entropy. What a
-    # teacher misses is taught as absent. The loss pulls at a target of 0 by (1 - p) ** q of what cross entropy does: the
-    # less, the surer the student is that something is there.
     robust: float = Field(ge=0, le=1)
     evaluate_every: int = Field(ge=1)
     patience: int = Field(ge=1)
@@ -59,7 +61,9 @@ class Trained:
     validation_curve: pl.DataFrame  # step, loss
 
 
-def train(p: TrainParams, examples: pl.DataFrame, base: Path, unfinished: Path, runtime: RuntimeParams, adapter: Path) -> Trained:
+def train(
+    p: TrainParams, examples: dy.DataFrame[Examples], base: Path, unfinished: Path, runtime: RuntimeParams, adapter: Path
+) -> Trained:
     """Trains on the selected training rows, stops early on the selected validation rows (teacher labels), writes `adapter`.
 
     `unfinished` holds the checkpoints of trainings that were interrupted, a folder each.
@@ -86,18 +90,18 @@ def train(p: TrainParams, examples: pl.DataFrame, base: Path, unfinished: Path, 
 
 def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path, runtime: RuntimeParams) -> Any:
     """The trainer over the selected rows, not yet started; `folder` takes its checkpoints."""
+    models.tell_hub_nothing(base)
     from datasets import Dataset
-    from peft.tuners.tuners_utils import BaseTunerLayer
     from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
 
-    from raddistill.student.progress import ConsoleProgress
-    from raddistill.student.trainer import SealedCheckpoints, StudentTrainer
+    from raddistill.student.trainer import ConsoleProgress, SealedCheckpoints, StudentTrainer, batch_order, settle_precision
 
     tokenizer = models.load_tokenizer(base)
     chosen = chosen.sort("task", "order", "report_id", "part")
     split = {name: chosen.filter(pl.col("split") == name) for name in ("train", "validation")}
     rows = {name: encode_rows(tokenizer, frame) for name, frame in split.items()}
-    order = batch_order([len(r["input_ids"]) for r in rows["train"]], split["train"]["task"].to_list(), p)
+    lengths = [len(row["input_ids"]) for row in rows["train"]]
+    order = batch_order(lengths, split["train"]["task"].to_list(), p.seed, p.epochs, p.batch_size)
     progress = ConsoleProgress(runtime.progress)
     outputs = outputs_of(chosen)
     model = models.load_base(base, p.quantization)
@@ -118,20 +122,14 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
     progress.tokens_seen = lambda: trainer.tokens_seen
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
-    trained: Any = trainer.model
-    for parameter in trained.parameters():
-        if parameter.requires_grad:  # TRL starts QLoRA adapters in bf16 and resumes them in fp32: then a resumed run differs
-            parameter.data = parameter.data.float()
-    for module in trained.modules():
-        # else peft casts inputs to fp32 and autocast casts them back to bf16: the same figures, a tenth slower
-        if isinstance(module, BaseTunerLayer):
-            module.cast_input_dtype_enabled = False  # type: ignore[attr-defined]
+    settle_precision(trainer.model)
     return trainer
 
 
 def _settings(p: TrainParams, folder: Path, steps: int) -> Any:
+    """TRL's settings for a training of so many steps; `folder` takes its checkpoints."""
     import torch
-    from trl import SFTConfig
+    from trl import SFTConfig  # type: ignore[attr-defined]
 
     return SFTConfig(
         output_dir=str(folder),
@@ -168,14 +166,8 @@ def _settings(p: TrainParams, folder: Path, steps: int) -> Any:
     )
 
 
-def outputs_of(chosen: pl.DataFrame) -> int:
-    """How many outputs the layer `score` needs: the labels, then one for tags; 0 where nothing is read from it."""
-    if not any(form in chosen["answers"] for form in PLAIN):
-        return 0
-    return max(map(len, chosen["targets"].drop_nulls()), default=0) + 1
-
-
 def _lora(p: TrainParams, outputs: int, is_encoder: bool) -> Any:
+    """Adapters on all linear layers; the layer `score`, where there is one, is trained whole."""
     from peft import LoraConfig
 
     return LoraConfig(
@@ -189,6 +181,13 @@ def _lora(p: TrainParams, outputs: int, is_encoder: bool) -> Any:
     )
 
 
+def outputs_of(chosen: pl.DataFrame) -> int:
+    """How many outputs the layer `score` needs: the labels, then one for tags; 0 where nothing is read from it."""
+    if not any(form in chosen["answers"] for form in PLAIN):
+        return 0
+    return max(map(len, chosen["targets"].drop_nulls()), default=0) + 1
+
+
 def encode_rows(tokenizer: Any, frame: pl.DataFrame) -> list[dict[str, Any]]:
     """The rows of an examples frame as token ids, in its order, with their targets."""
     rows = []
@@ -200,37 +199,10 @@ def encode_rows(tokenizer: Any, frame: pl.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def batch_order(lengths: Sequence[int], tasks: Sequence[str], p: TrainParams) -> list[int]:
-    """Row numbers for all epochs in the order of training: every `batch_size` of them is a batch of like task and length.
-
-    Like lengths waste no padding; like tasks share the longest prefix. Within an epoch rows are shuffled, cut into runs of
-    RUN batches, sorted by task and length inside a run, and the batches shuffled again. Every row comes once an epoch.
-    """
-    generator = random.Random(p.seed)  # noqa: S311 (order of training, nothing secret)
-    order: list[int] = []
-    for _ in range(p.epochs):
-        batches: list[list[int]] = []
-        left: list[int] = []
-        for task in sorted(set(tasks)):
-            rows = [i for i, t in enumerate(tasks) if t == task]
-            generator.shuffle(rows)
-            run = RUN * p.batch_size
-            ranked = [i for start in range(0, len(rows), run) for i in sorted(rows[start : start + run], key=lengths.__getitem__)]
-            full = len(ranked) - len(ranked) % p.batch_size
-            batches += [ranked[start : start + p.batch_size] for start in range(0, full, p.batch_size)]
-            left += ranked[full:]
-        generator.shuffle(batches)
-        # what fills no batch goes last; the mixed batches across epochs share a shorter prefix, no more
-        order += [i for batch in batches for i in batch] + left
-    return order
-
-
 def fingerprint(p: TrainParams, chosen: pl.DataFrame, base: Path) -> str:
     """Hash of everything that shapes a training: params, examples, base model, and the libraries that wrote its checkpoints."""
-    content = hashlib.sha256(json.dumps([p.model_dump(), adapters.versions()], sort_keys=True).encode())
-    content.update(base.read_bytes())
-    content.update(chosen.sort("task", "report_id", "part").write_json().encode())
-    return content.hexdigest()[:16]
+    parts = [p.model_dump(), adapters.versions(), sha256(base), adapters.hash_of(chosen)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _summary(trainer: Any, chosen: pl.DataFrame) -> Trained:
@@ -250,9 +222,9 @@ def _summary(trainer: Any, chosen: pl.DataFrame) -> Trained:
         "validation_loss": round(min(h["eval_loss"] for h in validation), 4),
         "trainable_parameters": sum(x.numel() for x in trainer.model.parameters() if x.requires_grad),
     }
-    told = ("loss", "learning_rate", "grad_norm")
+    columns = ("loss", "learning_rate", "grad_norm")
     return Trained(
         metrics,
-        pl.DataFrame([{"step": h["step"]} | {k: round(float(h[k]), 6) for k in told} for h in curve]),
+        pl.DataFrame([{"step": h["step"]} | {k: round(float(h[k]), 6) for k in columns} for h in curve]),
         pl.DataFrame([{"step": h["step"], "loss": round(float(h["eval_loss"]), 6)} for h in validation]),
     )

@@ -1,8 +1,9 @@
 """Reading and writing of the tables that rooms hand to each other: checked both ways, sorted by key, whole or not at all."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import dataframely as dy
 import polars as pl
@@ -12,6 +13,7 @@ from raddistill.atomic import write_whole
 from raddistill.errors import InputError, TableError
 
 T = TypeVar("T", bound=dy.Schema)
+R = TypeVar("R")
 
 
 def read(schema: type[T], path: Path) -> dy.DataFrame[T]:
@@ -39,6 +41,34 @@ def write(schema: type[T], frame: pl.DataFrame, path: Path) -> None:
     checked = check(schema, frame, str(path)).sort(schema.primary_key())
     with write_whole(path) as part:
         checked.write_parquet(part, compression="zstd", statistics=False)
+
+
+def read_record(record: type[R], files: Mapping[str, Path]) -> R:
+    """The tables of a NamedTuple or dataclass, a field each; `files` and the fields' annotations as in `write_record`.
+
+    Raises:
+        InputError, TableError: as `read`.
+    """
+    hints = get_type_hints(record)
+    return record(**{name: read(get_args(hints[name])[0], path) for name, path in files.items()})
+
+
+def read_records(record: type[R], files: Mapping[str, Mapping[str, Path]]) -> dict[str, R]:
+    """As `read_record`, one for each key of `files`, such as the tables of every task."""
+    return {key: read_record(record, of_key) for key, of_key in files.items()}
+
+
+def write_record(record: object, files: Mapping[str, Path]) -> None:
+    """Writes those tables of a NamedTuple or dataclass that `files` names, field to path.
+
+    The field's annotation says the schema: `dy.DataFrame[Labels]`.
+
+    Raises:
+        TableError: as `write`.
+    """
+    hints = get_type_hints(type(record))
+    for name, path in files.items():
+        write(get_args(hints[name])[0], getattr(record, name), path)
 
 
 def check(schema: type[T], frame: pl.DataFrame, name: str) -> dy.DataFrame[T]:

@@ -1,6 +1,6 @@
 import dataframely as dy
 
-from raddistill.tables.reports import SPLITS
+from raddistill.tasks.names import FORMS, SPLITS
 
 
 class Examples(dy.Schema):
@@ -22,7 +22,7 @@ class Examples(dy.Schema):
     task = dy.String(primary_key=True)
     part = dy.Int64(primary_key=True, min=0)
     split = dy.Enum(SPLITS)
-    answers = dy.Enum(["head", "slots", "list", "tags", "lines"])
+    answers = dy.Enum(FORMS)
     prompt = dy.String(min_length=1)
     completion = dy.String(nullable=True)
     targets = dy.List(dy.Float64(nullable=True, min=0.0, max=1.0), nullable=True)

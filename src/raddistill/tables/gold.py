@@ -4,7 +4,7 @@ from raddistill.statuses import GOLD_STATUSES
 
 
 class Gold(dy.Schema):
-    """What people say: one row for every report, task, annotator and label of the task (no row is implied).
+    """Labels made by people: one row for every report, task, annotator and label of the task (no row is implied).
 
     The label is one of the label set (multiple_choice) or a concept of gold/concepts.csv (open_ended).
     `ambiguous` for a concept means optional: predicted, no false positive; missed, no false negative.

@@ -4,11 +4,11 @@ from raddistill.statuses import STATUSES
 
 
 class Labels(dy.Schema):
-    """What a teacher says, or an arm after its answers were read.
+    """The labels of a teacher.
 
     Multiple choice: one row for every labelled report and label of the set. Open-ended: one row a distinct phrase, normalised
     (lower case, single spaces); a report with none has no row here but `labelled` in the outcomes. `probability`: that the
-    finding is present, where the teacher tells; the rules teacher grades what is uncertain by the strongest of its hedges.
+    finding is present, where the teacher gives one; the rules teacher grades what is uncertain by the strongest of its hedges.
     """
 
     report_id = dy.String(primary_key=True)

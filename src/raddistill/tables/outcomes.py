@@ -1,12 +1,14 @@
 import dataframely as dy
 
-NOT_IN_FILE = "no label in file"  # the reason of those that whoever made a file of labels was never given
-ROWS_DIFFER = "rows of the label file differ"  # the reason of those that it labels in two ways
-UNKNOWN_BY_FILE = [NOT_IN_FILE, ROWS_DIFFER]  # of these nobody knows what the maker of the file would say
+# Reasons for the quarantine of reports that an imported label file does not have, or labels in two ways: what its maker would
+# say of them is unknown.
+NOT_IN_FILE = "no label in file"
+ROWS_DIFFER = "rows of the label file differ"
+UNKNOWN_BY_FILE = [NOT_IN_FILE, ROWS_DIFFER]
 
 
 class Outcomes(dy.Schema):
-    """One row for every report that a teacher was given: tells "nothing found" from "not labelled"."""
+    """One row for every report that a teacher was given. It separates "nothing found" from "not labelled"."""
 
     report_id = dy.String(primary_key=True)
     task = dy.String(primary_key=True)

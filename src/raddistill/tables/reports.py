@@ -1,6 +1,9 @@
 import dataframely as dy
 
-SPLITS = ["train", "validation", "test"]
+from raddistill.tasks.names import SPLITS
+
+__all__ = ["SENSITIVITIES", "SPLITS", "Reports"]
+
 SENSITIVITIES = ["public", "credentialed", "phi"]
 
 

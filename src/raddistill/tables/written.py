@@ -2,6 +2,8 @@ import dataframely as dy
 
 from raddistill.statuses import STATUSES
 
+ID_PREFIX = "written:"
+
 
 class Written(dy.Schema):
     """Sentences that a teacher wrote with its own phrases and labelled itself: no report text, and any label as often as wanted.
@@ -10,7 +12,7 @@ class Written(dy.Schema):
     and `end` are code points of `text`; label, status, probability and code are as in `Evidence` and `Labels`.
     """
 
-    sentence_id = dy.String(primary_key=True)  # "written:<hash of the text>"
+    sentence_id = dy.String(primary_key=True)  # ID_PREFIX, then the hash of the text
     task = dy.String(primary_key=True)
     n = dy.Int64(primary_key=True, min=0)
     text = dy.String(min_length=1)

@@ -1,0 +1,152 @@
+"""What a task is: one question about a report, and how a teacher's labels become the answer that a student learns.
+
+`MultipleChoice` and `OpenEnded` are the two tasks; `tasks/registry.py` lists them. How a task is judged stands in `scoring`.
+Everything here computes only: no file, no clock, no torch.
+"""
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import polars as pl
+from pydantic import Field
+
+from raddistill import statuses
+from raddistill.labelsets import Label
+from raddistill.params import Section
+
+Target = float | None  # probability that something is present, as the student learns it; None: not trained on
+
+
+class TaskParams(Section):
+    """The block of params.yaml, section merge, that every task has: how the student reads reports, and how many train it."""
+
+    units: Literal["sentences", "reports"]
+    sections: str | list[str]  # what the teacher read, and so what is trained on; prediction reads the whole report
+    examples: int = Field(ge=-1)  # sentences or reports to train on, rare labels first (0: none, -1: all)
+    written: int = Field(ge=0)  # sentences of the teacher's own making beside them, of each label or code
+    answers: str  # the form of answer; each task narrows it to its own
+
+    @property
+    def blanked_share(self) -> float:
+        """Share of the sentences with a mention that come again with some of its words blanked."""
+        return 0.0
+
+
+class Mention(NamedTuple):
+    """One mention of a label or phrase in a text; `start` and `end` in code points, as in `Evidence`."""
+
+    label: str
+    status: str
+    probability: float | None
+    code: str
+    start: int
+    end: int
+
+    @property
+    def strength(self) -> int:
+        """The rank of the status: of several mentions the strongest counts."""
+        return statuses.RANKED.index(self.status)
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """All that a teacher states of one text: a report, a part of it, or a sentence that the teacher wrote.
+
+    `labels` holds the status, probability and code of each label or phrase of a whole report. It is empty for a part, of which
+    only the mentions are known.
+    """
+
+    labels: dict[str, tuple[str, float | None, str]]
+    mentions: list[Mention] = field(default_factory=list)
+
+    @property
+    def has_all_places(self) -> bool:
+        """Whether every label that is present or uncertain has a mention."""
+        placed = {mention.label for mention in self.mentions}
+        return all(label in placed or not is_stated(status) for label, (status, *_) in self.labels.items())
+
+    def strongest(self) -> dict[str, tuple[str, float | None]]:
+        """Returns status and probability by label: those of the report where known, else those of the strongest mention."""
+        if self.labels:
+            return {label: (status, probability) for label, (status, probability, _) in self.labels.items()}
+        by_label: dict[str, list[Mention]] = defaultdict(list)
+        for mention in self.mentions:
+            by_label[mention.label].append(mention)
+        found = {label: max(group, key=lambda m: (m.strength, m.probability or 0.0)) for label, group in by_label.items()}
+        return {label: (mention.status, mention.probability) for label, mention in found.items()}
+
+    def stated(self) -> frozenset[str]:
+        """Returns the labels that are present or uncertain."""
+        return frozenset(label for label, (status, _) in self.strongest().items() if is_stated(status))
+
+    def without(self, labels: frozenset[str]) -> "Annotation":
+        """Returns the annotation less some labels and their mentions."""
+        left = {label: cells for label, cells in self.labels.items() if label not in labels}
+        return Annotation(left, [mention for mention in self.mentions if mention.label not in labels])
+
+
+class Answer(NamedTuple):
+    """An example's answer: the columns completion, targets and spans of `Examples`."""
+
+    completion: str
+    targets: list[Target] | None
+    spans: list[dict[str, Any]] | None
+    states: frozenset[str]  # labels, or codes, that are present or uncertain: examples with rare ones are chosen first
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much a teacher's status counts as a target."""
+
+    uncertain: float | Literal["mask"]
+    soft_labels: bool
+
+    def target(self, status: str, probability: float | None) -> Target:
+        """Returns the probability that the student learns; None where a label is not trained on."""
+        if self.soft_labels and probability is not None:
+            return probability
+        if status == statuses.UNCERTAIN:
+            return None if self.uncertain == "mask" else self.uncertain
+        return float(status == statuses.PRESENT)
+
+    def is_listed(self, status: str, probability: float | None) -> bool:
+        """Returns whether an answer in words lists it: a text cannot leave a label open, so a masked one is not listed."""
+        return (self.target(status, probability) or 0.0) > 0.5
+
+
+class Classes(NamedTuple):
+    """What a classifier of a task learns: a name for each class, and which training example is of which.
+
+    `truth` has shape (examples, classes); above 0.5 means present, None is left out.
+    """
+
+    names: Sequence[Any]
+    truth: list[list[Target]]
+
+
+class Task(ABC):
+    """One question about a report."""
+
+    name: ClassVar[str]
+    nothing: ClassVar[Mapping[str, str]]  # form of answer in words to the answer where the report states nothing
+    has_logits: ClassVar[bool]  # whether classifiers give a logit for each class, or write the classes that they find
+
+    @abstractmethod
+    def answer(self, form: str, annotation: Annotation, text: str, labels: list[Label], weights: Weights) -> Answer:
+        """Returns what the student is to answer about `text`, in one of the task's forms."""
+
+    @abstractmethod
+    def classes(self, examples: pl.DataFrame, labels: list[Label]) -> Classes:
+        """Returns the classes of training rows of `Examples`, for a classifier that learns from them."""
+
+    @abstractmethod
+    def write(self, names: Sequence[Any]) -> str:
+        """Returns the answer in words that lists some classes."""
+
+
+def is_stated(status: str) -> bool:
+    """Whether a status says that something is there, or may be."""
+    return status in (statuses.PRESENT, statuses.UNCERTAIN)
