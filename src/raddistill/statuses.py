@@ -9,6 +9,7 @@ ABSENT = "absent"
 UNCERTAIN = "uncertain"
 UNMENTIONED = "unmentioned"
 STATUSES = [PRESENT, ABSENT, UNCERTAIN, UNMENTIONED]
+RANKED = [UNMENTIONED, ABSENT, UNCERTAIN, PRESENT]  # the weakest first: of several mentions of a label the strongest counts
 
 # What people's annotations say. `ambiguous` cells are masked in the headline, `excluded` reports were not annotated.
 AMBIGUOUS = "ambiguous"

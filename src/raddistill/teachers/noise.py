@@ -10,10 +10,8 @@ from pydantic import Field
 
 from raddistill.errors import InputError
 from raddistill.params import Section
-from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
+from raddistill.statuses import ABSENT, PRESENT, RANKED, UNMENTIONED
 from raddistill.teachers.teacher import Labelled
-
-STRENGTH = [UNMENTIONED, ABSENT, UNCERTAIN, PRESENT]
 
 
 class NoiseParams(Section):
@@ -48,7 +46,7 @@ def disturb(task: str, p: NoiseParams, labelled: Labelled) -> Labelled:
         status=pl.when(turned).then(wrong).otherwise(pl.col("status").cast(pl.String)).cast(evidence.schema["status"]),
         probability=pl.when(~turned).then("probability"),
     ).drop("draw")
-    rank = pl.col("status").cast(pl.String).replace_strict(STRENGTH, range(len(STRENGTH)), return_dtype=pl.Int64)
+    rank = pl.col("status").cast(pl.String).replace_strict(RANKED, range(len(RANKED)), return_dtype=pl.Int64)
     strongest = evidence.sort(rank, "probability", descending=True, nulls_last=True, maintain_order=True)
     strongest = strongest.unique(keys, keep="first", maintain_order=True).select(*keys, new="status", of="probability")
     had = labelled.evidence.select(keys).unique().with_columns(had=True)
