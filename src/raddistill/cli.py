@@ -420,16 +420,19 @@ def _commit() -> dict[str, Any]:
 
 def _llm_teachers() -> list[str]:
     """Tasks and names of teachers that are LLMs by params.yaml; both tasks where there is none."""
+    from raddistill.teachers.synthesizing import TASKS
+
     content = params.read()
-    tasks, named = content.get("synthesize", {}), content.get("teachers", {})
-    return [name for name, p in (tasks | named).items() if p.get("teacher") == "llm"] or list(tasks)
+    teachers = content.get("synthesize", {}) | content.get("teachers", {})
+    return [name for name, p in teachers.items() if p.get("teacher") == "llm"] or list(TASKS)
 
 
 def _inquiry(name: str) -> "tuple[Inquiry, LLMParams]":
     """What the teacher of a task, or one of `teachers`, asks; of a task whose teacher is no LLM, what one would ask."""
     from raddistill.labelsets import LabelSetParams, load_labels
     from raddistill.teachers.llm.inquiry import Inquiry
-    from raddistill.teachers.synthesizing import TASKS, SynthesizeParams, TeachParams
+    from raddistill.teachers.llm.settings import LLMParams
+    from raddistill.teachers.synthesizing import TASKS, SynthesizeParams, TeachParams, llm_params
 
     labels = load_labels(params.load("label_set", LabelSetParams).path)
     p: SynthesizeParams | TeachParams
@@ -439,9 +442,10 @@ def _inquiry(name: str) -> "tuple[Inquiry, LLMParams]":
     else:
         p = params.load(f"teachers.{name}", TeachParams)
         task, prompts = p.task, Path(p.source)
-    if p.llm is None:
-        raise InputError(f"teachers.{name} of params.yaml has no section `llm`; synthesize.{task}.llm shows one")
-    return Inquiry(task, prompts, labels, p.sections, p.llm), p.llm
+    if isinstance(p, TeachParams) and p.llm is None:
+        raise InputError(f"teachers.{name} of params.yaml has no section `llm`; synthesize.llm shows one")
+    llm = llm_params(task, p, params.load("synthesize.llm", LLMParams))
+    return Inquiry(task, prompts, labels, p.sections, llm), llm
 
 
 def _show_questions(report_id: str, teacher: str, task: str, as_json: bool) -> None:

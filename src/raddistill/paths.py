@@ -64,25 +64,30 @@ def outcomes(task: str) -> Path:
     return Path(f"data/outcomes/{task}.parquet")
 
 
-def synthesize_quarantine(task: str) -> Path:
-    return Path(f"data/quarantine/{task}.parquet")
-
-
 def synthesize_metrics(task: str) -> Path:
     return Path(f"metrics/synthesize_{task}.json")
-
-
-def answers(task: str) -> Path:
-    return Path(f"data/answers/{task}.parquet")
 
 
 def spending_metrics(task: str) -> Path:
     return Path(f"metrics/spending_{task}.json")
 
 
+TEACHER_TABLES = ("labels", "evidence", "outcomes", "quarantine", "answers")  # of every teacher
+
+
+def task_tables(task: str) -> dict[str, Path]:
+    """The tables of a task's teacher, by their names."""
+    return {name: Path(f"data/{name}/{task}.parquet") for name in (*TEACHER_TABLES, "written", "whole_labels")}
+
+
 def taught(task: str, teacher: str) -> Path:
-    """The tables of one of several teachers; those of a task lie in one folder, which `combined` reads."""
+    """The folder of one of several teachers; those of a task lie in one folder, which `combined` reads."""
     return Path(f"data/teachers/{task}/{teacher}")
+
+
+def taught_tables(task: str, teacher: str) -> dict[str, Path]:
+    """The tables of one of several teachers, by their names."""
+    return {name: taught(task, teacher) / f"{name}.parquet" for name in TEACHER_TABLES}
 
 
 def taught_metrics(teacher: str) -> Path:

@@ -1,8 +1,9 @@
 """Reading and writing of the tables that rooms hand to each other: checked both ways, sorted by key, whole or not at all."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import dataframely as dy
 import polars as pl
@@ -39,6 +40,19 @@ def write(schema: type[T], frame: pl.DataFrame, path: Path) -> None:
     checked = check(schema, frame, str(path)).sort(schema.primary_key())
     with write_whole(path) as part:
         checked.write_parquet(part, compression="zstd", statistics=False)
+
+
+def write_record(record: object, files: Mapping[str, Path]) -> None:
+    """Writes those tables of a NamedTuple or dataclass that `files` names, field to path.
+
+    The field's annotation says the schema: `dy.DataFrame[Labels]`.
+
+    Raises:
+        TableError: as `write`.
+    """
+    hints = get_type_hints(type(record))
+    for name, path in files.items():
+        write(get_args(hints[name])[0], getattr(record, name), path)
 
 
 def check(schema: type[T], frame: pl.DataFrame, name: str) -> dy.DataFrame[T]:
