@@ -16,7 +16,7 @@ from raddistill.labelsets import Label
 from raddistill.statuses import ABSENT
 from raddistill.teachers.rules import lexicon
 from raddistill.teachers.rules.hedges import Hedges
-from raddistill.teachers.rules.lexicon import GAP, IGNORE, Phrase, broken, read_lines
+from raddistill.teachers.rules.lexicon import GAP, IGNORE, Phrase, broken, read_pairs, read_sections
 from raddistill.teachers.rules.reading import Reader
 
 MOST = 20_000  # sentences of a task; a student draws some thousand of them, and a table of more is but time and disk
@@ -73,22 +73,14 @@ def load_frames(path: Path) -> list[Frame]:
         InputError: the file is missing or broken (file, line, reason), or has no frame.
     """
     frames: list[Frame] = []
-    section = None
-    for number, line in read_lines(path):
-        if line.startswith("["):
-            section = line.strip("[]")
-            if section not in SECTIONS:
-                raise broken(path, number, f"unknown section; known: {', '.join(f'[{name}]' for name in SECTIONS)}")
-        elif section is None:
-            raise broken(path, number, "a frame before the first section; begin with [bare]")
-        elif line.count(HOLE) not in (1, 2) or "{" in line.replace(HOLE, "") or "}" in line.replace(HOLE, ""):
+    for number, section, line in read_sections(path, SECTIONS, "frame"):
+        if line.count(HOLE) not in (1, 2) or "{" in line.replace(HOLE, "") or "}" in line.replace(HOLE, ""):
             raise broken(path, number, "a frame holds `{}` once or twice, and no other brace")
-        elif section == BARE and line.count(HOLE) > 1:
+        if section == BARE and line.count(HOLE) > 1:
             raise broken(path, number, "a bare frame holds `{}` once")
-        elif line in {frame.text for frame in frames}:
+        if line in {frame.text for frame in frames}:
             raise broken(path, number, "this frame stands there twice; keep one")
-        else:
-            frames.append(Frame(line, section == BARE))
+        frames.append(Frame(line, section == BARE))
     if not frames:
         raise InputError(f"{path}: no frame, so no sentence could be written")
     return frames
@@ -100,14 +92,10 @@ def load_completions(path: Path) -> dict[str, list[str]]:
     Raises:
         InputError: the file is missing or broken (file, line, reason).
     """
-    lines = read_lines(path)
-    if not lines or lines[0][1] != HEADER:
-        raise InputError(f"{path}: the first line that is no comment must be `{HEADER}`")
     completions: dict[str, list[str]] = {}
-    for number, line in lines[1:]:
-        begins, comma, cell = (part.strip() for part in line.lower().partition(","))
-        words = cell.split("|")
-        if not comma or not begins.endswith("*") or begins in completions:
+    for number, *cells in read_pairs(path, HEADER):
+        begins, words = cells[0].lower(), cells[1].lower().split("|")
+        if not begins.endswith("*") or begins in completions:
             raise broken(path, number, f"expected `{HEADER}`: a beginning with its `*`, each once")
         if not all(_COMPLETE.fullmatch(word) and word.startswith(begins[:-1]) for word in words):
             raise broken(path, number, "every whole word must begin with the letters before the `*`; `|` parts two")
