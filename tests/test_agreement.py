@@ -23,6 +23,11 @@ def alpha_of(observers, values):
     return krippendorffs_alpha(counts, np.ones(len(counts), dtype=int))
 
 
+def raters(table):
+    """The two columns of values that a contingency table counts."""
+    return np.repeat(np.indices(np.shape(table)).reshape(2, -1), np.ravel(table), axis=1)
+
+
 @pytest.mark.parametrize(
     ("table", "kappa"),
     [
@@ -34,12 +39,12 @@ def alpha_of(observers, values):
     ],
 )
 def test_kappa_worked_by_hand(table, kappa):
-    assert cohens_kappa(np.array(table)) == pytest.approx(kappa, abs=5e-5)
+    assert cohens_kappa(*raters(table)) == pytest.approx(kappa, abs=5e-5)
 
 
 @pytest.mark.parametrize("table", [[[0, 0], [0, 0]], [[7, 0], [0, 0]]], ids=["no-report", "one-value"])
 def test_kappa_is_undefined_without_reports_and_with_one_value(table):
-    assert cohens_kappa(np.array(table)) is None
+    assert cohens_kappa(*raters(table)) is None
 
 
 def test_alpha_of_krippendorffs_examples():
