@@ -69,11 +69,15 @@ def test_no_reports_at_all(task):
     assert made.metrics["reports"] == made.labels.height == made.outcomes.height == 0
 
 
-def test_too_many_in_quarantine_fail_with_the_counts(tmp_path):
-    labels = tmp_path / "labels.csv"
+def imported(path, n):
+    """Params of a label file that holds the first `n` reports."""
     header = ",".join(label.name for label in LABELS)
-    labels.write_text(f"report_id,{header}\n" + "".join(f"r{i}{',' * len(LABELS)}\n" for i in range(3)))
-    p = RULES.model_copy(update={"teacher": "imported", "source": str(labels)})
+    path.write_text(f"report_id,{header}\n" + "".join(f"r{i}{',' * len(LABELS)}\n" for i in range(n)))
+    return RULES.model_copy(update={"teacher": "imported", "source": str(path)})
+
+
+def test_too_many_in_quarantine_fail_with_the_counts(tmp_path):
+    p = imported(tmp_path / "labels.csv", 3)
     told = r"1 of 4 reports to learn from could .* max_quarantine \(0.05\) allows: no label in file: 1 \(such as r3\); mend"
     with pytest.raises(InputError, match=told):
         synthesize("multiple_choice", p, REPORTS, LABELS, CONTEXT)
@@ -86,17 +90,13 @@ def test_too_many_in_quarantine_fail_with_the_counts(tmp_path):
 def test_a_test_split_that_the_file_does_not_hold_is_told_and_counted(tmp_path, capsys):
     """As of a second cohort: nothing is learned from its labels."""
     labels = tmp_path / "labels.csv"
-    header = ",".join(label.name for label in LABELS)
-    labels.write_text(f"report_id,{header}\n" + "".join(f"r{i}{',' * len(LABELS)}\n" for i in range(2)))
-    p = RULES.model_copy(update={"teacher": "imported", "source": str(labels)})
+    p = imported(labels, 2)
     second = pl.when(pl.col("report_id").is_in(["r2", "r3"])).then(pl.lit("test")).otherwise("split")
     reports = Reports.validate(REPORTS.with_columns(split=second), cast=True)
     made = synthesize("multiple_choice", p, reports, LABELS, CONTEXT)
     assert (made.metrics["labelled"], made.metrics["quarantined"]) == (2, {"no label in file": 2})
-    complaint = (
-        "2 of 2 reports of the test split could not be labelled, more than max_quarantine (0.05) allows: no label in file: 2"
-    )
-    assert complaint in capsys.readouterr().err
+    complaint = "2 of 2 reports of the test split could not be labelled, more than max_quarantine (0.05) allows: no label in file"
+    assert f"{complaint}: 2" in capsys.readouterr().err
     labels.write_text(labels.read_text().replace("r1", "r2"))
     with pytest.raises(InputError, match="1 of 2 reports to learn from could not be labelled"):
         synthesize("multiple_choice", p, reports, LABELS, CONTEXT)

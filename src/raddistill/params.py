@@ -5,7 +5,7 @@ YAML 1.2 through ruamel.yaml, as DVC does: `dvc exp run -S train.learning_rate=5
 """
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
@@ -51,7 +51,7 @@ def check(section: str, node: object, into: type[S], path: Path = PARAMS) -> S:
         raise ParamsError(f"{path}: {told}") from None
 
 
-def read(path: Path = PARAMS) -> dict:
+def read(path: Path = PARAMS) -> dict[str, Any]:
     """All of params.yaml as plain Python values."""
     try:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))

@@ -140,10 +140,10 @@ def _by_report(given: MemberTables) -> dict[str, list[Listed]]:
     for report_id, label, *mention in given.evidence.select("report_id", "label", *Mention._fields).iter_rows():
         mentions[report_id, label].append(Mention(*mention))
     by_report: dict[str, list[Listed]] = {report_id: [] for report_id in _ids(given.outcomes, pl.col("outcome") == "labelled")}
-    said = given.labels.filter((pl.col("status") != UNMENTIONED) | pl.col("probability").is_not_null())
-    for report_id, label, *cells in said.select("report_id", *Listed._fields[:-1]).iter_rows():
+    labels = given.labels.filter((pl.col("status") != UNMENTIONED) | pl.col("probability").is_not_null())
+    for report_id, label, status, probability, code in labels.select("report_id", *Listed._fields[:-1]).iter_rows():
         if report_id in by_report:
-            by_report[report_id].append(Listed(label, *cells, mentions.get((report_id, label), [])))
+            by_report[report_id].append(Listed(label, status, probability, code, mentions.get((report_id, label), [])))
     for found in by_report.values():
         found.sort(key=lambda each: (min((mention.start for mention in each.mentions), default=-1), each.label))
     return by_report

@@ -127,9 +127,9 @@ def vote_samples(task: str, samples: Sequence[Sequence[Finding]]) -> list[Findin
     """
     assert samples, "no sample to vote on"
     if task == "multiple_choice":
-        numbers: list[list[int | str]] = [[found.label for found in sample] for sample in samples]
+        numbers: Sequence[Sequence[int | str]] = [[found.label for found in sample] for sample in samples]
     else:
-        numbers = [*match([[_phrase(found) for found in sample] for sample in samples])]
+        numbers = match([[_phrase(found) for found in sample] for sample in samples])
     cells: dict[int | str, list[Finding]] = {}
     for sample, row in zip(samples, numbers, strict=True):
         for found, number in zip(sample, row, strict=True):

@@ -11,7 +11,7 @@ from raddistill.passages import SECTIONS, choose_sections
 from raddistill.statuses import UNCERTAIN
 from raddistill.tables.written import Written
 from raddistill.teachers.rules.hedges import Hedges
-from raddistill.teachers.rules.reading import Reader, Span
+from raddistill.teachers.rules.reading import Reader
 from raddistill.teachers.rules.writing import Templates, write
 from raddistill.teachers.teacher import Labelled, LabelRows, Mention, as_table
 
@@ -54,14 +54,17 @@ class RulesTeacher:
             if reason:
                 rows.put_aside(report["report_id"], reason)
                 continue
-            worth = strongest(hedges, found)
-            labels = [
-                (label, status, worth.get(label) if status == UNCERTAIN else None, code)
-                for label, status, code in reader.summarize(found)
-            ]
             mentions = [
                 (hit.label, Mention(hit.section, hit.start, hit.end, hit.cue, hit.says, hedges.of(hit.says, hit.cue)))
                 for hit in found
+            ]
+            worth: dict[str, float] = {}  # the highest probability of a label's uncertain mentions
+            for label, mention in mentions:
+                if mention.probability is not None:
+                    worth[label] = max(mention.probability, worth.get(label, 0.0))
+            labels = [
+                (label, status, worth.get(label) if status == UNCERTAIN else None, code)
+                for label, status, code in reader.summarize(found)
             ]
             rows.add(report["report_id"], labels, mentions)
         written, counts = self._write(reader, hedges, label_set)
@@ -73,12 +76,3 @@ class RulesTeacher:
         rows, left_out = write(self._task, self._folder, label_set, reader, hedges, self._templates)
         written = as_table(rows, Written)
         return written, {"sentences": written["sentence_id"].n_unique(), "phrases_left_out": left_out}
-
-
-def strongest(hedges: Hedges, found: list[Span]) -> dict[str, float]:
-    """The highest probability among the uncertain mentions of each label; labels of which none is graded are left out."""
-    worth: dict[str, float] = {}
-    for hit in found:
-        if (probability := hedges.of(hit.says, hit.cue)) is not None:
-            worth[hit.label] = max(probability, worth.get(hit.label, 0.0))
-    return worth

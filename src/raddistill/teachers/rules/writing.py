@@ -9,7 +9,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
@@ -51,7 +51,7 @@ class Frame(NamedTuple):
 
 def write(
     task: str, folder: Path, label_set: list[Label], reader: Reader, hedges: Hedges, templates: Templates
-) -> tuple[list[tuple], int]:
+) -> tuple[list[tuple[Any, ...]], int]:
     """Rows of the table `Written`, and how many phrases were left out because a beginning in them has no completion.
 
     Raises:
@@ -160,7 +160,7 @@ def _filled(frame: Frame, literal: Literal, nouns: list[Literal]) -> str:
     return text[0].upper() + text[1:]
 
 
-def _label(task: str, text: str, about: str, reader: Reader, hedges: Hedges) -> list[tuple]:
+def _label(task: str, text: str, about: str, reader: Reader, hedges: Hedges) -> list[tuple[Any, ...]]:
     """A row for each mention that the reader finds; one without a label where it finds none."""
     key = f"written:{_hash(text)[:16]}"
     spans, _ = reader.read_text(text)
