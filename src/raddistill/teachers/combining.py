@@ -15,8 +15,9 @@ by the code that most give (of several such, the first member's).
 """
 
 from collections import defaultdict
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import dataframely as dy
 import numpy as np
@@ -33,7 +34,8 @@ from raddistill.teachers import agreement
 from raddistill.teachers.teacher import Labelled, LabelRows, Mention
 from raddistill.teachers.votes import Phrase, judge, match
 
-HOWS = ("first", "vote", "union", "intersection", "soft")
+How = Literal["first", "vote", "union", "intersection", "soft"]
+HOWS = get_args(How)
 UNLABELLED = "no member labelled it"
 
 
@@ -172,7 +174,10 @@ def _combine_report(
 def _cells(voters: list[list[Listed]], names: list[str] | None) -> dict[str, list[Listed]]:
     """Returns what the voters list of every label; open-ended, of every finding, by its first phrase."""
     if names is not None:
-        return {name: [each for found in voters for each in found if each.label == name] for name in names}
+        by_label: dict[str, list[Listed]] = {name: [] for name in names}
+        for each in chain.from_iterable(voters):
+            by_label[each.label].append(each)
+        return by_label
     numbers = match([[Phrase(f.label, f.code, [(m.start, m.end) for m in f.mentions]) for f in found] for found in voters])
     cells: dict[int, list[Listed]] = defaultdict(list)
     for found, row in zip(voters, numbers, strict=True):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import dataframely as dy
 import polars as pl
@@ -22,7 +22,7 @@ from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine, too_many
 from raddistill.tables.reports import Reports
 from raddistill.tables.written import Written
-from raddistill.teachers.combining import CombinedTeacher
+from raddistill.teachers.combining import CombinedTeacher, How
 from raddistill.teachers.imported import ImportedTeacher
 from raddistill.teachers.llm.settings import AskingParams, LLMParams
 from raddistill.teachers.noise import NoiseParams, disturb
@@ -37,7 +37,7 @@ console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 class CombineParams(Section):
     """The section synthesize.<task>.combine: how the teachers named in `members` become one."""
 
-    how: Literal["first", "vote", "union", "intersection", "soft"]
+    how: How
     members: list[str]  # keys of the section `teachers`
 
 
@@ -189,10 +189,9 @@ def _read_whole(
 
 
 def _refuse_too_many(task: str, p: TeacherParams, reports: pl.DataFrame, outcomes: pl.DataFrame) -> None:
-    """Raises InputError if too many of the reports to learn from are in quarantine.
+    """Raises InputError if too many of the reports to learn from are in quarantine; prints it of the test split.
 
-    Too many of the test split are only printed: nothing is learned from their labels, and there may be none, as of a second
-    cohort.
+    Nothing is learned from the labels of the test split, and there may be none, as of a second cohort.
     """
     tested = reports.filter(pl.col("split").cast(pl.String) == "test")["report_id"].implode()
     for is_test, which in ((False, "to learn from"), (True, "of the test split")):
@@ -207,7 +206,7 @@ def _refuse_too_many(task: str, p: TeacherParams, reports: pl.DataFrame, outcome
 
 
 def _keep_answers(context: TeacherContext) -> None:
-    """Earlier answers go into the journal, whoever teaches now: this run replaces their table, and they were paid for."""
+    """Puts earlier answers into the journal, whoever teaches now: this run replaces their table, and they were paid for."""
     from raddistill.teachers.llm.journal import Journal
     from raddistill.teachers.llm.tabulating import restored
 
@@ -217,7 +216,7 @@ def _keep_answers(context: TeacherContext) -> None:
 
 
 def measure(task: str, labelled: Labelled) -> dict[str, Any]:
-    """Counts of reports and labels. `quarantined` counts by reason; `present`, `uncertain`, `absent` count reports by label."""
+    """Counts reports and labels: `quarantined` by reason; `present`, `uncertain` and `absent` reports by label."""
     outcomes, labels = labelled.outcomes, labelled.labels
     reasons = outcomes.filter(pl.col("outcome") == "quarantined").group_by("reason").len().sort("reason")
     n_labelled = outcomes.filter(pl.col("outcome") == "labelled").height
@@ -241,12 +240,11 @@ def measure(task: str, labelled: Labelled) -> dict[str, Any]:
 
 
 def measure_spending(answers: pl.DataFrame) -> dict[str, Any]:
-    """What these labels cost: tokens and USD of the answers behind them, each paid answer once (reports may share one)."""
+    """Sums tokens and USD of the answers behind the labels, each paid answer once (reports may share one)."""
     paid = answers.unique("key").sort("key")  # sorted: sums of floats depend on the order
-    sums = {name: int(paid[name].sum()) for name in ("prompt_tokens", "cached_tokens", "completion_tokens")}
     return {
         "answers": paid.height,
         "answers_by_batch": paid.filter(pl.col("mode") == "batch").height,
-        **sums,
+        **{name: int(paid[name].sum()) for name in ("prompt_tokens", "cached_tokens", "completion_tokens")},
         "usd": round(float(paid["usd"].sum()), 6),
     }

@@ -63,6 +63,8 @@ def decide(task: str, how: str, votes: Sequence[str]) -> str:
 
 def judge(task: str, how: str, n_voters: int, given: Sequence[tuple[str, float | None, str | None]]) -> Verdict:
     """Returns the verdict on one finding; `given` has status, probability and code of the voters that list it, in order."""
+    if not given:  # most cells of multiple choice
+        return Verdict(UNMENTIONED, 0.0, None)
     votes = [status for status, _, _ in given] + [UNMENTIONED] * (n_voters - len(given))
     weights = [STATUS_WEIGHTS[status] if probability is None else probability for status, probability, _ in given]
     codes = Counter(code for _, _, code in given if code)

@@ -65,7 +65,7 @@ class Reader:
         return type(self), self._made_of  # a worker process reads the folder for itself
 
     def read(self, report: Mapping[str, str | None]) -> tuple[list[Span], str | None]:
-        """The spans of a report (`findings`, `impression`, `text`) in the order read; or a reason why it cannot be labelled."""
+        """Returns the spans of a report (`findings`, `impression`, `text`) in text order; or why it cannot be labelled."""
         passages, reason = find_passages(report, self._sections, self._first_only)
         return [span for passage in passages for span in self._spans(passage)], reason
 
@@ -76,13 +76,13 @@ class Reader:
         return self._spans(Passage(text, WHOLE, 0, len(text))), None
 
     def summarize(self, found: list[Span]) -> list[tuple[str, str, str | None]]:
-        """One row (label, status, code) for each label of the set, or for each condition found."""
-        said: dict[str, set[str]] = {name: set() for name in self._names}
+        """Returns one row (label, status, code) for each label of the set, or for each condition found."""
+        statuses: dict[str, set[str]] = {name: set() for name in self._names}
         codes: dict[str, str | None] = {}
         for span in found:
-            said.setdefault(span.label, set()).add(span.says)
+            statuses.setdefault(span.label, set()).add(span.says)
             codes.setdefault(span.label, span.code)
-        return [(label, aggregate(says), codes.get(label)) for label, says in said.items()]
+        return [(label, aggregate(of_label), codes.get(label)) for label, of_label in statuses.items()]
 
     def _spans(self, passage: Passage) -> list[Span]:
         spans: list[Span] = []
@@ -115,18 +115,18 @@ class Reader:
         return spans
 
 
-def aggregate(said: Container[str]) -> str:
-    """The status of a label in a report, from what is said of its mentions: the strongest; `unmentioned` without any.
+def aggregate(mentioned: Container[str]) -> str:
+    """Returns the status of a label in a report from those of its mentions: the strongest; `unmentioned` without any.
 
     Present wins against absent, since "no effusion on the right. Small left effusion." denies a part and states a part. Present
     wins against uncertain: whoever states a finding once is not in doubt of it (chexpert-labeler, stages/aggregate.py, decides
     the latter the other way round without saying so).
     """
-    return next((status for status in reversed(RANKED) if status in said), UNMENTIONED)
+    return next((status for status in reversed(RANKED) if status in mentioned), UNMENTIONED)
 
 
 def _resolve_by_label(found: list[Mention]) -> list[Mention]:
-    """Of mentions of one label that share a word one; label by label."""
+    """Returns the mentions label by label; of those of a label that share a word only one (see `resolve`)."""
     by_label: dict[str, list[Mention]] = defaultdict(list)
     for mention in found:
         by_label[mention.phrase.label].append(mention)
@@ -134,7 +134,10 @@ def _resolve_by_label(found: list[Mention]) -> list[Mention]:
 
 
 def _extended(words: list[str], first: int, modifiers: frozenset[str]) -> int:
-    """The index of the first of the modifiers before `first`; "and" and "to" may join two ("mild to moderate")."""
+    """Returns the index of the first modifier before the word `first`: 0 for "edema" of "mild to moderate edema".
+
+    "and" and "to" may join two modifiers.
+    """
     farthest = first - MOST_MODIFIERS
     while first > max(farthest, 0):
         if words[first - 1] in modifiers:

@@ -52,7 +52,7 @@ class Frame(NamedTuple):
 def write(
     task: str, folder: Path, label_set: list[Label], reader: Reader, hedges: Hedges, templates: Templates
 ) -> tuple[list[tuple[Any, ...]], int]:
-    """Rows of the table `Written`, and how many phrases were left out because a beginning in them has no completion.
+    """Returns rows of the table `Written`, and how many phrases were left out as a beginning in them has no completion.
 
     Raises:
         InputError: a file of the lexicon, the frames or the completions is missing or broken (file, line, reason).
@@ -104,7 +104,10 @@ def load_completions(path: Path) -> dict[str, list[str]]:
 
 
 def complete(phrase: Phrase, completions: dict[str, list[str]]) -> list[Literal]:
-    """The phrase in whole words, a text for each way of completing its beginnings and joining its gaps."""
+    """Returns the phrase in whole words, a text for each way of completing its beginnings and joining its gaps.
+
+    "opacit* .. lung" has the words "opacity" and "opacities" by completions.csv, and those of `_joined` for the gap.
+    """
     about = phrase.code or phrase.label
     bare = GAP in phrase.words or phrase.says == ABSENT or not VERBS.isdisjoint(phrase.words)
     texts = [text for words in _completions(phrase, completions) for text in _joined(words)]
@@ -112,27 +115,29 @@ def complete(phrase: Phrase, completions: dict[str, list[str]]) -> list[Literal]
 
 
 def _completions(phrase: Phrase, completions: dict[str, list[str]]) -> list[tuple[str, ...]]:
-    """The phrase's words with each beginning completed in every way; none if one has no completion."""
+    """Returns the phrase's words with each beginning completed in every way; nothing if one has no completion."""
     return list(itertools.product(*(completions.get(word, []) if word.endswith("*") else [word] for word in phrase.words)))
 
 
 def _joined(words: tuple[str, ...]) -> Iterator[str]:
-    """The words with something in place of each gap: an article after a preposition, nothing beside a verb, else both "is" and
-    nothing ("heart is enlarged", "heart enlarged").
+    """Yields the words with something in place of each gap.
+
+    An article after a preposition ("enlargement of the heart"), nothing if the phrase has a verb, else both "is" and nothing
+    ("heart is enlarged", "heart enlarged").
     """
-    says_verb = not VERBS.isdisjoint(words)
+    has_verb = not VERBS.isdisjoint(words)
     ways = [[word] for word in words]
     for i, word in enumerate(words):
         if word == GAP:
             before = words[i - 1]
             plural = before.endswith("s") and not before.endswith(("ss", "is", "us"))
-            ways[i] = ["the"] if before in TAKES_NOUN else [""] if says_verb else ["are" if plural else "is", ""]
-    for way in itertools.product(*ways):
+            ways[i] = ["the"] if before in TAKES_NOUN else [""] if has_verb else ["are" if plural else "is", ""]
+    for way in itertools.product(*ways):  # marks lose the space before them: "heart , lungs"
         yield re.sub(r" ([,:])", r"\1", " ".join(word for word in way if word))
 
 
 def compose(literals: list[Literal], frames: list[Frame]) -> list[tuple[str, str]]:
-    """Distinct sentences with what each is about, in the order of phrases and frames.
+    """Returns distinct sentences with what each is about, in the order of phrases and frames.
 
     Of more than MOST, every phrase keeps about as many: those whose sentences have the smallest hashes.
     """
@@ -148,11 +153,11 @@ def compose(literals: list[Literal], frames: list[Frame]) -> list[tuple[str, str
 
 
 def _filled(frame: Frame, literal: Literal, nouns: list[Literal]) -> str:
-    """The sentence; '' where the frame asks for a phrase of another label and there is none."""
+    """Returns the sentence; '' where the frame has a place for a phrase of another label and there is none."""
     other = ""
     if frame.text.count(HOLE) == 2:
         start = int(_hash(f"{frame.text} {literal.text}"), 16) % len(nouns)
-        turned = itertools.chain(nouns[start:], nouns[:start])
+        turned = itertools.chain(nouns[start:], nouns[:start])  # from a place drawn by hash
         other = next((noun.text for noun in turned if noun.about != literal.about), "")
         if not other:
             return ""
@@ -161,7 +166,7 @@ def _filled(frame: Frame, literal: Literal, nouns: list[Literal]) -> str:
 
 
 def _label(task: str, text: str, about: str, reader: Reader, hedges: Hedges) -> list[tuple[Any, ...]]:
-    """A row for each mention that the reader finds; one without a label where it finds none."""
+    """Returns a row for each mention that the reader finds; one without a label where it finds none."""
     key = f"written:{_hash(text)[:16]}"
     spans, _ = reader.read_text(text)
     rows = [
