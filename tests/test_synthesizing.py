@@ -16,9 +16,7 @@ from raddistill.teachers.synthesizing import SynthesizeParams, TeacherContext, T
 
 LABELS = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")
 RULES = TeacherParams(teacher="rules", source="lexicon/cold", sections="findings_and_impression", max_quarantine=0.05)
-
 CONTEXT = TeacherContext(params.load("asking", AskingParams), Path("there/is/none"), Answers.create_empty())
-
 FULL = CONTEXT._replace(hedges=paths.HEDGES, templates=Templates(paths.FRAMES, paths.COMPLETIONS))
 
 
