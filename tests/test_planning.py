@@ -131,13 +131,8 @@ def test_what_is_not_there_is_named(project: Path, words: list[str], error: type
 def test_one_of_several_teachers_by_its_name(project: Path, write_params: Write) -> None:
     content = params.read(Path("params.yaml"))
     llm = content["synthesize"]["llm"]
-    entry = {
-        "task": "open_ended",
-        "teacher": "llm",
-        "source": "prompts/teacher",
-        "sections": ["impression"],
-        "max_quarantine": 1.0,
-    }
+    entry = {"task": "open_ended", "teacher": "llm", "source": "prompts/teacher", "max_quarantine": 1.0}
+    entry["sections"] = ["impression"]
     content["teachers"] = {"second": entry | {"llm": llm}, "none": entry | {"teacher": "rules"}}
     write_params(content, Path("params.yaml"))
     page = told("estimate")
