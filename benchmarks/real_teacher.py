@@ -61,8 +61,8 @@ def overrides(archive: Path, sha256: str, model: Path, asks: int, examples: int)
     llm = {"endpoint": "compatible", "model": model, "answers": "text", "max_tokens": 220, "examples": examples, "asks": asks}
     said = {"fetch.reports.path": archive, "fetch.reports.sha256": sha256, "asking.budget_usd": -1, "asking.in_flight": 8}
     said["asking.timeout_s"] = 900
+    said |= {f"synthesize.llm.{key}": value for key, value in llm.items()}
     for task in TASKS:
-        said |= {f"synthesize.{task}.llm.{key}": value for key, value in llm.items()}
         said |= {f"synthesize.{task}.teacher": "llm", f"synthesize.{task}.source": "prompts/teacher"}
         said[f"synthesize.{task}.max_quarantine"] = 1.0  # most answers of so small a model fail their checks
     return [word for key, value in said.items() for word in ("-S", f"{key}={value}")]

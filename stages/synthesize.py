@@ -3,31 +3,25 @@
 from raddistill import errors, labelsets, params, paths
 from raddistill.tables import answers
 from raddistill.tables import base as tables
-from raddistill.tables.answers import Answers
-from raddistill.tables.evidence import Evidence
-from raddistill.tables.labels import Labels
-from raddistill.tables.outcomes import Outcomes
-from raddistill.tables.quarantine import Quarantine
 from raddistill.tables.reports import Reports
-from raddistill.tables.written import Written
 from raddistill.teachers import synthesizing
 from raddistill.teachers.llm.settings import AskingParams
 
 
 def main(task: str) -> None:
     p = params.load(f"synthesize.{task}", synthesizing.SynthesizeParams)
-    asking = params.load("asking", AskingParams)
+    files = paths.task_tables(task)
+    context = synthesizing.TeacherContext(
+        params.load("asking", AskingParams),
+        paths.journal(),
+        answers.previous(files["answers"]),
+        paths.HEDGES,
+        synthesizing.Templates(paths.FRAMES, paths.COMPLETIONS),
+        params.load(f"synthesize.{p.teacher}", synthesizing.settings_of(p.teacher)),
+    )
     label_set = labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path)
-    templates = synthesizing.Templates(paths.FRAMES, paths.COMPLETIONS)
-    means = synthesizing.Means(asking, paths.journal(), answers.previous(paths.table("answers", task)), paths.HEDGES, templates)
-    made = synthesizing.synthesize(task, p, tables.read(Reports, paths.REPORTS), label_set, means)
-    tables.write(Labels, made.labels, paths.table("labels", task))
-    tables.write(Evidence, made.evidence, paths.table("evidence", task))
-    tables.write(Outcomes, made.outcomes, paths.table("outcomes", task))
-    tables.write(Quarantine, made.quarantine, paths.table("quarantine", task))
-    tables.write(Answers, made.answers, paths.table("answers", task))
-    tables.write(Written, made.written, paths.table("written", task))
-    tables.write(Labels, made.whole, paths.table("whole_labels", task))
+    made = synthesizing.synthesize(task, p, tables.read(Reports, paths.REPORTS), label_set, context)
+    tables.write_record(made, files)
     tables.write_json(made.metrics, paths.synthesize_metrics(task))
     tables.write_json(made.spending, paths.spending_metrics(task))
 

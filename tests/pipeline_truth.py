@@ -18,12 +18,14 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from raddistill import params, paths
+from raddistill.teachers import synthesizing
 
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src"
 UNTRACKED = {"store", "checkpoints", "journal"}  # paths.py: kept outside of DVC, read only through files that are tracked
 UNLISTED = {"runtime", "asking"}  # sections that shape no result: speed, money, permission
-WHOLE = {"teach"}  # stages that list their section as one: all of its keys are theirs, and some are left out where not needed
+# Sections that are listed as one: all of their keys are the stage's, and some are left out where not needed.
+WHOLE = ("teachers.", *(f"synthesize.{teacher}" for teacher in synthesizing.TEACHERS))
 VERSIONED = {"train", "predict"}  # another torch may mean another adapter or other answers
 
 
@@ -80,7 +82,7 @@ def actual(name: str) -> Stage:
         cmd=f"python -m stages.{file} {key}".strip(),
         code=closure(source),
         files=files | ({"constraints.txt"} if file in VERSIONED else set()),
-        params={leaf for section, into in sections.items() for leaf in _listed(file, section, into)},
+        params={leaf for section, into in sections.items() for leaf in _listed(section, into)},
     )
 
 
@@ -90,11 +92,11 @@ def values() -> dict[str, Any]:
     return params.read(ROOT / "params.yaml") | {"teachers": TEACHERS}
 
 
-def _listed(file: str, section: str, into: type[BaseModel]) -> list[str]:
+def _listed(section: str, into: type[BaseModel]) -> list[str]:
     """The keys of a section that dvc.yaml must list."""
     if section in UNLISTED:
         return []
-    return [section] if file in WHOLE and section.startswith("teachers.") else list(leaves(section, into))
+    return [section] if section.startswith(WHOLE) else list(leaves(section, into))
 
 
 def sections_of(name: str) -> dict[str, type[params.Section]]:
@@ -155,15 +157,14 @@ def _main(name: str) -> tuple[ast.FunctionDef, dict[str, Any]]:
 
 
 def _loaded(main: ast.FunctionDef, known: dict[str, Any]) -> Iterator[tuple[str, type[params.Section]]]:
-    for node in ast.walk(main):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "params.load":
-            yield _evaluate(node.args[0], known), _evaluate(node.args[1], known)
-    for node in main.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("params.load("):
-            assert isinstance(node.targets[0], ast.Name)
-            assert isinstance(node.value, ast.Call)
-            section, into = (_evaluate(argument, known) for argument in node.value.args)
-            known[node.targets[0].id] = into.model_validate(_at(section))
+    for statement in main.body:  # in order, as a value of one section may name the next
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "params.load":
+                section, into = (_evaluate(argument, known) for argument in node.args)
+                yield section, into
+                if isinstance(statement, ast.Assign) and statement.value is node:
+                    assert isinstance(statement.targets[0], ast.Name)
+                    known[statement.targets[0].id] = into.model_validate(_at(section))
 
 
 def _paths(function: ast.FunctionDef, known: dict[str, Any]) -> Iterator[Path]:

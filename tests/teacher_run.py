@@ -16,8 +16,8 @@ from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine
 from raddistill.tables.reports import Reports
-from raddistill.teachers.llm.settings import AskingParams
-from raddistill.teachers.synthesizing import Means, SynthesizeParams, synthesize
+from raddistill.teachers.llm.settings import AskingParams, LLMParams
+from raddistill.teachers.synthesizing import SynthesizeParams, TeacherContext, synthesize
 
 LABELS = "lexicon/label_sets/chest_13.yaml"
 TABLES = {"labels": Labels, "evidence": Evidence, "outcomes": Outcomes, "quarantine": Quarantine, "answers": Answers}
@@ -27,11 +27,11 @@ def main(folder: Path, run: str) -> None:
     given = json.loads((folder / f"{run}.json").read_text())
     asking = params.load("asking", AskingParams).model_copy(update=given["asking"])
     p = params.load(f"synthesize.{given['task']}", SynthesizeParams)
-    llm = p.llm.model_copy(update=given["llm"])
-    p = p.model_copy(update={"teacher": "llm", "source": "prompts/teacher", "llm": llm})
+    p = p.model_copy(update={"teacher": "llm", "source": "prompts/teacher", "llm": given["llm"]})
     reports = tables.read(Reports, Path(given["reports"]))
-    means = Means(asking, folder / "journal", Answers.create_empty())
-    made = synthesize(given["task"], p, reports, labelsets.load_labels(LABELS), means)
+    llm = params.load("synthesize.llm", LLMParams)
+    context = TeacherContext(asking, folder / "journal", Answers.create_empty(), settings=llm)
+    made = synthesize(given["task"], p, reports, labelsets.load_labels(LABELS), context)
     out = folder / run
     out.mkdir(exist_ok=True)
     for name, schema in TABLES.items():

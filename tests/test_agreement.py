@@ -31,15 +31,13 @@ def alpha_of(observers, values):
         ([[25, 35], [5, 35]], 0.2593),  # equal 0.6; by chance 0.6 * 0.3 + 0.4 * 0.7 = 0.46
         ([[0, 5], [5, 0]], -1.0),
         ([[3, 0, 0], [0, 4, 0], [0, 0, 5]], 1.0),
+        ([[0, 0], [0, 0]], None),  # no report
+        ([[7, 0], [0, 0]], None),  # one value
     ],
 )
 def test_kappa_worked_by_hand(table, kappa):
-    assert cohens_kappa(np.array(table)) == pytest.approx(kappa, abs=5e-5)
-
-
-@pytest.mark.parametrize("table", [[[0, 0], [0, 0]], [[7, 0], [0, 0]]], ids=["no-report", "one-value"])
-def test_kappa_is_undefined_without_reports_and_with_one_value(table):
-    assert cohens_kappa(np.array(table)) is None
+    first, second = np.repeat(np.indices(np.shape(table)).reshape(2, -1), np.ravel(table), axis=1)
+    assert cohens_kappa(first, second) == (kappa and pytest.approx(kappa, abs=5e-5))
 
 
 def test_alpha_of_krippendorffs_examples():

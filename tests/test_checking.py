@@ -14,8 +14,9 @@ from raddistill.labelsets import Label
 from raddistill.statuses import STATUSES
 from raddistill.teachers.llm import codes
 from raddistill.teachers.llm.checking import Checker, check_prompt, locate, section_at, split_thoughts
-from raddistill.teachers.llm.exchange import Answer, Fault, Finding, Question
+from raddistill.teachers.llm.exchange import Answer, Fault, Question
 from raddistill.teachers.llm.settings import LLMParams
+from raddistill.teachers.votes import Finding
 
 LABELS = [Label(name=name, description="d") for name in ("Edema", "Pleural Effusion", "Support Devices")]
 NAMES = [label.name for label in LABELS]

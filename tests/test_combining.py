@@ -2,7 +2,6 @@
 
 from itertools import permutations, product
 
-import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -10,25 +9,14 @@ from hypothesis import strategies as st
 
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
-from raddistill.statuses import ABSENT, PRESENT, STATUSES, UNCERTAIN, UNMENTIONED
+from raddistill.statuses import ABSENT, PRESENT, RANKED, STATUSES, UNCERTAIN, UNMENTIONED
 from raddistill.tables import base as tables
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import NOT_IN_FILE, ROWS_DIFFER, Outcomes
 from raddistill.tables.quarantine import Quarantine
-from raddistill.teachers.combining import (
-    CLAIMS,
-    HOWS,
-    UNLABELLED,
-    CombinedTeacher,
-    MemberTables,
-    Said,
-    combine,
-    decide,
-    match,
-    vote_samples,
-)  # fmt: skip
-from raddistill.teachers.llm.exchange import Finding
+from raddistill.teachers.combining import HOWS, UNLABELLED, CombinedTeacher, MemberTables, combine
+from raddistill.teachers.votes import Finding, Phrase, decide, match, vote_samples
 
 TASKS = ("multiple_choice", "open_ended")
 LETTERS = {"p": PRESENT, "u": UNCERTAIN, "a": ABSENT, "-": UNMENTIONED}
@@ -36,14 +24,10 @@ LABELS = [Label(name="Edema", description=""), Label(name="Pleural Effusion", de
 REPORTS = pl.DataFrame({"report_id": ["r1", "r2"]})
 
 
-def claims_of(said):
-    """(members, 1); a dot has no say."""
-    return np.array([[-1 if letter == "." else CLAIMS.index(LETTERS[letter])] for letter in said], dtype=np.int8)
-
-
 def decided(task, how, said):
-    claim = int(decide(task, how, claims_of(said))[0])
-    return "." if claim < 0 else next(letter for letter, status in LETTERS.items() if status == CLAIMS[claim])
+    """The letter of what is decided; a dot has no say."""
+    votes = [LETTERS[letter] for letter in said if letter != "."]
+    return next(letter for letter, status in LETTERS.items() if status == decide(task, how, votes)) if votes else "."
 
 
 @pytest.mark.parametrize(
@@ -305,13 +289,13 @@ def test_rows_of_a_report_that_the_member_did_not_label_count_for_nothing():
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        (Said("nodule", "R91.1", [(0, 6)]), Said("nodule", "J98.4", [(50, 56)]), True),  # the phrase
-        (Said("opacity", "J98.4", [(0, 7)]), Said("dense opacity", "J98.8", [(0, 13)]), True),  # category and place
-        (Said("opacity", "J98.4", [(0, 7)]), Said("pneumonia", "J18.9", [(0, 7)]), False),  # the place alone
-        (Said("opacity", "J98.4", [(0, 7)]), Said("scarring", "J98.8", [(7, 15)]), False),  # the category alone
-        (Said("opacity", "J98.4", [(0, 7)]), Said("airspace disease", "J98.4", [(40, 56)]), True),  # the code
-        (Said("opacity", None, [(0, 7)]), Said("haze", None, [(0, 7)]), False),  # no code is no equal code
-        (Said("opacity", "J98.4", []), Said("haze", "J98.4", []), True),
+        (Phrase("nodule", "R91.1", [(0, 6)]), Phrase("nodule", "J98.4", [(50, 56)]), True),  # the phrase
+        (Phrase("opacity", "J98.4", [(0, 7)]), Phrase("dense opacity", "J98.8", [(0, 13)]), True),  # category and place
+        (Phrase("opacity", "J98.4", [(0, 7)]), Phrase("pneumonia", "J18.9", [(0, 7)]), False),  # the place alone
+        (Phrase("opacity", "J98.4", [(0, 7)]), Phrase("scarring", "J98.8", [(7, 15)]), False),  # the category alone
+        (Phrase("opacity", "J98.4", [(0, 7)]), Phrase("airspace disease", "J98.4", [(40, 56)]), True),  # the code
+        (Phrase("opacity", None, [(0, 7)]), Phrase("haze", None, [(0, 7)]), False),  # no code is no equal code
+        (Phrase("opacity", "J98.4", []), Phrase("haze", "J98.4", []), True),
     ],
 )
 def test_which_findings_are_one(one, other, same):
@@ -320,18 +304,18 @@ def test_which_findings_are_one(one, other, same):
 
 
 def test_each_finding_of_a_member_is_matched_once_and_the_better_match_first():
-    left, right = Said("left granuloma", "J84.1", [(0, 14)]), Said("right granuloma", "J84.1", [(30, 45)])
-    assert match([[left, right], [Said("granuloma", "J84.1", [(36, 45)])]]) == [[0, 1], [1]]
-    assert match([[left, right], [Said("granuloma", "J84.1", [(36, 45)]), left]]) == [[0, 1], [1, 0]]
-    assert match([[Said("granuloma", "J84.1", [])], [left, right]]) == [[0], [0, 1]]
-    third = Said("calcified granuloma", "J84.1", [(26, 45)])
-    assert match([[Said("granuloma", "J84.1", [])], [right], [left, third]]) == [[0], [0], [1, 0]]
+    left, right = Phrase("left granuloma", "J84.1", [(0, 14)]), Phrase("right granuloma", "J84.1", [(30, 45)])
+    assert match([[left, right], [Phrase("granuloma", "J84.1", [(36, 45)])]]) == [[0, 1], [1]]
+    assert match([[left, right], [Phrase("granuloma", "J84.1", [(36, 45)]), left]]) == [[0, 1], [1, 0]]
+    assert match([[Phrase("granuloma", "J84.1", [])], [left, right]]) == [[0], [0, 1]]
+    third = Phrase("calcified granuloma", "J84.1", [(26, 45)])
+    assert match([[Phrase("granuloma", "J84.1", [])], [right], [left, third]]) == [[0], [0], [1, 0]]
 
 
 words = st.sampled_from(["nodule", "mass", "opacity", "effusion"])
 codes = st.sampled_from([None, "R91.1", "R91.8", "J98.4", "J90"])
 places = st.tuples(st.integers(0, 40), st.integers(1, 12)).map(lambda at: (at[0], at[0] + at[1]))
-findings = st.lists(st.builds(Said, words, codes, st.lists(places, max_size=2)), max_size=4, unique_by=lambda each: each.phrase)
+findings = st.lists(st.builds(Phrase, words, codes, st.lists(places, max_size=2)), max_size=4, unique_by=lambda each: each.phrase)
 
 
 @settings(deadline=None)
@@ -467,5 +451,5 @@ def test_members_that_do_not_fit():
         combined("multiple_choice", "vote", fits, two)
 
 
-def test_every_status_has_its_claim():
-    assert sorted(CLAIMS) == sorted(STATUSES)
+def test_every_status_has_its_rank():
+    assert sorted(RANKED) == sorted(STATUSES)

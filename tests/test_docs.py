@@ -203,7 +203,7 @@ def test_the_guide_to_teachers_names_what_there_is() -> None:
     guide = (ROOT / "docs/teachers.md").read_text(encoding="utf-8")
     shipped = params.read(ROOT / "params.yaml")
     for name in set(re.findall(r"`(?:synthesize\.<task>\.)?(llm|asking)\.(\w+)", guide)):
-        assert name[1] in (shipped["asking"] if name[0] == "asking" else shipped["synthesize"]["open_ended"]["llm"]), name
+        assert name[1] in (shipped["asking"] if name[0] == "asking" else shipped["synthesize"]["llm"]), name
     variables = set(re.findall(r"\b((?:OPENAI|AZURE|RADDISTILL)_[A-Z_]+)\b", guide))
     code = "".join((ROOT / f"src/raddistill/{file}.py").read_text() for file in ("teachers/llm/clients", "paths")) + "OPENAI_LOG"
     assert len(variables) >= 8

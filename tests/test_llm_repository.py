@@ -18,7 +18,7 @@ from teacher_server import TeacherServer
 from raddistill.params import read
 
 TASKS = ["multiple_choice", "open_ended"]
-HOTTER = "synthesize.multiple_choice.llm.temperature=0.5"
+HOTTER = "synthesize.multiple_choice.llm={temperature: 0.5}"  # of one task; synthesize.llm is of both
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,9 @@ def remotes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def by_llm(small_params: dict[str, Any]) -> dict[str, Any]:
     """The small world's params, with the server of the tests as teacher of both tasks."""
     content = json.loads(json.dumps(small_params))
-    for section in content["synthesize"].values():
-        section |= {"teacher": "llm", "source": "prompts/teacher"}
-        section["llm"] |= {"endpoint": "compatible", "model": "mock-1"}
+    for task in TASKS:
+        content["synthesize"][task] |= {"teacher": "llm", "source": "prompts/teacher"}
+    content["synthesize"]["llm"] |= {"endpoint": "compatible", "model": "mock-1"}
     content["asking"] |= {"budget_usd": -1.0}
     return content
 
@@ -105,7 +105,7 @@ def test_there_and_back_again_asks_once(project: Clone, server: TeacherServer, t
     clone.run("dvc", "repro", "merge")
     assert asked(server) == paid
     assert table(clone, "labels/multiple_choice").equals(labels)
-    temporary = "synthesize.multiple_choice.llm.seed=5"
+    temporary = "synthesize.llm.seed=5"
     clone.run("dvc", "exp", "run", "--temp", "-S", temporary, "synthesize@multiple_choice")
     paid = asked(server)
     clone.run("dvc", "exp", "run", "-S", temporary, "synthesize@multiple_choice")  # the journal outlived the temporary folder
@@ -172,7 +172,7 @@ def test_several_teachers_become_one(
     common = {"task": "multiple_choice", "sections": section["sections"], "max_quarantine": 0.05}
     content["teachers"] = {
         "by_rules": common | {"teacher": "rules", "source": "lexicon/tuned"},
-        "by_llm": common | {"teacher": "llm", "source": "prompts/teacher", "llm": section["llm"]},
+        "by_llm": common | {"teacher": "llm", "source": "prompts/teacher", "llm": content["synthesize"]["llm"]},
     }
     section |= {"teacher": "combined", "source": "data/teachers/multiple_choice"}
     section["combine"] = {"how": "union", "members": ["by_rules", "by_llm"]}

@@ -22,12 +22,13 @@ from raddistill.teachers.llm.exchange import Answer
 from raddistill.teachers.llm.inquiry import Inquiry
 from raddistill.teachers.llm.journal import Journal
 from raddistill.teachers.llm.questions import Questioner
-from raddistill.teachers.llm.settings import AskingParams
+from raddistill.teachers.llm.settings import AskingParams, LLMParams
 from raddistill.teachers.llm.spending import BudgetReached
 from raddistill.teachers.llm.teacher import Interrupted
-from raddistill.teachers.synthesizing import Means, Synthesized, SynthesizeParams, synthesize
+from raddistill.teachers.synthesizing import Synthesized, SynthesizeParams, TeacherContext, synthesize
 
 LABELS = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")
+SHIPPED = params.load("synthesize.llm", LLMParams).model_copy(update={"endpoint": "compatible", "model": "mock-1"})
 TASKS = ["multiple_choice", "open_ended"]
 TEXTS = [
     "The heart is enlarged. No effusion.",
@@ -58,13 +59,12 @@ def label(tmp_path: Path) -> Label:
     def run(task: str = "multiple_choice", reports: pl.DataFrame = REPORTS, earlier: Any = None, **changes: Any) -> Synthesized:
         p = params.load(f"synthesize.{task}", SynthesizeParams)
         asking = params.load("asking", AskingParams).model_copy(update={"budget_usd": -1.0, "tries": 4} | _of("asking_", changes))
-        llm = p.llm.model_copy(update={"endpoint": "compatible", "model": "mock-1"} | _of("llm_", changes))
+        llm = SHIPPED.model_copy(update=_of("llm_", changes))
         own = {key: value for key, value in changes.items() if not key.startswith(("llm_", "asking_", "journal"))}
-        p = p.model_copy(update={"teacher": "llm", "source": "prompts/teacher", "llm": llm} | own)
-        means = Means(
-            asking, tmp_path / changes.get("journal", "journal"), Answers.create_empty() if earlier is None else earlier
-        )
-        return synthesize(task, p, reports, LABELS, means)
+        p = p.model_copy(update={"teacher": "llm", "source": "prompts/teacher"} | own)
+        earlier = Answers.create_empty() if earlier is None else earlier
+        context = TeacherContext(asking, tmp_path / changes.get("journal", "journal"), earlier, settings=llm)
+        return synthesize(task, p, reports, LABELS, context)
 
     return run
 
@@ -339,12 +339,11 @@ def test_answers_that_an_earlier_version_paid_for_keep_their_keys(server: Teache
     """It asked again after thoughts without an answer, and was answered."""
     report = REPORTS.head(1)
     p = params.load("synthesize.multiple_choice", SynthesizeParams)
-    llm = p.llm.model_copy(update={"endpoint": "compatible", "model": "mock-1"})
-    inquiry = Inquiry("multiple_choice", Path("prompts/teacher"), LABELS, p.sections, llm)
+    inquiry = Inquiry("multiple_choice", Path("prompts/teacher"), LABELS, p.sections, SHIPPED)
     (shown,) = inquiry.shown(report, {})
     thoughts = f"<think>{PROSE}</think>"
     told = "The answer was not JSON. Answer with JSON of the form asked for and nothing else."
-    questioner = Questioner("multiple_choice", Path("prompts/teacher"), LABELS, llm)
+    questioner = Questioner("multiple_choice", Path("prompts/teacher"), LABELS, SHIPPED)
     first = questioner.question("r0", shown.excerpt.text)
     second = questioner.again(first, thoughts, told)
     good = answer_for(second.body)["choices"][0]["message"]["content"]

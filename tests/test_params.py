@@ -8,6 +8,7 @@ from test_pipeline import STAGES
 
 from raddistill import params
 from raddistill.errors import ParamsError
+from raddistill.teachers.synthesizing import TEACHERS, settings_of
 
 PARAMS = ROOT / "params.yaml"
 
@@ -26,6 +27,9 @@ def toy(tmp_path: Path, text: str) -> Path:
 
 def test_params_yaml_loads_through_every_section_class() -> None:
     loaded = {section for stage in STAGES for section, into in sections_of(stage).items() if params.load(section, into, PARAMS)}
+    loaded |= {
+        f"synthesize.{teacher}" for teacher in TEACHERS if params.load(f"synthesize.{teacher}", settings_of(teacher), PARAMS)
+    }
     content = params.read(PARAMS)
     nested = {"synthesize", "predict"}
     named = {f"{top}.{key}" if top in nested else top for top, node in content.items() for key in node}

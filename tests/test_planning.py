@@ -18,8 +18,8 @@ from raddistill.errors import InputError, ParamsError
 from raddistill.tables import base as tables
 from raddistill.tables.answers import Answers
 from raddistill.tables.reports import Reports
-from raddistill.teachers.llm.settings import AskingParams
-from raddistill.teachers.synthesizing import Means, SynthesizeParams, synthesize
+from raddistill.teachers.llm.settings import AskingParams, LLMParams
+from raddistill.teachers.synthesizing import SynthesizeParams, TeacherContext, synthesize
 
 REPORTS = as_reports(["The heart is enlarged. No effusion.", "Small left effusion.", "Clear.", "Clear."])
 PRICES = "mock-1: {input: 10, cached_input: 5, output: 20, batch: 0.5}\n"
@@ -34,7 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_params: Write
     content = params.read(ROOT / "params.yaml")
     section = content["synthesize"]["multiple_choice"]
     section |= {"teacher": "llm", "source": "prompts/teacher"}
-    section["llm"] |= {"endpoint": "compatible", "model": "mock-1"}
+    content["synthesize"]["llm"] |= {"endpoint": "compatible", "model": "mock-1"}
     (tmp_path / "prices.yaml").write_text(PRICES, encoding="utf-8")
     write_params(content, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
@@ -49,9 +49,10 @@ def told(*words: str) -> str:
 
 def label(reports: pl.DataFrame = REPORTS) -> None:
     p = params.load("synthesize.multiple_choice", SynthesizeParams)
-    means = Means(params.load("asking", AskingParams), paths.journal(), Answers.create_empty())
+    llm = params.load("synthesize.llm", LLMParams)
+    context = TeacherContext(params.load("asking", AskingParams), paths.journal(), Answers.create_empty(), settings=llm)
     label_set = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")
-    synthesize("multiple_choice", p, Reports.validate(reports, cast=True), label_set, means)
+    synthesize("multiple_choice", p, Reports.validate(reports, cast=True), label_set, context)
 
 
 def figures(page: str) -> dict[str, list[str]]:
@@ -129,14 +130,9 @@ def test_what_is_not_there_is_named(project: Path, words: list[str], error: type
 
 def test_one_of_several_teachers_by_its_name(project: Path, write_params: Write) -> None:
     content = params.read(Path("params.yaml"))
-    llm = content["synthesize"]["open_ended"]["llm"] | {"endpoint": "compatible", "model": "mock-1"}
-    entry = {
-        "task": "open_ended",
-        "teacher": "llm",
-        "source": "prompts/teacher",
-        "sections": ["impression"],
-        "max_quarantine": 1.0,
-    }
+    llm = content["synthesize"]["llm"]
+    entry = {"task": "open_ended", "teacher": "llm", "source": "prompts/teacher", "max_quarantine": 1.0}
+    entry["sections"] = ["impression"]
     content["teachers"] = {"second": entry | {"llm": llm}, "none": entry | {"teacher": "rules"}}
     write_params(content, Path("params.yaml"))
     page = told("estimate")

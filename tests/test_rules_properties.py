@@ -16,9 +16,8 @@ from raddistill.labelsets import load_labels
 from raddistill.sentences import sentences
 from raddistill.statuses import ABSENT, PRESENT, UNMENTIONED
 from raddistill.teachers.rules import lexicon, mentions, reading
-from raddistill.teachers.rules.aggregate import aggregate
 from raddistill.teachers.rules.mentions import Fits, Matcher, Mention, find_places, find_words, resolve
-from raddistill.teachers.rules.reading import Reader, Span
+from raddistill.teachers.rules.reading import Reader, Span, aggregate
 
 LABELS = load_labels("lexicon/label_sets/chest_13.yaml")
 TASKS = ("multiple_choice", "open_ended")

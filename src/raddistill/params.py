@@ -38,6 +38,11 @@ def load(section: str, into: type[S], path: Path = PARAMS) -> S:
         if not isinstance(node, dict) or key not in node:
             raise ParamsError(f"{path} has no section '{section}' (no key '{key}'); the shipped file shows it")
         node = node[key]
+    return check(section, node, into, path)
+
+
+def check(section: str, node: object, into: type[S], path: Path = PARAMS) -> S:
+    """The values `node` of a section as an `into`. Raises ParamsError: a missing, unknown or wrongly typed key (named)."""
     try:
         return into.model_validate(node)
     except ValidationError as error:

@@ -9,12 +9,13 @@ from raddistill.errors import InputError
 from raddistill.labelsets import LabelSetParams, load_labels
 from raddistill.tables import base as tables
 from raddistill.tables.reports import Reports
+from raddistill.tasks.names import TASKS
 from raddistill.teachers.llm import planning
 from raddistill.teachers.llm.inquiry import Inquiry
 from raddistill.teachers.llm.journal import Journal
 from raddistill.teachers.llm.settings import AskingParams, LLMParams
 from raddistill.teachers.llm.spending import Prices
-from raddistill.teachers.synthesizing import TASKS, SynthesizeParams, TeachParams
+from raddistill.teachers.synthesizing import SynthesizeParams, TeachParams, llm_params
 
 
 def print_estimate(names: list[str]) -> None:
@@ -53,8 +54,8 @@ def print_questions(report_id: str, name: str, as_json: bool) -> None:
 def llm_teachers() -> list[str]:
     """Returns the tasks and the names of teachers that are LLMs by params.yaml; both tasks where there is none."""
     content = params.read()
-    tasks, named = content.get("synthesize", {}), content.get("teachers", {})
-    return [name for name, p in (tasks | named).items() if p.get("teacher") == "llm"] or list(tasks)
+    teachers = content.get("synthesize", {}) | content.get("teachers", {})
+    return [name for name, p in teachers.items() if p.get("teacher") == "llm"] or TASKS
 
 
 def inquiry_of(name: str) -> tuple[Inquiry, LLMParams]:
@@ -74,6 +75,7 @@ def inquiry_of(name: str) -> tuple[Inquiry, LLMParams]:
     else:
         p = params.load(f"teachers.{name}", TeachParams)
         task, prompts = p.task, Path(p.source)
-    if p.llm is None:
-        raise InputError(f"teachers.{name} of params.yaml has no section `llm`; synthesize.{task}.llm shows one")
-    return Inquiry(task, prompts, labels, p.sections, p.llm), p.llm
+    if isinstance(p, TeachParams) and p.llm is None:
+        raise InputError(f"teachers.{name} of params.yaml has no section `llm`; synthesize.llm shows one")
+    llm = llm_params(task, p, params.load("synthesize.llm", LLMParams))
+    return Inquiry(task, prompts, labels, p.sections, llm), llm

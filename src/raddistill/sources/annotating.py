@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from raddistill.reliability import cohens_kappa, contingency
+from raddistill.reliability import cohens_kappa
 from raddistill.statuses import ABSENT, AMBIGUOUS, EXCLUDED, PRESENT, UNCERTAIN
 
 Adjudication = Literal["first", "both", "either"]
@@ -72,7 +72,7 @@ def _agreement(rows: pl.DataFrame) -> dict[str, Any]:
             continue
         agreed["labels"][name] = {"reports": cells.height, "agree": (cells["a"] == cells["b"]).mean()}
         of_pairs = [pair.filter(pl.col("label") == name) for pair in pairs]
-        kappas = [kappa for pair in of_pairs if (kappa := cohens_kappa(contingency(pair["a"], pair["b"], 2))) is not None]
+        kappas = [kappa for pair in of_pairs if (kappa := cohens_kappa(pair["a"], pair["b"])) is not None]
         if kappas:
             agreed["labels"][name]["kappa"] = sum(kappas) / len(kappas)
     return agreed

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from raddistill.reliability import Ints, cohens_kappa, contingency, krippendorffs_alpha
+from raddistill.reliability import Ints, cohens_kappa, krippendorffs_alpha
 
 Bools = npt.NDArray[np.bool_]
 
@@ -22,7 +22,7 @@ def of_values(values: Ints, n_values: int, members: Sequence[str], labels: Seque
     `reports` counts those with two members or more. `mean_alpha` is over the labels where alpha is defined.
     """
     by_label = {label: _of_label(values[:, :, column], n_values, members) for column, label in enumerate(labels)}
-    alphas = [told["alpha"] for told in by_label.values() if told["alpha"] is not None]
+    alphas = [figures["alpha"] for figures in by_label.values() if figures["alpha"] is not None]
     return {"mean_alpha": round(sum(alphas) / len(alphas), 4) if alphas else None, "labels": by_label}
 
 
@@ -31,10 +31,10 @@ def _of_label(values: Ints, n_values: int, members: Sequence[str]) -> dict[str, 
     pairs = {}
     for one, other in combinations(range(len(members)), 2):
         both = (values[one] >= 0) & (values[other] >= 0)
-        table = contingency(values[one, both], values[other, both], n_values)
-        n = int(table.sum())
-        same = round(int(np.trace(table)) / n, 4) if n else None
-        pairs[f"{members[one]} & {members[other]}"] = {"reports": n, "same": same, "kappa": _rounded(cohens_kappa(table))}
+        first, second = values[one, both], values[other, both]
+        same = round(float((first == second).mean()), 4) if len(first) else None
+        kappa = _rounded(cohens_kappa(first, second))
+        pairs[f"{members[one]} & {members[other]}"] = {"reports": len(first), "same": same, "kappa": kappa}
     alpha = krippendorffs_alpha(counts, np.ones(len(counts), dtype=np.int64))
     return {"reports": int((counts.sum(axis=1) >= 2).sum()), "alpha": _rounded(alpha), "pairs": pairs}
 
@@ -45,17 +45,17 @@ def of_findings(found: pl.DataFrame, has_say: Bools, members: Sequence[str]) -> 
     `has_say` (members, reports). `alpha` is over every pair of a report and a finding that any member has anywhere: found or not.
     `same` is the share of reports with equal sets.
     """
-    say = has_say.sum(axis=0)
-    told = found.group_by("report", "finding").agg(pl.len(), pl.col("member").sort())
-    has, of = told["len"].to_numpy().astype(np.int64), say[told["report"]]
-    n_findings = found["finding"].n_unique()
-    silent = np.bincount(say, minlength=len(members) + 1) * n_findings - np.bincount(of, minlength=len(members) + 1)
-    unfound = np.stack([np.zeros_like(silent), np.arange(len(members) + 1)], axis=1)
-    counts = np.concatenate([np.stack([has, of - has], axis=1), unfound])
-    alpha = krippendorffs_alpha(counts, np.concatenate([np.ones_like(has), silent]))
+    n_say = has_say.sum(axis=0)
+    by_finding = found.group_by("report", "finding").len()
+    has, say = by_finding["len"].to_numpy().astype(np.int64), n_say[by_finding["report"]]
+    # Nearly all pairs of a report and a finding are found by nobody: not a row each, but how many there are by number of voters.
+    numbers = np.arange(len(members) + 1)
+    n_pairs = np.bincount(n_say, minlength=len(numbers)) * found["finding"].n_unique()
+    n_unfound = n_pairs - np.bincount(say, minlength=len(numbers))
+    counts = np.concatenate([np.stack([has, say - has], axis=1), np.stack([np.zeros_like(numbers), numbers], axis=1)])
     return {
-        "reports": int((say >= 2).sum()),
-        "alpha": _rounded(alpha),
+        "reports": int((n_say >= 2).sum()),
+        "alpha": _rounded(krippendorffs_alpha(counts, np.concatenate([np.ones_like(has), n_unfound]))),
         "pairs": {
             f"{members[one]} & {members[other]}": _of_sets(found, one, other, has_say[one] & has_say[other])
             for one, other in combinations(range(len(members)), 2)

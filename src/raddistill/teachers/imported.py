@@ -30,14 +30,14 @@ UNKNOWN = "labelled in the file, but not among the reports"
 
 
 class ImportedTeacher:
-    """Takes the labels for one task from the file `source`: CSV (packed by gzip or not), Parquet, JSON lines."""
+    """Reads the labels for one task from the file `source`: CSV (packed by gzip or not), Parquet, JSON lines."""
 
     def __init__(self, task: str, source: str) -> None:
         self.name = f"imported:{Path(source.removesuffix('.gz')).stem}"
         self._task, self._path = task, Path(source)
 
     def label(self, reports: pl.DataFrame, label_set: list[Label]) -> Labelled:
-        """The four tables for `reports`. Evidence is empty.
+        """Returns the four tables for `reports`. Evidence is empty.
 
         A report that the file does not hold goes to quarantine, and so does one whose rows differ. Quarantine also lists the ids
         of the file that are not among the reports.
@@ -55,7 +55,7 @@ class ImportedTeacher:
                 "ids are compared as text (a column study_id means MIMIC-CXR's, s50414267)"
             )
         labels = given.rows.join(known, on="report_id", how="semi").filter(pl.col("label") != "")
-        in_file, twice = (pl.col("report_id").is_in(of["report_id"].implode()) for of in (known, given.differ))
+        in_file, twice = (pl.col("report_id").is_in(ids["report_id"].implode()) for ids in (known, given.differ))
         reason = pl.when(twice).then(pl.lit(ROWS_DIFFER)).when(~in_file).then(pl.lit(NOT_IN_FILE))
         outcome = pl.when(in_file & ~twice).then(pl.lit("labelled")).otherwise(pl.lit("quarantined"))
         outcomes = reports.select("report_id", outcome=outcome, reason=reason)
@@ -71,7 +71,7 @@ class ImportedTeacher:
         )
 
     def _wide(self, names: list[str]) -> "_Given":
-        """What a file in the wide form says."""
+        """Reads a file in the wide form."""
         wide, ignored = label_files.wide(self._path, self._read(), names)
         self._refuse_blank(wide)
         for name in names:
@@ -88,7 +88,7 @@ class ImportedTeacher:
         return _Given(wide.select("report_id").unique(), differ, rows, {"ignored_columns": ignored})
 
     def _long(self) -> "_Given":
-        """What a file in the long form says; the label is empty where nothing was found."""
+        """Reads a file in the long form; the label is empty where nothing was found."""
         long = self._read()
         label_files.require(self._path, long, ["report_id", "phrase", "code"], also=[])
         self._refuse_blank(long)
@@ -114,7 +114,7 @@ class ImportedTeacher:
 
 
 class _Given(NamedTuple):
-    """What a file says."""
+    """What was read from a file."""
 
     ids: pl.DataFrame  # report_id, each once
     differ: pl.DataFrame  # report_id of those whose rows differ
@@ -123,7 +123,7 @@ class _Given(NamedTuple):
 
 
 def _differing(phrases: pl.DataFrame) -> pl.DataFrame:
-    """The ids of reports that have two codes for one phrase, or a phrase beside a row that says nothing was found."""
+    """Returns the ids of reports that have two codes for one phrase, or a phrase and a row that says nothing was found."""
     twice = phrases.group_by("report_id", "label").len().filter(pl.col("len") > 1)
     nothing = (pl.col("label") == "").any() & (pl.col("label") != "").any()
     both = phrases.group_by("report_id").agg(both=nothing).filter("both")
@@ -131,10 +131,10 @@ def _differing(phrases: pl.DataFrame) -> pl.DataFrame:
 
 
 def _known(column: str, frame: pl.DataFrame) -> pl.Expr:
-    """The column, null where a cell only says that there is nothing, as "nan" does."""
+    """Returns the column, null where a cell only says that there is nothing, as "nan" does."""
     return pl.when(~pl.col(column).is_in([cell for cell in frame[column].unique() if is_missing(cell)])).then(column)
 
 
 def _first(reports: pl.DataFrame) -> str:
-    """The first id for a message."""
+    """Returns the first id for a message."""
     return such_as(*[report_id for report_id in reports["report_id"].sort() if not may_be_text(report_id)][:1])

@@ -1,10 +1,12 @@
-"""Label files of others, each turned to the wide form: `report_id`, a column for each label, CheXpert's codes as strings.
+"""Published label files, each turned into the wide form: `report_id`, a column for each label, CheXpert's codes as strings.
 
 A form is known by its columns:
-`report_id`: the wide form itself;
-`study_id` (and `subject_id`): the negbio and chexpert files of MIMIC-CXR-JPG, whose report is "s<study_id>";
-`path_to_image`: the chexbert JSON lines of CheXpert Plus, a line an image, whose report is "<patient>/<study>" in that path;
-`ReportID`, `MethodLabel`, `Labels`: PadChest's CSV, a row an image. Its RNN's labels only: those of physicians are gold.
+
+`report_id`                          the wide form itself
+`study_id` (and `subject_id`)        the negbio and chexpert files of MIMIC-CXR-JPG; their report is "s<study_id>"
+`path_to_image`                      the chexbert JSON lines of CheXpert Plus, a line an image; the report is "<patient>/<study>"
+                                     of that path
+`ReportID`, `MethodLabel`, `Labels`  PadChest's CSV, a row an image; only its RNN's labels, as those of physicians are gold
 
 The first three may hold any of CheXpert's columns beside those of the label set. Any other column is refused: it may be a label
 in another spelling.
@@ -29,16 +31,17 @@ SYNONYMS = {"Airspace Opacity": "Lung Opacity"}  # MIMIC-CXR 2.1.0 has the first
 LINES = {".json", ".jsonl", ".ndjson"}
 PADCHEST = {"ReportID", "MethodLabel", "Labels"}
 BY_RNN = "RNN_model"
-SILENT = {"exclude", "unchanged"}  # PadChest's words for sentences that tell nothing of this picture; gold/padchest has them, too
-_BESIDE: dict[str, list[str]] = {"report_id": [], "study_id": ["subject_id"], "path_to_image": []}  # a form's columns of no label
+SILENT = {"exclude", "unchanged"}  # PadChest's words for sentences that do not describe this image; gold/padchest has them, too
+# The column of the report's id, by which a form is known, and its other columns that are no labels.
+_ID_COLUMNS: dict[str, list[str]] = {"report_id": [], "study_id": ["subject_id"], "path_to_image": []}
 _UNREADABLE = "is not a readable CSV (UTF-8, comma), .parquet file or file of JSON lines"
 _NO_HEADER = "its first line does not look like names of columns; it needs a header with ids and labels"
-_STUDY = r"^s?(\d+)(?:\.0)?$"
-_IMAGE = r"^(?:.*/)?([^/]+/[^/]+)/[^/]+$"
+_STUDY = r"^s?(\d+)(?:\.0)?$"  # the digits of "50414267", "s50414267", "50414267.0"
+_IMAGE = r"^(?:.*/)?([^/]+/[^/]+)/[^/]+$"  # "patient00001/study1" of "train/patient00001/study1/view1_frontal.jpg"
 
 
 def read(path: Path, param: str) -> pl.DataFrame:
-    """All cells as trimmed strings, blank ones "". `param` is the key of params.yaml that names the file.
+    """Returns all cells as trimmed strings, blank ones "". `param` is the key of params.yaml that names the file.
 
     Raises:
         InputError: no such file, one that cannot be read, two columns of one name, lists or objects in cells.
@@ -60,7 +63,7 @@ def _csv(path: Path) -> pl.DataFrame:
         why = str(error).replace(" --encoding utf-16", " save it as UTF-8")
         raise InputError(f"{path} {_UNREADABLE}: {why}") from None
     if doubled := [name for name in columns if columns.count(name) > 1]:
-        has_header = is_name(doubled[0]) and not {*_BESIDE, *PADCHEST}.isdisjoint(columns)
+        has_header = is_name(doubled[0]) and not {*_ID_COLUMNS, *PADCHEST}.isdisjoint(columns)
         twice = f"column '{doubled[0]}' stands there twice; keep one"
         raise InputError(f"{path}: {twice if has_header and doubled[0] else _NO_HEADER}")
     return frame.rename(dict(zip(frame.columns, columns, strict=True)))
@@ -80,18 +83,18 @@ def _typed(path: Path, suffix: str) -> pl.DataFrame:
 
 
 def wide(path: Path, frame: pl.DataFrame, names: list[str]) -> tuple[pl.DataFrame, int]:
-    """`report_id` and the columns `names` of any known form, and how many other labels (columns; PadChest's words) were left out.
+    """Returns `report_id` and the columns `names` of any known form, and how many other labels were left out.
 
     Raises:
-        InputError: a column is missing (the nearest name is told) or unknown, or an id is of another form.
+        InputError: a column is missing (the nearest name is in the message) or unknown, or an id is of another form.
     """
     elsewhere = {old: new for old, new in SYNONYMS.items() if new not in frame.columns and old not in names}
     frame = frame.rename(elsewhere, strict=False)
     if "report_id" not in frame.columns and set(frame.columns) >= PADCHEST:
         return _padchest(path, frame, names)
-    key = next((key for key in _BESIDE if key in frame.columns), "report_id")
-    require(path, frame, [key, *names], also=[*_BESIDE[key], *CHEXPERT])
-    left_out = len(set(frame.columns) - {key, *_BESIDE[key], *names})
+    key = next((key for key in _ID_COLUMNS if key in frame.columns), "report_id")
+    require(path, frame, [key, *names], also=[*_ID_COLUMNS[key], *CHEXPERT])
+    left_out = len(set(frame.columns) - {key, *_ID_COLUMNS[key], *names})
     if key == "report_id":
         return frame.select("report_id", *names), left_out
     form, made = {"study_id": (_STUDY, "s$1"), "path_to_image": (_IMAGE, "$1")}[key]
@@ -101,10 +104,9 @@ def wide(path: Path, frame: pl.DataFrame, names: list[str]) -> tuple[pl.DataFram
 
 
 def require(path: Path, frame: pl.DataFrame, columns: list[str], also: list[str]) -> None:
-    """Nothing if `frame` has all of `columns` and no others but `also`.
+    """Raises InputError unless `frame` has all of `columns` and no others but `also`.
 
-    Raises:
-        InputError: names what is missing, what is unknown, and what may have been meant.
+    The message names what is missing, what is unknown, and what may have been meant.
     """
     missing = [name for name in columns if name not in frame.columns]
     unknown = [name for name in frame.columns if name not in columns + also]
@@ -116,33 +118,35 @@ def require(path: Path, frame: pl.DataFrame, columns: list[str], also: list[str]
     near = {name: difflib.get_close_matches(name, others, n=1, cutoff=0.7) for name in missing}
     if (missing == columns and not any(near.values())) or not all(map(is_name, unknown)):
         raise InputError(f"{path}: {_NO_HEADER}")
-    told = [f"{name} (is it {near[name][0]}?)" if near[name] else name for name in missing]
-    nameable = [name or "(one without a name)" for name in unknown]
-    said = [f"{what}: {', '.join(names)}" for what, names in (("missing", told), ("unknown", nameable)) if names]
-    raise InputError(f"{path}: columns {'; '.join(said)}; rename or drop them, matching is by name")
+    lists = {
+        "missing": [f"{name} (is it {near[name][0]}?)" if near[name] else name for name in missing],
+        "unknown": [name or "(one without a name)" for name in unknown],
+    }
+    wrong = "; ".join(f"{what}: {', '.join(names)}" for what, names in lists.items() if names)
+    raise InputError(f"{path}: columns {wrong}; rename or drop them, matching is by name")
 
 
 def _padchest(path: Path, frame: pl.DataFrame, names: list[str]) -> tuple[pl.DataFrame, int]:
-    """A row for each list that PadChest's RNN gives for a report: labels of the set that stand there are 1, all others 0.
+    """Returns a row for each list that PadChest's RNN gives for a report: labels of the set that are in it are 1, all others 0.
 
-    A report is not in the result where nothing was said of its picture: `nan`, an empty list, or SILENT words alone (79, 511 and
-    2,742 of 83,507 reports, counted over all of the file).
+    A report is not in the result where the list says nothing of its image: `nan`, an empty list, or SILENT words alone (79, 511
+    and 2,742 of 83,507 reports, counted over all of the file).
     """
-    known = {said: _labels_of(path, said) for said in frame["Labels"].unique().to_list()}
+    known = {cell: _labels_of(path, cell) for cell in frame["Labels"].unique().to_list()}
     there = {label for labels in known.values() for label in labels}
     if missing := [name for name in names if name.casefold() not in there]:
         near = {m: difflib.get_close_matches(m.casefold(), sorted(there), n=1) for m in missing}
-        told = ", ".join(f"{m} (is it {near[m][0]}?)" if near[m] else m for m in missing)
-        raise InputError(f"{path}: no report of PadChest has the label {told}; name them in the label set as PadChest does")
+        listed = ", ".join(f"{m} (is it {near[m][0]}?)" if near[m] else m for m in missing)
+        raise InputError(f"{path}: no report of PadChest has the label {listed}; name them in the label set as PadChest does")
     rows = frame.filter(pl.col("MethodLabel") == BY_RNN).select("ReportID", "Labels").unique().sort("ReportID", "Labels")
-    rows = rows.filter([bool(known[said] - SILENT) for said in rows["Labels"]])
-    columns = {name: ["1" if name.casefold() in known[said] else "0" for said in rows["Labels"]] for name in names}
+    rows = rows.filter([bool(known[cell] - SILENT) for cell in rows["Labels"]])
+    columns = {name: ["1" if name.casefold() in known[cell] else "0" for cell in rows["Labels"]] for name in names}
     made = pl.DataFrame({"report_id": rows["ReportID"], **columns}, schema=dict.fromkeys(["report_id", *names], pl.String))
     return made, len(there - {name.casefold() for name in names})
 
 
 def _labels_of(path: Path, cell: str) -> frozenset[str]:
-    """The labels of a cell, which holds a list; none where it says nan or nothing."""
+    """Returns the labels of a cell, which holds a list; none where it says nan or nothing."""
     labels = strings_in(cell)
     if labels is None and not is_missing(cell):
         raise InputError(f"{path}: column 'Labels' has a cell that is no list of labels")

@@ -10,10 +10,10 @@ from pydantic import Field
 
 from raddistill.errors import InputError
 from raddistill.params import Section
-from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
+from raddistill.statuses import ABSENT, PRESENT, RANKED, UNMENTIONED
 from raddistill.teachers.teacher import Labelled
 
-STRENGTH = [UNMENTIONED, ABSENT, UNCERTAIN, PRESENT]
+KEY = ["report_id", "task", "teacher", "label"]
 
 
 class NoiseParams(Section):
@@ -28,7 +28,7 @@ class NoiseParams(Section):
 
 
 def disturb(task: str, p: NoiseParams, labelled: Labelled) -> Labelled:
-    """`labelled` with mistakes in its evidence, and the labels that follow: a report's status is the strongest of its mentions.
+    """Returns `labelled` with mistakes in its evidence, and the labels that follow: the strongest status of the mentions left.
 
     Multiple choice: a label without a mention left is unmentioned. Open-ended: a phrase without one is gone. Labels that had no
     evidence stay as they are.
@@ -38,27 +38,34 @@ def disturb(task: str, p: NoiseParams, labelled: Labelled) -> Labelled:
     """
     if labelled.evidence.is_empty() and not labelled.labels.is_empty():
         raise InputError(f"synthesize.{task}.noise: this teacher gives no evidence, and mistakes are made in that; set both to 0")
-    keys = ["report_id", "task", "teacher", "label"]
-    mentions = labelled.evidence.select(*keys, "n").iter_rows()
-    draws = [int(hashlib.sha256(":".join(map(str, mention)).encode()).hexdigest()[:13], 16) / 2**52 for mention in mentions]
-    turned = pl.col("draw") >= 1 - p.turned  # from the other end than those missed
-    wrong = pl.when(pl.col("status") == ABSENT).then(pl.lit(PRESENT)).otherwise(pl.lit(ABSENT))
-    evidence = labelled.evidence.with_columns(draw=pl.Series(draws, dtype=pl.Float64)).filter(pl.col("draw") >= p.missed)
-    evidence = evidence.with_columns(
-        status=pl.when(turned).then(wrong).otherwise(pl.col("status").cast(pl.String)).cast(evidence.schema["status"]),
-        probability=pl.when(~turned).then("probability"),
-    ).drop("draw")
-    rank = pl.col("status").cast(pl.String).replace_strict(STRENGTH, range(len(STRENGTH)), return_dtype=pl.Int64)
+    evidence = _disturb_mentions(p, labelled.evidence)
+    # The strongest mention left of each label, beside the label's own row.
+    rank = pl.col("status").cast(pl.String).replace_strict(RANKED, range(len(RANKED)), return_dtype=pl.Int64)
     strongest = evidence.sort(rank, "probability", descending=True, nulls_last=True, maintain_order=True)
-    strongest = strongest.unique(keys, keep="first", maintain_order=True).select(*keys, new="status", of="probability")
-    had = labelled.evidence.select(keys).unique().with_columns(had=True)
-    labels = labelled.labels.join(had, on=keys, how="left", maintain_order="left")
-    labels = labels.join(strongest, on=keys, how="left", maintain_order="left")
+    strongest = strongest.unique(KEY, keep="first", maintain_order=True).select(
+        *KEY, left="status", left_probability="probability"
+    )
+    had_evidence = labelled.evidence.select(KEY).unique().with_columns(had_evidence=True)
+    labels = labelled.labels.join(had_evidence, on=KEY, how="left", maintain_order="left")
+    labels = labels.join(strongest, on=KEY, how="left", maintain_order="left")
     if task == "open_ended":
-        labels = labels.filter(pl.col("had").is_null() | pl.col("new").is_not_null())
+        labels = labels.filter(pl.col("had_evidence").is_null() | pl.col("left").is_not_null())
     unmentioned = pl.lit(UNMENTIONED).cast(labels.schema["status"])
     labels = labels.with_columns(
-        status=pl.when("had").then(pl.coalesce("new", unmentioned)).otherwise("status"),
-        probability=pl.when("had").then("of").otherwise("probability"),
+        status=pl.when("had_evidence").then(pl.coalesce("left", unmentioned)).otherwise("status"),
+        probability=pl.when("had_evidence").then("left_probability").otherwise("probability"),
     )
-    return labelled._replace(labels=labels.drop("had", "new", "of"), evidence=evidence)
+    return labelled._replace(labels=labels.drop("had_evidence", "left", "left_probability"), evidence=evidence)
+
+
+def _disturb_mentions(p: NoiseParams, evidence: pl.DataFrame) -> pl.DataFrame:
+    """Each mention has a draw from 0 to 1 by the hash of its key: the lowest are missed, the highest turned."""
+    mentions = evidence.select(*KEY, "n").iter_rows()
+    draws = [int(hashlib.sha256(":".join(map(str, mention)).encode()).hexdigest()[:13], 16) / 2**52 for mention in mentions]
+    is_turned = pl.col("draw") >= 1 - p.turned
+    turned = pl.when(pl.col("status") == ABSENT).then(pl.lit(PRESENT)).otherwise(pl.lit(ABSENT))
+    kept = evidence.with_columns(draw=pl.Series(draws, dtype=pl.Float64)).filter(pl.col("draw") >= p.missed)
+    return kept.with_columns(
+        status=pl.when(is_turned).then(turned).otherwise(pl.col("status").cast(pl.String)).cast(evidence.schema["status"]),
+        probability=pl.when(~is_turned).then("probability"),
+    ).drop("draw")

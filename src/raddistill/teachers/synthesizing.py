@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import dataframely as dy
 import polars as pl
 from rich.console import Console
 
+from raddistill import params
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
@@ -21,7 +22,7 @@ from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine, too_many
 from raddistill.tables.reports import Reports
 from raddistill.tables.written import Written
-from raddistill.teachers.combining import CombinedTeacher
+from raddistill.teachers.combining import CombinedTeacher, How
 from raddistill.teachers.imported import ImportedTeacher
 from raddistill.teachers.llm.settings import AskingParams, LLMParams
 from raddistill.teachers.noise import NoiseParams, disturb
@@ -36,12 +37,12 @@ console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 class CombineParams(Section):
     """The section synthesize.<task>.combine: how the teachers named in `members` become one."""
 
-    how: Literal["first", "vote", "union", "intersection", "soft"]
+    how: How
     members: list[str]  # keys of the section `teachers`
 
 
 class TeacherParams(Section):
-    """What every teacher is told."""
+    """What every teacher needs."""
 
     teacher: str
     source: str
@@ -52,7 +53,7 @@ class TeacherParams(Section):
 class SynthesizeParams(TeacherParams):
     """The section synthesize.<task>."""
 
-    llm: LLMParams
+    llm: dict[str, Any] | None  # what differs for this task from the section synthesize.llm; None: nothing
     combine: CombineParams
     noise: NoiseParams
 
@@ -64,46 +65,67 @@ class TeachParams(TeacherParams):
     llm: LLMParams | None = None
 
 
-class Means(NamedTuple):
-    """What teachers need beside their params. How others are asked shapes no label."""
+class NoSettings(Section):
+    """The section synthesize.<teacher> of a teacher that has no settings for both tasks."""
+
+
+class TeacherContext(NamedTuple):
+    """What a teacher needs beside its params. Nothing here but `hedges`, `templates` and `settings` shapes a label."""
 
     asking: AskingParams
     journal: Path  # folder of the answers that were paid for
     answers: dy.DataFrame[Answers]  # of an earlier run, perhaps a colleague's
     hedges: Path | None = None  # file that grades the rules teacher's cues of doubt; None: they are not graded
     templates: Templates | None = None  # files by which the rules teacher writes sentences; None: it writes none
+    settings: Section | None = None  # the section synthesize.<teacher>; None: for one of the section `teachers`
 
 
-def _llm(task: str, p: TeacherParams, means: Means) -> Teacher:
+def llm_params(task: str, p: TeacherParams, shared: Section | None) -> LLMParams:
+    """Returns how an LLM is asked for a task: `shared` (synthesize.llm) with the task's own values, or those of `teachers`.
+
+    Raises:
+        ParamsError: there are none; or the task's own have an unknown or wrongly typed key.
+    """
+    if isinstance(p, TeachParams) and p.llm is not None:
+        return p.llm
+    if not isinstance(p, SynthesizeParams) or shared is None:
+        raise ParamsError(f"the teacher llm for {task} needs a section `llm`; synthesize.llm of params.yaml shows it")
+    return params.check(f"synthesize.{task}.llm", shared.model_dump() | (p.llm or {}), LLMParams)
+
+
+def _llm(task: str, p: TeacherParams, context: TeacherContext) -> Teacher:
     from raddistill.teachers.llm.teacher import LLMTeacher  # openai takes a second to import
 
-    llm = getattr(p, "llm", None)
-    if llm is None:
-        raise ParamsError(f"the teacher llm for {task} needs a section `llm`; synthesize.{task}.llm of params.yaml shows it")
-    stops_early = p.max_quarantine < 1  # at 1 the user takes a run in which no report is labelled
-    return LLMTeacher(task, p.source, p.sections, llm, means.asking, means.journal, stops_early=stops_early)
+    stops_early = p.max_quarantine < 1  # at 1 the user accepts a run in which no report is labelled
+    llm = llm_params(task, p, context.settings)
+    return LLMTeacher(task, p.source, p.sections, llm, context.asking, context.journal, stops_early=stops_early)
 
 
-def _combined(task: str, p: TeacherParams, means: Means) -> Teacher:
+def _combined(task: str, p: TeacherParams, context: TeacherContext) -> Teacher:
     if not isinstance(p, SynthesizeParams):
         raise ParamsError("the teacher combined cannot be one of `teachers`; it is for synthesize.<task>.teacher")
     return CombinedTeacher(task, Path(p.source), p.combine.how, p.combine.members)
 
 
-TEACHERS: dict[str, Callable[[str, TeacherParams, Means], Teacher]] = {
-    "rules": lambda task, p, means: RulesTeacher(task, p.source, p.sections, means.hedges, means.templates),
-    "imported": lambda task, p, means: ImportedTeacher(task, p.source),
+TEACHERS: dict[str, Callable[[str, TeacherParams, TeacherContext], Teacher]] = {
+    "rules": lambda task, p, context: RulesTeacher(task, p.source, p.sections, context.hedges, context.templates),
+    "imported": lambda task, p, context: ImportedTeacher(task, p.source),
     "llm": _llm,
     "combined": _combined,
 }
 
 
+def settings_of(teacher: str) -> type[Section]:
+    """Returns the class of the section synthesize.<teacher>."""
+    return LLMParams if teacher == "llm" else NoSettings
+
+
 class Synthesized(NamedTuple):
     """The tables of the stage and its metrics (numbers only).
 
-    `whole`: what the same teacher says where it reads findings and impression; empty unless it is a rules teacher that is told to
-    read less. It is a row of the results beside the teacher, so that what a gain owes to the scope of text is told apart from
-    what it owes to the model. Nothing is trained on it.
+    `whole_labels`: what the same teacher says where it reads findings and impression; empty unless it is a rules teacher that
+    reads less. It is a row of the results beside the teacher, so that what a gain owes to the scope of text can be told from what
+    it owes to the model. Nothing is trained on it.
     """
 
     labels: dy.DataFrame[Labels]
@@ -112,12 +134,14 @@ class Synthesized(NamedTuple):
     quarantine: dy.DataFrame[Quarantine]
     answers: dy.DataFrame[Answers]
     written: dy.DataFrame[Written]
-    whole: dy.DataFrame[Labels]
+    whole_labels: dy.DataFrame[Labels]
     metrics: dict[str, Any]
     spending: dict[str, Any]
 
 
-def synthesize(task: str, p: TeacherParams, reports: dy.DataFrame[Reports], label_set: list[Label], means: Means) -> Synthesized:
+def synthesize(
+    task: str, p: TeacherParams, reports: dy.DataFrame[Reports], label_set: list[Label], context: TeacherContext
+) -> Synthesized:
     """Labels `reports` (a row each) for `task`; what the teacher could not label is in quarantine, with the reason.
 
     Raises:
@@ -129,46 +153,45 @@ def synthesize(task: str, p: TeacherParams, reports: dy.DataFrame[Reports], labe
         raise ParamsError(f"unknown task '{task}'; known: {', '.join(TASKS)}")
     if p.teacher not in TEACHERS:
         raise ParamsError(f"{task}: unknown teacher '{p.teacher}'; known: {', '.join(TEACHERS)}")
-    if means.answers.height:
-        _keep(means)
-    labelled = TEACHERS[p.teacher](task, p, means).label(reports, label_set)
+    if context.answers.height:
+        _keep_answers(context)
+    labelled = TEACHERS[p.teacher](task, p, context).label(reports, label_set)
     if isinstance(p, SynthesizeParams) and not p.noise.is_off:
         labelled = disturb(task, p.noise, labelled)
     outcomes = tables.check(Outcomes, labelled.outcomes, f"outcomes of {task}")
     assert outcomes["report_id"].sort().equals(reports["report_id"].sort()), "a teacher must return one outcome a report"
     _refuse_too_many(task, p, reports, outcomes)
-    answers = tables.check(
-        Answers, Answers.create_empty() if labelled.answers is None else labelled.answers, f"answers of {task}"
-    )
+    answers = Answers.create_empty() if labelled.answers is None else labelled.answers
+    written = Written.create_empty() if labelled.written is None else labelled.written
     return Synthesized(
         tables.check(Labels, labelled.labels, f"labels of {task}"),
         tables.check(Evidence, labelled.evidence, f"evidence of {task}"),
         outcomes,
         tables.check(Quarantine, labelled.quarantine, f"quarantine of {task}"),
-        answers,
-        tables.check(
-            Written, Written.create_empty() if labelled.written is None else labelled.written, f"written sentences of {task}"
-        ),
-        tables.check(Labels, _read_whole(task, p, reports, label_set, means), f"labels of whole reports of {task}"),
+        tables.check(Answers, answers, f"answers of {task}"),
+        tables.check(Written, written, f"written sentences of {task}"),
+        tables.check(Labels, _read_whole(task, p, reports, label_set, context), f"labels of whole reports of {task}"),
         measure(task, labelled),
         measure_spending(answers),
     )
 
 
-def _read_whole(task: str, p: TeacherParams, reports: pl.DataFrame, label_set: list[Label], means: Means) -> pl.DataFrame:
-    """`Synthesized.whole`."""
+def _read_whole(
+    task: str, p: TeacherParams, reports: pl.DataFrame, label_set: list[Label], context: TeacherContext
+) -> pl.DataFrame:
+    """Returns `Synthesized.whole_labels`."""
     if p.teacher != "rules":
         return Labels.create_empty()
     names, first_only = choose_sections(p.sections)
     if set(names) == set(SECTIONS) and not first_only:
         return Labels.create_empty()
-    return RulesTeacher(task, p.source, list(SECTIONS), means.hedges).label(reports, label_set).labels
+    return RulesTeacher(task, p.source, list(SECTIONS), context.hedges).label(reports, label_set).labels
 
 
 def _refuse_too_many(task: str, p: TeacherParams, reports: pl.DataFrame, outcomes: pl.DataFrame) -> None:
-    """Raises InputError if too many of the reports to learn from are in quarantine.
+    """Raises InputError if too many of the reports to learn from are in quarantine; prints it of the test split.
 
-    Too many of the test split are only told: nothing is learned from their labels, and there may be none, as of a second cohort.
+    Nothing is learned from the labels of the test split, and there may be none, as of a second cohort.
     """
     tested = reports.filter(pl.col("split").cast(pl.String) == "test")["report_id"].implode()
     for is_test, which in ((False, "to learn from"), (True, "of the test split")):
@@ -182,18 +205,18 @@ def _refuse_too_many(task: str, p: TeacherParams, reports: pl.DataFrame, outcome
             raise InputError(f"{task}: {complaint}; {again}mend {p.source} or raise that share")
 
 
-def _keep(means: Means) -> None:
-    """Earlier answers go into the journal, whoever teaches now: this run replaces their table, and they were paid for."""
+def _keep_answers(context: TeacherContext) -> None:
+    """Puts earlier answers into the journal, whoever teaches now: this run replaces their table, and they were paid for."""
     from raddistill.teachers.llm.journal import Journal
     from raddistill.teachers.llm.tabulating import restored
 
-    each_once = means.answers.unique("key", keep="first", maintain_order=True)  # reports may share one
-    with Journal(means.journal) as journal:
+    each_once = context.answers.unique("key", keep="first", maintain_order=True)  # reports may share one
+    with Journal(context.journal) as journal:
         journal.add(answer for answer in restored(each_once) if answer.key not in journal)
 
 
 def measure(task: str, labelled: Labelled) -> dict[str, Any]:
-    """Counts of reports and labels. `quarantined` counts by reason; `present`, `uncertain`, `absent` count reports by label."""
+    """Counts reports and labels: `quarantined` by reason; `present`, `uncertain` and `absent` reports by label."""
     outcomes, labels = labelled.outcomes, labelled.labels
     reasons = outcomes.filter(pl.col("outcome") == "quarantined").group_by("reason").len().sort("reason")
     n_labelled = outcomes.filter(pl.col("outcome") == "labelled").height
@@ -217,12 +240,11 @@ def measure(task: str, labelled: Labelled) -> dict[str, Any]:
 
 
 def measure_spending(answers: pl.DataFrame) -> dict[str, Any]:
-    """What these labels cost: tokens and USD of the answers behind them, each paid answer once (reports may share one)."""
+    """Sums tokens and USD of the answers behind the labels, each paid answer once (reports may share one)."""
     paid = answers.unique("key").sort("key")  # sorted: sums of floats depend on the order
-    sums = {name: int(paid[name].sum()) for name in ("prompt_tokens", "cached_tokens", "completion_tokens")}
     return {
         "answers": paid.height,
         "answers_by_batch": paid.filter(pl.col("mode") == "batch").height,
-        **sums,
+        **{name: int(paid[name].sum()) for name in ("prompt_tokens", "cached_tokens", "completion_tokens")},
         "usd": round(float(paid["usd"].sum()), 6),
     }

@@ -1,10 +1,17 @@
 """What every teacher is: a name, and one method that turns reports into the tables of the stage `synthesize`."""
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
+import dataframely as dy
 import polars as pl
 
 from raddistill.labelsets import Label
+from raddistill.tables.evidence import Evidence
+from raddistill.tables.labels import Labels
+from raddistill.tables.outcomes import Outcomes
+from raddistill.tables.quarantine import Quarantine
 
 
 class Labelled(NamedTuple):
@@ -29,3 +36,56 @@ class Teacher(Protocol):
     name: str
 
     def label(self, reports: pl.DataFrame, label_set: list[Label]) -> Labelled: ...
+
+
+class Mention(NamedTuple):
+    """A row of `Evidence` without its key."""
+
+    section: str
+    start: int
+    end: int
+    cue: str | None
+    status: str
+    probability: float | None
+
+
+class LabelRows:
+    """Collects the rows of a teacher's tables, report by report."""
+
+    def __init__(self, task: str, teacher: str) -> None:
+        self._key = (task, teacher)
+        self._labels: list[tuple[Any, ...]] = []
+        self._evidence: list[tuple[Any, ...]] = []
+        self._outcomes: list[tuple[Any, ...]] = []
+        self._quarantine: list[tuple[Any, ...]] = []
+
+    def add(
+        self,
+        report_id: str,
+        labels: Iterable[tuple[str, str, float | None, str | None]],
+        mentions: Iterable[tuple[str, Mention]],
+    ) -> None:
+        """A labelled report: (label, status, probability, code) of each label, and the mentions behind them, by label."""
+        self._outcomes.append((report_id, *self._key, "labelled", None))
+        self._labels += [(report_id, *self._key, *label) for label in labels]
+        n: Counter[str] = Counter()
+        for label, mention in mentions:
+            self._evidence.append((report_id, *self._key, label, n[label], *mention))
+            n[label] += 1
+
+    def put_aside(self, report_id: str, reason: str) -> None:
+        """A report that could not be labelled."""
+        self._outcomes.append((report_id, *self._key, "quarantined", reason))
+        self._quarantine.append((report_id, 0, reason, None))
+
+    def labelled(self, counts: dict[str, Any], written: pl.DataFrame | None = None) -> Labelled:
+        """The tables of all reports so far."""
+        return Labelled(
+            as_table(self._labels, Labels), as_table(self._evidence, Evidence), as_table(self._outcomes, Outcomes),
+            as_table(self._quarantine, Quarantine), counts, written=written,
+        )  # fmt: skip
+
+
+def as_table(rows: list[tuple[Any, ...]], schema: type[dy.Schema]) -> pl.DataFrame:
+    """The rows with the columns of `schema`, which is not checked yet."""
+    return pl.DataFrame(rows, schema=schema.create_empty().schema, orient="row")

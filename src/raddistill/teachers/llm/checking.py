@@ -14,8 +14,9 @@ from raddistill.passages import SECTIONS, WHOLE
 from raddistill.statuses import PRESENT, STATUSES, UNCERTAIN, UNMENTIONED
 from raddistill.teachers.llm.codes import normalized
 from raddistill.teachers.llm.confidence import probabilities
-from raddistill.teachers.llm.exchange import FILTER, FILTERED, LARGER_CONTEXT, Answer, Fault, Finding, Question, finish_word
+from raddistill.teachers.llm.exchange import FILTER, FILTERED, LARGER_CONTEXT, Answer, Fault, Question, finish_word
 from raddistill.teachers.llm.settings import LLMParams
+from raddistill.teachers.votes import Finding
 
 OPEN_ENDED_STATUSES = [PRESENT, UNCERTAIN]  # what the report denies is not listed, as by the rules teacher
 NONE = "None"  # the whole answer, in text form, where an open-ended report has no finding

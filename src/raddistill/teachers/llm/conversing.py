@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from raddistill.passages import Passage, find_passages
 from raddistill.teachers.llm.checking import Checker, check_prompt
-from raddistill.teachers.llm.exchange import Answer, Fault, Finding, Question
+from raddistill.teachers.llm.exchange import Answer, Fault, Question
 from raddistill.teachers.llm.questions import Questioner
+from raddistill.teachers.votes import Finding
 
 
 class Excerpt(NamedTuple):

@@ -51,18 +51,6 @@ class Answer(NamedTuple):
     mode: str  # direct | batch
 
 
-class Finding(NamedTuple):
-    """One label of an answer that passed its checks. Offsets are code points of `reports.text`, end exclusive."""
-
-    label: str  # of the label set; open-ended: the phrase, lower case and single spaces
-    status: str
-    section: str | None  # the section that the quote lies in; None without a quote (`unmentioned`, decisions)
-    start: int | None
-    end: int | None
-    code: str | None  # ICD-10-CM with its dot; open-ended only
-    probability: float | None  # that the label is present; None where the server gave none
-
-
 class Fault(NamedTuple):
     """Why an answer is not used. `reason` is of a small fixed set of words (quarantine, metrics); neither holds report text.
 

@@ -8,7 +8,7 @@ from raddistill.params import Section
 
 
 class LLMParams(Section):
-    """The section synthesize.<task>.llm, or teachers.<name>.llm. Keys and URLs come from the environment only."""
+    """The section synthesize.llm, or teachers.<name>.llm. Keys and URLs come from the environment only."""
 
     endpoint: Literal["openai", "azure", "compatible"]
     model: str = Field(min_length=1)  # azure: the name of the deployment

@@ -12,10 +12,10 @@ from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine
-from raddistill.teachers.combining import vote_samples
 from raddistill.teachers.llm.conversing import Conversation
-from raddistill.teachers.llm.exchange import Answer, Finding
+from raddistill.teachers.llm.exchange import Answer
 from raddistill.teachers.teacher import Labelled
+from raddistill.teachers.votes import Finding, vote_samples
 
 CROSSED = "no answer: asked by another run at the same time"
 ROWS = 50_000  # Python tuples held at once; as frames they are ten times smaller

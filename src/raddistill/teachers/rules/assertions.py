@@ -1,4 +1,4 @@
-"""What a sentence says of its mentions: present, absent, uncertain, or nothing about the present. Computes only.
+"""What a sentence says of its mentions: present, absent, uncertain, or nothing about the present. Pure.
 
 Two sweeps over the words, one forward for cues that stand before a mention ("no", "possible"), one backward for cues that stand
 after it ("is not seen"), so the time is linear. A cue reaches until a terminator ("but"), the end of its parenthesis or of its
@@ -17,7 +17,7 @@ from raddistill.teachers.rules.fields import AFTER, BEFORE, Cue, find_leads, fin
 from raddistill.teachers.rules.lexicon import IGNORE
 from raddistill.teachers.rules.mentions import Matcher, Mention, resolve
 
-STRUCTURE = ("verbs", "seen", "adjectives")  # say nothing themselves: they tell where a clause ends
+STRUCTURE = ("verbs", "seen", "adjectives")  # kinds of cues that say nothing themselves but show where a clause ends
 NEAR = 5  # words before one of `alternatives` that it doubts: "left lower lobe atelectasis versus pneumonia"
 NEAR_ENDS = (",", "and", "with", ":", "(")
 SETTLED = (ABSENT, IGNORE)  # what a phrase says of itself; no cue changes it
@@ -33,7 +33,7 @@ class Assertions:
         self._matcher = matcher
 
     def decide(self, words: list[str], mentions: list[Mention]) -> list[Decision]:
-        """For each mention what is said of it (a status, or ignore) and the cue that decided, as written in the lexicon."""
+        """Returns for each mention what is said of it (a status, or ignore) and the cue that decided, as in the lexicon."""
         if "not" not in words and all(mention.phrase.says in SETTLED for mention in mentions):
             return [(mention.phrase.says, None) for mention in mentions]
         found = self._matcher.find(words)
@@ -57,11 +57,12 @@ class Assertions:
 def _decide(
     words: list[str], mention: Mention, before: list[Cue | None], after: list[Cue | None], valued: list[Cue | None]
 ) -> Decision:
+    """Returns the decision on one mention from the cues that reach its last word: before it, after it, and values of fields."""
     last = mention.at[-1]
     if mention.phrase.says in SETTLED:
         not_normal = words[last - 1] == "not" and "not" not in mention.phrase.words  # "the heart is not normal"
         return (IGNORE if not_normal else mention.phrase.says), None
-    # A cue may stand in the gap: "silhouette is not enlarged".
+    # The last word, as a cue may be in the gap of a mention: "silhouette is not enlarged".
     pre, post = before[last], after[last]
     value = valued[last]
     if value and not (value.says == UNCERTAIN and _is_denied(pre)):  # "No effusion?"
@@ -78,7 +79,7 @@ def _decide(
 
 
 def _settle(words: list[str], mentions: list[Mention], decided: list[Decision]) -> list[Decision]:
-    """What is said of each mention beside the others of its label.
+    """Returns what is said of each mention in view of the others of its label.
 
     A mere sign of a finding ([uncertain], without a cue) is absent where the sentence denies the finding: "blunting of the angle,
     without effusion". A name before a colon or question mark says nothing if the answer repeats it: "Edema: no lung edema".
@@ -99,7 +100,7 @@ def _settle(words: list[str], mentions: list[Mention], decided: list[Decision]) 
 
 
 def _outside(cues: dict[int, Mention], values: dict[int, Cue]) -> dict[int, Mention]:
-    """The cues that are no value of a field: "effusion: no, cardiomegaly" denies no heart."""
+    """Returns the cues that are no value of a field: "no" of "effusion: no, cardiomegaly" does not deny what follows."""
     within = {i for value in values.values() for i in range(value.start + 1, value.end)}
     return {i: cue for i, cue in cues.items() if i not in within}
 
@@ -107,7 +108,7 @@ def _outside(cues: dict[int, Mention], values: dict[int, Cue]) -> dict[int, Ment
 def _reach_forward(
     words: list[str], cues: dict[int, Mention], leads: dict[int, Cue], opens: set[int], over: set[int], goes_on: set[int]
 ) -> list[Cue | None]:
-    """For each word the cue before it that reaches it."""
+    """Returns for each word the cue before it that reaches it."""
     reach: list[Cue | None] = [None] * len(words)
     active: Cue | None = None
     outside: Cue | None = None  # what reached the parenthesis that we are in
@@ -119,10 +120,12 @@ def _reach_forward(
         elif word == ")" and inside:  # not the mark of an item, "1)"
             active, inside = outside, False
         comma = comma or word == ","
+        # Where does the active cue end?
         if i in opens or (i in over and _is_denied(active)):
             active = None
         if word == "?" and not _is_denied(active):
             active, comma = Cue(UNCERTAIN, "?", i, i + 1), False
+        # Does another one begin?
         if i in cues:
             kind, end = cues[i].phrase.label, cues[i].at[-1] + 1
             if kind == "terminators":
@@ -140,8 +143,10 @@ def _reach_forward(
 
 
 def _goes_on(active: Cue | None, kind: str, comma: bool) -> bool:
-    """Whether the active cue outlives one of `kind`: doubt that follows is part of what is denied ("no opacity suggesting
-    pneumonia"), unless a comma parts them, and alternatives are part of what is doubted ("may be atelectasis versus pneumonia").
+    """Returns whether the active cue goes on at a cue of `kind`.
+
+    Doubt that follows is part of what is denied ("no opacity suggesting pneumonia"), unless there is a comma between them, and
+    alternatives are part of what is doubted ("may be atelectasis versus pneumonia").
     """
     if kind == "alternatives" and active is not None and active.says == UNCERTAIN:
         return True
@@ -153,7 +158,7 @@ def _is_denied(active: Cue | None) -> bool:
 
 
 def _reach_backward(words: list[str], cues: dict[int, Mention], closes: set[int]) -> list[Cue | None]:
-    """For each word the cue after it that reaches it."""
+    """Returns for each word the cue after it that reaches it."""
     reach: list[Cue | None] = [None] * len(words)
     active: Cue | None = None
     outside: Cue | None = None

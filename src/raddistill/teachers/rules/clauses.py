@@ -1,11 +1,11 @@
-"""Where clauses and lists end in a sentence, so that a cue reaches no further. Computes only."""
+"""Where clauses and lists end in a sentence, so that a cue reaches no further. Pure."""
 
 import itertools
 
 from raddistill.teachers.rules.fields import AFTER
 from raddistill.teachers.rules.mentions import Mention
 
-# A phrase that a sentence begins with, to its first comma, is not what the rest speaks of: "after drainage, the effusion ...".
+# A phrase at the beginning of a sentence, up to its first comma, is not what the rest speaks of: "after drainage, the effusion".
 FRONTS = frozenset(("after", "compared", "despite", "following", "given", "once", "post", "s", "since", "status", "upon", "with"))
 # Such a word after a comma or "and" begins a finding, unless "or" shows that the list goes on: "no effusion, small pneumothorax".
 SIZES = frozenset(
@@ -19,7 +19,7 @@ SINGULAR = ("is", "was", "has")
 def clause_ends(
     words: list[str], verbs: set[int], seen: set[int], adjectives: set[int] | frozenset[int] = frozenset()
 ) -> tuple[set[int], set[int]]:
-    """Indexes of commas and "and"s that end a clause: for cues before them, and for cues after them.
+    """Returns the indexes of commas and "and"s that end a clause: for cues before them, and for cues after them.
 
     A comma or "and" is a mere list mark unless a verb stands in the piece that begins there ("no effusion, the heart is
     enlarged") or, looking back, in the piece that ends there ("the heart is enlarged, effusion is not seen").
@@ -31,6 +31,7 @@ def clause_ends(
     closes: set[int] = set()
     if "," not in words and "and" not in words:
         return opens, closes
+    # The pieces between two marks, and which of them have a verb.
     marks = [i for i, word in enumerate(words) if word == "and" or (word == "," and i - 1 not in adjectives)]
     bounds = [-1, *marks, len(words)]
     has_verb = [any(i in verbs for i in range(a + 1, b)) for a, b in itertools.pairwise(bounds)]
@@ -46,8 +47,10 @@ def clause_ends(
 
 
 def front_ends(words: list[str], cues: dict[int, Mention], mentioned: set[int]) -> set[int]:
-    """Indexes of words that end a clause for the cues after them: the comma (or "the") behind a phrase that opens the sentence,
-    and the comma before a single finding with its own verb: "chest tube in place, pneumothorax has resolved".
+    """Returns the indexes of words that end a clause for the cues after them.
+
+    The comma (or "the") behind a phrase that opens the sentence ("after drainage, the effusion has resolved"), and the comma
+    before a single finding with its own verb ("chest tube in place, pneumothorax has resolved").
     """
     ends: set[int] = set()
     if words[0] in FRONTS:
@@ -67,7 +70,7 @@ def front_ends(words: list[str], cues: dict[int, Mention], mentioned: set[int]) 
 
 
 def list_ends(words: list[str], cues: dict[int, Mention]) -> tuple[set[int], set[int]]:
-    """Indexes of commas and "and"s after which a list of denied findings is over, and of those after which it goes on.
+    """Returns the indexes of commas and "and"s after which a list of denied findings is over, and where it goes on.
 
     It is over before a finding with a size, and where a later item is denied anew ("no effusion, right pneumothorax, no edema").
     It goes on where an "or" follows ("no effusion, small pneumothorax, or edema").

@@ -1,6 +1,6 @@
-"""Values of fields: what stands alone behind a colon or question mark, or in brackets, decides what stands before it.
+"""Values of fields: what is alone behind a colon or question mark, or in brackets, decides the finding before it.
 
-"Effusion: none", "pneumothorax (resolved)", "pneumonia?". Computes only. Cues of a lexicon are values, too, but none is needed.
+"Effusion: none", "pneumothorax (resolved)", "pneumonia?". Pure. Cues of a lexicon are values, too, but none is needed.
 """
 
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN
 from raddistill.teachers.rules.lexicon import IGNORE
 from raddistill.teachers.rules.mentions import Mention
 
+# What a cue says of the mentions that it reaches, by its kind: of cues before a mention, and of cues after it.
 BEFORE = {"pre_negation": ABSENT, "pre_uncertainty": UNCERTAIN, "not_current": IGNORE, "alternatives": UNCERTAIN}
 AFTER = {"post_negation": ABSENT, "post_uncertainty": UNCERTAIN, "post_not_current": IGNORE}
 
@@ -33,7 +34,7 @@ FILLERS = frozenset(
      "fully", "has", "have", "highly", "identified", "interval", "is", "most", "noted", "now", "observed", "present", "seen",
      "sign", "signs", "significant", "since", "this", "today", "very", "visible", "visualized", "was", "were", "which")
 )  # fmt: skip
-# Around a denial before a colon: "I do not see any of the following: ...".
+# Around a denial before the colon of a list: "I do not see any of the following: ...".
 LEADS = FILLERS | {"do", "find", "findings", "following", "for", "i", "of", "see", "the", "there", "we"}
 BARE = ("absent", "neg", "negative", "nil", "none", "no")  # values without any mark, at the end of an item: "effusion none"
 OTHER_FILM = frozenset(("prior", "previous", "previously", "earlier", "old", "outside"))
@@ -46,7 +47,7 @@ PLACES = ("at", "in", "on", "within", "vs", "versus")  # after "?": it doubts wh
 
 
 class Cue(NamedTuple):
-    """What a cue or value says, where it stands: index of its first word in the sentence, and end (exclusive)."""
+    """What a cue or value says, and where it is: indexes of its first word in the sentence and of the word after its last."""
 
     says: str  # present, absent, uncertain or ignore
     written: str
@@ -55,22 +56,25 @@ class Cue(NamedTuple):
 
 
 def find_values(words: list[str], cues: dict[int, Mention], mentioned: set[int]) -> dict[int, Cue]:
-    """By the index of its mark (or its own), each value and what it says. `mentioned` are the indexes of words of mentions."""
+    """Returns each value by the index of its mark, or of its first word if it has none.
+
+    `cues`: those of the lexicon by the index of their first word. `mentioned`: the indexes of words of mentions.
+    """
     values: dict[int, Cue] = {}
     for i, word in enumerate(words):
         last = i + 1 == len(words) or words[i + 1] in (",", ")")
         if word == "?" and (last or words[i + 1] in ALONE or words[i + 1] in PLACES):
             values[i] = Cue(UNCERTAIN, "?", i, i + 1)
-        if word in (":", "(", "?"):
+        if word in (":", "(", "?"):  # "effusion: none", "effusion (none)": the words up to the next mark
             most = min(i + 1 + LONGEST_VALUE, len(words))
             end = next((j for j in range(i + 1, most) if words[j] in (",", "(", ")", ":")), most)
             complete = end < most or most == len(words)
-            if end < most and words[end] == ":":  # "effusion: none pneumothorax: small"
+            if end < most and words[end] == ":":  # "effusion: none pneumothorax: small", without the next name
                 while end - 1 in mentioned:
                     end -= 1
             if complete and mentioned.isdisjoint(range(i + 1, end)) and (says := _value_of(words, cues, i + 1, end)):
                 values[i] = Cue(says, " ".join(words[i + 1 : end]), i, end)
-            if words[i : i + 3] == ["(", ":", ")"]:  # "(-)", see mentions.py
+            if words[i : i + 3] == ["(", ":", ")"]:  # "(-)", whose minus mentions.py reads as a colon
                 values[i] = Cue(ABSENT, "-", i, i + 2)
         elif word in BARE and last and (i - 1 in mentioned or (words[i - 1 : i] == [","] and i - 2 in mentioned)):
             values[i] = Cue(ABSENT, word, i, i + 1)
@@ -78,10 +82,11 @@ def find_values(words: list[str], cues: dict[int, Mention], mentioned: set[int])
 
 
 def _value_of(words: list[str], cues: dict[int, Mention], start: int, end: int) -> str | None:
-    """What words[start:end] say as a value: a status, or ignore; None if they are more than a value."""
+    """Returns what words[start:end] say as a value, a status or ignore; None if they are more than a value."""
     held = set(words[start:end])
     if not OTHER_FILM.isdisjoint(held):
         return IGNORE if "only" in held else None  # "(seen on the prior study only)"; "(seen on prior)" may be there still
+    # Past "now" of "(now resolved)", but not past a cue that begins with such a word.
     while start < end and words[start] in FILLERS and (start not in cues or cues[start].phrase.label == "terminators"):
         start += 1
     if start == end:
@@ -94,21 +99,24 @@ def _value_of(words: list[str], cues: dict[int, Mention], start: int, end: int) 
             return BEFORE[cue.phrase.label]
         if cue.phrase.label not in BEFORE:
             return None  # "no change"
+    # Without a cue: the word alone ("none"), or one of ABSENCES with whatever follows ("resolved since yesterday").
     everywhere = FILLERS | WHERE if end == len(words) else FILLERS  # not ": none at the left base, some at the right"
     alone = (ALONE | DOUBTS).get(word) if set(words[start + 1 : end]) <= everywhere else None
     return ABSENCES.get(word) or alone
 
 
 def find_leads(words: list[str], cues: dict[int, Mention], mentioned: set[int]) -> dict[int, Cue]:
-    """By the index of its colon, each denial or doubt that stands alone before a list: "Not seen: effusion, pneumothorax"."""
+    """Returns each denial or doubt that is alone before the colon of a list: "Not seen: effusion, pneumothorax".
+
+    By the index of the colon.
+    """
     leads: dict[int, Cue] = {}
     begin = 0
     for i, word in enumerate(words):
         if word == ":" and i > begin and mentioned.isdisjoint(range(begin, i)):
-            starts = (
-                j for j in range(begin, i) if words[j] not in LEADS or (j in cues and cues[j].phrase.label != "terminators")
-            )
-            start = next(starts, i)
+            # The first word that is more than a filler, as "not" of "I do not see any of the following:".
+            is_filler = (words[j] in LEADS and (j not in cues or cues[j].phrase.label == "terminators") for j in range(begin, i))
+            start = next((begin + n for n, filler in enumerate(is_filler) if not filler), i)
             cue, end = cues.get(start), start + 1
             says = (ALONE | DOUBTS | ABSENCES).get(words[start])
             if cue and cue.phrase.label in (*AFTER, "pre_negation", "pre_uncertainty"):
@@ -121,9 +129,10 @@ def find_leads(words: list[str], cues: dict[int, Mention], mentioned: set[int]) 
 
 
 def reach_of_values(words: list[str], cues: dict[int, Mention], values: dict[int, Cue]) -> list[Cue | None]:
-    """For each word the value that speaks of it: back to the last mark, terminator or value, over brackets.
+    """Returns for each word the value that speaks of it: a value reaches back to the last mark, terminator or value.
 
-    Before a colon names may be joined by "and", "or" and commas.
+    It reaches over short brackets ("effusion (left): none"). Before a colon names may be joined by "and", "or" and commas
+    ("consolidation, effusion, pneumothorax: none").
     """
     reach: list[Cue | None] = [None] * len(words)
     within = {j for value in values.values() for j in range(value.start + 1, value.end)} | {
@@ -135,7 +144,7 @@ def reach_of_values(words: list[str], cues: dict[int, Mention], values: dict[int
         j = i - 2 if joined else i - 1
         while j >= 0:
             if words[i] == ":" and words[j] == ")" and (opened := _opened(words, j)) is not None and opened not in values:
-                j = opened - 1
+                j = opened - 1  # over the bracket
                 continue
             joins = is_field and (words[j] in ("and", "or") or (words[j] == "," and _is_name(words, j)))
             ends = words[j] in (",", "and", "or", ":", "(", ")", "?") and not joins
@@ -147,12 +156,12 @@ def reach_of_values(words: list[str], cues: dict[int, Mention], values: dict[int
 
 
 def _opened(words: list[str], closed: int) -> int | None:
-    """The index of the "(" of a short bracket that ends at `closed`."""
+    """Returns the index of the "(" of a short bracket that ends at `closed`, or None."""
     return next((j for j in range(closed - 1, max(closed - 2 - LONGEST_VALUE, -1), -1) if words[j] == "("), None)
 
 
 def _is_name(words: list[str], comma: int) -> bool:
-    """Whether nothing but a short name stands before this comma."""
+    """Returns whether there is nothing but a short name before this comma, back to the mark before it."""
     piece: list[str] = []
     for j in range(comma - 1, max(comma - 2 - LONGEST_NAME, -1), -1):
         if words[j] in (",", ":", "(", ")", "?"):

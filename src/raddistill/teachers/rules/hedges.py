@@ -3,12 +3,9 @@
 from functools import cache
 from pathlib import Path
 
-from raddistill.errors import InputError
 from raddistill.statuses import UNCERTAIN
-from raddistill.teachers.rules.lexicon import Phrase, broken, distinct, expand, read_lines
+from raddistill.teachers.rules.lexicon import Phrase, broken, distinct, expand, read_pairs
 from raddistill.teachers.rules.mentions import Matcher, resolve
-
-HEADER = "cue,probability"
 
 
 class Hedges:
@@ -37,14 +34,8 @@ class Hedges:
 
 
 def _load(path: Path) -> list[tuple[Phrase, float | None]]:
-    lines = read_lines(path)
-    if not lines or lines[0][1] != HEADER:
-        raise InputError(f"{path}: the first line that is no comment must be `{HEADER}`")
     graded: list[tuple[Phrase, float | None]] = []
-    for number, line in lines[1:]:
-        written, comma, cell = (part.strip() for part in line.partition(","))
-        if not comma:
-            raise broken(path, number, f"expected `{HEADER}`")
+    for number, written, cell in read_pairs(path, "cue,probability"):
         if ".." in written:
             raise broken(path, number, "a hedge has no `..`")
         worth = _probability(path, number, cell)

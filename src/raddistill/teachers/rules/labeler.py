@@ -1,8 +1,6 @@
 """The rule-based teacher: what the reader of a lexicon folder says of every report, as tables."""
 
-from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 from rich.console import Console
@@ -11,15 +9,11 @@ from rich.progress import track
 from raddistill.labelsets import Label
 from raddistill.passages import SECTIONS, choose_sections
 from raddistill.statuses import UNCERTAIN
-from raddistill.tables.evidence import Evidence
-from raddistill.tables.labels import Labels
-from raddistill.tables.outcomes import Outcomes
-from raddistill.tables.quarantine import Quarantine
 from raddistill.tables.written import Written
 from raddistill.teachers.rules.hedges import Hedges
-from raddistill.teachers.rules.reading import Reader, Span
+from raddistill.teachers.rules.reading import Reader
 from raddistill.teachers.rules.writing import Templates, write
-from raddistill.teachers.teacher import Labelled
+from raddistill.teachers.teacher import Labelled, LabelRows, Mention, as_table
 
 
 class RulesTeacher:
@@ -52,55 +46,33 @@ class RulesTeacher:
         """
         hedges = Hedges(self._hedges)
         reader = Reader(self._task, self._folder, label_set, self._sections)
-        rows: dict[str, list[tuple]] = {"labels": [], "evidence": [], "outcomes": [], "quarantine": []}
+        rows = LabelRows(self._task, self.name)
         columns = reports.select("report_id", *SECTIONS, "text").iter_rows(named=True)
         console = Console(stderr=True)
         for report in track(columns, self._task, reports.height, console=console, disable=not console.is_terminal):
-            key = (report["report_id"], self._task, self.name)
             found, reason = reader.read(report)
-            rows["outcomes"].append((*key, "quarantined" if reason else "labelled", reason))
             if reason:
-                rows["quarantine"].append((report["report_id"], 0, reason, None))
+                rows.put_aside(report["report_id"], reason)
                 continue
-            worth = strongest(hedges, found)
-            rows["labels"] += [
-                (*key, label, status, worth.get(label) if status == UNCERTAIN else None, code)
+            mentions = [
+                (hit.label, Mention(hit.section, hit.start, hit.end, hit.cue, hit.says, hedges.of(hit.says, hit.cue)))
+                for hit in found
+            ]
+            worth: dict[str, float] = {}  # the highest probability of a label's uncertain mentions
+            for label, mention in mentions:
+                if mention.probability is not None:
+                    worth[label] = max(mention.probability, worth.get(label, 0.0))
+            labels = [
+                (label, status, worth.get(label) if status == UNCERTAIN else None, code)
                 for label, status, code in reader.summarize(found)
             ]
-            rows["evidence"] += [(*key, *cells) for cells in _number(hedges, found)]
+            rows.add(report["report_id"], labels, mentions)
         written, counts = self._write(reader, hedges, label_set)
-        return Labelled(
-            _frame(rows["labels"], Labels), _frame(rows["evidence"], Evidence),
-            _frame(rows["outcomes"], Outcomes), _frame(rows["quarantine"], Quarantine), counts, written=written,
-        )  # fmt: skip
+        return rows.labelled(counts, written)
 
     def _write(self, reader: Reader, hedges: Hedges, label_set: list[Label]) -> tuple[pl.DataFrame | None, dict[str, int]]:
         if self._templates is None:
             return None, {}
         rows, left_out = write(self._task, self._folder, label_set, reader, hedges, self._templates)
-        written = _frame(rows, Written)
+        written = as_table(rows, Written)
         return written, {"sentences": written["sentence_id"].n_unique(), "phrases_left_out": left_out}
-
-
-def strongest(hedges: Hedges, found: list[Span]) -> dict[str, float]:
-    """The highest probability among the uncertain mentions of each label; labels of which none is graded are left out."""
-    worth: dict[str, float] = {}
-    for hit in found:
-        if (probability := hedges.of(hit.says, hit.cue)) is not None:
-            worth[hit.label] = max(probability, worth.get(hit.label, 0.0))
-    return worth
-
-
-def _number(hedges: Hedges, found: list[Span]) -> list[tuple]:
-    """Rows (label, n, section, start, end, cue, status, probability), n counting from 0 within a label."""
-    seen: dict[str, int] = defaultdict(int)
-    rows = []
-    for hit in found:
-        probability = hedges.of(hit.says, hit.cue)
-        rows.append((hit.label, seen[hit.label], hit.section, hit.start, hit.end, hit.cue, hit.says, probability))
-        seen[hit.label] += 1
-    return rows
-
-
-def _frame(rows: list[tuple], schema: Any) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=schema.create_empty().schema, orient="row")

@@ -6,6 +6,7 @@ The files are edited by clinicians, so whatever is broken is refused with file, 
 import itertools
 import math
 import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,20 +19,13 @@ IGNORE = "ignore"
 # A section of a label's file: what a phrase under it says before any cue is looked at.
 SECTIONS = {"mention": PRESENT, "uncertain": UNCERTAIN, "absent": ABSENT, "ignore": IGNORE}
 CUES = (
-    "pre_negation",
-    "post_negation",
-    "pre_uncertainty",
-    "post_uncertainty",
-    "pseudo",
-    "terminators",
-    "not_current",
-    "verbs",
+    "pre_negation", "post_negation", "pre_uncertainty", "post_uncertainty", "pseudo", "terminators", "not_current", "verbs",
     "seen",
-)
+)  # fmt: skip
 OPTIONAL_CUES = ("post_not_current", "alternatives", "adjectives")  # kinds whose file a folder may lack
 MOST_ALTERNATIVES = 5_000  # phrases of one line
-_WORD = re.compile(r"[a-z0-9']+\*?|[,:()?]")
-_CODE = re.compile(r"[A-Z][0-9][0-9A-Z](\.[0-9A-Z]{1,4})?")
+_WORD = re.compile(r"[a-z0-9']+\*?|[,:()?]")  # "opacity", a beginning "opaci*", or a mark
+_CODE = re.compile(r"[A-Z][0-9][0-9A-Z](\.[0-9A-Z]{1,4})?")  # ICD-10-CM: "I10", "J91.8"
 
 
 class Phrase(NamedTuple):
@@ -61,16 +55,20 @@ def load_labels(folder: Path, label_set: list[Label]) -> list[Phrase]:
     return [phrase for label in label_set for phrase in _label_phrases(label_file(folder, label.name), label.name)]
 
 
+def _label_phrases(path: Path, label: str) -> list[Phrase]:
+    lines = read_sections(path, SECTIONS, "phrase")
+    phrases = [Phrase(words, label, SECTIONS[name], None) for n, name, line in lines for words in expand(path, n, line)]
+    if not any(phrase.says == PRESENT for phrase in phrases):
+        raise InputError(f"{path}: no phrase under [mention], so the label could never be present")
+    return distinct(path, phrases)
+
+
 def load_conditions(folder: Path) -> list[Phrase]:
     """The phrases of open_ended/conditions.csv, each with its ICD-10-CM code, or `ignore` in its place."""
     path = folder / "open_ended" / "conditions.csv"
     phrases: list[Phrase] = []
-    lines = read_lines(path)
-    if not lines or lines[0][1] != "phrase,code":
-        raise InputError(f"{path}: the first line that is no comment must be `phrase,code`")
-    for number, line in lines[1:]:
-        written, comma, code = (part.strip() for part in line.partition(","))
-        if not comma or not (code == IGNORE or _CODE.fullmatch(code)):
+    for number, written, code in read_pairs(path, "phrase,code"):
+        if not (code == IGNORE or _CODE.fullmatch(code)):
             raise broken(path, number, "expected `phrase,code`: an ICD-10-CM code such as J91.8, or `ignore`")
         says, known = (IGNORE, None) if code == IGNORE else (PRESENT, code)
         phrases += [Phrase(words, written, says, known) for words in expand(path, number, written)]
@@ -80,46 +78,28 @@ def load_conditions(folder: Path) -> list[Phrase]:
 def load_modifiers(folder: Path) -> frozenset[str]:
     """The words that belong to a condition when they stand right before it (`mild`, `left`)."""
     path = folder / "open_ended" / "modifiers.txt"
-    for number, line in read_lines(path):
+    lines = read_lines(path)
+    for number, line in lines:
         if not _WORD.fullmatch(line) or line.endswith("*"):
             raise broken(path, number, "expected one word without wildcard")
-    return frozenset(line for _, line in read_lines(path))
+    return frozenset(line for _, line in lines)
 
 
 def load_possibilities(folder: Path) -> list[Phrase]:
     """Beginnings of the cues of doubt under which a condition is no row: open_ended/possibilities.txt, if there is one."""
     path = folder / "open_ended" / "possibilities.txt"
-    if not path.exists():
-        return []
-    phrases = [Phrase(words, "possibilities", IGNORE, None) for n, line in read_lines(path) for words in expand(path, n, line)]
-    return distinct(path, phrases)
+    return distinct(path, _cue_phrases(path, "possibilities")) if path.exists() else []
 
 
 def load_cues(folder: Path) -> list[Phrase]:
     """The cues of cues/<kind>.txt, for all kinds that the folder must have and those that it may have; `label` is the kind."""
-    phrases: list[Phrase] = []
     optional = [kind for kind in OPTIONAL_CUES if (folder / "cues" / f"{kind}.txt").exists()]
-    for kind in (*CUES, *optional):
-        path = folder / "cues" / f"{kind}.txt"
-        phrases += [Phrase(words, kind, IGNORE, None) for n, line in read_lines(path) for words in expand(path, n, line)]
+    phrases = [cue for kind in (*CUES, *optional) for cue in _cue_phrases(folder / "cues" / f"{kind}.txt", kind)]
     return distinct(folder / "cues", phrases)
 
 
-def _label_phrases(path: Path, label: str) -> list[Phrase]:
-    phrases: list[Phrase] = []
-    says = None
-    for number, line in read_lines(path):
-        if line.startswith("["):
-            if line.strip("[]") not in SECTIONS:
-                raise broken(path, number, f"unknown section; known: {', '.join(f'[{name}]' for name in SECTIONS)}")
-            says = SECTIONS[line.strip("[]")]
-        elif says is None:
-            raise broken(path, number, "a phrase before the first section; begin with [mention]")
-        else:
-            phrases += [Phrase(words, label, says, None) for words in expand(path, number, line)]
-    if not any(phrase.says == PRESENT for phrase in phrases):
-        raise InputError(f"{path}: no phrase under [mention], so the label could never be present")
-    return distinct(path, phrases)
+def _cue_phrases(path: Path, kind: str) -> list[Phrase]:
+    return [Phrase(words, kind, IGNORE, None) for number, line in read_lines(path) for words in expand(path, number, line)]
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
@@ -137,6 +117,40 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
         raise broken(path, line, "not UTF-8; save the file as UTF-8") from None
     numbered = ((number, line.strip()) for number, line in enumerate(content.split("\n"), start=1))
     return [(number, line) for number, line in numbered if line and not line.startswith("#")]
+
+
+def read_sections(path: Path, sections: Collection[str], what: str) -> Iterator[tuple[int, str, str]]:
+    """Number, section and line of all lines but the headers `[section]`. `what` a line holds, for messages.
+
+    Raises:
+        InputError: an unknown section, or a line before the first one.
+    """
+    section = None
+    for number, line in read_lines(path):
+        if line.startswith("["):
+            section = line.strip("[]")
+            if section not in sections:
+                raise broken(path, number, f"unknown section; known: {', '.join(f'[{name}]' for name in sections)}")
+        elif section is None:
+            raise broken(path, number, f"a {what} before the first section; begin with [{next(iter(sections))}]")
+        else:
+            yield number, section, line
+
+
+def read_pairs(path: Path, header: str) -> Iterator[tuple[int, str, str]]:
+    """Number and both cells, trimmed, of the rows of a CSV file with the two columns that `header` names.
+
+    Raises:
+        InputError: another first line, or a row without a comma.
+    """
+    first, *rest = read_lines(path) or [(0, "")]
+    if first[1] != header:
+        raise InputError(f"{path}: the first line that is no comment must be `{header}`")
+    for number, line in rest:
+        if "," not in line:
+            raise broken(path, number, f"expected `{header}`")
+        one, _, other = line.partition(",")
+        yield number, one.strip(), other.strip()
 
 
 def expand(path: Path, number: int, line: str) -> list[tuple[str, ...]]:
@@ -172,5 +186,5 @@ def distinct(path: Path, phrases: list[Phrase]) -> list[Phrase]:
 
 
 def broken(path: Path, line: int, reason: str) -> InputError:
-    """What to raise of a line that breaks the form."""
+    """The error to raise for a line that breaks the form."""
     return InputError(f"{path}, line {line}: {reason}")

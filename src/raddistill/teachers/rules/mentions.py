@@ -16,15 +16,25 @@ MAX_GAP = 8  # words (commas count) that a `..` may span: "heart size, mediastin
 LONGEST_WORD = 40  # characters; what longer ones fit is not remembered
 _REMEMBERED_WORDS = 1 << 15
 
-# Numbers with stops; "-ve" and "+ve"; words; marks. A dash, an arrow or a row of dots before the value of a field is a mark, too
-# ("effusion - none", "effusion .... none").
-_VALUE = "none|nil|neg|negative|absent|resolved|unlikely|excluded|possible|probable|likely|suspected|not (?:seen|present)"
-_END = rf"(?:no|{_VALUE})\s*(?:[.,;)]|$)"
+# What may stand at the end of a field: "effusion: not seen."
+_VALUE = "none|nil|neg|negative|absent|resolved|unlikely|excluded|possible|probable|likely|suspected|not[ ](?:seen|present)"
 _WORD = re.compile(
-    r"\d+(?:\.\d+)+|(?<!\w)[-–−+]ve\b|[^\W_]+(?:'[^\W_]+)?|[,:()?=]|(?<=\()[-–−](?=\))"
-    rf"|(?:(?<=\s)[-–—]{{1,2}}|-{{1,2}}>|→|(?<=\.\.)\.|(?<=__)_)(?=\s*{_END})|(?<=[\w)])[-–—]{{1,2}}(?=(?:none|nil|neg|negative|absent)\b)"
+    rf"""
+      \d+(?:\.\d+)+                  # a number with stops: "1.5"
+    | (?<!\w)[-–−+]ve\b              # "-ve", "+ve"
+    | [^\W_]+(?:'[^\W_]+)?           # a word: "effusion", "isn't"
+    | [,:()?=]                       # a mark
+    | (?<=\()[-–−](?=\))             # the minus of "(-)"
+    | (?: (?<=\s)[-–—]{{1,2}}         # a mark between a name and its value: "effusion - none",
+        | -{{1,2}}> | →              #     "effusion -> none",
+        | (?<=\.\.)\.                #     "effusion .... none",
+        | (?<=__)_                   #     "effusion ____ none";
+      ) (?= \s*(?:no|{_VALUE})\s*(?:[.,;)]|$) )
+    | (?<=[\w)])[-–—]{{1,2}}(?=(?:none|nil|neg|negative|absent)\b)  # and without spaces: "effusion-none"
+    """,
+    re.VERBOSE,
 )
-_SAME = dict.fromkeys(map(ord, "’‘ʼ`´′"), "'") | {ord("["): "(", ord("]"): ")"}
+_SAME = dict.fromkeys(map(ord, "’‘ʼ`´′"), "'") | {ord("["): "(", ord("]"): ")"}  # marks that are read as another
 _NEGATED = ("is", "are", "was", "were", "has", "have", "had", "do", "does", "did", "would", "could", "should", "need", "must")
 # What one word of a report stands for. "can't" is not here: lexicons name it, as they do "cannot".
 _MEANS: dict[str, tuple[str, ...]] = {
@@ -152,12 +162,14 @@ def resolve(found: list[Mention]) -> list[Mention]:
     places = [i for mention in found for i in mention.at]
     if len(set(places)) == len(places):
         return found
+    # Those whose words are all held by a longer one go first: "degenerative changes" within "degenerative changes of the spine".
     covering: dict[int, list[frozenset[int]]] = defaultdict(list)
     sets = [frozenset(mention.at) for mention in found]
     for held in set(sets):
         for i in held:
             covering[i].append(held)
     whole = [m for m, held in zip(found, sets, strict=True) if not any(held < other for other in covering[m.at[0]])]
+    # Of the rest the tightest takes its words, then the next that shares none with those taken.
     taken: set[int] = set()
     kept: list[Mention] = []
     for mention in sorted(whole, key=lambda m: (m.gap, -len(m.at), m.at)):

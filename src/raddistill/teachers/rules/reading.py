@@ -1,20 +1,19 @@
 """What a lexicon finds in a report, and what is said of it. Knows no tables, no label and no disease.
 
-Sections -> sentences -> mentions -> assertions -> aggregate, the order of chexpert-labeler (Irvin et al. 2019).
+Sections -> sentences -> mentions -> assertions -> status, the order of chexpert-labeler (Irvin et al. 2019).
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from raddistill.labelsets import Label
 from raddistill.passages import WHOLE, Passage, choose_sections, find_passages
 from raddistill.sentences import sentences
-from raddistill.statuses import PRESENT, UNCERTAIN
+from raddistill.statuses import PRESENT, RANKED, UNCERTAIN, UNMENTIONED
 from raddistill.teachers.rules import lexicon
-from raddistill.teachers.rules.aggregate import aggregate
 from raddistill.teachers.rules.assertions import Assertions
 from raddistill.teachers.rules.mentions import Matcher, Mention, find_places, find_words, resolve
 
@@ -24,19 +23,8 @@ LONGEST_REMEMBERED = 300  # characters
 MOST_MODIFIERS = 12  # words before a condition that may belong to it
 
 
-class Finding(NamedTuple):
-    """Something found in a sentence and what is said of it; sentence[start:end] is the quote."""
-
-    label: str
-    says: str
-    start: int
-    end: int
-    cue: str | None
-    code: str | None
-
-
 class Span(NamedTuple):
-    """A finding in its report; text[start:end] is the quote."""
+    """A mention and what is said of it; text[start:end] is the quote."""
 
     label: str
     says: str
@@ -61,21 +49,23 @@ class Reader:
         cues = lexicon.load_cues(folder)
         self._assertions = Assertions(Matcher(cues))
         self._is_labels = task == "multiple_choice"
+        self._names: list[str] = []
+        self._modifiers: frozenset[str] = frozenset()
         if self._is_labels:
             self._matcher = Matcher(lexicon.load_labels(folder, label_set))
-            self._modifiers: frozenset[str] = frozenset()
-            self._too_weak: frozenset[str] = frozenset()
             self._names = [label.name for label in label_set]
         else:
             self._matcher = Matcher(lexicon.load_conditions(folder))
             self._modifiers = lexicon.load_modifiers(folder)
             weak = Matcher(lexicon.load_possibilities(folder))
-            self._too_weak = frozenset(cue.written for cue in cues if any(m.at[0] == 0 for m in weak.find(list(cue.words))))
-            self._names = []
-        self._remembered = lru_cache(REMEMBERED)(self._findings)
+            self._too_weak = {cue.written for cue in cues if any(m.at[0] == 0 for m in weak.find(list(cue.words)))}
+        self._remembered = lru_cache(REMEMBERED)(self._read_sentence)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._made_of  # a worker process reads the folder for itself
 
     def read(self, report: Mapping[str, str | None]) -> tuple[list[Span], str | None]:
-        """The spans of a report (`findings`, `impression`, `text`) in the order read; or a reason why it cannot be labelled."""
+        """Returns the spans of a report (`findings`, `impression`, `text`) in text order; or why it cannot be labelled."""
         passages, reason = find_passages(report, self._sections, self._first_only)
         return [span for passage in passages for span in self._spans(passage)], reason
 
@@ -85,68 +75,69 @@ class Reader:
             return [], "no text"
         return self._spans(Passage(text, WHOLE, 0, len(text))), None
 
-    def __reduce__(self) -> tuple:
-        return type(self), self._made_of  # a worker process reads the folder for itself
-
     def summarize(self, found: list[Span]) -> list[tuple[str, str, str | None]]:
-        """One row (label, status, code) for each label of the set, or for each condition found."""
-        said: dict[str, set[str]] = {name: set() for name in self._names}
+        """Returns one row (label, status, code) for each label of the set, or for each condition found."""
+        statuses: dict[str, set[str]] = {name: set() for name in self._names}
         codes: dict[str, str | None] = {}
         for span in found:
-            said.setdefault(span.label, set()).add(span.says)
+            statuses.setdefault(span.label, set()).add(span.says)
             codes.setdefault(span.label, span.code)
-        return [(label, aggregate(says), codes.get(label)) for label, says in said.items()]
+        return [(label, aggregate(of_label), codes.get(label)) for label, of_label in statuses.items()]
 
     def _spans(self, passage: Passage) -> list[Span]:
         spans: list[Span] = []
         for begins, ends in sentences(passage.text, passage.start, passage.end):
             sentence = passage.text[begins:ends]
-            read = self._remembered if len(sentence) <= LONGEST_REMEMBERED else self._findings
-            for label, says, start, end, cue, code in read(sentence):
+            read = self._remembered if len(sentence) <= LONGEST_REMEMBERED else self._read_sentence
+            for label, says, _, start, end, cue, code in read(sentence):
                 spans.append(Span(label, says, passage.section, begins + start, begins + end, cue, code))
         return spans
 
-    def _findings(self, sentence: str) -> list[Finding]:
+    def _read_sentence(self, sentence: str) -> list[Span]:
+        """The mentions of labels, label by label; or the conditions that are stated or suspected. Places are the sentence's."""
+        words = find_words(sentence)
+        found = self._matcher.find(words)
+        mentions = _resolve_by_label(found) if self._is_labels else resolve(found)
+        spans = self._decide(mentions, words, sentence) if mentions else []
         if self._is_labels:
-            return read_labels(self._matcher, self._assertions, sentence)
-        found = read_conditions(self._matcher, self._assertions, self._modifiers, sentence)
-        return [finding for finding in found if finding.says != UNCERTAIN or finding.cue not in self._too_weak]
+            return spans
+        stated = [s for s in spans if s.says == PRESENT or (s.says == UNCERTAIN and s.cue not in self._too_weak)]
+        return [s._replace(label=" ".join(sentence[s.start : s.end].lower().split())) for s in stated]
+
+    def _decide(self, mentions: list[Mention], words: list[str], sentence: str) -> list[Span]:
+        spans: list[Span] = []
+        places = find_places(sentence)
+        for mention, (says, cue) in zip(mentions, self._assertions.decide(words, mentions), strict=True):
+            if says != lexicon.IGNORE:
+                start = places[_extended(words, mention.at[0], self._modifiers)][0]
+                end = places[mention.at[-1]][1]
+                spans.append(Span(mention.phrase.label, says, "", start, end, cue, mention.phrase.code))
+        return spans
 
 
-def read_labels(matcher: Matcher, assertions: Assertions, sentence: str) -> list[Finding]:
-    """The mentions of labels in a sentence, label by label."""
-    words = find_words(sentence)
+def aggregate(mentioned: Container[str]) -> str:
+    """Returns the status of a label in a report from those of its mentions: the strongest; `unmentioned` without any.
+
+    Present wins against absent, since "no effusion on the right. Small left effusion." denies a part and states a part. Present
+    wins against uncertain: whoever states a finding once is not in doubt of it (chexpert-labeler, stages/aggregate.py, decides
+    the latter the other way round without saying so).
+    """
+    return next((status for status in reversed(RANKED) if status in mentioned), UNMENTIONED)
+
+
+def _resolve_by_label(found: list[Mention]) -> list[Mention]:
+    """Returns the mentions label by label; of those of a label that share a word only one (see `resolve`)."""
     by_label: dict[str, list[Mention]] = defaultdict(list)
-    for mention in matcher.find(words):
+    for mention in found:
         by_label[mention.phrase.label].append(mention)
-    mentions = [mention for found in by_label.values() for mention in resolve(found)]
-    return _decided(assertions, mentions, words, sentence) if mentions else []
-
-
-def read_conditions(matcher: Matcher, assertions: Assertions, modifiers: frozenset[str], sentence: str) -> list[Finding]:
-    """The conditions that a sentence states or suspects; label is the phrase as it stands there, with its modifiers."""
-    words = find_words(sentence)
-    mentions = resolve(matcher.find(words))
-    findings = _decided(assertions, mentions, words, sentence, modifiers) if mentions else []
-    stated = [finding for finding in findings if finding.says in (PRESENT, UNCERTAIN)]
-    return [f._replace(label=" ".join(sentence[f.start : f.end].lower().split())) for f in stated]
-
-
-def _decided(
-    assertions: Assertions, mentions: list[Mention], words: list[str], sentence: str, modifiers: frozenset[str] = frozenset()
-) -> list[Finding]:
-    findings: list[Finding] = []
-    places = find_places(sentence)
-    for mention, (says, cue) in zip(mentions, assertions.decide(words, mentions), strict=True):
-        if says != lexicon.IGNORE:
-            start = places[_extended(words, mention.at[0], modifiers)][0]
-            end = places[mention.at[-1]][1]
-            findings.append(Finding(mention.phrase.label, says, start, end, cue, mention.phrase.code))
-    return findings
+    return [mention for of_label in by_label.values() for mention in resolve(of_label)]
 
 
 def _extended(words: list[str], first: int, modifiers: frozenset[str]) -> int:
-    """The index of the first of the modifiers before `first`; "and" and "to" may join two ("mild to moderate")."""
+    """Returns the index of the first modifier before the word `first`: 0 for "edema" of "mild to moderate edema".
+
+    "and" and "to" may join two modifiers.
+    """
     farthest = first - MOST_MODIFIERS
     while first > max(farthest, 0):
         if words[first - 1] in modifiers:

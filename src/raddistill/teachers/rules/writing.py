@@ -9,14 +9,14 @@ import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.statuses import ABSENT
 from raddistill.teachers.rules import lexicon
 from raddistill.teachers.rules.hedges import Hedges
-from raddistill.teachers.rules.lexicon import GAP, IGNORE, Phrase, broken, read_lines
+from raddistill.teachers.rules.lexicon import GAP, IGNORE, Phrase, broken, read_pairs, read_sections
 from raddistill.teachers.rules.reading import Reader
 
 MOST = 20_000  # sentences of a task; a student draws some thousand of them, and a table of more is but time and disk
@@ -51,8 +51,8 @@ class Frame(NamedTuple):
 
 def write(
     task: str, folder: Path, label_set: list[Label], reader: Reader, hedges: Hedges, templates: Templates
-) -> tuple[list[tuple], int]:
-    """Rows of the table `Written`, and how many phrases were left out because a beginning in them has no completion.
+) -> tuple[list[tuple[Any, ...]], int]:
+    """Returns rows of the table `Written`, and how many phrases were left out as a beginning in them has no completion.
 
     Raises:
         InputError: a file of the lexicon, the frames or the completions is missing or broken (file, line, reason).
@@ -73,22 +73,14 @@ def load_frames(path: Path) -> list[Frame]:
         InputError: the file is missing or broken (file, line, reason), or has no frame.
     """
     frames: list[Frame] = []
-    section = None
-    for number, line in read_lines(path):
-        if line.startswith("["):
-            section = line.strip("[]")
-            if section not in SECTIONS:
-                raise broken(path, number, f"unknown section; known: {', '.join(f'[{name}]' for name in SECTIONS)}")
-        elif section is None:
-            raise broken(path, number, "a frame before the first section; begin with [bare]")
-        elif line.count(HOLE) not in (1, 2) or "{" in line.replace(HOLE, "") or "}" in line.replace(HOLE, ""):
+    for number, section, line in read_sections(path, SECTIONS, "frame"):
+        if line.count(HOLE) not in (1, 2) or "{" in line.replace(HOLE, "") or "}" in line.replace(HOLE, ""):
             raise broken(path, number, "a frame holds `{}` once or twice, and no other brace")
-        elif section == BARE and line.count(HOLE) > 1:
+        if section == BARE and line.count(HOLE) > 1:
             raise broken(path, number, "a bare frame holds `{}` once")
-        elif line in {frame.text for frame in frames}:
+        if line in {frame.text for frame in frames}:
             raise broken(path, number, "this frame stands there twice; keep one")
-        else:
-            frames.append(Frame(line, section == BARE))
+        frames.append(Frame(line, section == BARE))
     if not frames:
         raise InputError(f"{path}: no frame, so no sentence could be written")
     return frames
@@ -100,14 +92,10 @@ def load_completions(path: Path) -> dict[str, list[str]]:
     Raises:
         InputError: the file is missing or broken (file, line, reason).
     """
-    lines = read_lines(path)
-    if not lines or lines[0][1] != HEADER:
-        raise InputError(f"{path}: the first line that is no comment must be `{HEADER}`")
     completions: dict[str, list[str]] = {}
-    for number, line in lines[1:]:
-        begins, comma, cell = (part.strip() for part in line.lower().partition(","))
-        words = cell.split("|")
-        if not comma or not begins.endswith("*") or begins in completions:
+    for number, *cells in read_pairs(path, HEADER):
+        begins, words = cells[0].lower(), cells[1].lower().split("|")
+        if not begins.endswith("*") or begins in completions:
             raise broken(path, number, f"expected `{HEADER}`: a beginning with its `*`, each once")
         if not all(_COMPLETE.fullmatch(word) and word.startswith(begins[:-1]) for word in words):
             raise broken(path, number, "every whole word must begin with the letters before the `*`; `|` parts two")
@@ -116,7 +104,10 @@ def load_completions(path: Path) -> dict[str, list[str]]:
 
 
 def complete(phrase: Phrase, completions: dict[str, list[str]]) -> list[Literal]:
-    """The phrase in whole words, a text for each way of completing its beginnings and joining its gaps."""
+    """Returns the phrase in whole words, a text for each way of completing its beginnings and joining its gaps.
+
+    "opacit* .. lung" has the words "opacity" and "opacities" by completions.csv, and those of `_joined` for the gap.
+    """
     about = phrase.code or phrase.label
     bare = GAP in phrase.words or phrase.says == ABSENT or not VERBS.isdisjoint(phrase.words)
     texts = [text for words in _completions(phrase, completions) for text in _joined(words)]
@@ -124,27 +115,29 @@ def complete(phrase: Phrase, completions: dict[str, list[str]]) -> list[Literal]
 
 
 def _completions(phrase: Phrase, completions: dict[str, list[str]]) -> list[tuple[str, ...]]:
-    """The phrase's words with each beginning completed in every way; none if one has no completion."""
+    """Returns the phrase's words with each beginning completed in every way; nothing if one has no completion."""
     return list(itertools.product(*(completions.get(word, []) if word.endswith("*") else [word] for word in phrase.words)))
 
 
 def _joined(words: tuple[str, ...]) -> Iterator[str]:
-    """The words with something in place of each gap: an article after a preposition, nothing beside a verb, else both "is" and
-    nothing ("heart is enlarged", "heart enlarged").
+    """Yields the words with something in place of each gap.
+
+    An article after a preposition ("enlargement of the heart"), nothing if the phrase has a verb, else both "is" and nothing
+    ("heart is enlarged", "heart enlarged").
     """
-    says_verb = not VERBS.isdisjoint(words)
+    has_verb = not VERBS.isdisjoint(words)
     ways = [[word] for word in words]
     for i, word in enumerate(words):
         if word == GAP:
             before = words[i - 1]
             plural = before.endswith("s") and not before.endswith(("ss", "is", "us"))
-            ways[i] = ["the"] if before in TAKES_NOUN else [""] if says_verb else ["are" if plural else "is", ""]
-    for way in itertools.product(*ways):
+            ways[i] = ["the"] if before in TAKES_NOUN else [""] if has_verb else ["are" if plural else "is", ""]
+    for way in itertools.product(*ways):  # marks lose the space before them: "heart , lungs"
         yield re.sub(r" ([,:])", r"\1", " ".join(word for word in way if word))
 
 
 def compose(literals: list[Literal], frames: list[Frame]) -> list[tuple[str, str]]:
-    """Distinct sentences with what each is about, in the order of phrases and frames.
+    """Returns distinct sentences with what each is about, in the order of phrases and frames.
 
     Of more than MOST, every phrase keeps about as many: those whose sentences have the smallest hashes.
     """
@@ -160,11 +153,11 @@ def compose(literals: list[Literal], frames: list[Frame]) -> list[tuple[str, str
 
 
 def _filled(frame: Frame, literal: Literal, nouns: list[Literal]) -> str:
-    """The sentence; '' where the frame asks for a phrase of another label and there is none."""
+    """Returns the sentence; '' where the frame has a place for a phrase of another label and there is none."""
     other = ""
     if frame.text.count(HOLE) == 2:
         start = int(_hash(f"{frame.text} {literal.text}"), 16) % len(nouns)
-        turned = itertools.chain(nouns[start:], nouns[:start])
+        turned = itertools.chain(nouns[start:], nouns[:start])  # from a place drawn by hash
         other = next((noun.text for noun in turned if noun.about != literal.about), "")
         if not other:
             return ""
@@ -172,8 +165,8 @@ def _filled(frame: Frame, literal: Literal, nouns: list[Literal]) -> str:
     return text[0].upper() + text[1:]
 
 
-def _label(task: str, text: str, about: str, reader: Reader, hedges: Hedges) -> list[tuple]:
-    """A row for each mention that the reader finds; one without a label where it finds none."""
+def _label(task: str, text: str, about: str, reader: Reader, hedges: Hedges) -> list[tuple[Any, ...]]:
+    """Returns a row for each mention that the reader finds; one without a label where it finds none."""
     key = f"written:{_hash(text)[:16]}"
     spans, _ = reader.read_text(text)
     rows = [
