@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 
 from raddistill import concepts, labelsets, params, paths
 from raddistill.errors import InputError, ParamsError
-from raddistill.sources import annotating, extracting, files, splitting
-from raddistill.sources.files import FilesParams
+from raddistill.sources import extracting
+from raddistill.sources.collections import files
+from raddistill.sources.collections.files import FilesParams
+from raddistill.sources.gold import adjudication
+from raddistill.sources.splits import splitting
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
 from raddistill.tables.quarantine import Quarantine
@@ -434,7 +437,7 @@ def test_kappa_is_cohens() -> None:
         for n, said in enumerate(codes)
     ]
     gold = pl.DataFrame(rows, schema=["report_id", "task", "annotator", "label", "status"], orient="row")
-    told = annotating.agreement(gold)["multiple_choice"]["labels"]["Edema"]
+    told = adjudication.agreement(gold)["multiple_choice"]["labels"]["Edema"]
     assert told["kappa"] == pytest.approx(cohen_kappa_score(a, b))
     assert told["agree"] == 0.8
 

@@ -216,14 +216,14 @@ def compare_cohorts(
     """
     from rich.console import Console
 
-    from raddistill.sources import comparing, comparison_page
+    from raddistill.apps import compare_cohorts, compare_cohorts_page
 
-    comparison = comparing.compare(*comparing.read(reports, labels or []))
+    comparison = compare_cohorts.compare(*compare_cohorts.read(reports, labels or []))
     if as_json:
         print(json.dumps(comparison.as_json(), indent=2, allow_nan=False))
         return
     console = Console()
-    (console if console.is_terminal else Console(width=200)).print(comparison_page.page(comparison))
+    (console if console.is_terminal else Console(width=200)).print(compare_cohorts_page.page(comparison))
 
 
 @app.command()
@@ -304,7 +304,7 @@ def folds_show(
     from raddistill.concepts import load_concepts
     from raddistill.labelsets import LabelSetParams, load_labels
     from raddistill.scoring import folds, pages, scores
-    from raddistill.sources import splitting
+    from raddistill.sources.splits import splitting
     from raddistill.tables import base as tables
     from raddistill.tables.gold import Gold
 

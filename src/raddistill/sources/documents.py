@@ -7,9 +7,9 @@ from typing import Protocol
 
 import polars as pl
 
-from raddistill.cells import is_missing
 from raddistill.concepts import Concept
 from raddistill.labelsets import Label
+from raddistill.reading.cells import is_missing
 
 # Told now and then how much was read, of how much, both in one unit (bytes, rows, files); None where the whole is not known.
 Tell = Callable[[int, int | None], None]
@@ -35,7 +35,7 @@ class Document:
     indication: str | None
     comparison: str | None
     annotations: tuple[str, ...]  # what people coded, in the source's own words
-    split: str | None = None  # as the source's own file calls it (sources/splitting.py knows the words); None where it says none
+    split: str | None = None  # as the source's own file calls it; None where it says none
     date: str | None = None  # ISO 8601, all of one kind; of several reports with one id the latest is kept
     without_headers: bool = False  # all of a text that has no header stands in the findings
 
@@ -80,6 +80,6 @@ class Source(Protocol):
 
         A report that an annotator read has a row for each name of the task (all `excluded` where the annotator set it aside); one
         that nobody read has none, so that the table of a large cohort stays small. Several annotators may have rows:
-        annotating.py makes them one. Rows of other reports may be there: extracting.py counts and lists them.
+        gold/adjudication.py makes them one. Rows of other reports may be there: extracting.py counts and lists them.
         """
         ...

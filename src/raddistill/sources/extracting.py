@@ -15,16 +15,18 @@ from pydantic import Field, model_validator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from raddistill.cells import NOT_UTF8
 from raddistill.concepts import Concept
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.privacy import ID_IS_TEXT, may_be_text
-from raddistill.sources import annotating, annotator_files, sections, splitting
-from raddistill.sources.annotator_files import TASKS
+from raddistill.reading.cells import NOT_UTF8
+from raddistill.sections import compose
+from raddistill.sources.collections.files import Files, FilesParams
 from raddistill.sources.documents import SHOWN, Document, Failure, Source
-from raddistill.sources.files import Files, FilesParams
+from raddistill.sources.gold import adjudication, annotators
+from raddistill.sources.gold.annotators import TASKS
+from raddistill.sources.splits import splitting
 from raddistill.statuses import EXCLUDED, PRESENT
 from raddistill.tables.quarantine import too_many
 from raddistill.tables.reports import SENSITIVITIES, SPLITS, Reports
@@ -49,7 +51,7 @@ class ExtractParams(Section):
     source: str
     raw: str
     gold: str
-    annotators: annotating.Adjudication
+    annotators: adjudication.Adjudication
     splits: Literal["hash", "file"]
     salt: str
     train: Share
@@ -108,7 +110,7 @@ def extract(p: ExtractParams, label_set: list[Label], concepts: list[Concept]) -
     known = pl.concat([read["report_id"], failed["report_id"]])
     written = _gold(source, _annotations(read, kept), Path(p.gold), label_set, concepts, known)
     gold, beside, unknown = _of(kept["report_id"], quarantine["report_id"], written)
-    agreed, gold = annotating.agreement(gold), annotating.adjudicate(gold, p.annotators)
+    agreed, gold = adjudication.agreement(gold), adjudication.adjudicate(gold, p.annotators)
     reports = kept.with_columns(source=pl.lit(source.name), sensitivity=pl.lit(source.sensitivity)).select(*Reports.columns())
     metrics = counts(reports, gold, quarantine) | _also(p, kept, reports)
     metrics |= {"gold_of_quarantined_reports": beside, "gold_of_unknown_reports": unknown.height}
@@ -124,19 +126,19 @@ def source_named(p: ExtractParams, label_set: list[Label]) -> Source:
     """
     match p.source:
         case "openi":
-            from raddistill.sources.openi import OpenI
+            from raddistill.sources.collections.openi import OpenI
 
             return OpenI()
         case "mimic_cxr":
-            from raddistill.sources.mimic_cxr import MimicCXR
+            from raddistill.sources.collections.mimic_cxr import MimicCXR
 
             return MimicCXR()
         case "chexpert_plus":
-            from raddistill.sources.chexpert_plus import CheXpertPlus
+            from raddistill.sources.collections.chexpert_plus import CheXpertPlus
 
             return CheXpertPlus()
         case "padchest":
-            from raddistill.sources.padchest import PadChest
+            from raddistill.sources.collections.padchest import PadChest
 
             return PadChest()
         case "files":
@@ -185,7 +187,7 @@ def _row(p: ExtractParams, d: Document) -> tuple[Any, ...]:
     group = splitting.text_group(d.findings, d.impression)
     by_hash = splitting.split(d.patient_id or group, p.salt, p.train, p.validation, p.fold)
     words = (d.findings, d.impression, d.indication, d.comparison)
-    text = sections.compose(d.findings, d.impression)
+    text = compose.compose(d.findings, d.impression)
     return d.report_id, d.patient_id, *words, d.split, d.date, text, group, by_hash, list(d.annotations), d.without_headers
 
 
@@ -254,9 +256,9 @@ def _gold(
 
     A folder called `none` says that nobody annotated. Labels that stand with the reports of `files` are taken in each case.
     """
-    if source.needs_mapping and folder.name != annotator_files.NONE and not annotator_files.are_in(folder):
+    if source.needs_mapping and folder.name != annotators.NONE and not annotators.are_in(folder):
         return source.gold(annotations, folder, label_set, concepts)
-    written = annotator_files.load(folder, label_set, concepts, known)
+    written = annotators.load(folder, label_set, concepts, known)
     if source.needs_mapping:
         return written
     beside = source.gold(annotations, folder, label_set, concepts)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from raddistill.sources.header_words import (
+from raddistill.sections.lexicon import (
     ALONE,
     AROUND,
     BOTH,

@@ -2,8 +2,8 @@
 of 187,711 reports.
 
 The publishers' section columns are taken as they are. Where they hold neither findings nor impression, the whole report is read
-as any free text is (sources/sectioning.py). The publishers had nobody annotate the reports by hand, so there is no gold but what
-your annotators write (sources/annotator_files.py). The label files that come with them are a teacher's (teachers/imported.py).
+as any free text is (sections/parser.py). The publishers had nobody annotate the reports by hand, so there is no gold but what
+your annotators write (sources/gold/annotators.py). The label files that come with them are a teacher's (teachers/imported.py).
 """
 
 import re
@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 import polars as pl
 
-from raddistill.cells import NOT_UTF8, is_missing, is_utf8
 from raddistill.concepts import Concept
 from raddistill.labelsets import Label
-from raddistill.sources import images, sectioning
+from raddistill.reading.cells import NOT_UTF8, is_missing, is_utf8
+from raddistill.sections import parser
+from raddistill.sections.compose import section_text, tidy
+from raddistill.sources.collections import image_rows
 from raddistill.sources.documents import Document, Failure, Tell, untold
-from raddistill.sources.sections import section_text, tidy
 from raddistill.tables.gold import Gold
 
 FILES = "df_chexpert_plus*.csv*"
@@ -75,10 +76,10 @@ class CheXpertPlus:
         the image). Rows that cannot be told to belong to a report come first, as failures.
 
         Raises:
-            InputError: as `images.the_file` and `images.gather`.
+            InputError: as `image_rows.the_file` and `image_rows.gather`.
         """
-        path, without_id = images.the_file(raw, FILES), "path_to_image names no patient and study"
-        reports = yield from images.gather(path, COLUMNS, _id_of, without_id, Gathered, tell)
+        path, without_id = image_rows.the_file(raw, FILES), "path_to_image names no patient and study"
+        reports = yield from image_rows.gather(path, COLUMNS, _id_of, without_id, Gathered, tell)
         for report_id in sorted(reports):
             yield _document(report_id, reports.pop(report_id))
 
@@ -100,9 +101,9 @@ def _document(report_id: str, gathered: Gathered) -> Document | Failure:
         return Failure(report_id, reason)
     said = gathered.texts.pop()
     history = tidy(" ".join(words for words in (said.clinical_history, said.history) if words))
-    sections = sectioning.Words(said.findings, said.impression, history, said.comparison, without_headers=False)
+    sections = parser.Words(said.findings, said.impression, history, said.comparison, without_headers=False)
     if not said.findings and not said.impression and said.report:
-        read = sectioning.words(said.report)
+        read = parser.words(said.report)
         sections = read._replace(indication=history or read.indication, comparison=said.comparison or read.comparison)
     return Document(
         report_id=report_id,

@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from raddistill.sources.comparing import Cohort, Comparison, Row
+from raddistill.apps.compare_cohorts import Cohort, Comparison, Row
 
 HIDDEN = {"labels uncertain", "labels absent"}  # not on the page, which would be three times as long; in the JSON
 

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from raddistill.cells import NOT_UTF8, is_utf8
 from raddistill.errors import InputError
 from raddistill.privacy import may_be_text
+from raddistill.reading.cells import NOT_UTF8, is_utf8
 
 if TYPE_CHECKING:
     import polars as pl

@@ -1,6 +1,6 @@
 """Anyone's own reports: CSV, TSV, Parquet, JSON lines, or a folder of text files, with the columns that params.yaml names.
 
-People's labels stand in annotators' files (sources/annotator_files.py), with the reports (`extract.files.labels`), or in both.
+People's labels stand in annotators' files (sources/gold/annotators.py), with the reports (`extract.files.labels`), or in both.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,16 +11,18 @@ from typing import Any, Literal
 
 import polars as pl
 
-from raddistill.cells import NOT_UTF8, is_missing, is_utf8, strings_in
 from raddistill.concepts import Concept
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.privacy import ID_IS_TEXT, may_be_text
-from raddistill.sources import columns, header_words, readers, sectioning
-from raddistill.sources.annotator_files import GOLD
+from raddistill.reading import columns
+from raddistill.reading.cells import NOT_UTF8, is_missing, is_utf8, strings_in
+from raddistill.reading.rows import FORMATS, Folder, Rows, open_rows
+from raddistill.sections import lexicon, parser
+from raddistill.sections.compose import section_text
 from raddistill.sources.documents import SHOWN, TOLD, Document, Failure, Tell, untold
-from raddistill.sources.sections import section_text
+from raddistill.sources.gold.annotators import GOLD
 from raddistill.statuses import ABSENT, GOLD_CELLS, PRESENT
 
 WITH_REPORTS = "with_reports"  # the annotator whose labels stand in columns beside the reports; of a list it is its column's name
@@ -85,7 +87,7 @@ class Files:
         rows = self._open(path)
         try:
             there = rows.columns
-            of = self._of_folder() if isinstance(rows, readers.Folder) else self._columns(path, there)
+            of = self._of_folder() if isinstance(rows, Folder) else self._columns(path, there)
             labels = [name for name in (*self._label_set, NO_FINDING) if self._p.labels == "*" and name in there]
             wanted = [*of.values(), *labels]
             count = 0
@@ -116,9 +118,9 @@ class Files:
             ]
         return pl.DataFrame(rows, schema=GOLD, orient="row")
 
-    def _open(self, path: Path) -> readers.Rows:
+    def _open(self, path: Path) -> Rows:
         try:
-            return readers.open_rows(str(path), self._p.format or None, self._p.encoding)
+            return open_rows(str(path), self._p.format or None, self._p.encoding)
         except InputError as error:
             raise _in_our_words(error) from None
 
@@ -165,7 +167,7 @@ class Files:
         except ValueError as error:
             return Failure(report_id, str(error))
         patient = identity(cells.get("patient"))
-        words = sectioning.words(cells.get("text") or "")
+        words = parser.words(cells.get("text") or "")
         return Document(
             report_id=report_id,
             patient_id=None if is_missing(patient or "") else patient,  # else all such reports would be one patient's
@@ -209,7 +211,7 @@ class Files:
 def _section(cells: dict[str, Any], name: str) -> str | None:
     """The words of a column of sections, without a header that says again what stands there ("FINDINGS: Clear lungs.")."""
     cell = cells.get(name) or ""
-    words = cell[header_words.length_of_header(cell, name) :]
+    words = cell[lexicon.length_of_header(cell, name) :]
     return None if is_missing(words, none_is_said=name == "comparison") else section_text(words)
 
 
@@ -247,7 +249,7 @@ def _file(raw: Path, form: str) -> Path:
     if not raw.is_dir() or form == "folder":
         return raw
     files = [f for f in sorted(raw.iterdir()) if f.is_file()]
-    known = [f for f in files if Path(f.name.removesuffix(".gz")).suffix.lower() in readers.FORMATS]
+    known = [f for f in files if Path(f.name.removesuffix(".gz")).suffix.lower() in FORMATS]
     if len(known) > 1:
         raise InputError(f"{raw} holds {', '.join(f.name for f in known[:SHOWN])}: name one of {len(known)} files as extract.raw")
     return known[0] if known else raw

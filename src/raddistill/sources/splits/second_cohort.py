@@ -15,8 +15,9 @@ from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.privacy import such_as
-from raddistill.sources import extracting, splitting
+from raddistill.sources import extracting
 from raddistill.sources.extracting import Extracted, ExtractParams
+from raddistill.sources.splits import splitting
 
 SET_ASIDE = "test split of the first cohort"
 

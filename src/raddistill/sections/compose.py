@@ -2,8 +2,8 @@
 
 import re
 
+from raddistill.sections import markup
 from raddistill.sentences import with_lines
-from raddistill.sources import markup
 
 _BARE_CR = re.compile(r"\r(?!\n)")
 # Other line ends than "\n", one character for one.

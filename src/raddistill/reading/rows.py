@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from raddistill.cells import NOT_UTF8
 from raddistill.errors import InputError
-from raddistill.lines import BROKEN_GZIP, PARQUET, STDIN, Binary, Delimited, JsonLines, Row, named
+from raddistill.reading.cells import NOT_UTF8
+from raddistill.reading.lines import BROKEN_GZIP, PARQUET, STDIN, Binary, Delimited, JsonLines, Row, named
 
 FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet",

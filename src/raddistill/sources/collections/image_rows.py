@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from raddistill.errors import InputError
-from raddistill.sources import columns, readers
+from raddistill.reading import columns
+from raddistill.reading.rows import open_rows
 from raddistill.sources.documents import TOLD, Failure, Tell
 
 
@@ -46,7 +47,7 @@ def gather(
         InputError: the file is damaged, holds no row, lacks a column or has it twice.
     """
     reports: dict[str, G] = {}
-    table = readers.open_rows(str(path), None, "utf-8")
+    table = open_rows(str(path), None, "utf-8")
     try:
         columns.require(str(path), table.columns, wanted)
         number = 0

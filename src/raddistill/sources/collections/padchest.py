@@ -14,13 +14,14 @@ from pathlib import Path
 
 import polars as pl
 
-from raddistill.cells import NOT_UTF8, is_utf8, strings_in
 from raddistill.concepts import Concept
 from raddistill.labelsets import Label
 from raddistill.privacy import may_be_text
-from raddistill.sources import images, padchest_gold
+from raddistill.reading.cells import NOT_UTF8, is_utf8, strings_in
+from raddistill.sections.compose import section_text
+from raddistill.sources.collections import image_rows
 from raddistill.sources.documents import Document, Failure, Tell, untold
-from raddistill.sources.sections import section_text
+from raddistill.sources.gold import padchest_labels
 
 FILES = "PADCHEST*.csv*"
 COLUMNS = ["ReportID", "PatientID", "Report", "MethodLabel", "Labels"]
@@ -59,10 +60,10 @@ class PadChest:
         report come first, as failures.
 
         Raises:
-            InputError: as `images.the_file` and `images.gather`.
+            InputError: as `image_rows.the_file` and `image_rows.gather`.
         """
-        path = images.the_file(raw, FILES)
-        reports = yield from images.gather(path, COLUMNS, _id_of, "no report id", Gathered, tell)
+        path = image_rows.the_file(raw, FILES)
+        reports = yield from image_rows.gather(path, COLUMNS, _id_of, "no report id", Gathered, tell)
         persons = link(gathered.patients for gathered in reports.values())
         for report_id in sorted(reports):
             yield _document(report_id, reports[report_id], persons)
@@ -71,7 +72,7 @@ class PadChest:
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
         """The physicians' labels as gold of both tasks; reports that only the network labelled are excluded."""
-        return padchest_gold.gold(annotations, mapping, label_set, concepts)
+        return padchest_labels.gold(annotations, mapping, label_set, concepts)
 
 
 def link(groups: Iterable[set[str]]) -> dict[str, str]:

@@ -19,12 +19,14 @@ import polars as pl
 from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
-from raddistill.lines import read_csv
 from raddistill.privacy import list_names
-from raddistill.sources import columns, packed, sectioning
+from raddistill.reading import columns
+from raddistill.reading.lines import read_csv
+from raddistill.sections import parser
+from raddistill.sections.parser import Words
+from raddistill.sources.collections import archives
+from raddistill.sources.collections.archives import Content, Place
 from raddistill.sources.documents import TOLD, Document, Failure, Tell, untold
-from raddistill.sources.packed import Content, Place
-from raddistill.sources.sectioning import Words
 from raddistill.statuses import GOLD_CELLS
 
 ANNOTATOR = "mimic_cxr_radiologist"
@@ -57,7 +59,7 @@ class MimicCXR:
         splits, annotated = load_splits(_one(folder, SPLIT)), load_annotations(_one(folder, GOLD))
         self._left = dict(annotated)
         root, places = _locate(raw)
-        for count, made in enumerate(packed.each(root, places, parse), start=1):
+        for count, made in enumerate(archives.each(root, places, parse), start=1):
             if count % TOLD == 0:
                 tell(count, len(places))
             if isinstance(made, Failure):
@@ -102,7 +104,7 @@ def parse(file: Content) -> tuple[str, str, Words] | Failure:
         text = file.content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return Failure(report_id, "not UTF-8")
-    return report_id, patient_id, sectioning.words(text)
+    return report_id, patient_id, parser.words(text)
 
 
 def load_splits(path: Path | None) -> dict[str, str]:
@@ -204,10 +206,10 @@ def _locate(raw: Path) -> tuple[Path, list[Place]]:
     """The zip or the folder that holds the reports, and their places."""
     archive = raw / ZIP if raw.is_dir() else raw
     if archive.is_file():
-        root, places = archive, packed.in_zip(archive, _is_report)
+        root, places = archive, archives.in_zip(archive, _is_report)
     else:
         root = next((folder for folder in (raw / TREE, raw / Path(ZIP).stem / TREE, raw) if any(folder.glob("p??"))), raw)
-        places = packed.in_folder(root, _walk(root)) if root.is_dir() else []
+        places = archives.in_folder(root, _walk(root)) if root.is_dir() else []
     if not places:
         raise InputError(f"{raw} holds no report of MIMIC-CXR: neither {ZIP} nor {TREE}/p10/p10000032/s50414267.txt")
     return root, places

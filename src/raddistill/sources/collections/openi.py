@@ -20,9 +20,9 @@ from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.privacy import ID_IS_TEXT, may_be_text
-from raddistill.sources import openi_gold
+from raddistill.sections.compose import tidy
 from raddistill.sources.documents import Document, Failure, Tell, untold
-from raddistill.sources.sections import tidy
+from raddistill.sources.gold import mesh_codes
 
 LARGEST_ARCHIVE = 1 << 30  # bytes, unpacked; Open-i has 25 MB
 LARGEST_FILE = 1 << 20  # bytes; the largest report of Open-i has 8,967
@@ -58,7 +58,7 @@ class OpenI:
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
         """The human MeSH codes (`major`) as gold of both tasks: one row for every report, task and label."""
-        return openi_gold.gold({i: list(majors) for i, majors in annotations.items()}, mapping, label_set, concepts)
+        return mesh_codes.gold({i: list(majors) for i, majors in annotations.items()}, mapping, label_set, concepts)
 
 
 def parse(name: str, content: bytes) -> Document | Failure:

@@ -4,7 +4,7 @@ import itertools
 import re
 from typing import NamedTuple
 
-from raddistill.sources.header_words import (
+from raddistill.sections.lexicon import (
     BOTH,
     EXAM,
     FINDINGS,

@@ -15,7 +15,7 @@ from pathlib import Path
 from raddistill.atomic import part_of
 from raddistill.checksums import sha256
 from raddistill.errors import InputError
-from raddistill.sources.packages import Packaged, console, obtain, obtain_folder
+from raddistill.sources.fetch.packages import Packaged, console, obtain, obtain_folder
 from raddistill.tables.base import write_json
 
 PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt"]  # no pickles: loading one runs its code
