@@ -40,6 +40,7 @@ TEACHER_PROMPTS = Path("prompts/teacher")
 HEDGES = Path("lexicon/hedges.csv")
 FRAMES = Path("lexicon/frames.txt")
 COMPLETIONS = Path("lexicon/completions.csv")
+SECTION_WORDS = Path("lexicon/sections")
 
 
 def labels(task: str) -> Path:

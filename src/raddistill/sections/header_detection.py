@@ -1,29 +1,27 @@
-"""Which headers stand in the lines of a text, and what each opens. The kinds of evidence: see sectioning.py."""
+"""Finds the headers in the lines of a text, and what each opens. parser.py lists the kinds of evidence."""
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from raddistill.sections.lexicon import (
-    ALONE,
     AROUND,
     BOTH,
     EXAM,
     FINDINGS,
     IMPRESSION,
-    KNOWN,
     OTHER,
     PART,
-    PEOPLE,
-    SAID,
+    READING,
     SUMMARY,
     UNKNOWN,
     VIEWS,
-    WITH_COLON,
-    is_prose,
-    key,
-    kind,
+    SectionLexicon,
+    normalise,
 )
+
+LONGEST_HEADER, LONGEST_WITHIN, LONGEST_MARK = 80, 60, 10  # characters: bounds that keep the time for a line of colons linear
 
 
 class Header(NamedTuple):
@@ -34,34 +32,37 @@ class Header(NamedTuple):
     name: str  # what it opens: one of NAMES, PART, VIEWS, UNKNOWN; SUMMARY until it is known whether an impression stands above
 
 
-class _Above(NamedTuple):
-    """What stands above a line."""
+class _Line(NamedTuple):
+    """A line, and what stands above it."""
 
-    name: str  # the section, "" before the first
-    words: str  # of the line above
+    lexicon: SectionLexicon
+    text: str
+    words: str  # the line without what is around its words
+    section: str  # the section above, "" before the first
+    above: str  # words of the line above
     fresh: bool  # a new sentence can begin
-    titled: bool  # it is a header, and nothing follows it
+    titled: bool  # the line above is a header, and nothing follows it
 
 
-def headers(text: str) -> Iterator[Header]:
-    """Headers in their order. What one opens depends on the section and the line above."""
+def find_headers(text: str, lexicon: SectionLexicon) -> Iterator[Header]:
+    """Yields headers in their order. What one opens depends on the section and the line above."""
     at, concluded = 0, False
-    name, last, fresh, titled = "", "", True, False
+    section, above, fresh, titled = "", "", True, False
     for line in text.split("\n"):
         words, end = line.strip().strip(AROUND), 0
-        if words and _may_hold(line, words):
-            for start, end, opened in _in_line(line, words, _Above(name, last, fresh, titled)):
+        if words and _may_hold_header(line, words):
+            for start, end, opened in _in_line(_Line(lexicon, line, words, section, above, fresh, titled)):
                 header = Header(at + start, at + end, opened)
-                if opened == PART and not name and is_prose(text[: at + start]):
+                if opened == PART and not section and lexicon.is_prose(text[: at + start]):
                     header = Header(0, 0, opened)  # the body has begun before its first part
                 if opened == SUMMARY:
                     header = header._replace(name=OTHER if concluded else IMPRESSION)
-                name = header.name
-                concluded = concluded or name == IMPRESSION
+                section = header.name
+                concluded = concluded or section == IMPRESSION
                 yield header
         titled = end > 0 and not line[end:].strip()
         fresh = titled or not words or words[-1] in ".:!?_"
-        last = words
+        above = words
         at += len(line) + 1
 
 
@@ -70,8 +71,8 @@ _ACROSS_OF = "_=-"  # lines across the page
 _OPENS_LINE = ("Findings", "Impression", "Conclusion", "Indication", "Comparison", "Electronically", "Digitally", "Dictated")
 
 
-def _may_hold(line: str, words: str) -> bool:
-    """Whether it is worth a closer look: most lines are not."""
+def _may_hold_header(line: str, words: str) -> bool:
+    """Returns whether a line is worth a closer look: most are not."""
     return (
         ":" in line
         or (words[0].isupper() and (len(words) <= 40 or words[1].isupper()))
@@ -82,45 +83,71 @@ def _may_hold(line: str, words: str) -> bool:
     )
 
 
-# "Electronically signed by A. Reader" at the beginning of a line; not "Signed Date".
-_SIGNED = re.compile(
-    r"(?:electronically|digitally) (?:signed|approved|reviewed|verified|authenticated)\b|(?:dictated|transcribed|signed) by\b",
-    re.IGNORECASE,
-)
-_MARK = re.compile(r"(?:[-–—]+|\d{1,2}[.)])?\Z")  # before a header: the "2." of "2. FINDINGS:"; not the "2" of "2 FINDINGS:"
+class _Patterns(NamedTuple):
+    """Ways in which the lexicon's main headers open a section, beside a colon."""
+
+    bare: re.Pattern[str]
+    bare_capitalised: re.Pattern[str]
+    bare_within: re.Pattern[str]
+    glued: re.Pattern[str]
 
 
-def _in_line(line: str, words: str, above: _Above) -> Iterator[Header]:
-    """Headers of a line, counted from its start; `words` are the line without what is around them.
+@functools.cache
+def _patterns(main: tuple[str, ...]) -> _Patterns:
+    listed = "|".join(sorted(main, key=len, reverse=True))
+    capitals = f"FINDINGS? (?:AND|&) IMPRESSIONS?|{listed.upper()}"
+    capitalised = "|".join(header.capitalize() for header in listed.split("|"))
+    dash = r"[ \t]*[-–—;.=]+(?=\s|$)"
+    sentence = r"(?=[A-Z][a-z]|\d{1,2}[.)]\s)"
+    return _Patterns(
+        # At the beginning of a line, before a dash, COLON, a tab, some spaces, or a sentence: "FINDINGS The heart", "IMPRESSION
+        # 1. Edema", "HISTORY     cough", "WET READ edema"; not "IMPRESSION of the hilum", "WET READ VERSION 2".
+        bare=re.compile(
+            rf"({capitals})(?:{dash}|[ \t]+COLON\b|[ \t]*\t[ \t]*(?![ \t:])| {{2,}}(?=[a-z])| {{3,}}(?![ :])|[ \t]*{sentence})"
+            r"|(?:ADDENDUM|WET READ)(?=[ \t]+(?!VERSION|[ \t:]))"
+        ),
+        # "Findings - Clear."; not "Findings are", "History-taking".
+        bare_capitalised=re.compile(rf"({capitalised})[ \t]*(?:[;=]|[-–—]+(?=\s|$))"),
+        # After a sentence: the last of "The heart is large. IMPRESSION Large heart."; not "large. IMPRESSION of".
+        bare_within=re.compile(rf"[.] +({capitals})(?:{dash}|[ \t]+{sentence})"),
+        # Stuck to the end of a sentence: "cough.Findings", "effusionIMPRESSION", "XXXXFINDINGS"; not "otherfindings".
+        glued=re.compile(rf"(?:(?<=[a-z.!?)>~|\\])(?=[A-Z][a-z])|(?=[A-Z]{{7}}))((?i:{listed}|addendum))[ \t]*\Z"),
+    )
 
-    A header has 80 characters at most and a mark before it 10, so that the time for a line of colons is linear.
-    """
-    low = 0  # the end of the last header
-    first = len(line) - len(line.lstrip())
-    if words[0].isupper() or line[first] in _ACROSS_OF:
-        if alone := _alone(line.strip(), words, above):
-            yield Header(first, len(line.rstrip()), alone)
+
+# Before a header: the "2." of "2. FINDINGS:"; not the "2" of "2 FINDINGS:".
+_MARK = re.compile(r"(?:[-–—]+|\d{1,2}[.)])?\Z")
+
+
+def _in_line(line: _Line) -> Iterator[Header]:
+    """Yields the headers of a line, counted from its start."""
+    text, words, lexicon = line.text, line.words, line.lexicon
+    low, lower = 0, text.islower()  # `low`: the end of the last header
+    first = len(text) - len(text.lstrip())
+    if words[0].isupper() or text[first] in _ACROSS_OF:
+        if alone := _alone(line):
+            yield Header(first, len(text.rstrip()), alone)
             return
-        if (bare := _bare(words, above)) and _may_open(bare[1] or bare[0], above, colon=False):
-            low = line.index(words) + bare.end()
-            yield Header(first, low, KNOWN[key(bare[1] or bare[0])])
-    lower = line.islower()
+        if (bare := _bare(line)) and _may_open(line, bare[1] or bare[0], colon=False):
+            low = text.index(words) + bare.end()
+            yield Header(first, low, lexicon.known[normalise(bare[1] or bare[0])])
     for mark in _marks(line):
         begins, opened = first, None
-        if mark.re is _BARE_WITHIN:
-            begins, opened = mark.start(1), KNOWN[key(mark[1])]
-        elif low == 0 and mark.start() - first <= 80:
-            opened = _at_first(line[first : mark.start()].strip(AROUND), above)
-            if opened == UNKNOWN and above.name in (FINDINGS, BOTH, PART) and _VALUE.match(line, mark.end()):
-                opened = None
+        if mark.re.groups:  # a header without a colon
+            begins, opened = mark.start(1), lexicon.known[normalise(mark[1])]
+        elif low == 0 and mark.start() - first <= LONGEST_HEADER:
+            opened = _at_first(line, text[first : mark.start()].strip(AROUND))
+            if opened == UNKNOWN and line.section in (FINDINGS, BOTH, PART) and lexicon.value.match(text, mark.end()):
+                opened = None  # the name of a finding, and what is said of it: "NGT: in place"
         if not opened:
             begins, opened = _within(line, low, mark.start(), lower)
             opened = opened if begins > first else None  # what begins the line may not open
-            begins = first if low == 0 and begins - first < 10 and _MARK.match(line[:begins].strip(AROUND)) else begins
+            if low == 0 and begins - first < LONGEST_MARK and _MARK.match(text[:begins].strip(AROUND)):
+                begins = first
         if opened:
             low = mark.end()
             yield Header(begins, begins, opened) if opened == PART else Header(begins, low, opened)
-    if low == 0 and words[0].isupper() and _SIGNED.match(words):
+    if low == 0 and words[0].isupper() and lexicon.signature.match(words):
         yield Header(first, first, OTHER)
 
 
@@ -128,79 +155,56 @@ _UNDERLINE = re.compile(r"(?:[=-]{3,}|_{10,})\Z")  # "---" below a title; not "_
 _ACROSS = re.compile(r"[_=-]{10,}\Z")  # a line across the page; not "-----"
 
 
-def _alone(line: str, words: str, above: _Above) -> str | None:
-    """What a line opens that is a known header, or "FINAL REPORT", without a colon, or goes across the page."""
-    if above.titled and _UNDERLINE.match(line):
-        return above.name
-    said = words.strip("-=–— ")  # "--- FINDINGS ---"
-    if len(said) <= 40 and (name := ALONE.get(key(said))) and said[0].isupper() and _may_open(said, above, colon=False):
-        return name
-    return EXAM if line[0] in _ACROSS_OF and _ACROSS.match(line) else None
+def _alone(line: _Line) -> str | None:
+    """Returns what a line opens that is a known header, or "FINAL REPORT", without a colon, or goes across the page."""
+    stripped = line.text.strip()
+    if line.titled and _UNDERLINE.match(stripped):
+        return line.section
+    header = line.words.strip("-=–— ")  # "--- FINDINGS ---"
+    opened = line.lexicon.alone.get(normalise(header)) if len(header) <= 40 else None
+    if opened and header[0].isupper() and _may_open(line, header, colon=False):
+        return opened
+    return EXAM if stripped[0] in _ACROSS_OF and _ACROSS.match(stripped) else None
 
 
-_SURE_WORDS = "FINDINGS?(?: (?:AND|&) IMPRESSIONS?)?|IMPRESSIONS?|CONCLUSIONS?|INDICATIONS?|COMPARISONS?|TECHNIQUE|HISTORY"
-# "FINDINGS The heart", "IMPRESSION 1. Edema", "FINDINGS - no mass", "HISTORY     cough", "WET READ edema"; not "IMPRESSION of
-# the hilum", "WET READ VERSION 2".
-_BARE = re.compile(
-    rf"({_SURE_WORDS})(?:[ \t]*[-–—;.=]+(?=\s|$)|[ \t]+COLON\b|[ \t]*\t[ \t]*(?![ \t:])| {{2,}}(?=[a-z])| {{3,}}(?![ :])"
-    r"|[ \t]*(?=[A-Z][a-z]|\d{1,2}[.)]\s))"
-    r"|(?:ADDENDUM|WET READ)(?=[ \t]+(?!VERSION|[ \t:]))"
-)
-# "Findings - Clear."; not "Findings are", "History-taking".
-_BARE_MIXED = re.compile(
-    r"(Findings?|Impressions?|Conclusions?|Indications?|Comparisons?|Technique|History)[ \t]*(?:[;=]|[-–—]+(?=\s|$))"
-)
-
-
-def _bare(words: str, above: _Above) -> re.Match[str] | None:
-    """A known header at the beginning of a line, without a colon."""
-    bare = _BARE.match(words) if words[:2].isupper() else _BARE_MIXED.match(words)
-    if bare and above.words.isupper() and not above.fresh and words.isupper() and bare[0].endswith("."):
+def _bare(line: _Line) -> re.Match[str] | None:
+    """Returns the match of a known header at the beginning of a line, without a colon."""
+    patterns, words = _patterns(line.lexicon.main), line.words
+    bare = patterns.bare.match(words) if words[:2].isupper() else patterns.bare_capitalised.match(words)
+    if bare and line.above.isupper() and not line.fresh and words.isupper() and bare[0].endswith("."):
         return None  # "NO ACUTE\nFINDINGS. HEART ..."
     return bare
 
 
 _COLON = re.compile(r":(?!(?<=\d:)\d)[:*]*")  # with the marks of "**FINDINGS:**"; not in "10:30"
-# The last of "The heart is large. IMPRESSION Large heart."; not "An IMPRESSION of", "large. IMPRESSION of".
-_BARE_WITHIN = re.compile(rf"[.] +({_SURE_WORDS})(?:[ \t]*[-–—;.=]+(?=\s|$)|[ \t]+(?=[A-Z][a-z]|\d{{1,2}}[.)]\s))")
 
 
-def _marks(line: str) -> Iterable[re.Match[str]]:
-    """Where a header may end: colons, and known headers in capitals after a sentence, without a colon."""
-    colons = _COLON.finditer(line) if ":" in line else ()
-    if ". " in line and ("IMPRESSION" in line or "FINDING" in line):
-        return sorted([*colons, *_BARE_WITHIN.finditer(line)], key=lambda mark: mark.end())
+def _marks(line: _Line) -> Iterable[re.Match[str]]:
+    """Returns where a header may end: colons, and (with a group) main headers in capitals after a sentence, without a colon."""
+    text = line.text
+    colons = _COLON.finditer(text) if ":" in text else ()
+    if ". " in text and ("IMPRESSION" in text or "FINDING" in text):
+        within = _patterns(line.lexicon.main).bare_within.finditer(text)
+        return sorted([*colons, *within], key=lambda mark: mark.end())
     return colons
 
 
-# So sure a sign that it need not be in capitals to begin within a line: "Findings", "Reason for exam"; not "Result".
-_SURE = re.compile(
-    r"(?:findings?|impressions?|conclusions?)(?:(?: and |/|, )(?:findings?|impressions?|conclusions?))?\Z|indications?\Z"
-    r"|comparisons?\Z|technique\Z|history\Z|addendum\Z|recommendations?\Z|clinical \w+\Z|reason for "
-)
-# After these words a header's word goes on with their sentence: "NO SIGNIFICANT FINDINGS: ..."; not "COUGH FINDINGS: ...".
-_GOES_ON = re.compile(
-    r"(?:no|the|these|this|significant|abnormal|acute|following|above|with|of|and|or|for|in|my|our|new|normal|given)\Z",
-    re.IGNORECASE,
-)
-# A sentence that speaks of a section, before its word: "please see FINDINGS:"; not "was seen. FINDINGS:" ...
-_REFERS = re.compile(
-    r"\b(?:see|per|refer(?:red)? to|(?:described|mentioned|noted|listed|stated|discussed|detailed|given) (?:above )?(?:in|under))"
-    r"(?: the)?\Z", re.IGNORECASE,
-)  # fmt: skip
-# ... or after it: "agree with the FINDINGS: above"; not "FINDINGS: above the hilum".
-_REFERRED = re.compile(r":\s*(?:(?:as )?(?:above|below)(?:[.,;)]|\s*\Z)|section\b)", re.IGNORECASE)
+def _goes_on(line: _Line, word: str) -> bool:
+    """Whether a header's word after this one belongs to its sentence: "no acute FINDINGS"."""
+    return word.lower() in line.lexicon.goes_on
 
 
-def _may_open(said: str, above: _Above, colon: bool) -> bool:
+def _may_open(line: _Line, header: str, colon: bool) -> bool:
     """Whether these words at the beginning of a line can open a section, or go on with the sentence above."""
-    if above.fresh:
+    if line.fresh:
         return True
-    if _REFERS.search(above.words[-40:]):
+    if line.lexicon.refers.search(line.above[-40:]):
         return False
     # A line that is as short did not end for want of room.
-    sure = said.isupper() or (said[:1].isupper() and (len(above.words) < 50 or _SURE.match(key(said)) is not None))
-    above_goes_on = _GOES_ON.match(above.words.rpartition(" ")[2]) and (not colon or above.words.isupper())
+    sure = header.isupper() or (
+        header[:1].isupper() and (len(line.above) < 50 or line.lexicon.without_capitals.match(normalise(header)) is not None)
+    )
+    above_goes_on = _goes_on(line, line.above.rpartition(" ")[2]) and (not colon or line.above.isupper())
     return sure and not above_goes_on
 
 
@@ -208,73 +212,59 @@ def _may_open(said: str, above: _Above, colon: bool) -> bool:
 _CAPITALS = re.compile(r"[A-Z][A-Z0-9 \t,/()&'’.#_:\[\]-]{1,78}\Z")
 
 
-def _at_first(said: str, above: _Above) -> str | None:
-    """What the words between the beginning of a line and a colon open."""
-    known_as, name = key(said), above.name
-    if not said or not _may_open(said, above, colon=True):
+def _at_first(line: _Line, header: str) -> str | None:
+    """Returns what the words between the beginning of a line and a colon open."""
+    if not header or not _may_open(line, header, colon=True):
         return None
-    if known := WITH_COLON.get(known_as):
+    normalised, section = normalise(header), line.section
+    if known := line.lexicon.with_colon.get(normalised):
         return known
-    capitals = _CAPITALS.match(said)
-    if not capitals and not (said[0].isupper() and len(said) <= 25):
+    capitals = _CAPITALS.match(header)
+    if not capitals and not (header[0].isupper() and len(header) <= 25):
         return None
-    opened = kind(known_as)
+    opened = line.lexicon.kind(normalised)
     if opened == PART:
-        return _of_part(known_as, name, bool(capitals))
+        return _of_part(line, normalised, bool(capitals))
     # A title, or one of a part in a report on several; "HISTORY OF CABG: STERNAL WIRES."
-    stays = name in SAID and (opened in (VIEWS, EXAM) or (opened == "history" and " of " in known_as))
+    stays = section in READING and (opened in (VIEWS, EXAM) or (opened == "history" and " of " in normalised))
     return None if stays or (not capitals and opened in (VIEWS, EXAM, UNKNOWN)) else opened
 
 
-# What follows the name of a finding ("NGT: in place") and no header.
-_VALUE = re.compile(
-    r"\s*(?:none|no|nil|neg|negative|[-+]ve|absent|present|yes|normal|clear|intact|in place|small|mild|moderate|large|unchanged"
-    r"|stable|not seen)\b", re.IGNORECASE,
-)  # fmt: skip
-_BODY_BEGINS = re.compile(  # "lungs and pleura", "heart"; not "right shoulder", of which an indication may tell
-    r"(?:lungs?|heart|cardi\w+|mediastin\w+|pleura\w*|bones?|osseous|lines|tubes|support"
-    r"|(?:medical )?devices|air ?(?:way|space)s?)\b"
-)
-
-
-def _of_part(key: str, name: str, capitals: bool) -> str | None:
-    """A part of the findings stays where something is read, and opens them after a title, or if it is surely one."""
-    if name in SAID or name in ("addendum", "wet_read"):
+def _of_part(line: _Line, normalised: str, capitals: bool) -> str | None:
+    """Returns what a part of the findings opens: nothing within a reading; the findings after a title, or if it is sure."""
+    if line.section in READING or line.section in ("addendum", "wet_read"):
         return None
-    if name in ("", EXAM, VIEWS) or _BODY_BEGINS.match(key):
+    if line.section in ("", EXAM, VIEWS) or line.lexicon.begins_findings.match(normalised):
         return PART
     return UNKNOWN if capitals else None
 
 
-def _within(line: str, low: int, colon: int, lower: bool) -> tuple[int, str | None]:
-    """Start and name of a known header before this colon: in capitals, or a sure one with a capital (`lower`: or without)."""
-    headed, low = low > 0, max(low, colon - 60)
+# What follows a header that only refers to a section: "agree with the FINDINGS: above"; not "FINDINGS: above the hilum".
+_REFERRED = re.compile(r":\s*(?:(?:as )?(?:above|below)(?:[.,;)]|\s*\Z)|section\b)", re.IGNORECASE)
+
+
+def _within(line: _Line, low: int, colon: int, lower: bool) -> tuple[int, str | None]:
+    """Returns start and section of a known header between `low` and a colon.
+
+    It is in capitals, or one of the lexicon's `without_capitals` with a capital (in a line in `lower` case: or without).
+    """
+    text, lexicon = line.text, line.lexicon
+    headed, low = low > 0, max(low, colon - LONGEST_WITHIN)
     start, longest, known = colon, colon, None
-    for word in reversed(line[low:colon].split()[-5:]):
-        start = line.rindex(word, low, start)
-        if found := KNOWN.get(key(line[start:colon])):
+    for word in reversed(text[low:colon].split()[-5:]):
+        start = text.rindex(word, low, start)
+        if found := lexicon.known.get(normalise(text[start:colon])):
             longest, known = start, found
     if not known:
-        return _glued(line, low, colon)
-    written, before = line[longest:colon], line[low:longest].rstrip()
+        match = _patterns(lexicon.main).glued.search(text, low, colon)
+        return (match.start(), lexicon.known.get(match[1].lower())) if match else (colon, None)
+    header, before = text[longest:colon], text[low:longest].rstrip()
     last = before.rpartition(" ")[2]
-    goes_on = _GOES_ON.match(last) and (last.isupper() or not written.isupper())  # "for FINDINGS:" lost its end to redaction
+    goes_on = _goes_on(line, last) and (last.isupper() or not header.isupper())  # "for FINDINGS:" lost its end to redaction
     stopped = last[-1:] in tuple(".!?;")
-    if key(written) in PEOPLE and not stopped:  # "Told to ATTENDING: Dr. A."
+    if normalise(header) in lexicon.people and not stopped:  # "Told to ATTENDING: Dr. A."
         return colon, None
-    refers = _REFERS.search(before) or (not stopped and _REFERRED.match(line, colon))
-    sure = written[0].isupper() or (lower and (stopped or headed))
-    opens = written.isupper() or (sure and _SURE.match(key(written))) or (written == "Report" and stopped)
+    refers = lexicon.refers.search(before) or (not stopped and _REFERRED.match(text, colon))
+    sure = header[0].isupper() or (lower and (stopped or headed))
+    opens = header.isupper() or (sure and lexicon.without_capitals.match(normalise(header))) or (header == "Report" and stopped)
     return longest, known if opens and not goes_on and not refers else None
-
-
-_STUCK = re.compile(  # "cough.Findings", "effusionIMPRESSION", "XXXXFINDINGS"; not "otherfindings"
-    r"(?:(?<=[a-z.!?)>~|\\])(?=[A-Z][a-z])|(?=[A-Z]{7}))"
-    r"((?i:findings?|impressions?|conclusions?|indications?|comparisons?|technique|history|addendum))[ \t]*\Z"
-)
-
-
-def _glued(line: str, low: int, colon: int) -> tuple[int, str | None]:
-    """A header to which the end of a sentence sticks: "cough.Findings:", "effusionIMPRESSION:"."""
-    match = _STUCK.search(line, low, colon)
-    return (match.start(), KNOWN.get(match[1].lower())) if match else (colon, None)

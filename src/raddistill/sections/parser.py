@@ -24,24 +24,37 @@ become findings where no header says these, the findings never a comparison.
 from typing import NamedTuple
 
 from raddistill.reading.cells import is_missing
+from raddistill.sections import lexicon as lexicons
 from raddistill.sections import markup
 from raddistill.sections.compose import one_line_end, tidy
-from raddistill.sections.findings_fallback import Section, with_body
-from raddistill.sections.header_detection import headers
-from raddistill.sections.lexicon import BOTH, EXAM, FINDINGS, IMPRESSION, OTHER, PART, UNKNOWN, VIEWS
+from raddistill.sections.findings_fallback import Section, add_findings
+from raddistill.sections.header_detection import find_headers
+from raddistill.sections.lexicon import (
+    BOTH,
+    EXAM,
+    FINDINGS,
+    IMPRESSION,
+    LONGEST_HEADER,
+    OTHER,
+    PART,
+    UNKNOWN,
+    VIEWS,
+    SectionLexicon,
+    normalise,
+)
 
 BETWEEN = "\n\n"  # ends a sentence, so nothing is read across two pieces of a section
 
 
-class Found(NamedTuple):
+class Parsed(NamedTuple):
     """Sections and headers of a text, both in its order; together they cover it once."""
 
-    sections: list[Section]  # each with one of NAMES
-    headers: list[tuple[int, int]]  # start and end in code points; a rule across the page is one, too
+    sections: list[Section]  # each with one of lexicon.NAMES
+    headers: list[tuple[int, int]]  # start and end in code points; a line across the page is one, too
 
 
 class Words(NamedTuple):
-    """The sections that the table of reports has, as sections.section_text makes them; None where there is none."""
+    """The sections that the table of reports has, as compose.section_text makes them; None where there is none."""
 
     findings: str | None
     impression: str | None
@@ -50,39 +63,52 @@ class Words(NamedTuple):
     without_headers: bool
 
 
-def words(text: str) -> Words:
-    """Findings, impression, indication (with the history) and comparison; several of a kind are joined in their order.
+def words(text: str, lexicon: SectionLexicon | None = None) -> Words:
+    """Returns findings, impression, indication (with the history) and comparison; several of a kind are joined in their order.
 
-    What stands under FINDINGS AND IMPRESSION is findings, and is not repeated as impression.
+    What stands under FINDINGS AND IMPRESSION is findings, and is not repeated as impression. `lexicon`: as of `read`.
     """
     text = plain_letters(markup.plain(text).text)
-    found = read(text)
+    parsed = read(text, lexicon)
 
     def joined(*names: str) -> str | None:
-        pieces = [text[s.start : s.end].strip() for s in found.sections if s.name in names]
+        pieces = [text[s.start : s.end].strip() for s in parsed.sections if s.name in names]
         none_is_said = names == ("comparison",)
         return tidy(BETWEEN.join(piece for piece in pieces if not is_missing(piece, none_is_said)))
 
     return Words(
-        joined(FINDINGS, BOTH), joined(IMPRESSION), joined("indication", "history"), joined("comparison"), not found.headers
+        joined(FINDINGS, BOTH), joined(IMPRESSION), joined("indication", "history"), joined("comparison"), not parsed.headers
     )
 
 
 _NAMED = {PART: FINDINGS, VIEWS: EXAM, UNKNOWN: OTHER}  # what they are once the findings have been found
 
 
-def read(text: str) -> Found:
-    """All sections of a report, one after the other; a name can come twice (addenda, several reports in one text)."""
+def read(text: str, lexicon: SectionLexicon | None = None) -> Parsed:
+    """Returns all sections of a report, one after the other; a name can come twice (addenda, several reports in one text).
+
+    `lexicon`: the words of headers; None: those that come with the package.
+
+    Raises:
+        InputError: a file of the package's words was edited and breaks its form.
+    """
+    lexicon = lexicon or lexicons.bundled()
     text = plain_letters(text)
-    opened = list(headers(text))
-    written = [(header.start, header.end) for header in opened if header.start < header.end]
+    headers = list(find_headers(text, lexicon))
+    written = [(header.start, header.end) for header in headers if header.start < header.end]
     if not written:
-        return Found([Section(FINDINGS, 0, len(text))] if text else [], [])
-    sections = [Section(EXAM, 0, opened[0].start)]
-    ends = [header.start for header in opened[1:]] + [len(text)]
-    sections += [Section(header.name, header.end, end) for header, end in zip(opened, ends, strict=True)]
-    sections = with_body(text, [section for section in sections if section.start < section.end])
-    return Found([s._replace(name=_NAMED[s.name]) if s.name in _NAMED else s for s in sections], written)
+        return Parsed([Section(FINDINGS, 0, len(text))] if text else [], [])
+    sections = [Section(EXAM, 0, headers[0].start)]
+    ends = [header.start for header in headers[1:]] + [len(text)]
+    sections += [Section(header.name, header.end, end) for header, end in zip(headers, ends, strict=True)]
+    sections = add_findings(text, [section for section in sections if section.start < section.end], lexicon)
+    return Parsed([s._replace(name=_NAMED[s.name]) if s.name in _NAMED else s for s in sections], written)
+
+
+def header_length(cell: str, name: str, lexicon: SectionLexicon | None = None) -> int:
+    """Returns how many characters a header takes that says again what the column `name` holds; 0 where there is none."""
+    header, colon, _ = cell[:LONGEST_HEADER].partition(":")
+    return len(header) + 1 if colon and (lexicon or lexicons.bundled()).known.get(normalise(header)) == name else 0
 
 
 # What reads the same, one character for one: what cannot be seen, small and wide letters.

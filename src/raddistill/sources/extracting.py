@@ -22,6 +22,7 @@ from raddistill.params import Section
 from raddistill.privacy import ID_IS_TEXT, may_be_text
 from raddistill.reading.cells import NOT_UTF8
 from raddistill.sections import compose
+from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sources.collections.files import Files, FilesParams
 from raddistill.sources.documents import SHOWN, Document, Failure, Source
 from raddistill.sources.gold import adjudication, annotators
@@ -86,14 +87,16 @@ class Extracted:
     metrics: dict[str, Any]
 
 
-def extract(p: ExtractParams, label_set: list[Label], concepts: list[Concept]) -> Extracted:
-    """Reads the collection in `extract.raw`, a folder or a file.
+def extract(
+    p: ExtractParams, label_set: list[Label], concepts: list[Concept], lexicon: SectionLexicon | None = None
+) -> Extracted:
+    """Reads the collection in `extract.raw`, a folder or a file. `lexicon`: as of parser.read.
 
     Raises:
         ParamsError: a source that does not exist, or without splits of its own where they are asked for.
         InputError: the collection is missing or damaged; too many of its reports cannot be used (counts by reason).
     """
-    source, raw = source_named(p, label_set), Path(p.raw)
+    source, raw = source_named(p, label_set, lexicon), Path(p.raw)
     if not raw.exists():
         raise InputError(f"{raw} does not exist; params.yaml names it as extract.raw, of the source {p.source}")
     documents, failed = _gather(p, source, raw)
@@ -118,7 +121,7 @@ def extract(p: ExtractParams, label_set: list[Label], concepts: list[Concept]) -
     return Extracted(reports, gold, counted(pl.concat([quarantine, unknown])), metrics)
 
 
-def source_named(p: ExtractParams, label_set: list[Label]) -> Source:
+def source_named(p: ExtractParams, label_set: list[Label], lexicon: SectionLexicon | None) -> Source:
     """The source `extract.source`; its module is imported only if it is asked for.
 
     Raises:
@@ -132,17 +135,17 @@ def source_named(p: ExtractParams, label_set: list[Label]) -> Source:
         case "mimic_cxr":
             from raddistill.sources.collections.mimic_cxr import MimicCXR
 
-            return MimicCXR()
+            return MimicCXR(lexicon)
         case "chexpert_plus":
             from raddistill.sources.collections.chexpert_plus import CheXpertPlus
 
-            return CheXpertPlus()
+            return CheXpertPlus(lexicon)
         case "padchest":
             from raddistill.sources.collections.padchest import PadChest
 
             return PadChest()
         case "files":
-            return Files(p.files, [label.name for label in label_set])
+            return Files(p.files, [label.name for label in label_set], lexicon)
         case _:
             near = difflib.get_close_matches(p.source, SOURCES, n=1)
             hint = f"did you mean '{near[0]}'? " if near else ""

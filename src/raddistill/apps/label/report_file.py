@@ -15,7 +15,7 @@ from raddistill.privacy import ID_IS_TEXT, may_be_text
 from raddistill.reading.cells import NOT_UTF8, is_missing, is_utf8
 from raddistill.reading.lines import JsonLines, Row, named
 from raddistill.reading.rows import Rows, open_rows
-from raddistill.sections import lexicon, markup, parser
+from raddistill.sections import markup, parser
 from raddistill.sections.lexicon import BOTH, FINDINGS, IMPRESSION
 from raddistill.sections.markup import Plain
 
@@ -167,7 +167,7 @@ def _strip(words: str, header: str = "") -> Piece | None:
 
     `header`: the section, whose header may stand in its column again ("FINDINGS: Clear lungs.").
     """
-    begin = lexicon.length_of_header(words, header) if header else 0
+    begin = parser.header_length(words, header) if header else 0
     stripped = words[begin:].strip()
     return None if is_missing(stripped) else (words.index(stripped[0], begin), stripped)
 

@@ -19,6 +19,7 @@ from raddistill.labelsets import Label
 from raddistill.reading.cells import NOT_UTF8, is_missing, is_utf8
 from raddistill.sections import parser
 from raddistill.sections.compose import section_text, tidy
+from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sources.collections import image_rows
 from raddistill.sources.documents import Document, Failure, Tell, untold
 from raddistill.tables.gold import Gold
@@ -71,6 +72,9 @@ class CheXpertPlus:
     sensitivity = "credentialed"
     needs_mapping = False
 
+    def __init__(self, lexicon: SectionLexicon | None = None) -> None:
+        self._lexicon = lexicon  # as of parser.read
+
     def read(self, raw: Path, tell: Tell = untold) -> Iterator[Document | Failure]:
         """Every report of the CSV `raw`, or of the one in the folder `raw`, sorted by id (`patient00001/study1`, from the path of
         the image). Rows that cannot be told to belong to a report come first, as failures.
@@ -81,7 +85,7 @@ class CheXpertPlus:
         path, without_id = image_rows.the_file(raw, FILES), "path_to_image names no patient and study"
         reports = yield from image_rows.gather(path, COLUMNS, _id_of, without_id, Gathered, tell)
         for report_id in sorted(reports):
-            yield _document(report_id, reports.pop(report_id))
+            yield _document(report_id, reports.pop(report_id), self._lexicon)
 
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
@@ -96,14 +100,14 @@ def _id_of(path: str) -> str:
     return "/".join(found.groups()) if found else ""
 
 
-def _document(report_id: str, gathered: Gathered) -> Document | Failure:
+def _document(report_id: str, gathered: Gathered, lexicon: SectionLexicon | None) -> Document | Failure:
     if reason := _reason(gathered):
         return Failure(report_id, reason)
     said = gathered.texts.pop()
     history = tidy(" ".join(words for words in (said.clinical_history, said.history) if words))
     sections = parser.Words(said.findings, said.impression, history, said.comparison, without_headers=False)
     if not said.findings and not said.impression and said.report:
-        read = parser.words(said.report)
+        read = parser.words(said.report, lexicon)
         sections = read._replace(indication=history or read.indication, comparison=said.comparison or read.comparison)
     return Document(
         report_id=report_id,

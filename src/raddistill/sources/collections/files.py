@@ -19,8 +19,9 @@ from raddistill.privacy import ID_IS_TEXT, may_be_text
 from raddistill.reading import columns
 from raddistill.reading.cells import NOT_UTF8, is_missing, is_utf8, strings_in
 from raddistill.reading.rows import FORMATS, Folder, Rows, open_rows
-from raddistill.sections import lexicon, parser
+from raddistill.sections import parser
 from raddistill.sections.compose import section_text
+from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sources.documents import SHOWN, TOLD, Document, Failure, Tell, untold
 from raddistill.sources.gold.annotators import GOLD
 from raddistill.statuses import ABSENT, GOLD_CELLS, PRESENT
@@ -58,7 +59,7 @@ class Files:
     name = "files"
     needs_mapping = False
 
-    def __init__(self, p: FilesParams, label_set: list[str]) -> None:
+    def __init__(self, p: FilesParams, label_set: list[str], lexicon: SectionLexicon | None = None) -> None:
         """
         Raises:
             ParamsError: no sensitivity is declared; both whole texts and sections are named, or neither; a column is named twice.
@@ -74,6 +75,7 @@ class Files:
             raise ParamsError(f"extract.files names the column '{twice[0]}' twice; each of {', '.join(_COLUMNS)} is another one")
         self.sensitivity: str = p.sensitivity
         self._p, self._label_set = p, label_set
+        self._lexicon = lexicon  # as of parser.read
         self._label_of = {name.casefold(): name for name in label_set}  # people write lists by hand
         self._annotators = [] if p.labels == "*" else _parts(p.labels)
 
@@ -167,14 +169,14 @@ class Files:
         except ValueError as error:
             return Failure(report_id, str(error))
         patient = identity(cells.get("patient"))
-        words = parser.words(cells.get("text") or "")
+        words = parser.words(cells.get("text") or "", self._lexicon)
         return Document(
             report_id=report_id,
             patient_id=None if is_missing(patient or "") else patient,  # else all such reports would be one patient's
-            findings=_section(cells, "findings") or words.findings,
-            impression=_section(cells, "impression") or words.impression,
-            indication=_section(cells, "indication") or words.indication,
-            comparison=_section(cells, "comparison") or words.comparison,
+            findings=_section(cells, "findings", self._lexicon) or words.findings,
+            impression=_section(cells, "impression", self._lexicon) or words.impression,
+            indication=_section(cells, "indication", self._lexicon) or words.indication,
+            comparison=_section(cells, "comparison", self._lexicon) or words.comparison,
             annotations=annotations,
             split=identity(cells.get("split")),
             date=when,
@@ -208,10 +210,10 @@ class Files:
                 yield f"{WITH_REPORTS}\t{GOLD_CELLS[code]}\t{name}"
 
 
-def _section(cells: dict[str, Any], name: str) -> str | None:
+def _section(cells: dict[str, Any], name: str, lexicon: SectionLexicon | None) -> str | None:
     """The words of a column of sections, without a header that says again what stands there ("FINDINGS: Clear lungs.")."""
     cell = cells.get(name) or ""
-    words = cell[lexicon.length_of_header(cell, name) :]
+    words = cell[parser.header_length(cell, name, lexicon) :]
     return None if is_missing(words, none_is_said=name == "comparison") else section_text(words)
 
 

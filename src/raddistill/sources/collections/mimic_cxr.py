@@ -9,6 +9,7 @@ Report ids are `s50414267`, patients `p10000032`.
 """
 
 import csv
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from raddistill.privacy import list_names
 from raddistill.reading import columns
 from raddistill.reading.lines import read_csv
 from raddistill.sections import parser
+from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sections.parser import Words
 from raddistill.sources.collections import archives
 from raddistill.sources.collections.archives import Content, Place
@@ -44,7 +46,8 @@ class MimicCXR:
     sensitivity = "credentialed"
     needs_mapping = True
 
-    def __init__(self) -> None:
+    def __init__(self, lexicon: SectionLexicon | None = None) -> None:
+        self._lexicon = lexicon  # as of parser.read
         self._left: dict[str, tuple[str, ...]] = {}  # annotated studies of which the last reading gave no document
 
     def read(self, raw: Path, tell: Tell = untold) -> Iterator[Document | Failure]:
@@ -59,7 +62,7 @@ class MimicCXR:
         splits, annotated = load_splits(_one(folder, SPLIT)), load_annotations(_one(folder, GOLD))
         self._left = dict(annotated)
         root, places = _locate(raw)
-        for count, made in enumerate(archives.each(root, places, parse), start=1):
+        for count, made in enumerate(archives.each(root, places, functools.partial(parse, lexicon=self._lexicon)), start=1):
             if count % TOLD == 0:
                 tell(count, len(places))
             if isinstance(made, Failure):
@@ -91,7 +94,7 @@ class MimicCXR:
         return gold.select("report_id", task, annotator, "label", "status")
 
 
-def parse(file: Content) -> tuple[str, str, Words] | Failure:
+def parse(file: Content, lexicon: SectionLexicon | None = None) -> tuple[str, str, Words] | Failure:
     """One file of the zip or tree: report and patient by its path, and its words. (Tuples pass between processes fast.)"""
     found = _REPORT.fullmatch(file.name)
     if not found or ".." in file.name:
@@ -104,7 +107,7 @@ def parse(file: Content) -> tuple[str, str, Words] | Failure:
         text = file.content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return Failure(report_id, "not UTF-8")
-    return report_id, patient_id, parser.words(text)
+    return report_id, patient_id, parser.words(text, lexicon)
 
 
 def load_splits(path: Path | None) -> dict[str, str]:

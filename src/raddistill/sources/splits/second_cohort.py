@@ -15,6 +15,7 @@ from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.privacy import such_as
+from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sources import extracting
 from raddistill.sources.extracting import Extracted, ExtractParams
 from raddistill.sources.splits import splitting
@@ -30,19 +31,25 @@ class SecondParams(Section):
     gold: str
 
 
-def extract(p: ExtractParams, second: SecondParams, label_set: list[Label], concepts: list[Concept]) -> Extracted:
-    """The tables of the cohort of `p`, or of two.
+def extract(
+    p: ExtractParams,
+    second: SecondParams,
+    label_set: list[Label],
+    concepts: list[Concept],
+    lexicon: SectionLexicon | None = None,
+) -> Extracted:
+    """Returns the tables of the cohort of `p`, or of two. `lexicon`: as of parser.read.
 
     Raises:
         ParamsError, InputError: as `extracting.extract`, of either; InputError for ids that both have.
     """
-    first = extracting.extract(p, label_set, concepts)
+    first = extracting.extract(p, label_set, concepts, lexicon)
     if not second.source:
         return first
     all_test = {"splits": "hash", "train": 0.0, "validation": 0.0}
     there = p.model_copy(update=second.model_dump() | all_test)
     try:
-        tested = extracting.extract(there, label_set, concepts)
+        tested = extracting.extract(there, label_set, concepts, lexicon)
     except (InputError, ParamsError) as error:
         told = re.sub(r"\bextract\.(source|raw|gold)\b", r"second_cohort.\1", str(error))
         raise type(error)(f"second_cohort: {told}") from None
