@@ -107,14 +107,14 @@ def test_zip_and_tree_give_the_same_whatever_the_order(tmp_path: Path) -> None:
 def test_two_processes_give_the_same_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {path_of(50000000 + n): f" FINDINGS:  Nodule of {n} mm.\n" for n in range(40)}
     archive = zipped(tmp_path, files) / "mimic-cxr-reports.zip"
-    places = archives.in_zip(archive, lambda name: name.endswith(".txt"))
+    reports = archives.Zip(archive, lambda name: name.endswith(".txt"))
     monkeypatch.setattr(archives, "CHUNK", 7)
     monkeypatch.setattr(archives, "AHEAD", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    alone = list(archives.each(archive, places, parse, many=41))
+    alone = list(archives.each(reports, parse, many=41))
     assert len(alone) == 40
-    assert list(archives.each(archive, places, parse, many=1)) == alone
-    some = archives.each(archive, places, parse, many=1)
+    assert list(archives.each(reports, parse, many=1)) == alone
+    some = archives.each(reports, parse, many=1)
     assert next(some) == alone[0]
     some.close()  # and the processes end
 
@@ -194,8 +194,10 @@ def test_a_damaged_member_costs_only_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("offset", [-5, 1 << 63])
 def test_a_place_that_no_file_has(offset: int, tmp_path: Path) -> None:
     archive = zipped(tmp_path, FILES) / "mimic-cxr-reports.zip"
-    places = [place._replace(offset=offset) for place in archives.in_zip(archive, lambda name: name.endswith(".txt"))]
-    assert {made.reason for made in archives.each(archive, places, parse)} == {"damaged in the archive"}
+    reports = archives.Zip(archive, lambda name: name.endswith(".txt"))
+    for member in reports.members:
+        member.header_offset = offset
+    assert {made.reason for made in archives.each(reports, parse)} == {"damaged in the archive"}
 
 
 def test_other_ways_of_packing(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from raddistill.sections import parser
 from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sections.parser import Words
 from raddistill.sources.collections import archives
-from raddistill.sources.collections.archives import Content, Place
+from raddistill.sources.collections.archives import Content, Contents
 from raddistill.sources.documents import TOLD, Document, Failure, Tell, untold
 from raddistill.statuses import GOLD_CELLS
 
@@ -61,10 +61,10 @@ class MimicCXR:
         folder = raw if raw.is_dir() else None
         splits, annotated = load_splits(_one(folder, SPLIT)), load_annotations(_one(folder, GOLD))
         self._left = dict(annotated)
-        root, places = _locate(raw)
-        for count, made in enumerate(archives.each(root, places, functools.partial(parse, lexicon=self._lexicon)), start=1):
+        files = _locate(raw)
+        for count, made in enumerate(archives.each(files, functools.partial(parse, lexicon=self._lexicon)), start=1):
             if count % TOLD == 0:
-                tell(count, len(places))
+                tell(count, len(files))
             if isinstance(made, Failure):
                 yield made
                 continue
@@ -205,17 +205,18 @@ def _refuse_if_files_lie_beside(raw: Path) -> None:
             )
 
 
-def _locate(raw: Path) -> tuple[Path, list[Place]]:
-    """The zip or the folder that holds the reports, and their places."""
+def _locate(raw: Path) -> Contents:
+    """Returns the reports of the zip or of the folder that holds them."""
     archive = raw / ZIP if raw.is_dir() else raw
+    files: Contents
     if archive.is_file():
-        root, places = archive, archives.in_zip(archive, _is_report)
+        files = archives.Zip(archive, _is_report)
     else:
         root = next((folder for folder in (raw / TREE, raw / Path(ZIP).stem / TREE, raw) if any(folder.glob("p??"))), raw)
-        places = archives.in_folder(root, _walk(root)) if root.is_dir() else []
-    if not places:
+        files = archives.Folder(root, _walk(root) if root.is_dir() else ())
+    if not len(files):
         raise InputError(f"{raw} holds no report of MIMIC-CXR: neither {ZIP} nor {TREE}/p10/p10000032/s50414267.txt")
-    return root, places
+    return files
 
 
 def _walk(root: Path) -> Iterator[str]:
