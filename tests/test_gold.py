@@ -13,7 +13,7 @@ from defusedxml import ElementTree
 from raddistill import concepts, labelsets
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
-from raddistill.sources.gold import mesh_codes
+from raddistill.sources.gold import mapping, mesh_codes
 from raddistill.tables.gold import Gold
 
 ROOT = Path(__file__).parents[1]
@@ -140,8 +140,8 @@ def rows_of(name):
 
 
 def test_every_coded_head_maps_to_a_concept_whatever_its_qualifiers():
-    rules = mesh_codes.load_rules(MAPPING / "concepts.csv")
-    coded = [head for head, decision in mesh_codes.load_heads(MAPPING / "heads.csv").items() if decision == "coded"]
+    rules = mapping.load_rules(MAPPING / "concepts.csv")
+    coded = [head for head, decision in mapping.load_heads(MAPPING / "heads.csv").items() if decision == "coded"]
     assert len(coded) == 117  # and `normal` and `No Indexing`: the 122 heads less three that differ by case or spaces
     for head in coded:
         own = [rule for rule in rules if rule.head == head]
@@ -151,11 +151,11 @@ def test_every_coded_head_maps_to_a_concept_whatever_its_qualifiers():
 
 
 def test_rules_are_about_heads_that_are_decided_and_stand_once():
-    heads = mesh_codes.load_heads(MAPPING / "heads.csv")
+    heads = mapping.load_heads(MAPPING / "heads.csv")
     assert Counter(heads.values()) == {"coded": 117, "normal": 1, "excluded": 1}
     for name in ("labels.csv", "concepts.csv"):
         rules = rows_of(name)
-        assert {mesh_codes.head_of(rule["head"]) for rule in rules} <= {h for h, d in heads.items() if d == "coded"}
+        assert {mapping.head_of(rule["head"]) for rule in rules} <= {h for h, d in heads.items() if d == "coded"}
         doubled = Counter(tuple(rule[c] for c in ("label", "status", "head", "any_of", "none_of")) for rule in rules)
         assert max(doubled.values()) == 1
 
@@ -187,7 +187,7 @@ def test_codes_are_of_icd_10_cm(concept, icd):
 
 def test_a_concept_is_what_its_kind_says():
     """Optional ones are never present, all others can be."""
-    present = {rule.label for rule in mesh_codes.load_rules(MAPPING / "concepts.csv") if rule.status == "present"}
+    present = {rule.label for rule in mapping.load_rules(MAPPING / "concepts.csv") if rule.status == "present"}
     assert present == {c.concept for c in CONCEPTS if c.kind != "optional"}
 
 
@@ -222,8 +222,8 @@ def test_the_normal_reports_are_those_that_people_called_normal(collection):
 
 def test_every_annotation_of_the_collection_maps_to_a_concept(collection):
     _, majors = collection
-    rules = mesh_codes.load_rules(MAPPING / "concepts.csv")
-    heads = mesh_codes.load_heads(MAPPING / "heads.csv")
+    rules = mapping.load_rules(MAPPING / "concepts.csv")
+    heads = mapping.load_heads(MAPPING / "heads.csv")
     distinct = {major for said in majors.values() for major in said}
     assert len(distinct) == 1719
-    assert [m for m in distinct if heads[mesh_codes.head_of(m)] == "coded" and not mesh_codes._fired(m, rules)] == []
+    assert [m for m in distinct if heads[mapping.head_of(m)] == "coded" and not mesh_codes._fired(m, rules)] == []

@@ -4,6 +4,8 @@ import ast
 import contextlib
 import re
 import warnings
+from decimal import Decimal
+from typing import Any
 
 NOT_UTF8 = "not UTF-8"  # also of characters that no encoding has, such as JSON's "\ud800"
 # What pandas, R, databases and spreadsheets write where there is nothing.
@@ -27,6 +29,17 @@ def is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def as_text(cell: Any) -> str | None:
+    """Returns a cell as text: a whole number as its digits, also of a float (a column of numbers with gaps) or a decimal (a
+    database); None where there is nothing (null, NaN).
+    """
+    if cell is None or cell != cell:  # noqa: PLR0124 - NaN, which pandas has for nothing
+        return None
+    if isinstance(cell, float | Decimal) and cell % 1 == 0:
+        cell = int(cell)
+    return str(cell)
 
 
 def is_missing(words: str, none_is_said: bool = False) -> bool:

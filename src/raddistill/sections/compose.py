@@ -2,6 +2,7 @@
 
 import re
 
+from raddistill.reading.cells import is_missing
 from raddistill.sections import markup
 from raddistill.sentences import with_lines
 
@@ -10,15 +11,22 @@ _BARE_CR = re.compile(r"\r(?!\n)")
 LINE_ENDS = dict.fromkeys(map(ord, "\v\f\x85\u2028\u2029"), "\n")
 
 
-def section_text(cell: str | None) -> str | None:
-    """The words of a section as they stand in a file: without markup, with single spaces, and with the line ends that matter
-    (sentences.with_lines). None where there are no words.
+def section_text(cell: str | None, none_is_said: bool = False) -> str | None:
+    """Returns the words of a section of a file: without markup, with single spaces, and with the line ends that matter
+    (sentences.with_lines). None where there are no words, or only such as "nan" and "None.".
+
+    `none_is_said`: "None." is kept, as of a comparison: there was no earlier film.
     """
-    return tidy(markup.plain(cell).text) if cell else None
+    return section_words(markup.plain(cell).text, none_is_said) if cell else None
+
+
+def section_words(words: str, none_is_said: bool = False) -> str | None:
+    """Returns what `section_text` returns, of words without markup."""
+    return None if is_missing(words, none_is_said) else tidy(words)
 
 
 def tidy(words: str) -> str | None:
-    """As `section_text`, of words without markup."""
+    """Returns all words with single spaces and the line ends that matter; None where there are none."""
     return with_lines(one_line_end(words)) or None
 
 

@@ -9,10 +9,10 @@ import polars as pl
 
 from raddistill.concepts import Concept
 from raddistill.labelsets import Label
-from raddistill.reading.cells import is_missing
 
 # Told now and then how much was read, of how much, both in one unit (bytes, rows, files); None where the whole is not known.
 Tell = Callable[[int, int | None], None]
+SECTIONS = ("findings", "impression", "indication", "comparison")  # of a report in the tables
 TOLD = 1000  # rows or files from one time to the next
 SHOWN = 3  # files or rows in a message
 
@@ -23,10 +23,7 @@ def untold(done: int, total: int | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One report as it was read; sections as sections.section_text makes them, None where the report has none.
-
-    A section that only says that there is none ("nan", "None.") is none. Of comparisons "None." is kept: there was no film.
-    """
+    """One report as it was read; sections as sections/compose.section_text makes them, None where the report has none."""
 
     report_id: str
     patient_id: str | None
@@ -38,12 +35,6 @@ class Document:
     split: str | None = None  # as the source's own file calls it; None where it says none
     date: str | None = None  # ISO 8601, all of one kind; of several reports with one id the latest is kept
     without_headers: bool = False  # all of a text that has no header stands in the findings
-
-    def __post_init__(self) -> None:
-        for name in ("findings", "impression", "indication", "comparison"):
-            words = getattr(self, name)
-            if words is not None and is_missing(words, none_is_said=name == "comparison"):
-                object.__setattr__(self, name, None)  # the one way into a frozen dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,21 +23,18 @@ from raddistill.privacy import ID_IS_TEXT, may_be_text
 from raddistill.reading.cells import NOT_UTF8
 from raddistill.sections import compose
 from raddistill.sections.lexicon import SectionLexicon
+from raddistill.sources import extract_metrics
 from raddistill.sources.collections.files import Files, FilesParams
-from raddistill.sources.documents import SHOWN, Document, Failure, Source
-from raddistill.sources.gold import adjudication, annotators
-from raddistill.sources.gold.annotators import TASKS
+from raddistill.sources.documents import SECTIONS, SHOWN, Document, Failure, Source
+from raddistill.sources.gold import adjudication, collecting
 from raddistill.sources.splits import splitting
-from raddistill.statuses import EXCLUDED, PRESENT
 from raddistill.tables.quarantine import too_many
-from raddistill.tables.reports import SENSITIVITIES, SPLITS, Reports
+from raddistill.tables.reports import Reports
 
 SOURCES = ("openi", "mimic_cxr", "chexpert_plus", "padchest", "files")
 CHUNK = 20_000  # documents
-SECTIONS = ("findings", "impression", "indication", "comparison")
-UNKNOWN = "annotated, but not among the reports"
 _READ = pl.Schema(
-    dict.fromkeys(["report_id", "patient_id", *SECTIONS, "said", "date", "text", "text_group", "by_hash"], pl.String)
+    dict.fromkeys(["report_id", "patient_id", *SECTIONS, "own_split", "date", "text", "text_group", "by_hash"], pl.String)
     | {"annotations": pl.List(pl.String), "without_headers": pl.Boolean}
 )
 _FAILED = pl.Schema({"report_id": pl.String, "reason": pl.String})
@@ -111,14 +108,14 @@ def extract(
         is_encoding = p.source == "files" and NOT_UTF8 in quarantine["reason"]
         raise InputError(complaint + ("; extract.files.encoding names the encoding" if is_encoding else ""))
     known = pl.concat([read["report_id"], failed["report_id"]])
-    written = _gold(source, _annotations(read, kept), Path(p.gold), label_set, concepts, known)
-    gold, beside, unknown = _of(kept["report_id"], quarantine["report_id"], written)
+    written = collecting.read_gold(source, collecting.annotations_by_id(read, kept), Path(p.gold), label_set, concepts, known)
+    gold, n_quarantined, unknown = collecting.of_known_reports(written, kept["report_id"], quarantine["report_id"])
     agreed, gold = adjudication.agreement(gold), adjudication.adjudicate(gold, p.annotators)
     reports = kept.with_columns(source=pl.lit(source.name), sensitivity=pl.lit(source.sensitivity)).select(*Reports.columns())
-    metrics = counts(reports, gold, quarantine) | _also(p, kept, reports)
-    metrics |= {"gold_of_quarantined_reports": beside, "gold_of_unknown_reports": unknown.height}
+    metrics = extract_metrics.counts(reports, gold, quarantine) | extract_metrics.corpus(kept, reports, p.near_duplicate)
+    metrics |= {"gold_of_quarantined_reports": n_quarantined, "gold_of_unknown_reports": unknown.height}
     metrics |= {"agreement": agreed} if agreed else {}
-    return Extracted(reports, gold, counted(pl.concat([quarantine, unknown])), metrics)
+    return Extracted(reports, gold, extract_metrics.numbered(pl.concat([quarantine, unknown])), metrics)
 
 
 def source_named(p: ExtractParams, label_set: list[Label], lexicon: SectionLexicon | None) -> Source:
@@ -233,113 +230,10 @@ def _split(p: ExtractParams, documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.
     """
     if p.splits == "hash":
         return documents.with_columns(split="by_hash"), pl.DataFrame(schema=_FAILED)
-    if documents.height and documents["said"].is_null().all():
+    if documents.height and documents["own_split"].is_null().all():
         where = "extract.files.split names the column" if p.source == "files" else "docs/cohorts.md tells which file has it"
         raise ParamsError(f"extract.splits: file, but what was read of {p.source} names no split: {where}; or use hash")
-    documents, silent = _part(documents, pl.col("said").is_null(), "no split in the source's file")
-    ours = pl.col("said").str.to_lowercase().replace_strict(splitting.OF_FILES, default=None, return_dtype=pl.String)
+    documents, silent = _part(documents, pl.col("own_split").is_null(), "no split in the source's file")
+    ours = pl.col("own_split").str.to_lowercase().replace_strict(splitting.OF_FILES, default=None, return_dtype=pl.String)
     documents, strange = _part(documents.with_columns(split=ours), ours.is_null(), "a split of another name")
     return documents, pl.concat([silent, strange])
-
-
-def _annotations(read: pl.DataFrame, kept: pl.DataFrame) -> dict[str, tuple[str, ...]]:
-    """What people coded, by report id, also of reports in quarantine: their gold is counted."""
-    lost = read.join(kept.select("report_id"), on="report_id", how="anti").sort(
-        "report_id", pl.col("annotations").list.join("\n")
-    )
-    coded = pl.concat([kept.select(read.columns), lost]).filter(pl.col("annotations").list.len() > 0)
-    return {report_id: tuple(said) for report_id, said in coded.iter_rows()}
-
-
-def _gold(
-    source: Source, annotations: dict[str, tuple[str, ...]], folder: Path, label_set: list[Label], concepts: list[Concept],
-    known: pl.Series,
-) -> pl.DataFrame:  # fmt: skip
-    """What people say: of any source by annotators' files where `folder` holds such, else by the source's own annotations.
-
-    A folder called `none` says that nobody annotated. Labels that stand with the reports of `files` are taken in each case.
-    """
-    if source.needs_mapping and folder.name != annotators.NONE and not annotators.are_in(folder):
-        return source.gold(annotations, folder, label_set, concepts)
-    written = annotators.load(folder, label_set, concepts, known)
-    if source.needs_mapping:
-        return written
-    beside = source.gold(annotations, folder, label_set, concepts)
-    if twice := beside.join(written, on=["task", "annotator"], how="semi")["annotator"].unique().sort().to_list():
-        raise InputError(
-            f"{folder}: {twice[0]} stands for a file of annotations and for labels beside the reports (extract.files.labels); "
-            "rename the file, or leave out one of them"
-        )
-    return pl.concat([written, beside], how="vertical_relaxed")
-
-
-def _of(reports: pl.Series, quarantined: pl.Series, gold: pl.DataFrame) -> tuple[pl.DataFrame, int, pl.DataFrame]:
-    """The gold of these reports; how many it annotates that are in quarantine; and a failure for each that is not there at all.
-
-    A report that all who read it set aside is not annotated.
-    """
-    others = gold.select("report_id").unique().join(reports.to_frame("report_id"), on="report_id", how="anti")
-    stated = pl.DataFrame(schema={"report_id": pl.String})
-    if others.height:
-        told = gold.filter(pl.col("status") != EXCLUDED).select("report_id").unique()
-        stated = told.join(others, on="report_id", how="semi")
-        gold = gold.join(others, on="report_id", how="anti", maintain_order="left")
-    there = stated["report_id"].is_in(quarantined.implode())
-    strange = stated.filter(~there).select("report_id", reason=pl.lit(UNKNOWN))
-    by_task = gold.group_by("task", "annotator").agg(pl.len(), pl.col("report_id").n_unique(), pl.col("label").n_unique())
-    for task, _, rows, annotated, names in by_task.iter_rows():
-        assert rows == annotated * names, f"{task}: an annotated report lacks a row of a label"
-    return gold, int(there.sum()), strange
-
-
-def counted(failures: pl.DataFrame) -> pl.DataFrame:
-    """The Quarantine table; `n` counts the rows of one id, in an order that is not that of the files."""
-    ordered = failures.sort("report_id", "reason")
-    n = pl.int_range(pl.len(), dtype=pl.Int64).over("report_id")
-    return ordered.select("report_id", n.alias("n"), "reason", answer=pl.lit(None, pl.String))
-
-
-def counts(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) -> dict[str, Any]:
-    """Counts of reports; for each task of the gold also the cells in which people state something."""
-    reasons = quarantine.get_column("reason").value_counts().sort("reason")
-    tasks = {}
-    apart = pl.col("status") == EXCLUDED
-    figures = {
-        "annotated": pl.col("report_id").filter(~apart).n_unique(),
-        "excluded": pl.col("report_id").filter(apart).n_unique(),
-        "present": (pl.col("status") == PRESENT).sum(),
-    }
-    by_task = gold.group_by("task", maintain_order=True).agg(**figures)
-    for row in by_task.iter_rows(named=True):
-        tasks[str(row.pop("task"))] = row
-    return {
-        "files": reports.height + quarantine.height,
-        "reports": reports.height,
-        "quarantined": {"total": quarantine.height} | {_key(r): n for r, n in reasons.iter_rows()},
-        "splits": {split: int((reports["split"] == split).sum()) for split in SPLITS},
-        "text_groups": reports.get_column("text_group").n_unique(),
-        "gold": tasks,
-        "reports_without_gold": {task: reports.height - tasks.get(task, {}).get("annotated", 0) for task in TASKS},
-    }
-
-
-def _also(p: ExtractParams, kept: pl.DataFrame, reports: pl.DataFrame) -> dict[str, Any]:
-    """What is counted beside: sections, patients, what stands on both sides of the split."""
-    leaks = splitting.leaks(reports)
-    if leaks["patients"]:
-        console.print(
-            f"extract: {leaks['patients']:,} patients stand in more than one split of the source's own file "
-            f"({leaks['reports_of_patients']:,} reports); extract.splits: hash keeps patients together"
-        )
-    return {
-        "sections": {name: reports.height - reports[name].null_count() for name in SECTIONS},
-        "without_headers": int(kept["without_headers"].sum()),
-        "patients": reports["patient_id"].drop_nulls().n_unique(),
-        "sensitivity": {name: int((reports["sensitivity"] == name).sum()) for name in SENSITIVITIES},
-        "leaks": leaks,
-        "near_neighbours": splitting.near_neighbours(reports, p.near_duplicate),
-    }
-
-
-def _key(reason: str) -> str:
-    return reason.replace(" ", "_")

@@ -56,8 +56,7 @@ class Gathered:
         path, patient, split, *texts = cells
         report, *sections = texts
         words = [
-            None if is_missing(text, none_is_said=name == "comparison") else section_text(text)
-            for name, text in zip(Texts._fields[1:], sections, strict=True)
+            section_text(text, none_is_said=name == "comparison") for name, text in zip(Texts._fields[1:], sections, strict=True)
         ]
         self.texts.add(Texts(None if is_missing(report) else report.strip(), *words))
         self.patients.add(patient.strip() or _id_of(path).partition("/")[0])

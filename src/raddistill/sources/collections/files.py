@@ -3,7 +3,9 @@
 People's labels stand in annotators' files (sources/gold/annotators.py), with the reports (`extract.files.labels`), or in both.
 """
 
-from collections.abc import Iterable, Iterator
+import contextlib
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,18 +19,15 @@ from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.privacy import ID_IS_TEXT, may_be_text
 from raddistill.reading import columns
-from raddistill.reading.cells import NOT_UTF8, is_missing, is_utf8, strings_in
-from raddistill.reading.rows import FORMATS, Folder, Rows, open_rows
+from raddistill.reading.cells import NOT_UTF8, as_text, is_missing, is_utf8
+from raddistill.reading.rows import FORMATS, Folder, open_rows
 from raddistill.sections import parser
 from raddistill.sections.compose import section_text
 from raddistill.sections.lexicon import SectionLexicon
-from raddistill.sources.documents import SHOWN, TOLD, Document, Failure, Tell, untold
-from raddistill.sources.gold.annotators import GOLD
-from raddistill.statuses import ABSENT, GOLD_CELLS, PRESENT
+from raddistill.sources.documents import SECTIONS, SHOWN, TOLD, Document, Failure, Tell, untold
+from raddistill.sources.gold import beside_reports
+from raddistill.sources.gold.beside_reports import NO_FINDING
 
-WITH_REPORTS = "with_reports"  # the annotator whose labels stand in columns beside the reports; of a list it is its column's name
-NO_FINDING = "No Finding"
-NOTHING = {"normal", "none", "no finding", "no findings"}  # in a list of labels: read, and nothing found
 _OF_FOLDERS = {"sensitivity", "format", "encoding", "id", "text"}  # keys that hold for a folder, or stand there as shipped
 
 
@@ -76,170 +75,104 @@ class Files:
         self.sensitivity: str = p.sensitivity
         self._p, self._label_set = p, label_set
         self._lexicon = lexicon  # as of parser.read
-        self._label_of = {name.casefold(): name for name in label_set}  # people write lists by hand
-        self._annotators = [] if p.labels == "*" else _parts(p.labels)
+        self._annotators = [] if p.labels == "*" else beside_reports.split_names(p.labels)
 
     def read(self, raw: Path, tell: Tell = untold) -> Iterator[Document | Failure]:
-        """Every row, or every text file.
+        """Yields every row, or every text file.
 
         Raises:
             InputError: no such file, or several; not of its form; a column that is missing or doubled.
         """
-        path = _file(raw, self._p.format)
-        rows = self._open(path)
-        try:
-            there = rows.columns
-            of = self._of_folder() if isinstance(rows, Folder) else self._columns(path, there)
-            labels = [name for name in (*self._label_set, NO_FINDING) if self._p.labels == "*" and name in there]
-            wanted = [*of.values(), *labels]
-            count = 0
-            for count, row in enumerate(self._told(rows.rows(wanted)), start=1):
+        path, count = _file(raw, self._p.format), 0
+        with _params_named(), contextlib.closing(open_rows(str(path), self._p.format or None, self._p.encoding)) as rows:
+            fields = _of_folder(self._p) if isinstance(rows, Folder) else self._fields(path, rows.columns)
+            labels = [name for name in (*self._label_set, NO_FINDING) if self._p.labels == "*" and name in rows.columns]
+            wanted = [*fields.values(), *self._annotators, *labels]
+            for count, row in enumerate(rows.rows(wanted), start=1):
                 if count % TOLD == 0:
                     tell(rows.done(), rows.total)
-                said = (None if cell != cell else cell for cell in row.cells)  # noqa: PLR0124 - NaN, as pandas writes JSON's null
-                cells = dict(zip([*of, *(f"={name}" for name in labels)], said, strict=True))
-                yield self._made(Failure(path.name, row.reason or "", count), cells)
+                cells = iter([None if cell != cell else cell for cell in row.cells])  # noqa: PLR0124 - NaN, for JSON's null
+                # zip asks for the next name first, so each of the three takes its own cells
+                by_field, listed, codes = (dict(zip(names, cells, strict=False)) for names in (fields, self._annotators, labels))
+                yield self._document(Failure(path.name, row.reason or "", count), by_field, listed, codes)
             if not count:
                 raise InputError(f"{path} holds no report")
-        finally:
-            rows.close()
 
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
-        """The rows of those who put labels beside the reports."""
-        rows = []
-        for report_id, said in annotations.items():
-            statuses: dict[str, dict[str, str]] = {}
-            for annotator, status, label in (one.split("\t") for one in said):
-                statuses.setdefault(annotator, {})[label] = status
-            rows += [
-                (report_id, "multiple_choice", annotator, label.name, of.get(label.name, ABSENT))
-                for annotator, of in statuses.items()
-                for label in label_set
-            ]
-        return pl.DataFrame(rows, schema=GOLD, orient="row")
+        """Returns the rows of those who put labels beside the reports."""
+        return beside_reports.to_gold(annotations, [label.name for label in label_set])
 
-    def _open(self, path: Path) -> Rows:
-        try:
-            return open_rows(str(path), self._p.format or None, self._p.encoding)
-        except InputError as error:
-            raise _in_our_words(error) from None
-
-    def _told(self, rows: Iterable[Any]) -> Iterator[Any]:
-        try:
-            yield from rows
-        except InputError as error:
-            raise _in_our_words(error) from None
-
-    def _of_folder(self) -> dict[str, str]:
-        """What is read of text files.
+    def _fields(self, path: Path, there: list[str]) -> dict[str, str]:
+        """Returns our name of each column that is read, and the file's.
 
         Raises:
-            ParamsError: a column is named; without a word patients, splits or labels would be left out.
+            InputError: a column, also one of labels, is missing or doubled.
         """
-        if named := [key for key in FilesParams.model_fields if key not in _OF_FOLDERS and getattr(self._p, key)]:
-            told = ", ".join(f"extract.files.{key}" for key in named)
-            raise ParamsError(f"{told}: a folder of text files has no columns, only names and text; set to ''")
-        return {"id": "report_id", "text": "text"}
-
-    def _columns(self, path: Path, there: list[str]) -> dict[str, str]:
-        """What is read: our word to the file's column.
-
-        Raises:
-            InputError: a column that is missing or doubled.
-        """
-        of = {key: name for key in _COLUMNS if (name := getattr(self._p, key))} | {f"@{name}": name for name in self._annotators}
+        fields = {key: name for key in _COLUMNS if (name := getattr(self._p, key))}
         labels = [*self._label_set, *([NO_FINDING] if NO_FINDING in there else [])] if self._p.labels == "*" else []
-        param_of = {name: f"extract.files.{'labels' if key.startswith('@') else key}" for key, name in of.items()}
-        columns.require(str(path), there, [*of.values(), *labels], param_of)
-        return of
+        param_of = {name: f"extract.files.{key}" for key, name in fields.items()}
+        param_of |= dict.fromkeys(self._annotators, "extract.files.labels")
+        columns.require(str(path), there, [*fields.values(), *self._annotators, *labels], param_of)
+        return fields
 
-    def _made(self, nameless: Failure, cells: dict[str, Any]) -> Document | Failure:
-        """A row; `nameless` is the failure of one without an id, with the reason why the row is broken, "" if it is not."""
-        report_id = identity(cells["id"])
-        reason = nameless.reason or _reason(report_id, cells)
+    def _document(
+        self, nameless: Failure, cells: dict[str, Any], listed: dict[str, Any], codes: dict[str, Any]
+    ) -> Document | Failure:
+        """Returns a row as a document or as a failure.
+
+        `nameless`: the failure of a row without an id, with the reason why it is broken, "" if it is not; `listed` and `codes`:
+        the cells of labels, as beside_reports.py takes them.
+        """
+        report_id = _id(cells["id"])
+        reason = nameless.reason or _reason(report_id, cells, [*listed.values(), *codes.values()])
         if not report_id or not is_utf8(report_id) or may_be_text(report_id):
             return replace(nameless, reason=reason or ID_IS_TEXT)
         if reason:
             return Failure(report_id, reason)
         try:
             when = _date(cells.get("date"))
-            annotations = tuple(self._annotations(cells))
+            said = (beside_reports.from_lists(listed, self._label_set), beside_reports.from_codes(codes, self._label_set))
+            annotations = tuple(itertools.chain(*said))
         except ValueError as error:
             return Failure(report_id, str(error))
-        patient = identity(cells.get("patient"))
+        patient = _id(cells.get("patient"))
         words = parser.words(cells.get("text") or "", self._lexicon)
+        sections = {name: _section(cells, name, self._lexicon) or getattr(words, name) for name in SECTIONS}
         return Document(
             report_id=report_id,
             patient_id=None if is_missing(patient or "") else patient,  # else all such reports would be one patient's
-            findings=_section(cells, "findings", self._lexicon) or words.findings,
-            impression=_section(cells, "impression", self._lexicon) or words.impression,
-            indication=_section(cells, "indication", self._lexicon) or words.indication,
-            comparison=_section(cells, "comparison", self._lexicon) or words.comparison,
+            **sections,
             annotations=annotations,
-            split=identity(cells.get("split")),
+            split=_id(cells.get("split")),
             date=when,
             without_headers=words.without_headers and words.findings is not None,
         )
 
-    def _annotations(self, cells: dict[str, Any]) -> Iterator[str]:
-        """Annotator, status and label of what is said, tabs between them; the last two blank where a person read the report.
 
-        Raises:
-            ValueError: a code that is none of CheXpert's, a label that is not of the set (said without the cell).
-        """
-        for annotator in self._annotators:
-            listed = identity(cells.get(f"@{annotator}"))
-            if listed and not (is_missing(listed, none_is_said=True) and listed.strip("[]")):  # "nan"; "[]" is an empty list
-                yield f"{annotator}\t\t"
-                for said in map(str.casefold, _listed(listed)):
-                    if label := self._label_of.get(said):
-                        yield f"{annotator}\t{PRESENT}\t{label}"
-                    elif said not in NOTHING:
-                        raise ValueError("a label outside of the set")
-        codes = {key[1:]: identity(cell) or "" for key, cell in cells.items() if key.startswith("=")}
-        codes = {name: "" if is_missing(code, none_is_said=True) else code for name, code in codes.items()}
-        if not any(codes.values()):
-            return
-        yield f"{WITH_REPORTS}\t\t"
-        for name, code in codes.items():
-            if code not in GOLD_CELLS:
-                raise ValueError("a code other than 1, 0, -1 and blank")
-            if name in self._label_set:
-                yield f"{WITH_REPORTS}\t{GOLD_CELLS[code]}\t{name}"
+def _of_folder(p: FilesParams) -> dict[str, str]:
+    """Returns what is read of text files.
+
+    Raises:
+        ParamsError: a column is named; without a word patients, splits or labels would be left out.
+    """
+    if named := [key for key in FilesParams.model_fields if key not in _OF_FOLDERS and getattr(p, key)]:
+        keys = ", ".join(f"extract.files.{key}" for key in named)
+        raise ParamsError(f"{keys}: a folder of text files has no columns, only names and text; set to ''")
+    return {"id": "report_id", "text": "text"}
 
 
 def _section(cells: dict[str, Any], name: str, lexicon: SectionLexicon | None) -> str | None:
     """The words of a column of sections, without a header that says again what stands there ("FINDINGS: Clear lungs.")."""
     cell = cells.get(name) or ""
     words = cell[parser.header_length(cell, name, lexicon) :]
-    return None if is_missing(words, none_is_said=name == "comparison") else section_text(words)
+    return section_text(words, none_is_said=name == "comparison")
 
 
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(";") if part.strip()]
-
-
-def _listed(cell: str) -> list[str]:
-    """The labels of "Edema; Fracture", or of a list as Python, JSON, numpy or Parquet have it.
-
-    Raises:
-        ValueError: it begins as a list and is none (said without the cell).
-    """
-    if not cell.startswith("["):
-        return _parts(cell)
-    labels = strings_in(cell)
-    if labels is None:
-        raise ValueError("labels that are no list of names")
-    return labels
-
-
-def identity(cell: Any) -> str | None:
-    """An id as text: trimmed; of a whole number its digits, also of a float (numbers with gaps). None where there is none."""
-    if isinstance(cell, float) and cell % 1 == 0:
-        cell = int(cell)
-    return None if cell is None else str(cell).strip() or None
+def _id(cell: Any) -> str | None:
+    """An id as text, trimmed; None where there is none."""
+    return (as_text(cell) or "").strip() or None
 
 
 def _file(raw: Path, form: str) -> Path:
@@ -257,20 +190,19 @@ def _file(raw: Path, form: str) -> Path:
     return known[0] if known else raw
 
 
-def _reason(report_id: str | None, cells: dict[str, Any]) -> str | None:
-    """Why a row is no report."""
+def _reason(report_id: str | None, cells: dict[str, Any], others: list[Any]) -> str | None:
+    """Returns why a row is no report, or None. `others`: cells that must only be UTF-8."""
     if report_id is None or is_missing(report_id):
         return "blank report id"
     for key, name in (("id", "report id"), ("patient", "patient id")):
         if isinstance(cells.get(key), bool | list | dict):
             return f"the {name} is neither text nor a number"
-    if (patient := identity(cells.get("patient"))) and not is_missing(patient) and may_be_text(patient):
+    if (patient := _id(cells.get("patient"))) and not is_missing(patient) and may_be_text(patient):
         return "the patient id is no id but text"
-    for key, cell in cells.items():
-        if key in ("text", "findings", "impression", "indication", "comparison") and not isinstance(cell, str | None):
-            return "the report is not text"
-        if isinstance(cell, str) and not is_utf8(cell):
-            return NOT_UTF8
+    if any(not isinstance(cells.get(name), str | None) for name in ("text", *SECTIONS)):
+        return "the report is not text"
+    if not all(is_utf8(cell) for cell in (*cells.values(), *others) if isinstance(cell, str)):
+        return NOT_UTF8
     return None
 
 
@@ -298,7 +230,15 @@ def _date(cell: Any) -> str | None:
     raise ValueError("the date is not ISO 8601")
 
 
-def _in_our_words(error: InputError) -> InputError:
-    """The readers speak to the command line."""
-    told = str(error).replace("--input-format", "extract.files.format")
-    return InputError(told.replace("--encoding", "extract.files.encoding"))
+@contextlib.contextmanager
+def _params_named() -> Iterator[None]:
+    """Errors of the readers name options of the command line; here they name keys of params.yaml.
+
+    Raises:
+        InputError: what the `with` raises, in these words.
+    """
+    try:
+        yield
+    except InputError as error:
+        message = str(error).replace("--input-format", "extract.files.format")
+        raise InputError(message.replace("--encoding", "extract.files.encoding")) from None

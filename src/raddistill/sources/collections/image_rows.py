@@ -1,11 +1,13 @@
 """A CSV with a row an image, as cohorts of pictures come: rows are gathered to what they say of each report."""
 
+import contextlib
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from raddistill.errors import InputError
 from raddistill.reading import columns
+from raddistill.reading.cells import as_text
 from raddistill.reading.rows import open_rows
 from raddistill.sources.documents import TOLD, Failure, Tell
 
@@ -47,8 +49,7 @@ def gather(
         InputError: the file is damaged, holds no row, lacks a column or has it twice.
     """
     reports: dict[str, G] = {}
-    table = open_rows(str(path), None, "utf-8")
-    try:
+    with contextlib.closing(open_rows(str(path), None, "utf-8")) as table:
         columns.require(str(path), table.columns, wanted)
         number = 0
         for number, row in enumerate(table.rows(wanted), start=1):
@@ -57,20 +58,11 @@ def gather(
             if row.reason:
                 yield Failure(path.name, row.reason, number)
                 continue
-            cells = [cell if isinstance(cell, str) else _written(cell) for cell in row.cells]
+            cells = [as_text(cell) or "" for cell in row.cells]  # whoever made Parquet of the file may have numbers for ids
             if report_id := id_of(cells[0]):
                 reports.setdefault(report_id, kind()).add(cells)
             else:
                 yield Failure(path.name, without_id, number)
         if not number:
             raise InputError(f"{path} holds no row")
-    finally:
-        table.close()
     return reports
-
-
-def _written(cell: Any) -> str:
-    """A cell that is no text, as a CSV would have it: whoever made Parquet of the file may have numbers for ids."""
-    if cell is None or cell != cell:  # noqa: PLR0124 - NaN
-        return ""
-    return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell)

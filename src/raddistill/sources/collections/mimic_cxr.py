@@ -8,7 +8,6 @@ The last two may be missing: then there is no split of the file's own, and no go
 Report ids are `s50414267`, patients `p10000032`.
 """
 
-import csv
 import functools
 import os
 import re
@@ -29,6 +28,7 @@ from raddistill.sections.parser import Words
 from raddistill.sources.collections import archives
 from raddistill.sources.collections.archives import Content, Contents
 from raddistill.sources.documents import TOLD, Document, Failure, Tell, untold
+from raddistill.sources.gold.mapping import load_table
 from raddistill.statuses import GOLD_CELLS
 
 ANNOTATOR = "mimic_cxr_radiologist"
@@ -146,15 +146,7 @@ def load_mapping(path: Path) -> dict[str, str]:
     Raises:
         InputError: missing file, other columns.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            reader = csv.DictReader(lines, restkey="", restval=None)
-            rows = list(reader)
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing; params.yaml names its folder as extract.gold") from None
-    if reader.fieldnames != ["column", "label", "why"] or any(None in row.values() or "" in row for row in rows):
-        raise InputError(f"{path} is not a CSV with the columns column, label, why; a comma in a cell asks for quotes")
-    return {row["column"]: row["label"] for row in rows}
+    return {row["column"]: row["label"] for row in load_table(path, ["column", "label", "why"])}
 
 
 def _columns_of(mapping: Path, names: list[str], there: list[str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.privacy import ID_IS_TEXT, may_be_text
-from raddistill.sections.compose import tidy
+from raddistill.sections.compose import section_words
 from raddistill.sources.documents import Document, Failure, Tell, untold
 from raddistill.sources.gold import mesh_codes
 
@@ -90,7 +90,7 @@ def parse(name: str, content: bytes) -> Document | Failure:
 
 def _section(root: Element, label: str) -> str | None:
     parts = ("".join(node.itertext()) for node in root.iter("AbstractText") if node.get("Label") == label)
-    return tidy("\n\n".join(parts))
+    return section_words("\n\n".join(parts), none_is_said=label == "COMPARISON")
 
 
 def _is_utf8(content: bytes) -> bool:

@@ -6,6 +6,7 @@ A report that a file does not name was not annotated by that person. A folder th
 called `none`, as gold/none is: then nobody annotated anything. Else a misspelt path would be a cohort without gold.
 """
 
+import contextlib
 import difflib
 from pathlib import Path
 
@@ -115,12 +116,9 @@ def _files(folder: Path) -> list[Path]:
 
 def _cells(path: Path, wanted: list[str]) -> pl.DataFrame:
     """The wanted columns of an annotator's CSV, cells trimmed, blank ones empty."""
-    rows = open_rows(str(path), "csv", "utf-8")
-    try:
+    with contextlib.closing(open_rows(str(path), "csv", "utf-8")) as rows:
         columns.require(str(path), rows.columns, wanted)
         read = list(rows.rows(wanted))
-    finally:
-        rows.close()
     for number, row in enumerate(read, start=1):
         if row.reason or not all(map(is_utf8, row.cells)):
             raise InputError(f"{path}: a row cannot be read (row {number}: {row.reason or NOT_UTF8})")

@@ -1,6 +1,6 @@
 """PadChest's labels, as physicians gave them, to gold for both tasks.
 
-The mapping is data, in the form of Open-i's (mesh_codes.py): heads.csv decides every label of the collection, labels.csv and
+The mapping is data, in the form of mapping.py: heads.csv decides every label of the collection, labels.csv and
 concepts.csv hold the rules. Here a head is a label in PadChest's own words, without qualifiers. A report is excluded where
 each of its labels is (`exclude`, `unchanged`: alone they tell nothing). A rule with the head `*` holds for every annotated
 report: PadChest has no word for such a thing, so nobody could say that it is absent. A label of the set that no rule names, but a
@@ -17,7 +17,7 @@ from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.privacy import list_names
-from raddistill.sources.gold.mesh_codes import NOT_ANNOTATED, Rule, head_of, load_heads, load_rules
+from raddistill.sources.gold.mapping import NOT_ANNOTATED, Rule, head_of, load_heads, load_rules
 from raddistill.statuses import ABSENT, AMBIGUOUS, EXCLUDED, GOLD_STATUSES, PRESENT
 
 ANNOTATOR = "padchest_physician"
