@@ -15,7 +15,7 @@ from raddistill.apps.label.columns import Columns
 from raddistill.apps.label.report_file import Batch, ReportFile
 from raddistill.errors import InputError
 from raddistill.privacy import ID_IS_TEXT, may_be_text
-from raddistill.reading.lines import LINE_END, read_csv
+from raddistill.reading.delimited import LINE_END, read_csv
 from raddistill.sources import extracting
 from raddistill.sources.collections.files import FilesParams
 

@@ -1,4 +1,4 @@
-"""Rows of anything that holds reports, one after the other: text files (lines.py), Parquet, folders of text files.
+"""Rows of anything that holds reports, one after the other: text files (delimited.py, lines.py), Parquet, folders of text files.
 
 All of them hand on cells as they stand, and a reason where a row is broken; their readers decide what is a report.
 """
@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from raddistill.errors import InputError
 from raddistill.reading.cells import NOT_UTF8
-from raddistill.reading.lines import BROKEN_GZIP, PARQUET, STDIN, Binary, Delimited, JsonLines, Row, named
+from raddistill.reading.delimited import Delimited
+from raddistill.reading.lines import BROKEN_GZIP, PARQUET, STDIN, Binary, JsonLines, Row, named
 
 FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet",

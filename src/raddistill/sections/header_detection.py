@@ -1,6 +1,5 @@
 """Finds the headers in the lines of a text, and what each opens. parser.py lists the kinds of evidence."""
 
-import functools
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -83,38 +82,6 @@ def _may_hold_header(line: str, words: str) -> bool:
     )
 
 
-class _Patterns(NamedTuple):
-    """Ways in which the lexicon's main headers open a section, beside a colon."""
-
-    bare: re.Pattern[str]
-    bare_capitalised: re.Pattern[str]
-    bare_within: re.Pattern[str]
-    glued: re.Pattern[str]
-
-
-@functools.cache
-def _patterns(main: tuple[str, ...]) -> _Patterns:
-    listed = "|".join(sorted(main, key=len, reverse=True))
-    capitals = f"FINDINGS? (?:AND|&) IMPRESSIONS?|{listed.upper()}"
-    capitalised = "|".join(header.capitalize() for header in listed.split("|"))
-    dash = r"[ \t]*[-–—;.=]+(?=\s|$)"
-    sentence = r"(?=[A-Z][a-z]|\d{1,2}[.)]\s)"
-    return _Patterns(
-        # At the beginning of a line, before a dash, COLON, a tab, some spaces, or a sentence: "FINDINGS The heart", "IMPRESSION
-        # 1. Edema", "HISTORY     cough", "WET READ edema"; not "IMPRESSION of the hilum", "WET READ VERSION 2".
-        bare=re.compile(
-            rf"({capitals})(?:{dash}|[ \t]+COLON\b|[ \t]*\t[ \t]*(?![ \t:])| {{2,}}(?=[a-z])| {{3,}}(?![ :])|[ \t]*{sentence})"
-            r"|(?:ADDENDUM|WET READ)(?=[ \t]+(?!VERSION|[ \t:]))"
-        ),
-        # "Findings - Clear."; not "Findings are", "History-taking".
-        bare_capitalised=re.compile(rf"({capitalised})[ \t]*(?:[;=]|[-–—]+(?=\s|$))"),
-        # After a sentence: the last of "The heart is large. IMPRESSION Large heart."; not "large. IMPRESSION of".
-        bare_within=re.compile(rf"[.] +({capitals})(?:{dash}|[ \t]+{sentence})"),
-        # Stuck to the end of a sentence: "cough.Findings", "effusionIMPRESSION", "XXXXFINDINGS"; not "otherfindings".
-        glued=re.compile(rf"(?:(?<=[a-z.!?)>~|\\])(?=[A-Z][a-z])|(?=[A-Z]{{7}}))((?i:{listed}|addendum))[ \t]*\Z"),
-    )
-
-
 # Before a header: the "2." of "2. FINDINGS:"; not the "2" of "2 FINDINGS:".
 _MARK = re.compile(r"(?:[-–—]+|\d{1,2}[.)])?\Z")
 
@@ -169,8 +136,8 @@ def _alone(line: _Line) -> str | None:
 
 def _bare(line: _Line) -> re.Match[str] | None:
     """Returns the match of a known header at the beginning of a line, without a colon."""
-    patterns, words = _patterns(line.lexicon.main), line.words
-    bare = patterns.bare.match(words) if words[:2].isupper() else patterns.bare_capitalised.match(words)
+    main, words = line.lexicon.main, line.words
+    bare = main.bare.match(words) if words[:2].isupper() else main.bare_capitalised.match(words)
     if bare and line.above.isupper() and not line.fresh and words.isupper() and bare[0].endswith("."):
         return None  # "NO ACUTE\nFINDINGS. HEART ..."
     return bare
@@ -184,7 +151,7 @@ def _marks(line: _Line) -> Iterable[re.Match[str]]:
     text = line.text
     colons = _COLON.finditer(text) if ":" in text else ()
     if ". " in text and ("IMPRESSION" in text or "FINDING" in text):
-        within = _patterns(line.lexicon.main).bare_within.finditer(text)
+        within = line.lexicon.main.bare_within.finditer(text)
         return sorted([*colons, *within], key=lambda mark: mark.end())
     return colons
 
@@ -256,7 +223,7 @@ def _within(line: _Line, low: int, colon: int, lower: bool) -> tuple[int, str | 
         if found := lexicon.known.get(normalise(text[start:colon])):
             longest, known = start, found
     if not known:
-        match = _patterns(lexicon.main).glued.search(text, low, colon)
+        match = lexicon.main.glued.search(text, low, colon)
         return (match.start(), lexicon.known.get(match[1].lower())) if match else (colon, None)
     header, before = text[longest:colon], text[low:longest].rstrip()
     last = before.rpartition(" ")[2]

@@ -8,6 +8,7 @@ import difflib
 import functools
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from raddistill import paths
 from raddistill.errors import InputError
@@ -43,6 +44,37 @@ def normalise(header: str) -> str:
     return _VERSION.sub("", found)
 
 
+class MainHeaders(NamedTuple):
+    """Ways in which the main headers open a section, beside a colon. The first group is the header."""
+
+    bare: re.Pattern[str]
+    bare_capitalised: re.Pattern[str]
+    bare_within: re.Pattern[str]
+    glued: re.Pattern[str]
+
+
+def _main_headers(main: list[str]) -> MainHeaders:
+    listed = "|".join(sorted(main, key=len, reverse=True))
+    capitals = f"FINDINGS? (?:AND|&) IMPRESSIONS?|{listed.upper()}"
+    capitalised = "|".join(header.capitalize() for header in listed.split("|"))
+    dash = r"[ \t]*[-–—;.=]+(?=\s|$)"
+    sentence = r"(?=[A-Z][a-z]|\d{1,2}[.)]\s)"
+    return MainHeaders(
+        # At the beginning of a line, before a dash, COLON, a tab, some spaces, or a sentence: "FINDINGS The heart", "IMPRESSION
+        # 1. Edema", "HISTORY     cough", "WET READ edema"; not "IMPRESSION of the hilum", "WET READ VERSION 2".
+        bare=re.compile(
+            rf"({capitals})(?:{dash}|[ \t]+COLON\b|[ \t]*\t[ \t]*(?![ \t:])| {{2,}}(?=[a-z])| {{3,}}(?![ :])|[ \t]*{sentence})"
+            r"|(?:ADDENDUM|WET READ)(?=[ \t]+(?!VERSION|[ \t:]))"
+        ),
+        # "Findings - Clear."; not "Findings are", "History-taking".
+        bare_capitalised=re.compile(rf"({capitalised})[ \t]*(?:[;=]|[-–—]+(?=\s|$))"),
+        # After a sentence: the last of "The heart is large. IMPRESSION Large heart."; not "large. IMPRESSION of".
+        bare_within=re.compile(rf"[.] +({capitals})(?:{dash}|[ \t]+{sentence})"),
+        # Stuck to the end of a sentence: "cough.Findings", "effusionIMPRESSION", "XXXXFINDINGS"; not "otherfindings".
+        glued=re.compile(rf"(?:(?<=[a-z.!?)>~|\\])(?=[A-Z][a-z])|(?=[A-Z]{{7}}))((?i:{listed}|addendum))[ \t]*\Z"),
+    )
+
+
 class SectionLexicon:
     """The word lists of a folder, ready to be asked."""
 
@@ -65,7 +97,7 @@ class SectionLexicon:
         self.with_colon = self.known | opens_report
         # "SIGNED" alone on a line opens nothing.
         self.alone = {header: name for header, name in self.known.items() if name != OTHER} | opens_report
-        self.main = tuple(headers["main"])
+        self.main = _main_headers(headers["main"])
         self.without_capitals = re.compile(rf"{any_of(headers['without_capitals'])}\Z")
         self.signature = re.compile(any_of(headers["signature"]), re.IGNORECASE)
         self._title_words, self._shows_chest = frozenset(titles["words"]), re.compile(any_of(titles["chest"]))

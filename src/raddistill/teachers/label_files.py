@@ -18,7 +18,7 @@ import polars as pl
 from raddistill.errors import InputError
 from raddistill.privacy import is_name, list_names
 from raddistill.reading.cells import is_missing, strings_in
-from raddistill.reading.lines import read_csv
+from raddistill.reading.delimited import read_csv
 
 # The columns that CheXpert's labelers, and all who ran them, write (Irvin et al. 2019, arXiv 1901.07031, table 1).
 CHEXPERT = [

@@ -21,7 +21,7 @@ from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.privacy import list_names
 from raddistill.reading import columns
-from raddistill.reading.lines import read_csv
+from raddistill.reading.delimited import read_csv
 from raddistill.sections import parser
 from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sections.parser import Words
