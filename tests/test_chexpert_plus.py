@@ -77,7 +77,7 @@ def test_rows_of_images_become_reports(tmp_path: Path) -> None:
 
 
 def test_how_far_the_reading_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_rows, "TOLD", 2)
+    monkeypatch.setattr(image_rows, "PROGRESS_EVERY", 2)
     size, told = write(tmp_path, *(row(**of(n, 1)) for n in range(5))).stat().st_size, []
     assert len(list(CheXpertPlus().read(tmp_path, lambda done, total: told.append((done, total))))) == 5
     assert told == [(size, size), (size, size)]

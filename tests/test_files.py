@@ -603,7 +603,7 @@ def test_another_order_of_rows_gives_the_same_bytes(order: list[int], extract: E
 
 
 def test_how_far_the_reading_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "TOLD", 2)
+    monkeypatch.setattr(files, "PROGRESS_EVERY", 2)
     raw = csv_of(tmp_path / "r.csv", "report_id,text", *(f"r{n},Written sentence {n}." for n in range(5)))
     told: list[tuple[int, int | None]] = []
     source = files.Files(FilesParams.model_validate(COLUMNS | {"text": "text"}), NAMES)

@@ -120,7 +120,7 @@ def test_two_processes_give_the_same_as_one(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_how_far_the_reading_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mimic_cxr, "TOLD", 2)
+    monkeypatch.setattr(mimic_cxr, "PROGRESS_EVERY", 2)
     told: list[tuple[int, int | None]] = []
     assert len(list(MimicCXR().read(zipped(tmp_path, FILES), lambda done, total: told.append((done, total))))) == 3
     assert told == [(2, 3)]

@@ -43,7 +43,7 @@ def as_text(cell: Any) -> str | None:
 
 
 def is_missing(words: str, none_is_said: bool = False) -> bool:
-    """Whether these words only say that nothing is there: "nan", "None.", "N/A", "(null)", or punctuation alone.
+    """Returns whether these words only say that nothing is there: "nan", "None.", "N/A", "(null)", or punctuation alone.
 
     `none_is_said`: "none" is an answer here. So it is of a comparison: there was no earlier film.
     """

@@ -69,14 +69,14 @@ class Delimited(TextRows):
             yield above
 
     def _is_rest(self, cells: list[str], at: list[int]) -> bool:
-        """Whether these cells may be the rest of the row above, which a line end has cut, and not a row of their own."""
+        """Returns whether these cells may be the rest of the row above, which a line end has cut, and not a row of their own."""
         if len(cells) < len(self.columns):
             return len(cells) == 1 or may_be_text(cells[0])
         is_index = 0 not in at and self.columns[0].strip().lower() in _INDEX
         return may_be_text(cells[at[0]]) or (is_index and may_be_text(cells[0]))
 
     def records(self) -> Iterator[tuple[list[str], str | None]]:
-        """All cells of every row, and why they are not to be used; an empty line is no row.
+        """Yields all cells of every row, and why they are not to be used; an empty line is no row.
 
         Raises:
             InputError: a quote is opened that nothing closes.
@@ -105,7 +105,7 @@ class Delimited(TextRows):
                 yield cells, LINE_END if self._has_lone_cr else f"{len(cells)} cells, the header has {width}"
 
     def _with_lone_cr(self) -> Iterator[str]:
-        """The lines, with each CR that ends none of them marked; where the first line ends in a CR, every CR ends one."""
+        """Yields the lines, with each CR that ends none of them marked; where the first line ends in a CR, every CR ends one."""
         held: list[str] = []
         cr_ends_lines: bool | None = None
         for line in self._lines:

@@ -27,7 +27,7 @@ BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
 def named(source: str) -> str:
-    """What messages call it."""
+    """Returns what messages call it."""
     return "standard input" if source == STDIN else source
 
 

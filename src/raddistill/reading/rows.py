@@ -29,7 +29,7 @@ class Rows(Protocol):
     total: int | None  # in any unit, the same as that of `done`; None where unknown
 
     def rows(self, wanted: list[str]) -> Iterator[Row]:
-        """Every row with the cells of the wanted columns, of which the first holds the ids of the reports."""
+        """Yields every row with the cells of the wanted columns, of which the first holds the ids of the reports."""
         ...
 
     def done(self) -> int: ...

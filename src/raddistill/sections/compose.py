@@ -31,12 +31,12 @@ def tidy(words: str) -> str | None:
 
 
 def one_line_end(text: str) -> str:
-    """The text with "\\n" for every other line end but "\\r\\n", character by character."""
+    """Returns the text with "\\n" for every other line end but "\\r\\n", character by character."""
     return _BARE_CR.sub("\n", text).translate(LINE_ENDS)
 
 
 def compose(findings: str | None, impression: str | None) -> str:
-    """The sections that exist, each under its header; "" where neither does.
+    """Returns the sections that exist, each under its header; "" where neither does.
 
     Both are as `section_text` makes them, so each one's place in the text can be told.
     """

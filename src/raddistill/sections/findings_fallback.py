@@ -162,5 +162,5 @@ _ENDS = re.compile(r"[.!?](?=\s|\Z)|\n[ \t\r]*\n")  # "clear. The", a blank line
 
 
 def _first_sentence(words: str) -> str:
-    """The first sentence of these words, or what 400 characters hold of it."""
+    """Returns the first sentence of these words, or what 400 characters hold of it."""
     return _ENDS.split(words[:400], maxsplit=1)[0]

@@ -157,12 +157,12 @@ def _marks(line: _Line) -> Iterable[re.Match[str]]:
 
 
 def _goes_on(line: _Line, word: str) -> bool:
-    """Whether a header's word after this one belongs to its sentence: "no acute FINDINGS"."""
+    """Returns whether a header's word after this one belongs to its sentence: "no acute FINDINGS"."""
     return word.lower() in line.lexicon.goes_on
 
 
 def _may_open(line: _Line, header: str, colon: bool) -> bool:
-    """Whether these words at the beginning of a line can open a section, or go on with the sentence above."""
+    """Returns whether these words at the beginning of a line can open a section, or go on with the sentence above."""
     if line.fresh:
         return True
     if line.lexicon.refers.search(line.above[-40:]):

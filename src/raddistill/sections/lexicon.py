@@ -125,7 +125,7 @@ class SectionLexicon:
         return load, (self.folder,)
 
     def is_title(self, words: str) -> bool:
-        """Whether there is nothing but words of titles in lower case, numbers and redactions."""
+        """Returns whether there is nothing but words of titles in lower case, numbers and redactions."""
         stripped = (word.strip(".,:;()[]#") for word in re.split(r"[\s,/]+", words))
         return all(word in self._title_words or not any(map(str.isalpha, word)) for word in stripped)
 
@@ -134,7 +134,7 @@ class SectionLexicon:
         return ("." in words or not stops) and len(words.split()) >= 2 and not self.is_title(words.lower())
 
     def is_about_chest(self, sentence: str) -> bool | None:
-        """Whether a sentence says how something of the chest is; None if it speaks of the patient, or of other films."""
+        """Returns whether a sentence says how something of the chest is; None if it speaks of the patient, or of other films."""
         lower = sentence.lower().lstrip("-–—•*·0123456789.) \t")
         if self._other.search(lower):
             return None

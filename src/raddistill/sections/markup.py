@@ -60,7 +60,7 @@ def _once(before: Plain) -> Plain:
 
 
 def _read(text: str) -> Iterator[tuple[int, int, str]]:
-    """All of the text in pieces: where each begins and ends, and what it means."""
+    """Yields all of the text in pieces: where each begins and ends, and what it means."""
     at = 0
     for found in _MARKUP.finditer(text):
         yield at, found.start(), text[at : found.start()]

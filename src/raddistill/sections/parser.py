@@ -120,6 +120,6 @@ _PLAIN = (
 
 
 def plain_letters(text: str) -> str:
-    """The text with plain line ends and letters, each character where it was."""
+    """Returns the text with plain line ends and letters, each character where it was."""
     text = one_line_end(text)
     return text if text.isascii() else text.translate(_PLAIN)

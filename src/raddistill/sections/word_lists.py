@@ -53,7 +53,7 @@ def load(path: Path, sections: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _written_out(line: str) -> tuple[list[str], str]:
-    """The phrases of a line, and what is wrong with it ("" if nothing is)."""
+    """Returns the phrases of a line, and what is wrong with it ("" if nothing is)."""
     literals, groups = _GROUP.split(line)[::2], [group.split("|") for group in _GROUP.findall(line)]
     if any(mark in literal for literal in literals for mark in "()|"):
         return [], "each ( needs its ), with | between alternatives, and none within another"

@@ -1,4 +1,4 @@
-"""What every source of reports hands on: documents it could read, failures for files it could not, gold where it has any."""
+"""What every source of reports gives: a document for each report, a failure for each that cannot be read, gold if it has any."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ import polars as pl
 from raddistill.concepts import Concept
 from raddistill.labelsets import Label
 
-# Told now and then how much was read, of how much, both in one unit (bytes, rows, files); None where the whole is not known.
-Tell = Callable[[int, int | None], None]
+# Called with how much was read, of how much, both in one unit (bytes, rows, files); None where the whole is not known.
+Progress = Callable[[int, int | None], None]
 SECTIONS = ("findings", "impression", "indication", "comparison")  # of a report in the tables
-TOLD = 1000  # rows or files from one time to the next
+PROGRESS_EVERY = 1000  # rows or files from one call to the next
 SHOWN = 3  # files or rows in a message
 
 
-def untold(done: int, total: int | None) -> None:
-    """Nobody looks."""
+def no_progress(done: int, total: int | None) -> None:
+    """Does nothing: nobody looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ class Source(Protocol):
     sensitivity: str  # public, credentialed or phi
     needs_mapping: bool  # whether its own annotations become gold by files in `extract.gold`
 
-    def read(self, raw: Path, tell: Tell = untold) -> Iterator[Document | Failure]:
-        """Every report of `raw` (a folder or a file), as a document or as a failure, one after the other.
+    def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
+        """Yields every report of `raw` (a folder or a file), as a document or as a failure, one after the other.
 
         Doubled ids, reports without text and unknown splits are left to extracting.py.
 

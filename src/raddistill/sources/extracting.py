@@ -1,7 +1,7 @@
-"""Raw files to the tables of reports and gold. Every report of the source ends in `reports` or in `quarantine`.
+"""The stage `extract`: raw files to the tables of reports and gold. Every report ends in `reports` or in `quarantine`.
 
-Sources are named by `extract.source`; each declares the sensitivity of what it holds. Reports pass in chunks of columns, so that
-no Python object a report stays: 228,000 reports of MIMIC's length take about 0.6 GB.
+Sources are named by `extract.source`; each declares the sensitivity of what it holds. Reports are turned into columns
+chunk by chunk, which keeps memory small: 228,000 reports of MIMIC's length take about 0.6 GB.
 """
 
 import difflib
@@ -119,7 +119,7 @@ def extract(
 
 
 def source_named(p: ExtractParams, label_set: list[Label], lexicon: SectionLexicon | None) -> Source:
-    """The source `extract.source`; its module is imported only if it is asked for.
+    """Returns the source `extract.source`; its module is imported only if it is asked for.
 
     Raises:
         ParamsError: there is no such source.
@@ -150,7 +150,7 @@ def source_named(p: ExtractParams, label_set: list[Label], lexicon: SectionLexic
 
 
 def _gather(p: ExtractParams, source: Source, raw: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """All documents, with text, text group and the split by hash; all failures."""
+    """Returns all documents, with text, text group and the split by hash; all failures."""
     documents, failures = [pl.DataFrame(schema=_READ)], [pl.DataFrame(schema=_FAILED)]
     nameless: dict[str, list[int]] = {}
     done = 0
@@ -183,7 +183,7 @@ def _with_id(made: Document | Failure, raw: Path) -> Document | Failure:
 
 
 def _row(p: ExtractParams, d: Document) -> tuple[Any, ...]:
-    """The columns of _READ."""
+    """Returns the columns of _READ."""
     group = splitting.text_group(d.findings, d.impression)
     by_hash = splitting.split(d.patient_id or group, p.salt, p.train, p.validation, p.fold)
     words = (d.findings, d.impression, d.indication, d.comparison)
@@ -192,38 +192,43 @@ def _row(p: ExtractParams, d: Document) -> tuple[Any, ...]:
 
 
 def _sift(documents: pl.DataFrame, failed: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Documents that can be used, one an id, and the failures of the others. Which are kept does not depend on their order.
+    """Returns the usable documents, one for each id, and the failures of the others. Their order does not decide which are kept.
 
-    Of versions told apart by a date, one whose id is among the `failed` may not be the latest.
+    Where reports have dates, the latest of an id is kept, unless another version is among the `failed` and may be later.
     """
     unusable = []
     if documents["date"].null_count() < documents.height:
         doubtful = pl.col("date").is_not_null() & pl.col("report_id").is_in(failed.implode())
-        documents, doubted = _part(documents, doubtful, "another version of the report cannot be read")
+        documents, doubted = _set_aside(documents, doubtful, "another version of the report cannot be read")
         unusable.append(doubted)
     if documents["report_id"].is_duplicated().any():
+        # The latest of those with an id, if all have a date
         latest = pl.col("date").max().over("report_id")
-        told = ~pl.col("date").is_null().any().over("report_id")
-        documents, older = _part(documents, told & (pl.col("date") < latest), "an earlier version of the report")
-        all_of_it = pl.struct(pl.col("annotations").list.join("\n"), *(c for c in _READ if c not in ("report_id", "annotations")))
+        dated = ~pl.col("date").is_null().any().over("report_id")
+        documents, older = _set_aside(documents, dated & (pl.col("date") < latest), "an earlier version of the report")
+        # Of those left: all versions if they differ, else all but one
+        everything = pl.struct(
+            pl.col("annotations").list.join("\n"), *(c for c in _READ if c not in ("report_id", "annotations"))
+        )
         at = documents["report_id"].is_duplicated().arg_true()  # all texts at once would be copied
-        versions = documents[at].select("report_id", it=all_of_it).select(pl.col("it").n_unique().over("report_id")).to_series()
+        versions = documents[at].select("report_id", it=everything).select(pl.col("it").n_unique().over("report_id")).to_series()
         differ = pl.repeat(False, documents.height, eager=True).scatter(at, versions > 1)
-        documents, several = _part(documents, differ, "id of several different reports")
-        documents, copies = _part(documents, ~pl.col("report_id").is_first_distinct(), "copy of another file")
+        documents, several = _set_aside(documents, differ, "id of several different reports")
+        documents, copies = _set_aside(documents, ~pl.col("report_id").is_first_distinct(), "copy of another file")
         unusable += [older, several, copies]
-    documents, empty = _part(documents, pl.col("text") == "", "no findings and no impression")
+    documents, empty = _set_aside(documents, pl.col("text") == "", "no findings and no impression")
     return documents, pl.concat([*unusable, empty])
 
 
-def _part(documents: pl.DataFrame, unusable: pl.Expr | pl.Series, reason: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _set_aside(documents: pl.DataFrame, unusable: pl.Expr | pl.Series, reason: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Returns the documents that are not marked as unusable, and a failure for each of the others."""
     marks = documents.select(unusable=unusable).to_series()
     failures = documents.filter(marks).select("report_id", reason=pl.lit(reason))
     return (documents.filter(~marks) if failures.height else documents), failures  # no copy of a large frame for nothing
 
 
 def _split(p: ExtractParams, documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The documents with their `split`; with the file's own splits, failures of those that have none.
+    """Returns the documents with their `split`; with the file's own splits, failures of those that have none.
 
     Raises:
         ParamsError: the file's own are asked for and there are none.
@@ -233,7 +238,7 @@ def _split(p: ExtractParams, documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.
     if documents.height and documents["own_split"].is_null().all():
         where = "extract.files.split names the column" if p.source == "files" else "docs/cohorts.md tells which file has it"
         raise ParamsError(f"extract.splits: file, but what was read of {p.source} names no split: {where}; or use hash")
-    documents, silent = _part(documents, pl.col("own_split").is_null(), "no split in the source's file")
+    documents, without_split = _set_aside(documents, pl.col("own_split").is_null(), "no split in the source's file")
     ours = pl.col("own_split").str.to_lowercase().replace_strict(splitting.OF_FILES, default=None, return_dtype=pl.String)
-    documents, strange = _part(documents.with_columns(split=ours), ours.is_null(), "a split of another name")
-    return documents, pl.concat([silent, strange])
+    documents, other_name = _set_aside(documents.with_columns(split=ours), ours.is_null(), "a split of another name")
+    return documents, pl.concat([without_split, other_name])

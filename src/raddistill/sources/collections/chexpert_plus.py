@@ -21,7 +21,7 @@ from raddistill.sections import parser
 from raddistill.sections.compose import section_text, tidy
 from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sources.collections import image_rows
-from raddistill.sources.documents import Document, Failure, Tell, untold
+from raddistill.sources.documents import Document, Failure, Progress, no_progress
 from raddistill.tables.gold import Gold
 
 FILES = "df_chexpert_plus*.csv*"
@@ -74,7 +74,7 @@ class CheXpertPlus:
     def __init__(self, lexicon: SectionLexicon | None = None) -> None:
         self._lexicon = lexicon  # as of parser.read
 
-    def read(self, raw: Path, tell: Tell = untold) -> Iterator[Document | Failure]:
+    def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
         """Every report of the CSV `raw`, or of the one in the folder `raw`, sorted by id (`patient00001/study1`, from the path of
         the image). Rows that cannot be told to belong to a report come first, as failures.
 
@@ -82,7 +82,7 @@ class CheXpertPlus:
             InputError: as `image_rows.the_file` and `image_rows.gather`.
         """
         path, without_id = image_rows.the_file(raw, FILES), "path_to_image names no patient and study"
-        reports = yield from image_rows.gather(path, COLUMNS, _id_of, without_id, Gathered, tell)
+        reports = yield from image_rows.gather(path, COLUMNS, _id_of, without_id, Gathered, progress)
         for report_id in sorted(reports):
             yield _document(report_id, reports.pop(report_id), self._lexicon)
 
@@ -102,12 +102,12 @@ def _id_of(path: str) -> str:
 def _document(report_id: str, gathered: Gathered, lexicon: SectionLexicon | None) -> Document | Failure:
     if reason := _reason(gathered):
         return Failure(report_id, reason)
-    said = gathered.texts.pop()
-    history = tidy(" ".join(words for words in (said.clinical_history, said.history) if words))
-    sections = parser.Words(said.findings, said.impression, history, said.comparison, without_headers=False)
-    if not said.findings and not said.impression and said.report:
-        read = parser.words(said.report, lexicon)
-        sections = read._replace(indication=history or read.indication, comparison=said.comparison or read.comparison)
+    texts = gathered.texts.pop()
+    history = tidy(" ".join(words for words in (texts.clinical_history, texts.history) if words))
+    sections = parser.Words(texts.findings, texts.impression, history, texts.comparison, without_headers=False)
+    if not texts.findings and not texts.impression and texts.report:
+        read = parser.words(texts.report, lexicon)
+        sections = read._replace(indication=history or read.indication, comparison=texts.comparison or read.comparison)
     return Document(
         report_id=report_id,
         patient_id=gathered.patients.pop(),
@@ -122,7 +122,7 @@ def _document(report_id: str, gathered: Gathered, lexicon: SectionLexicon | None
 
 
 def _reason(gathered: Gathered) -> str | None:
-    """Why the report cannot be used; None if it can."""
+    """Returns why the report cannot be used; None if it can."""
     reasons = {
         "id of several different reports": len(gathered.texts) > 1,
         "report of several patients": len(gathered.patients) > 1,

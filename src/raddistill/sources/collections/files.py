@@ -24,7 +24,7 @@ from raddistill.reading.rows import FORMATS, Folder, open_rows
 from raddistill.sections import parser
 from raddistill.sections.compose import section_text
 from raddistill.sections.lexicon import SectionLexicon
-from raddistill.sources.documents import SECTIONS, SHOWN, TOLD, Document, Failure, Tell, untold
+from raddistill.sources.documents import PROGRESS_EVERY, SECTIONS, SHOWN, Document, Failure, Progress, no_progress
 from raddistill.sources.gold import beside_reports
 from raddistill.sources.gold.beside_reports import NO_FINDING
 
@@ -77,7 +77,7 @@ class Files:
         self._lexicon = lexicon  # as of parser.read
         self._annotators = [] if p.labels == "*" else beside_reports.split_names(p.labels)
 
-    def read(self, raw: Path, tell: Tell = untold) -> Iterator[Document | Failure]:
+    def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
         """Yields every row, or every text file.
 
         Raises:
@@ -89,8 +89,8 @@ class Files:
             labels = [name for name in (*self._label_set, NO_FINDING) if self._p.labels == "*" and name in rows.columns]
             wanted = [*fields.values(), *self._annotators, *labels]
             for count, row in enumerate(rows.rows(wanted), start=1):
-                if count % TOLD == 0:
-                    tell(rows.done(), rows.total)
+                if count % PROGRESS_EVERY == 0:
+                    progress(rows.done(), rows.total)
                 cells = iter([None if cell != cell else cell for cell in row.cells])  # noqa: PLR0124 - NaN, for JSON's null
                 # zip asks for the next name first, so each of the three takes its own cells
                 by_field, listed, codes = (dict(zip(names, cells, strict=False)) for names in (fields, self._annotators, labels))
@@ -133,8 +133,8 @@ class Files:
             return Failure(report_id, reason)
         try:
             when = _date(cells.get("date"))
-            said = (beside_reports.from_lists(listed, self._label_set), beside_reports.from_codes(codes, self._label_set))
-            annotations = tuple(itertools.chain(*said))
+            labels = (beside_reports.from_lists(listed, self._label_set), beside_reports.from_codes(codes, self._label_set))
+            annotations = tuple(itertools.chain(*labels))
         except ValueError as error:
             return Failure(report_id, str(error))
         patient = _id(cells.get("patient"))
@@ -171,7 +171,7 @@ def _section(cells: dict[str, Any], name: str, lexicon: SectionLexicon | None) -
 
 
 def _id(cell: Any) -> str | None:
-    """An id as text, trimmed; None where there is none."""
+    """Returns an id as text, trimmed; None where there is none."""
     return (as_text(cell) or "").strip() or None
 
 

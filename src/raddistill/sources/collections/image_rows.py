@@ -9,7 +9,7 @@ from raddistill.errors import InputError
 from raddistill.reading import columns
 from raddistill.reading.cells import as_text
 from raddistill.reading.rows import open_rows
-from raddistill.sources.documents import TOLD, Failure, Tell
+from raddistill.sources.documents import PROGRESS_EVERY, Failure, Progress
 
 
 class Gathered(Protocol):
@@ -38,7 +38,7 @@ def the_file(raw: Path, pattern: str) -> Path:
 
 
 def gather(
-    path: Path, wanted: list[str], id_of: Callable[[str], str | None], without_id: str, kind: Callable[[], G], tell: Tell
+    path: Path, wanted: list[str], id_of: Callable[[str], str | None], without_id: str, kind: Callable[[], G], progress: Progress
 ) -> Generator[Failure, None, dict[str, G]]:
     """Returns the reports by id; each is what `kind` makes, and got the cells of the wanted columns of all its rows.
 
@@ -53,8 +53,8 @@ def gather(
         columns.require(str(path), table.columns, wanted)
         number = 0
         for number, row in enumerate(table.rows(wanted), start=1):
-            if number % TOLD == 0:
-                tell(table.done(), table.total)
+            if number % PROGRESS_EVERY == 0:
+                progress(table.done(), table.total)
             if row.reason:
                 yield Failure(path.name, row.reason, number)
                 continue

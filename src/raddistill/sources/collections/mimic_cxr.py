@@ -27,7 +27,7 @@ from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sections.parser import Words
 from raddistill.sources.collections import archives
 from raddistill.sources.collections.archives import Content, Contents
-from raddistill.sources.documents import TOLD, Document, Failure, Tell, untold
+from raddistill.sources.documents import PROGRESS_EVERY, Document, Failure, Progress, no_progress
 from raddistill.sources.gold.mapping import load_table
 from raddistill.statuses import GOLD_CELLS
 
@@ -50,21 +50,21 @@ class MimicCXR:
         self._lexicon = lexicon  # as of parser.read
         self._left: dict[str, tuple[str, ...]] = {}  # annotated studies of which the last reading gave no document
 
-    def read(self, raw: Path, tell: Tell = untold) -> Iterator[Document | Failure]:
-        """Every text file of the zip or tree in `raw` (or of the zip `raw`), sorted by name.
+    def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
+        """Yields every text file of the zip or tree in `raw` (or of the zip `raw`), sorted by name.
 
         Raises:
             InputError: neither zip nor tree; a truncated zip; a split or gold file without its columns, with other codes, or in
                 which a study stands twice and differs.
         """
-        _refuse_if_files_lie_beside(raw)
+        _refuse_files_beside(raw)
         folder = raw if raw.is_dir() else None
-        splits, annotated = load_splits(_one(folder, SPLIT)), load_annotations(_one(folder, GOLD))
+        splits, annotated = load_splits(_only_file(folder, SPLIT)), load_annotations(_only_file(folder, GOLD))
         self._left = dict(annotated)
         files = _locate(raw)
         for count, made in enumerate(archives.each(files, functools.partial(parse, lexicon=self._lexicon)), start=1):
-            if count % TOLD == 0:
-                tell(count, len(files))
+            if count % PROGRESS_EVERY == 0:
+                progress(count, len(files))
             if isinstance(made, Failure):
                 yield made
                 continue
@@ -85,10 +85,10 @@ class MimicCXR:
         Raises:
             InputError: labels.csv of the mapping is missing, of another form, decides not every column, or lacks a label's.
         """
-        said_of = {r: dict(cell.split("=") for cell in said) for r, said in (annotations | self._left).items() if said}
+        cells_of = {r: dict(cell.split("=") for cell in cells) for r, cells in (annotations | self._left).items() if cells}
         names = [label.name for label in label_set]
-        column_of = _columns_of(mapping / "labels.csv", names, sorted(set().union(*said_of.values())))
-        rows = [(r, name, GOLD_CELLS[said[column]]) for r, said in said_of.items() for name, column in column_of.items()]
+        column_of = _columns_of(mapping / "labels.csv", names, sorted(set().union(*cells_of.values())))
+        rows = [(r, name, GOLD_CELLS[cells[column]]) for r, cells in cells_of.items() for name, column in column_of.items()]
         gold = pl.DataFrame(rows, schema=dict.fromkeys(["report_id", "label", "status"], pl.String), orient="row")
         task, annotator = pl.lit("multiple_choice").alias("task"), pl.lit(ANNOTATOR).alias("annotator")
         return gold.select("report_id", task, annotator, "label", "status")
@@ -98,8 +98,8 @@ def parse(file: Content, lexicon: SectionLexicon | None = None) -> tuple[str, st
     """One file of the zip or tree: report and patient by its path, and its words. (Tuples pass between processes fast.)"""
     found = _REPORT.fullmatch(file.name)
     if not found or ".." in file.name:
-        told = file.name.encode("utf-8", "replace").decode()  # a name on disk may be no UTF-8, and no table takes such
-        return Failure(told, "no name like files/p10/p10000032/s50414267.txt")
+        name = file.name.encode("utf-8", "replace").decode()  # a name on disk may be no UTF-8, and no table takes such
+        return Failure(name, "no name like files/p10/p10000032/s50414267.txt")
     patient_id, report_id = found.groups()
     if file.reason:
         return Failure(report_id, file.reason)
@@ -114,9 +114,9 @@ def load_splits(path: Path | None) -> dict[str, str]:
     """Report id to the split of its images in the file's words; of several, all of them ("test and train")."""
     if path is None:
         return {}
-    table = _table(path, ["study_id", "split"]).select("study_id", "split").unique()
-    said = table.group_by("study_id").agg(pl.col("split").sort().str.join(" and "))
-    return dict(said.select("study_id", "split").iter_rows())
+    table = _read_table(path, ["study_id", "split"]).select("study_id", "split").unique()
+    splits = table.group_by("study_id").agg(pl.col("split").sort().str.join(" and "))
+    return dict(splits.select("study_id", "split").iter_rows())
 
 
 def load_annotations(path: Path | None) -> dict[str, tuple[str, ...]]:
@@ -127,7 +127,7 @@ def load_annotations(path: Path | None) -> dict[str, tuple[str, ...]]:
     """
     if path is None:
         return {}
-    table = _table(path, ["study_id"])
+    table = _read_table(path, ["study_id"])
     names = [name for name in table.columns if name not in KEYS]
     table = table.select("study_id", *names).unique(maintain_order=True)
     for name in names:
@@ -149,51 +149,51 @@ def load_mapping(path: Path) -> dict[str, str]:
     return {row["column"]: row["label"] for row in load_table(path, ["column", "label", "why"])}
 
 
-def _columns_of(mapping: Path, names: list[str], there: list[str]) -> dict[str, str]:
-    """The column of each label, of those of the test set; {} where there is none, as nobody annotated anything."""
+def _columns_of(mapping: Path, names: list[str], present: list[str]) -> dict[str, str]:
+    """Returns the column of each label, of those of the test set; {} where there is none, as nobody annotated anything."""
     label_of = load_mapping(mapping)
-    if not there:
+    if not present:
         return {}
-    if undecided := [column for column in there if column not in label_of]:
+    if undecided := [column for column in present if column not in label_of]:
         raise InputError(f"{mapping} does not decide the columns {list_names(undecided)}; add a row for each")
-    of = {name: [column for column in there if label_of[column] == name] for name in names}
-    if wrong := [name for name, found in of.items() if len(found) != 1]:
+    columns_of = {name: [column for column in present if label_of[column] == name] for name in names}
+    if wrong := [name for name, found in columns_of.items() if len(found) != 1]:
         raise InputError(
-            f"{mapping} names no column, or several, for {list_names(wrong)}; there are: {list_names(there)}. Name others, or "
+            f"{mapping} names no column, or several, for {list_names(wrong)}; there are: {list_names(present)}. Name others, or "
             "set extract.gold to gold/none to leave the test set out"
         )
-    return {name: found[0] for name, found in of.items()}
+    return {name: found[0] for name, found in columns_of.items()}
 
 
-def _table(path: Path, wanted: list[str]) -> pl.DataFrame:
-    """The file with all cells as trimmed strings, blank ones ""; study ids as report ids."""
+def _read_table(path: Path, wanted: list[str]) -> pl.DataFrame:
+    """Returns the file with all cells as trimmed strings, blank ones ""; study ids as report ids."""
     try:
-        there, table = read_csv(path)
+        present, table = read_csv(path)
     except InputError as error:
         raise InputError(f"{path} is empty, damaged, or no readable CSV (UTF-8, comma): {error}") from None
-    columns.require(str(path), there, wanted)
-    columns.refuse_doubled(str(path), there)
-    table = table.select(pl.all().str.strip_chars()).rename(dict(zip(table.columns, there, strict=True)))
+    columns.require(str(path), present, wanted)
+    columns.refuse_doubled(str(path), present)
+    table = table.select(pl.all().str.strip_chars()).rename(dict(zip(table.columns, present, strict=True)))
     if strange := table.filter(~pl.col("study_id").str.contains(_STUDY)).height:
         raise InputError(f"{path}: column 'study_id' has {strange} cells that are no number of a study")
     return table.with_columns(pl.col("study_id").str.replace(_STUDY, "s$1"))
 
 
-def _one(folder: Path | None, pattern: str) -> Path | None:
-    """The one file of this name, None where there is none."""
-    there = sorted(folder.glob(pattern)) if folder else []
-    if len(there) > 1:
-        raise InputError(f"{folder} holds {', '.join(path.name for path in there)}; keep one")
-    return there[0] if there else None
+def _only_file(folder: Path | None, pattern: str) -> Path | None:
+    """Returns the one file of this name, None where there is none."""
+    present = sorted(folder.glob(pattern)) if folder else []
+    if len(present) > 1:
+        raise InputError(f"{folder} holds {', '.join(path.name for path in present)}; keep one")
+    return present[0] if present else None
 
 
-def _refuse_if_files_lie_beside(raw: Path) -> None:
+def _refuse_files_beside(raw: Path) -> None:
     """Split and gold beside what was named would be left out without a word, and DVC would not know of them."""
     if raw.is_file() or raw.name == TREE:
-        beside = [path.name for pattern in (SPLIT, GOLD) for path in sorted(raw.parent.glob(pattern))]
-        if beside:
+        left_out = [path.name for pattern in (SPLIT, GOLD) for path in sorted(raw.parent.glob(pattern))]
+        if left_out:
             raise InputError(
-                f"{raw}: beside it lies {', '.join(beside)}; name the folder {raw.parent} as extract.raw to have them read"
+                f"{raw}: beside it lies {', '.join(left_out)}; name the folder {raw.parent} as extract.raw to have them read"
             )
 
 
@@ -212,7 +212,7 @@ def _locate(raw: Path) -> Contents:
 
 
 def _walk(root: Path) -> Iterator[str]:
-    """Text files of the patients' folders. Folders of studies hold images and are not entered."""
+    """Yields text files of the patients' folders. Folders of studies hold images and are not entered."""
     for group in sorted(root.glob("p??")):
         with os.scandir(group) as patients:
             for patient in patients:

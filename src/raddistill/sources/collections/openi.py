@@ -21,7 +21,7 @@ from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.privacy import ID_IS_TEXT, may_be_text
 from raddistill.sections.compose import section_words
-from raddistill.sources.documents import Document, Failure, Tell, untold
+from raddistill.sources.documents import Document, Failure, Progress, no_progress
 from raddistill.sources.gold import mesh_codes
 
 LARGEST_ARCHIVE = 1 << 30  # bytes, unpacked; Open-i has 25 MB
@@ -35,8 +35,8 @@ class OpenI:
     sensitivity = "public"
     needs_mapping = True
 
-    def read(self, raw: Path, tell: Tell = untold) -> Iterator[Document | Failure]:
-        """Every XML file of the one archive in `raw`, as a document or as a failure.
+    def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
+        """Yields every XML file of the one archive in `raw`, as a document or as a failure.
 
         Raises:
             InputError: no or several archives; an archive that is truncated, damaged, oversized, has names that point
@@ -49,7 +49,7 @@ class OpenI:
             )
         count = 0
         for count, (name, content) in enumerate(_xml_files(archives[0]), start=1):
-            tell(count, None)
+            progress(count, None)
             yield parse(name, content)
         if not count:
             raise InputError(f"{archives[0]} holds no XML file; Open-i's reports are one XML file each")
@@ -57,12 +57,12 @@ class OpenI:
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
-        """The human MeSH codes (`major`) as gold of both tasks: one row for every report, task and label."""
+        """Returns the human MeSH codes (`major`) as gold of both tasks: one row for every report, task and label."""
         return mesh_codes.gold({i: list(majors) for i, majors in annotations.items()}, mapping, label_set, concepts)
 
 
 def parse(name: str, content: bytes) -> Document | Failure:
-    """One file of the collection; entities and document types are refused, not resolved."""
+    """Returns one file of the collection; entities and document types are refused, not resolved."""
     if len(content) > LARGEST_FILE:
         return Failure(name, "file too large")
     try:

@@ -20,7 +20,7 @@ from raddistill.privacy import may_be_text
 from raddistill.reading.cells import NOT_UTF8, is_utf8, strings_in
 from raddistill.sections.compose import section_text
 from raddistill.sources.collections import image_rows
-from raddistill.sources.documents import Document, Failure, Tell, untold
+from raddistill.sources.documents import Document, Failure, Progress, no_progress
 from raddistill.sources.gold import padchest_labels
 
 FILES = "PADCHEST*.csv*"
@@ -55,7 +55,7 @@ class PadChest:
     sensitivity = "credentialed"  # its terms: for research, not to be passed on
     needs_mapping = True
 
-    def read(self, raw: Path, tell: Tell = untold) -> Iterator[Document | Failure]:
+    def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
         """Every report of the CSV `raw`, or of the one in the folder `raw`, sorted by id. Rows that cannot be told to belong to a
         report come first, as failures.
 
@@ -63,7 +63,7 @@ class PadChest:
             InputError: as `image_rows.the_file` and `image_rows.gather`.
         """
         path = image_rows.the_file(raw, FILES)
-        reports = yield from image_rows.gather(path, COLUMNS, _id_of, "no report id", Gathered, tell)
+        reports = yield from image_rows.gather(path, COLUMNS, _id_of, "no report id", Gathered, progress)
         persons = link(gathered.patients for gathered in reports.values())
         for report_id in sorted(reports):
             yield _document(report_id, reports[report_id], persons)
@@ -71,7 +71,7 @@ class PadChest:
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
-        """The physicians' labels as gold of both tasks; reports that only the network labelled are excluded."""
+        """Returns the physicians' labels as gold of both tasks; reports that only the network labelled are excluded."""
         return padchest_labels.gold(annotations, mapping, label_set, concepts)
 
 
@@ -94,7 +94,7 @@ def link(groups: Iterable[set[str]]) -> dict[str, str]:
 
 
 def labels_of(cell: str) -> tuple[str, ...] | None:
-    """The words of a list such as "['kyphosis', ' nodule']", sorted, each once; None where the cell is no list."""
+    """Returns the words of a list such as "['kyphosis', ' nodule']", sorted, each once; None where the cell is no list."""
     words = strings_in(cell)
     return None if words is None else tuple(sorted(set(words)))
 
@@ -121,7 +121,7 @@ def _document(report_id: str, gathered: Gathered, persons: dict[str, str]) -> Do
 
 
 def _reason(gathered: Gathered, annotations: set[tuple[str, ...] | None]) -> str | None:
-    """Why the report cannot be used; None if it can."""
+    """Returns why the report cannot be used; None if it can."""
     reasons = {
         "id of several different reports": len(gathered.texts) > 1,
         "MethodLabel is neither Physician nor RNN_model": bool(gathered.methods - {PHYSICIAN, NETWORK}),

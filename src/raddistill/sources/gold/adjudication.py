@@ -14,7 +14,7 @@ STATED = [PRESENT, UNCERTAIN]
 
 
 def adjudicate(gold: pl.DataFrame, how: Adjudication) -> pl.DataFrame:
-    """One annotator a task: `gold` itself, or where a task has several, what they say together, under the name of `how`.
+    """Returns one annotator a task: `gold` itself, or where a task has several, what they say together, under the name of `how`.
 
     Of those who annotated a report, `first` takes the first by name, `both` the least that they say (present if all say so),
     `either` the most that one of them says.
@@ -27,14 +27,14 @@ def adjudicate(gold: pl.DataFrame, how: Adjudication) -> pl.DataFrame:
 def _adjudicated(gold: pl.DataFrame, how: Adjudication) -> pl.DataFrame:
     if gold["annotator"].n_unique() <= 1:
         return gold
-    said = gold.filter(pl.col("status") != EXCLUDED)
+    annotated = gold.filter(pl.col("status") != EXCLUDED)
     if how == "first":
-        first = said.group_by("report_id").agg(pl.col("annotator").min())
-        made = said.join(first, on=["report_id", "annotator"], how="semi")
+        first = annotated.group_by("report_id").agg(pl.col("annotator").min())
+        made = annotated.join(first, on=["report_id", "annotator"], how="semi")
     else:
         ranked = pl.col("status").sort_by(pl.col("status").replace_strict(RANKS, return_dtype=pl.Int8))
         least_or_most = ranked.first() if how == "both" else ranked.last()
-        made = said.group_by("report_id", "task", "label", maintain_order=True).agg(least_or_most)
+        made = annotated.group_by("report_id", "task", "label", maintain_order=True).agg(least_or_most)
     return made.with_columns(annotator=pl.lit(how)).select(gold.columns)
 
 
@@ -44,17 +44,17 @@ def agreement(gold: pl.DataFrame) -> dict[str, Any]:
     Present and uncertain against absent; ambiguous and excluded cells are left out. `kappa` (Cohen 1960) is the mean over
     pairs, and there only where it is defined: for some pair, not all cells are alike.
     """
-    told: dict[str, Any] = {}
+    by_task: dict[str, Any] = {}
     if not _several(gold):
-        return told
+        return by_task
     for (task,), rows in gold.group_by("task", maintain_order=True):
         if rows["annotator"].n_unique() > 1:
-            told[str(task)] = _agreement(rows.filter(~pl.col("status").is_in([AMBIGUOUS, EXCLUDED])))
-    return told
+            by_task[str(task)] = _agreement(rows.filter(~pl.col("status").is_in([AMBIGUOUS, EXCLUDED])))
+    return by_task
 
 
 def _several(gold: pl.DataFrame) -> bool:
-    """Whether some task has more than one annotator."""
+    """Returns whether some task has more than one annotator."""
     return bool(gold.select("task", "annotator").unique()["task"].is_duplicated().any())
 
 

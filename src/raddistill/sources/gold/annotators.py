@@ -28,7 +28,7 @@ GOLD = dict.fromkeys(["report_id", "task", "annotator", "label", "status"], pl.S
 
 
 def are_in(folder: Path) -> bool:
-    """Whether the folder `extract.gold` holds annotators' files.
+    """Returns whether the folder `extract.gold` holds annotators' files.
 
     Raises:
         InputError: there is no such folder; a folder in it is called nearly as one that would.
@@ -44,7 +44,7 @@ def are_in(folder: Path) -> bool:
 
 
 def load(folder: Path, label_set: list[Label], concepts: list[Concept], known: pl.Series) -> pl.DataFrame:
-    """The rows (GOLD) of each annotator, of the reports that he or she annotated; none for a folder called `none`.
+    """Returns the rows (GOLD) of each annotator, of the reports that he or she annotated; none for a folder called `none`.
 
     Raises:
         InputError: as `load_wide` and `load_long`; there are no annotators' files; none of their ids is among the `known`.
@@ -100,7 +100,7 @@ def load_long(path: Path, concepts: list[str]) -> pl.DataFrame:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The CSV files of the folder of a task, [] where there is none.
+    """Returns the CSV files of the folder of a task, [] where there is none.
 
     Raises:
         InputError: it holds no CSV file, or any other beside them, as one in another form is an annotator left out.
@@ -115,7 +115,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _cells(path: Path, wanted: list[str]) -> pl.DataFrame:
-    """The wanted columns of an annotator's CSV, cells trimmed, blank ones empty."""
+    """Returns the wanted columns of an annotator's CSV, cells trimmed, blank ones empty."""
     with contextlib.closing(open_rows(str(path), "csv", "utf-8")) as rows:
         columns.require(str(path), rows.columns, wanted)
         read = list(rows.rows(wanted))

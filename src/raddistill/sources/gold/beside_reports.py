@@ -30,10 +30,10 @@ def from_lists(columns: Mapping[str, Any], labels: Iterable[str]) -> Iterator[st
         if not listed or (is_missing(listed, none_is_said=True) and listed.strip("[]")):  # "nan"; but "[]" is an empty list
             continue
         yield f"{annotator}\t\t"
-        for said in map(str.casefold, _names_in(listed)):
-            if label := label_of.get(said):
+        for name in map(str.casefold, _names_in(listed)):
+            if label := label_of.get(name):
                 yield f"{annotator}\t{PRESENT}\t{label}"
-            elif said not in NOTHING:
+            elif name not in NOTHING:
                 raise ValueError("a label outside of the set")
 
 
@@ -75,7 +75,7 @@ def split_names(text: str) -> list[str]:
 
 
 def _names_in(cell: str) -> list[str]:
-    """The labels of "Edema; Fracture", or of a list as Python, JSON, numpy or Parquet have it."""
+    """Returns the labels of "Edema; Fracture", or of a list as Python, JSON, numpy or Parquet have it."""
     if not cell.startswith("["):
         return split_names(cell)
     names = strings_in(cell)

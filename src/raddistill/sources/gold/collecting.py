@@ -20,7 +20,7 @@ def annotations_by_id(read: pl.DataFrame, kept: pl.DataFrame) -> dict[str, tuple
         "report_id", pl.col("annotations").list.join("\n")
     )
     coded = pl.concat([kept.select(read.columns), lost]).filter(pl.col("annotations").list.len() > 0)
-    return {report_id: tuple(said) for report_id, said in coded.iter_rows()}
+    return {report_id: tuple(codes) for report_id, codes in coded.iter_rows()}
 
 
 def read_gold(
@@ -36,13 +36,13 @@ def read_gold(
     written = annotators.load(folder, label_set, concepts, known)
     if source.needs_mapping:
         return written
-    beside = source.gold(annotations, folder, label_set, concepts)
-    if twice := beside.join(written, on=["task", "annotator"], how="semi")["annotator"].unique().sort().to_list():
+    own = source.gold(annotations, folder, label_set, concepts)
+    if twice := own.join(written, on=["task", "annotator"], how="semi")["annotator"].unique().sort().to_list():
         raise InputError(
             f"{folder}: {twice[0]} stands for a file of annotations and for labels beside the reports (extract.files.labels); "
             "rename the file, or leave out one of them"
         )
-    return pl.concat([written, beside], how="vertical_relaxed")
+    return pl.concat([written, own], how="vertical_relaxed")
 
 
 def of_known_reports(gold: pl.DataFrame, reports: pl.Series, quarantined: pl.Series) -> tuple[pl.DataFrame, int, pl.DataFrame]:
@@ -53,12 +53,12 @@ def of_known_reports(gold: pl.DataFrame, reports: pl.Series, quarantined: pl.Ser
     others = gold.select("report_id").unique().join(reports.to_frame("report_id"), on="report_id", how="anti")
     stated = pl.DataFrame(schema={"report_id": pl.String})
     if others.height:
-        told = gold.filter(pl.col("status") != EXCLUDED).select("report_id").unique()
-        stated = told.join(others, on="report_id", how="semi")
+        annotated_ids = gold.filter(pl.col("status") != EXCLUDED).select("report_id").unique()
+        stated = annotated_ids.join(others, on="report_id", how="semi")
         gold = gold.join(others, on="report_id", how="anti", maintain_order="left")
-    there = stated["report_id"].is_in(quarantined.implode())
-    strange = stated.filter(~there).select("report_id", reason=pl.lit(UNKNOWN))
+    quarantined_too = stated["report_id"].is_in(quarantined.implode())
+    unknown = stated.filter(~quarantined_too).select("report_id", reason=pl.lit(UNKNOWN))
     by_task = gold.group_by("task", "annotator").agg(pl.len(), pl.col("report_id").n_unique(), pl.col("label").n_unique())
     for task, _, rows, annotated, names in by_task.iter_rows():
         assert rows == annotated * names, f"{task}: an annotated report lacks a row of a label"
-    return gold, int(there.sum()), strange
+    return gold, int(quarantined_too.sum()), unknown

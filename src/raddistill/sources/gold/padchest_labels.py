@@ -59,7 +59,7 @@ def gold(annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list
 
 
 def _rules(path: Path, names: list[str], own: set[str]) -> list[Rule]:
-    """The file's rules, and one for each name that it does not know and that is among `own` heads: it means itself."""
+    """Returns the file's rules, and one for each name that it does not know and that is among `own` heads: it means itself."""
     rules = load_rules(path)
     if qualified := sorted({rule.head for rule in rules if rule.any_of or rule.none_of}):
         raise InputError(f"{path}: any_of and none_of stay blank, PadChest has no qualifiers; see {', '.join(qualified)}")
@@ -88,7 +88,7 @@ def _codes(telling: dict[str, set[str]], names: list[str], rules: list[Rule], op
 
 
 def _rows(report_ids: list[str], task: str, names: pl.Series, codes: np.ndarray) -> pl.DataFrame:
-    """One row a cell. All but the ids are enums of a byte: full PadChest has ten million cells with the 13 labels."""
+    """Returns one row a cell. All but the ids are enums of a byte: full PadChest has ten million cells with the 13 labels."""
     reports, width = codes.shape
     columns = {
         "report_id": pl.Series(report_ids, dtype=pl.String).gather(np.repeat(np.arange(reports, dtype=np.uint32), width)),

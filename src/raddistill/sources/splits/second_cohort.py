@@ -1,8 +1,10 @@
 """One cohort, or two: trained at one place, tested at another.
 
-Of the first, train and validation are kept, exactly as they are without a second; its own test reports are set aside in
-quarantine. Of the second, all is test. (`merge` drops training reports whose text is held out: of the second now, not of the
-first's test. So the same model is trained only where texts do not stand on both sides, as with splits by text.)
+The first cohort keeps training and validation; its test reports go to quarantine. All reports of the second are test.
+Example: of 100 reports here (70, 10, 20) and 50 there, 70 train, 10 validate, and the 50 from there test.
+
+`merge` drops training reports whose text is also held out. With two cohorts these are texts of the second, so the model can differ
+from one trained on the first cohort alone where that has the same text in training and test.
 """
 
 import re

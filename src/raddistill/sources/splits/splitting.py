@@ -24,7 +24,7 @@ OF_FILES = {
 
 
 def words_of(*sections: str | None) -> list[str]:
-    """The words of the sections in their order, without case, punctuation, spacing and headers."""
+    """Returns the words of the sections in their order, without case, punctuation, spacing and headers."""
     text = " ".join(section for section in sections if section)
     if text.isascii():
         return text.encode().translate(_ASCII).decode().split()
@@ -61,7 +61,7 @@ def folds(train: float, validation: float) -> int:
 
 @cache
 def _borders(train: float, validation: float) -> tuple[Fraction, Fraction]:
-    """Where train and validation end, as the decimals that the shares are written as."""
+    """Returns where train and validation end, as the decimals that the shares are written as."""
     after_training = Fraction(str(train))
     return after_training, after_training + Fraction(str(validation))
 
@@ -93,6 +93,6 @@ def near_neighbours(reports: pl.DataFrame, jaccard: float) -> dict[str, int]:
 
 
 def _training(reports: pl.DataFrame) -> pl.DataFrame:
-    """The training reports whose text is not held out."""
+    """Returns the training reports whose text is not held out."""
     held_out = reports.filter(pl.col("split") != "train").select("text_group")
     return reports.filter(pl.col("split") == "train").join(held_out, on="text_group", how="anti")
