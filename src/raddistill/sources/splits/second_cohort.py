@@ -1,9 +1,9 @@
 """One cohort, or two: trained at one place, tested at another.
 
-The first cohort keeps training and validation; its test reports go to quarantine. All reports of the second are test.
+The first cohort keeps training and validation, its test reports go to quarantine; of the second all reports are test.
 Example: of 100 reports here (70, 10, 20) and 50 there, 70 train, 10 validate, and the 50 from there test.
 
-`merge` drops training reports whose text is also held out. With two cohorts these are texts of the second, so the model can differ
+`merge` drops training reports whose text is also held out. With two cohorts that is a text of the second, so the model can differ
 from one trained on the first cohort alone where that has the same text in training and test.
 """
 
