@@ -19,7 +19,7 @@ def require(source: str, there: list[str], wanted: list[str], param_of: dict[str
     for column in wanted:
         if column not in there:
             named = f", which {param_of[column]} names" if param_of and column in param_of else ""
-            raise InputError(f"{source} has no column '{column}'{named}; {_instead(column, there, wanted)}")
+            raise InputError(f"{source} has no column '{column}'{named}; {what_instead(column, there, wanted)}")
     refuse_doubled(source, [column for column in there if column in wanted])
 
 
@@ -34,7 +34,11 @@ def refuse_doubled(source: str, there: list[str]) -> None:
         raise InputError(f"{source} has more than one column {told}; rename all but one")
 
 
-def _instead(column: str, there: list[str], wanted: list[str]) -> str:
+def what_instead(column: str, there: list[str], wanted: list[str]) -> str:
+    """Returns what to do about a missing column, for a message: the nearest name, the columns there are, or that a header lacks.
+
+    Names of columns are only told where all of them look like names.
+    """
     if len(there) == 1 and (mark := next((mark for mark in ";\t|" if mark in there[0]), None)):
         return f"it has one column only; is it separated by {mark!r}? Commas are read, and tabs in a .tsv file"
     # A file without a header has its first row there, which may be report text.
@@ -44,5 +48,5 @@ def _instead(column: str, there: list[str], wanted: list[str]) -> str:
         return "its first line does not look like names of columns; it needs a header"
     free = [name for name in lower if lower[name] not in wanted]  # no column is two things
     near = difflib.get_close_matches(column.lower(), free, n=1)
-    told = ", ".join(there[:SHOWN]) + (f" and {len(there) - SHOWN} more" if len(there) > SHOWN else "")
-    return (f"did you mean '{lower[near[0]]}'? " if near else "") + f"There are: {told or 'none'}"
+    listed = ", ".join(there[:SHOWN]) + (f" and {len(there) - SHOWN} more" if len(there) > SHOWN else "")
+    return (f"did you mean '{lower[near[0]]}'? " if near else "") + f"There are: {listed or 'none'}"
