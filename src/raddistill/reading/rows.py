@@ -127,17 +127,16 @@ class Parquet:
 
 
 def _values(column: Any) -> list[Any]:
-    """The cells; text through bytes, so that wrong ones spoil their own row only. Bytes are text not marked as such (Hive)."""
+    """Returns the cells; text through bytes, so that wrong ones spoil their own row only. Bytes are text not marked as such (Hive)."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
     if any(is_kind(column.type) for is_kind in kinds):
-        return [
-            cell if cell is None else cell.decode("utf-8", "surrogateescape") for cell in column.cast("large_binary").to_pylist()
-        ]
-    return column.to_pylist()
+        bytes_or_null = column.cast("large_binary").to_pylist()
+        return [cell if cell is None else cell.decode("utf-8", "surrogateescape") for cell in bytes_or_null]
+    return list(column.to_pylist())
 
 
 class Folder:
