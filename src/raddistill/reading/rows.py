@@ -127,7 +127,7 @@ class Parquet:
 
 
 def _values(column: Any) -> list[Any]:
-    """Returns the cells; text through bytes, so that wrong ones spoil their own row only. Bytes are text not marked as such (Hive)."""
+    """Returns the cells; text through bytes, so that wrong ones spoil their own row only. Bytes are unmarked text (Hive)."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):
