@@ -1,7 +1,9 @@
 """Raw files to reports with splits, and people's annotations to gold; what cannot be used goes to quarantine."""
 
 from raddistill import concepts, errors, labelsets, params, paths
-from raddistill.sources import cohorts, extracting, sharing
+from raddistill.sections import lexicon
+from raddistill.sources import extracting, remote_policy
+from raddistill.sources.splits import second_cohort
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
 from raddistill.tables.quarantine import Quarantine
@@ -10,11 +12,12 @@ from raddistill.tables.reports import Reports
 
 def main() -> None:
     p = params.load("extract", extracting.ExtractParams)
-    second = params.load("second_cohort", cohorts.SecondParams)
-    remotes = params.load("remotes", sharing.RemotesParams)
+    second = params.load("second_cohort", second_cohort.SecondParams)
+    remotes = params.load("remotes", remote_policy.RemotesParams)
     label_set = labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path)
-    extracted = cohorts.extract(p, second, label_set, concepts.load_concepts(paths.CONCEPTS))
-    sharing.refuse_sharing(remotes, extracted.reports)
+    words = lexicon.load(paths.SECTION_WORDS)
+    extracted = second_cohort.extract(p, second, label_set, concepts.load_concepts(paths.CONCEPTS), words)
+    remote_policy.refuse_sharing(remotes, extracted.reports)
     tables.write(Reports, extracted.reports, paths.REPORTS)
     tables.write(Gold, extracted.gold, paths.GOLD)
     tables.write(Quarantine, extracted.quarantine, paths.EXTRACT_QUARANTINE)

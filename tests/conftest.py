@@ -17,7 +17,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from raddistill import params
-from raddistill.sources import fetching
+from raddistill.sources.fetch import fetching
 
 ROOT = Path(__file__).parents[1]
 

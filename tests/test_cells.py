@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raddistill.cells import is_missing, strings_in
+from raddistill.reading.cells import is_missing, strings_in
 
 NOTHING = [
     "nan", "NaN", "NAN.", "NULL", "null", "N/A", "n/a.", " NA ", "na", "<NA>", "#N/A", "(null)", "[null]", "\\N", "-nan", "n.a.",

@@ -18,8 +18,10 @@ from test_padchest import row as padchest_row
 from test_padchest import write as padchest_csv
 
 from raddistill import concepts, labelsets, params, paths
+from raddistill.apps import compare_cohorts
 from raddistill.errors import InputError, ParamsError
-from raddistill.sources import cohorts, comparing, extracting, sharing
+from raddistill.sources import extracting, remote_policy
+from raddistill.sources.splits import second_cohort
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
 from raddistill.tables.quarantine import Quarantine
@@ -41,16 +43,18 @@ def first(collection: Path) -> extracting.ExtractParams:
     return p.model_copy(update={"raw": str(collection.parent), "gold": str(ROOT / "gold/openi"), "files": files})
 
 
-def second(**changed: str) -> cohorts.SecondParams:
-    return cohorts.SecondParams(source="files", raw=str(WRITTEN / "reports.csv"), gold=str(WRITTEN)).model_copy(update=changed)
+def second(**changed: str) -> second_cohort.SecondParams:
+    return second_cohort.SecondParams(source="files", raw=str(WRITTEN / "reports.csv"), gold=str(WRITTEN)).model_copy(
+        update=changed
+    )
 
 
-def extract(p: extracting.ExtractParams, other: cohorts.SecondParams) -> extracting.Extracted:
-    return cohorts.extract(p, other, LABELS, CONCEPTS)
+def extract(p: extracting.ExtractParams, other: second_cohort.SecondParams) -> extracting.Extracted:
+    return second_cohort.extract(p, other, LABELS, CONCEPTS)
 
 
 def test_the_preset_names_the_written_cohort() -> None:
-    named = cohorts.SecondParams(**PRESET["second_cohort"])
+    named = second_cohort.SecondParams(**PRESET["second_cohort"])
     assert (named.source, ROOT / named.raw, ROOT / named.gold) == ("files", WRITTEN / "reports.csv", WRITTEN)
 
 
@@ -75,7 +79,7 @@ def test_training_stays_and_the_other_place_is_the_test(first: extracting.Extrac
 
 def test_every_report_is_somewhere_and_counted(first: extracting.ExtractParams) -> None:
     alone, both = extracting.extract(first, LABELS, CONCEPTS), extract(first, second())
-    aside = both.quarantine.filter(pl.col("reason") == cohorts.SET_ASIDE)
+    aside = both.quarantine.filter(pl.col("reason") == second_cohort.SET_ASIDE)
     assert set(aside["report_id"]) == set(alone.reports.filter(pl.col("split") == "test")["report_id"])
     assert both.metrics["files"] == alone.metrics["files"] + N_WRITTEN == both.reports.height + both.quarantine.height
     assert both.metrics["quarantined"]["test_split_of_the_first_cohort"] == aside.height
@@ -127,7 +131,7 @@ def test_gold_of_every_two_sources_is_one_table(every: list[extracting.Extracted
         second = dataclasses.replace(
             there, **{table: getattr(there, table).with_columns(other_id) for table in ("reports", "gold", "quarantine")}
         )
-        both = cohorts._join(here, second, 0.8)
+        both = second_cohort._join(here, second, 0.8)
         gold = tables.check(Gold, both.gold, "gold")
         kept = here.gold.join(both.reports, on="report_id", how="semi")
         assert gold.height == kept.height + there.gold.height
@@ -166,7 +170,7 @@ def test_compare_cohorts_reads_the_joined_table(first: extracting.ExtractParams,
     both = extract(first, second())
     tables.write(Reports, both.reports, tmp_path / "reports.parquet")
     tables.write(Gold, both.gold, tmp_path / "gold.parquet")
-    told = comparing.compare(*comparing.read([tmp_path / "reports.parquet"], [tmp_path / "gold.parquet"])).as_json()
+    told = compare_cohorts.compare(*compare_cohorts.read([tmp_path / "reports.parquet"], [tmp_path / "gold.parquet"])).as_json()
     assert [cohort["name"] for cohort in told["cohorts"]] == ["files", "openi"]
     assert told["redaction marks"]["reports with ___"]["values"][0] > 0
     assert told["labels present"]["Fracture"]["values"][0] == pytest.approx(3 / N_WRITTEN)
@@ -238,10 +242,10 @@ def test_trained_here_and_scored_there(
 def test_models_of_text_that_is_not_public_do_not_go_to_the_shared_remote(split: str, sensitivity: str) -> None:
     table = pl.DataFrame({"split": ["train", split], "sensitivity": ["public", sensitivity]})
     with pytest.raises(ParamsError, match=f"remotes.models.* 1 reports to learn from are {sensitivity}"):
-        sharing.refuse_sharing(sharing.RemotesParams(models="shared"), table)
-    sharing.refuse_sharing(sharing.RemotesParams(models="private"), table)
+        remote_policy.refuse_sharing(remote_policy.RemotesParams(models="shared"), table)
+    remote_policy.refuse_sharing(remote_policy.RemotesParams(models="private"), table)
 
 
 def test_what_is_only_tested_on_says_nothing_about_the_models() -> None:
     table = pl.DataFrame({"split": ["train", "test"], "sensitivity": ["public", "phi"]})
-    sharing.refuse_sharing(sharing.RemotesParams(models="shared"), table)
+    remote_policy.refuse_sharing(remote_policy.RemotesParams(models="shared"), table)

@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 from written_sentences import SHORT, SIGNS, parse
 
 from raddistill import cli, concepts, labelsets, params, paths
-from raddistill.sources import extracting, markup, sectioning
-from raddistill.sources.files import FilesParams
-from raddistill.sources.sections import compose
+from raddistill.sections import markup, parser
+from raddistill.sections.compose import compose
+from raddistill.sources import extracting
+from raddistill.sources.collections.files import FilesParams
 from raddistill.statuses import UNMENTIONED
 from raddistill.teachers.rules.labeler import RulesTeacher
 from raddistill.teachers.rules.reading import Reader
@@ -313,7 +314,7 @@ def test_prose_reads_the_same_wherever_it_is_wrapped(width: int, header: str) ->
     reader = Reader("multiple_choice", ROOT / "lexicon/tuned", LABELS, "findings_and_impression")
 
     def read(text: str) -> list[tuple[str, str, str | None]]:
-        words = sectioning.words(text)
+        words = parser.words(text)
         whole = {"findings": words.findings, "impression": words.impression, "text": compose(words.findings, words.impression)}
         return reader.summarize(reader.read(whole)[0])
 

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from raddistill import concepts, labelsets, params, paths
-from raddistill.cells import is_missing
 from raddistill.errors import InputError, ParamsError
+from raddistill.reading.cells import is_missing
 from raddistill.sources import extracting
+from raddistill.sources.collections.openi import LARGEST_FILE, OpenI, parse
 from raddistill.sources.documents import Document, Failure
-from raddistill.sources.openi import LARGEST_FILE, OpenI, parse
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
 from raddistill.tables.quarantine import Quarantine

@@ -16,7 +16,7 @@ import pytest
 
 from raddistill import params
 from raddistill.errors import InputError, ParamsError
-from raddistill.sources import fetching, packages
+from raddistill.sources.fetch import fetching, packages
 
 ROOT = Path(__file__).parent.parent
 MEMBER = "tiny/data/reports.tgz"
@@ -149,7 +149,7 @@ FULL = """
 import resource, sys
 from pathlib import Path
 from raddistill import errors
-from raddistill.sources import fetching
+from raddistill.sources.fetch import fetching
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 p = fetching.ReportsParams.model_validate_json(sys.argv[1])
 errors.run(lambda *_: fetching.fetch_reports(p, Path(sys.argv[2])))
@@ -381,7 +381,7 @@ FROM_HUB = """
 import sys
 from pathlib import Path
 from raddistill import errors
-from raddistill.sources import fetching
+from raddistill.sources.fetch import fetching
 p = fetching.BaseParams.model_validate_json(sys.argv[1])
 errors.run(lambda *_: fetching.fetch_base(p, Path(sys.argv[2]) / "store", Path(sys.argv[2]) / "base.json"))
 """
@@ -500,5 +500,5 @@ def test_size_of_a_folder_that_others_change_meanwhile(tmp_path: Path, monkeypat
     """pip deletes its temporary folders while the progress line looks: seen once in a full run of these tests."""
     (tmp_path / "a").write_bytes(b"12345")
     listed = [(str(tmp_path), ["gone"], ["a", "deleted"]), (str(tmp_path / "gone"), [], ["b"])]
-    monkeypatch.setattr("raddistill.sources.packages.os.walk", lambda folder: listed)
+    monkeypatch.setattr("raddistill.sources.fetch.packages.os.walk", lambda folder: listed)
     assert packages._size(tmp_path) == 5

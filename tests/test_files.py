@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 
 from raddistill import concepts, labelsets, params, paths
 from raddistill.errors import InputError, ParamsError
-from raddistill.sources import annotating, extracting, files, splitting
-from raddistill.sources.files import FilesParams
+from raddistill.sources import extracting
+from raddistill.sources.collections import files
+from raddistill.sources.collections.files import FilesParams
+from raddistill.sources.gold import adjudication
+from raddistill.sources.splits import splitting
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
 from raddistill.tables.quarantine import Quarantine
@@ -434,7 +437,7 @@ def test_kappa_is_cohens() -> None:
         for n, said in enumerate(codes)
     ]
     gold = pl.DataFrame(rows, schema=["report_id", "task", "annotator", "label", "status"], orient="row")
-    told = annotating.agreement(gold)["multiple_choice"]["labels"]["Edema"]
+    told = adjudication.agreement(gold)["multiple_choice"]["labels"]["Edema"]
     assert told["kappa"] == pytest.approx(cohen_kappa_score(a, b))
     assert told["agree"] == 0.8
 
@@ -600,7 +603,7 @@ def test_another_order_of_rows_gives_the_same_bytes(order: list[int], extract: E
 
 
 def test_how_far_the_reading_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "TOLD", 2)
+    monkeypatch.setattr(files, "PROGRESS_EVERY", 2)
     raw = csv_of(tmp_path / "r.csv", "report_id,text", *(f"r{n},Written sentence {n}." for n in range(5)))
     told: list[tuple[int, int | None]] = []
     source = files.Files(FilesParams.model_validate(COLUMNS | {"text": "text"}), NAMES)

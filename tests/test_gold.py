@@ -13,7 +13,7 @@ from defusedxml import ElementTree
 from raddistill import concepts, labelsets
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
-from raddistill.sources import openi_gold
+from raddistill.sources.gold import mapping, mesh_codes
 from raddistill.tables.gold import Gold
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ PRESENT_AND_AMBIGUOUS = {
 
 def statuses_of(*majors, task="multiple_choice"):
     """Label to status of one report, the absent ones left out."""
-    rows = openi_gold.gold({"r": list(majors)}, MAPPING, LABELS, CONCEPTS).filter(pl.col("task") == task)
+    rows = mesh_codes.gold({"r": list(majors)}, MAPPING, LABELS, CONCEPTS).filter(pl.col("task") == task)
     return {label: status for label, status in rows.select("label", "status").iter_rows() if status != "absent"}
 
 
@@ -91,29 +91,29 @@ def test_concepts_of_annotations(majors, expected):
 
 
 def test_a_report_that_was_not_annotated_is_excluded_everywhere():
-    rows = openi_gold.gold({"r": ["No Indexing"]}, MAPPING, LABELS, CONCEPTS)
+    rows = mesh_codes.gold({"r": ["No Indexing"]}, MAPPING, LABELS, CONCEPTS)
     assert set(rows["status"]) == {"excluded"}
     assert rows.height == len(LABELS) + len(CONCEPTS)
 
 
 def test_the_table_is_dense_and_keeps_its_schema():
-    rows = openi_gold.gold({"a": ["normal"], "b": ["Scoliosis"], "c": ["No Indexing"]}, MAPPING, LABELS, CONCEPTS)
+    rows = mesh_codes.gold({"a": ["normal"], "b": ["Scoliosis"], "c": ["No Indexing"]}, MAPPING, LABELS, CONCEPTS)
     assert Gold.validate(rows, cast=True).height == 3 * (len(LABELS) + len(CONCEPTS))
 
 
 def test_a_label_that_the_mapping_does_not_know_is_named():
     with pytest.raises(InputError, match=r"labels\.csv has no rule for Rickets"):
-        openi_gold.gold({}, MAPPING, [*LABELS, Label(name="Rickets", description="")], CONCEPTS)
+        mesh_codes.gold({}, MAPPING, [*LABELS, Label(name="Rickets", description="")], CONCEPTS)
 
 
 def test_a_head_that_nobody_decided_is_named():
     with pytest.raises(InputError, match=r"heads\.csv does not decide 1 heads of the reports: rickets"):
-        openi_gold.gold({"r": ["Rickets/mild"]}, MAPPING, LABELS, CONCEPTS)
+        mesh_codes.gold({"r": ["Rickets/mild"]}, MAPPING, LABELS, CONCEPTS)
 
 
 def test_a_concept_that_gold_concepts_does_not_have_is_named():
     with pytest.raises(InputError, match=r"names concepts that gold/concepts\.csv does not have: opacity"):
-        openi_gold.gold({}, MAPPING, LABELS, CONCEPTS[1:])
+        mesh_codes.gold({}, MAPPING, LABELS, CONCEPTS[1:])
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_broken_mapping_says_what_is_wrong(tmp_path, file, content, message):
         (tmp_path / source.name).write_text(source.read_text())
     (tmp_path / file).unlink() if content is None else (tmp_path / file).write_text(content)
     with pytest.raises(InputError, match=message):
-        openi_gold.gold({}, tmp_path, LABELS, CONCEPTS)
+        mesh_codes.gold({}, tmp_path, LABELS, CONCEPTS)
 
 
 def rows_of(name):
@@ -140,8 +140,8 @@ def rows_of(name):
 
 
 def test_every_coded_head_maps_to_a_concept_whatever_its_qualifiers():
-    rules = openi_gold.load_rules(MAPPING / "concepts.csv")
-    coded = [head for head, decision in openi_gold.load_heads(MAPPING / "heads.csv").items() if decision == "coded"]
+    rules = mapping.load_rules(MAPPING / "concepts.csv")
+    coded = [head for head, decision in mapping.load_heads(MAPPING / "heads.csv").items() if decision == "coded"]
     assert len(coded) == 117  # and `normal` and `No Indexing`: the 122 heads less three that differ by case or spaces
     for head in coded:
         own = [rule for rule in rules if rule.head == head]
@@ -151,11 +151,11 @@ def test_every_coded_head_maps_to_a_concept_whatever_its_qualifiers():
 
 
 def test_rules_are_about_heads_that_are_decided_and_stand_once():
-    heads = openi_gold.load_heads(MAPPING / "heads.csv")
+    heads = mapping.load_heads(MAPPING / "heads.csv")
     assert Counter(heads.values()) == {"coded": 117, "normal": 1, "excluded": 1}
     for name in ("labels.csv", "concepts.csv"):
         rules = rows_of(name)
-        assert {openi_gold.head_of(rule["head"]) for rule in rules} <= {h for h, d in heads.items() if d == "coded"}
+        assert {mapping.head_of(rule["head"]) for rule in rules} <= {h for h, d in heads.items() if d == "coded"}
         doubled = Counter(tuple(rule[c] for c in ("label", "status", "head", "any_of", "none_of")) for rule in rules)
         assert max(doubled.values()) == 1
 
@@ -187,7 +187,7 @@ def test_codes_are_of_icd_10_cm(concept, icd):
 
 def test_a_concept_is_what_its_kind_says():
     """Optional ones are never present, all others can be."""
-    present = {rule.label for rule in openi_gold.load_rules(MAPPING / "concepts.csv") if rule.status == "present"}
+    present = {rule.label for rule in mapping.load_rules(MAPPING / "concepts.csv") if rule.status == "present"}
     assert present == {c.concept for c in CONCEPTS if c.kind != "optional"}
 
 
@@ -202,7 +202,7 @@ def collection():
                 tree = ElementTree.parse(archive.extractfile(member))
                 majors[tree.find("uId").get("id")] = [major.text for major in tree.findall("MeSH/major")]
     assert len(majors) == 3955
-    return openi_gold.gold(majors, MAPPING, LABELS, CONCEPTS), majors
+    return mesh_codes.gold(majors, MAPPING, LABELS, CONCEPTS), majors
 
 
 def test_counts_of_the_whole_collection_are_pinned(collection):
@@ -222,8 +222,8 @@ def test_the_normal_reports_are_those_that_people_called_normal(collection):
 
 def test_every_annotation_of_the_collection_maps_to_a_concept(collection):
     _, majors = collection
-    rules = openi_gold.load_rules(MAPPING / "concepts.csv")
-    heads = openi_gold.load_heads(MAPPING / "heads.csv")
+    rules = mapping.load_rules(MAPPING / "concepts.csv")
+    heads = mapping.load_heads(MAPPING / "heads.csv")
     distinct = {major for said in majors.values() for major in said}
     assert len(distinct) == 1719
-    assert [m for m in distinct if heads[openi_gold.head_of(m)] == "coded" and not openi_gold._fired(m, rules)] == []
+    assert [m for m in distinct if heads[mapping.head_of(m)] == "coded" and not mesh_codes._fired(m, rules)] == []

@@ -14,10 +14,10 @@ from raddistill import concepts, labelsets, params
 from raddistill.apps.label.columns import Columns
 from raddistill.apps.label.report_file import Batch, ReportFile
 from raddistill.errors import InputError
-from raddistill.lines import LINE_END, read_csv
 from raddistill.privacy import ID_IS_TEXT, may_be_text
+from raddistill.reading.delimited import LINE_END, read_csv
 from raddistill.sources import extracting
-from raddistill.sources.files import FilesParams
+from raddistill.sources.collections.files import FilesParams
 
 ROOT = Path(__file__).parent.parent
 LABELS = labelsets.load_labels(ROOT / "lexicon/label_sets/chest_13.yaml")

@@ -11,10 +11,11 @@ import pytest
 
 from raddistill import concepts, labelsets, params
 from raddistill.errors import InputError
-from raddistill.sources import extracting, mimic_cxr, packed
+from raddistill.sources import extracting
+from raddistill.sources.collections import archives, mimic_cxr
+from raddistill.sources.collections.archives import LARGEST_FILE
+from raddistill.sources.collections.mimic_cxr import MimicCXR, load_splits, parse
 from raddistill.sources.documents import Document, Failure
-from raddistill.sources.mimic_cxr import MimicCXR, load_splits, parse
-from raddistill.sources.packed import LARGEST_FILE
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
 
@@ -107,20 +108,20 @@ def test_zip_and_tree_give_the_same_whatever_the_order(tmp_path: Path) -> None:
 def test_two_processes_give_the_same_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {path_of(50000000 + n): f" FINDINGS:  Nodule of {n} mm.\n" for n in range(40)}
     archive = zipped(tmp_path, files) / "mimic-cxr-reports.zip"
-    places = packed.in_zip(archive, lambda name: name.endswith(".txt"))
-    monkeypatch.setattr(packed, "CHUNK", 7)
-    monkeypatch.setattr(packed, "AHEAD", 1)
+    reports = archives.Zip(archive, lambda name: name.endswith(".txt"))
+    monkeypatch.setattr(archives, "CHUNK", 7)
+    monkeypatch.setattr(archives, "AHEAD", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    alone = list(packed.each(archive, places, parse, many=41))
+    alone = list(archives.each(reports, parse, many=41))
     assert len(alone) == 40
-    assert list(packed.each(archive, places, parse, many=1)) == alone
-    some: Any = packed.each(archive, places, parse, many=1)
+    assert list(archives.each(reports, parse, many=1)) == alone
+    some: Any = archives.each(reports, parse, many=1)
     assert next(some) == alone[0]
     some.close()  # and the processes end
 
 
 def test_how_far_the_reading_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mimic_cxr, "TOLD", 2)
+    monkeypatch.setattr(mimic_cxr, "PROGRESS_EVERY", 2)
     told: list[tuple[int, int | None]] = []
     assert len(list(MimicCXR().read(zipped(tmp_path, FILES), lambda done, total: told.append((done, total))))) == 3
     assert told == [(2, 3)]
@@ -194,8 +195,10 @@ def test_a_damaged_member_costs_only_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("offset", [-5, 1 << 63])
 def test_a_place_that_no_file_has(offset: int, tmp_path: Path) -> None:
     archive = zipped(tmp_path, FILES) / "mimic-cxr-reports.zip"
-    places = [place._replace(offset=offset) for place in packed.in_zip(archive, lambda name: name.endswith(".txt"))]
-    assert {made.reason for made in packed.each(archive, places, parse)} == {"damaged in the archive"}
+    reports = archives.Zip(archive, lambda name: name.endswith(".txt"))
+    for member in reports.members:
+        member.header_offset = offset
+    assert {made.reason for made in archives.each(reports, parse)} == {"damaged in the archive"}
 
 
 def test_other_ways_of_packing(tmp_path: Path) -> None:

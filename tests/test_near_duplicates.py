@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from raddistill import near_duplicates
 from raddistill.near_duplicates import has_near_duplicate
-from raddistill.sources import splitting
+from raddistill.sources.splits import splitting
 
 TEXTS = st.lists(st.lists(st.sampled_from([*"abcdefghij", "Ä", "."]), max_size=8).map(" ".join), max_size=12)
 

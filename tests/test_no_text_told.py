@@ -26,10 +26,11 @@ import pytest
 from rich.console import Console
 
 from raddistill import concepts, labelsets, params, paths
-from raddistill.apps import folds as folds_commands
+from raddistill.apps import compare_cohorts, compare_cohorts_page, folds_commands
 from raddistill.errors import RaddistillError
-from raddistill.sources import cohorts, comparing, comparison_page, extracting
-from raddistill.sources.files import FilesParams
+from raddistill.sources import extracting
+from raddistill.sources.collections.files import FilesParams
+from raddistill.sources.splits import second_cohort
 from raddistill.tables import base as tables
 from raddistill.tables.reports import Reports
 from raddistill.teachers.imported import ImportedTeacher
@@ -40,7 +41,7 @@ P = params.load("extract", extracting.ExtractParams, ROOT / "params.yaml")
 LABELS = labelsets.load_labels(ROOT / "lexicon/label_sets/chest_13.yaml")
 NAMES = [label.name for label in LABELS]
 CONCEPTS = concepts.load_concepts(ROOT / "gold/concepts.csv")
-NO_SECOND = cohorts.SecondParams(source="", raw="", gold="")
+NO_SECOND = second_cohort.SecondParams(source="", raw="", gold="")
 FILES = dict.fromkeys(FilesParams.model_fields, "") | {"sensitivity": "phi", "encoding": "utf-8", "id": "report_id"}
 
 Case = Callable[[Path], dict[str, Any]]  # writes its files into the folder; returns changes of `extract`
@@ -426,7 +427,7 @@ def two(first: Case, second: Case) -> Case:
             (folder / name).mkdir()
         here, there = first(folder / "first"), second(folder / "second")
         files = {"files": there.pop("files")} if "files" in there else {}
-        return here | files | {"second": cohorts.SecondParams(**there)}
+        return here | files | {"second": second_cohort.SecondParams(**there)}
 
     return write
 
@@ -455,7 +456,7 @@ def test_extract_tells_no_text(case: Case, overhear: Overhear, tmp_path: Path) -
     second = changed.pop("second", NO_SECOND)
     for allowed, splits in ((1.0, "hash"), (1.0, "file"), (0.0, "hash")):
         p = P.model_copy(update=changed | {"max_quarantine": allowed, "splits": splits})
-        told, made = overhear(partial(cohorts.extract, p, second, LABELS, CONCEPTS))
+        told, made = overhear(partial(second_cohort.extract, p, second, LABELS, CONCEPTS))
         assert searched(told) == []
         if made:
             assert made.reports.is_empty() or made.reports["text"].str.to_lowercase().str.contains(STEM).any()
@@ -471,7 +472,7 @@ def test_good_cases_are_read_and_their_text_is_there(name: str, tmp_path: Path) 
     """So that the test above searches for what it should."""
     changed = CASES[name](tmp_path)
     second = changed.pop("second", NO_SECOND)
-    made = cohorts.extract(P.model_copy(update=changed | {"max_quarantine": 1.0}), second, LABELS, CONCEPTS)
+    made = second_cohort.extract(P.model_copy(update=changed | {"max_quarantine": 1.0}), second, LABELS, CONCEPTS)
     assert made.reports.height >= 4
     assert made.reports["text"].str.to_lowercase().str.count_matches(STEM).min() >= 12
 
@@ -519,7 +520,7 @@ def test_spoilt_bytes_tell_no_text_and_are_errors_of_ours(name: str, overhear: O
         second = changed.pop("second", NO_SECOND)
         spoil(folder, draw)
         p = P.model_copy(update=changed | {"max_quarantine": draw.choice([0.0, 1.0])})
-        told, made = overhear(partial(cohorts.extract, p, second, LABELS, CONCEPTS))
+        told, made = overhear(partial(second_cohort.extract, p, second, LABELS, CONCEPTS))
         assert searched(told) == []
         if made:
             assert searched(json.dumps(made.metrics) + str(made.quarantine.rows())) == []
@@ -676,8 +677,8 @@ def test_two_cohorts_are_compared_without_telling_text(overhear: Overhear, tmp_p
         tables.write(Reports, made.reports, files[-1])
 
     def compare() -> None:
-        made = comparing.compare(*comparing.read(files, []))
-        Console(width=200).print(comparison_page.page(made), json.dumps(made.as_json()))
+        made = compare_cohorts.compare(*compare_cohorts.read(files, []))
+        Console(width=200).print(compare_cohorts_page.page(made), json.dumps(made.as_json()))
 
     told, _ = overhear(compare)
     assert "never uses" in told

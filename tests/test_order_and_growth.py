@@ -17,8 +17,9 @@ from test_padchest import row as padchest_row
 from test_padchest import write as padchest_csv
 
 from raddistill import concepts, labelsets, params
-from raddistill.sources import cohorts, extracting
-from raddistill.sources.files import FilesParams
+from raddistill.sources import extracting
+from raddistill.sources.collections.files import FilesParams
+from raddistill.sources.splits import second_cohort
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
 from raddistill.tables.quarantine import Quarantine
@@ -146,7 +147,7 @@ def test_two_cohorts_in_another_order_give_the_same_tables(tmp_path: Path) -> No
             (tmp_path / name).mkdir(exist_ok=True)
         here, there = openi(tmp_path / "a", items), files(tmp_path / "b", items)
         p = P.model_copy(update=here | {"source": "openi", "files": there.pop("files")})
-        return cohorts.extract(p, cohorts.SecondParams(source="files", **there), LABELS, CONCEPTS)
+        return second_cohort.extract(p, second_cohort.SecondParams(source="files", **there), LABELS, CONCEPTS)
 
     first, other = extract(SOME), extract(random.Random(3).sample(SOME, len(SOME)))
     for name, schema in SCHEMAS.items():

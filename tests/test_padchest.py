@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from raddistill import concepts, labelsets
 from raddistill.errors import InputError
+from raddistill.sources.collections.padchest import COLUMNS, PadChest, labels_of, link
 from raddistill.sources.documents import Document, Failure
-from raddistill.sources.padchest import COLUMNS, PadChest, labels_of, link
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
 

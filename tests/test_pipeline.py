@@ -16,7 +16,12 @@ STAGES = {
     "predict@student_validation", "predict@student_test", "predict@base_test", "predict@linear_test",
     "calibrate", "evaluate", "final",
 }  # fmt: skip
-SHARED = {"lexicon/hedges.csv", "lexicon/frames.txt", "lexicon/completions.csv"}  # of every lexicon, so no param names them
+SHARED = {
+    "lexicon/sections",
+    "lexicon/hedges.csv",
+    "lexicon/frames.txt",
+    "lexicon/completions.csv",
+}  # of every lexicon, so no param names them
 TAUGHT = {f"teach@{name}" for name in TEACHERS}
 FILES = sorted(file.stem for file in (ROOT / "stages").glob("*.py") if file.name != "__init__.py")
 

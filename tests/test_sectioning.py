@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raddistill.sources import sectioning
-from raddistill.sources.header_words import NAMES
-from raddistill.sources.sectioning import read
+from raddistill.sections import parser
+from raddistill.sections.lexicon import NAMES
+from raddistill.sections.parser import read
 
 ACROSS = "_" * 78
 F, I, X = "findings", "impression", "exam"  # noqa: E741
@@ -832,14 +832,14 @@ def test_the_end_of_lines_changes_no_section(text: str) -> None:
     """Of a file written on Windows the same sections are read."""
     plain = text.replace("\r", "")
     windows = plain.replace("\n", "\r\n")
-    assert sectioning.words(plain) == sectioning.words(windows)
+    assert parser.words(plain) == parser.words(windows)
 
 
 def test_words_of_a_report() -> None:
     text = "HISTORY: Fall.\nINDICATION: Pain.\nFINDINGS AND IMPRESSION: No\n fracture.\nADDENDUM: Told.\nFINDINGS: Clear."
-    assert sectioning.words(text) == ("No fracture. Clear.", None, "Fall. Pain.", None, False)
-    assert sectioning.words("No mass.") == ("No mass.", None, None, None, True)
-    assert sectioning.words(" \n") == (None, None, None, None, True)
+    assert parser.words(text) == ("No fracture. Clear.", None, "Fall. Pain.", None, False)
+    assert parser.words("No mass.") == ("No mass.", None, None, None, True)
+    assert parser.words(" \n") == (None, None, None, None, True)
 
 
 @pytest.mark.parametrize(
@@ -854,13 +854,13 @@ def test_words_of_a_report() -> None:
     ],
 )
 def test_words_for_a_section_that_is_not_there(text: str, words: tuple[str | None, ...]) -> None:
-    assert sectioning.words(text)[:4] == words
+    assert parser.words(text)[:4] == words
 
 
 def test_a_fault_in_a_header_makes_no_impression() -> None:
     """The usual parser reads NDICATION as an impression, or what follows as nothing at all."""
     text = " FINAL REPORT\n NDICATION:  Cough.\n\n COMPARISON:  None.\n\n FINDINGS:  Clear.\n"
-    assert sectioning.words(text) == ("Clear.", None, "Cough.", "None.", False)
+    assert parser.words(text) == ("Clear.", None, "Cough.", "None.", False)
 
 
 @pytest.mark.timeout(10)

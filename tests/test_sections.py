@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raddistill.sections import markup
+from raddistill.sections.compose import compose, section_text, tidy
 from raddistill.sentences import sentences, with_lines
-from raddistill.sources import markup
-from raddistill.sources.sections import compose, section_text, tidy
 
 section = st.none() | st.text(min_size=1).map(tidy)
 LAYOUTS = st.lists(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raddistill.sources import splitting
+from raddistill.sources.splits import splitting
 
 words = st.text(string.ascii_letters + string.digits + "éß", min_size=1)
 sentences = st.lists(words, min_size=1).map(" ".join)

@@ -112,14 +112,14 @@ def compare_cohorts(
     of two teachers, or gold of two places, compare the labellers as well. Small shares of a small cohort can tell who is meant:
     look before you pass them on.
     """
+    from raddistill.apps import compare_cohorts, compare_cohorts_page
     from raddistill.apps.console import print_page
-    from raddistill.sources import comparing, comparison_page
 
-    comparison = comparing.compare(*comparing.read(reports, labels or []))
+    comparison = compare_cohorts.compare(*compare_cohorts.read(reports, labels or []))
     if as_json:
         print(json.dumps(comparison.as_json(), indent=2, allow_nan=False))
     else:
-        print_page(comparison_page.page(comparison))
+        print_page(compare_cohorts_page.page(comparison))
 
 
 @app.command()

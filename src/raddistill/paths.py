@@ -41,6 +41,7 @@ TEACHER_PROMPTS = Path("prompts/teacher")
 HEDGES = Path("lexicon/hedges.csv")
 FRAMES = Path("lexicon/frames.txt")
 COMPLETIONS = Path("lexicon/completions.csv")
+SECTION_WORDS = Path("lexicon/sections")
 
 
 TEACHER_TABLES = ("labels", "evidence", "outcomes", "quarantine", "answers")  # of every teacher

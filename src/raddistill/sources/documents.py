@@ -1,4 +1,4 @@
-"""What every source of reports hands on: documents it could read, failures for files it could not, gold where it has any."""
+"""What every source of reports gives: a document for each report, a failure for each that cannot be read, gold if it has any."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,26 +7,23 @@ from typing import Protocol
 
 import polars as pl
 
-from raddistill.cells import is_missing
 from raddistill.concepts import Concept
 from raddistill.labelsets import Label
 
-# Told now and then how much was read, of how much, both in one unit (bytes, rows, files); None where the whole is not known.
-Tell = Callable[[int, int | None], None]
-TOLD = 1000  # rows or files from one time to the next
+# Called with how much was read, of how much, both in one unit (bytes, rows, files); None where the whole is not known.
+Progress = Callable[[int, int | None], None]
+SECTIONS = ("findings", "impression", "indication", "comparison")  # of a report in the tables
+PROGRESS_EVERY = 1000  # rows or files from one call to the next
 SHOWN = 3  # files or rows in a message
 
 
-def untold(done: int, total: int | None) -> None:
-    """Nobody looks."""
+def no_progress(done: int, total: int | None) -> None:
+    """Does nothing: nobody looks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One report as it was read; sections as sections.section_text makes them, None where the report has none.
-
-    A section that only says that there is none ("nan", "None.") is none. Of comparisons "None." is kept: there was no film.
-    """
+    """One report as it was read; sections as sections/compose.section_text makes them, None where the report has none."""
 
     report_id: str
     patient_id: str | None
@@ -35,15 +32,9 @@ class Document:
     indication: str | None
     comparison: str | None
     annotations: tuple[str, ...]  # what people coded, in the source's own words
-    split: str | None = None  # as the source's own file calls it (sources/splitting.py knows the words); None where it says none
+    split: str | None = None  # as the source's own file calls it; None where it says none
     date: str | None = None  # ISO 8601, all of one kind; of several reports with one id the latest is kept
     without_headers: bool = False  # all of a text that has no header stands in the findings
-
-    def __post_init__(self) -> None:
-        for name in ("findings", "impression", "indication", "comparison"):
-            words = getattr(self, name)
-            if words is not None and is_missing(words, none_is_said=name == "comparison"):
-                object.__setattr__(self, name, None)  # the one way into a frozen dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +53,8 @@ class Source(Protocol):
     sensitivity: str  # public, credentialed or phi
     needs_mapping: bool  # whether its own annotations become gold by files in `extract.gold`
 
-    def read(self, raw: Path, tell: Tell = untold) -> Iterator[Document | Failure]:
-        """Every report of `raw` (a folder or a file), as a document or as a failure, one after the other.
+    def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
+        """Yields every report of `raw` (a folder or a file), as a document or as a failure, one after the other.
 
         Doubled ids, reports without text and unknown splits are left to extracting.py.
 
@@ -80,6 +71,6 @@ class Source(Protocol):
 
         A report that an annotator read has a row for each name of the task (all `excluded` where the annotator set it aside); one
         that nobody read has none, so that the table of a large cohort stays small. Several annotators may have rows:
-        annotating.py makes them one. Rows of other reports may be there: extracting.py counts and lists them.
+        gold/adjudication.py makes them one. Rows of other reports may be there: extracting.py counts and lists them.
         """
         ...

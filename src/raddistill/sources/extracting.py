@@ -1,7 +1,7 @@
-"""Raw files to the tables of reports and gold. Every report of the source ends in `reports` or in `quarantine`.
+"""The stage `extract`: raw files to the tables of reports and gold. Every report ends in `reports` or in `quarantine`.
 
-Sources are named by `extract.source`; each declares the sensitivity of what it holds. Reports pass in chunks of columns, so that
-no Python object a report stays: 228,000 reports of MIMIC's length take about 0.6 GB.
+Sources are named by `extract.source`; each declares the sensitivity of what it holds. Reports are turned into columns
+chunk by chunk, which keeps memory small: 228,000 reports of MIMIC's length take about 0.6 GB.
 """
 
 import difflib
@@ -15,26 +15,26 @@ from pydantic import Field, model_validator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from raddistill.cells import NOT_UTF8
 from raddistill.concepts import Concept
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.privacy import ID_IS_TEXT, may_be_text
-from raddistill.sources import annotating, annotator_files, sections, splitting
-from raddistill.sources.annotator_files import TASKS
-from raddistill.sources.documents import SHOWN, Document, Failure, Source
-from raddistill.sources.files import Files, FilesParams
-from raddistill.statuses import EXCLUDED, PRESENT
+from raddistill.reading.cells import NOT_UTF8
+from raddistill.sections import compose
+from raddistill.sections.lexicon import SectionLexicon
+from raddistill.sources import extract_metrics
+from raddistill.sources.collections.files import Files, FilesParams
+from raddistill.sources.documents import SECTIONS, SHOWN, Document, Failure, Source
+from raddistill.sources.gold import adjudication, collecting
+from raddistill.sources.splits import splitting
 from raddistill.tables.quarantine import too_many
-from raddistill.tables.reports import SENSITIVITIES, SPLITS, Reports
+from raddistill.tables.reports import Reports
 
 SOURCES = ("openi", "mimic_cxr", "chexpert_plus", "padchest", "files")
 CHUNK = 20_000  # documents
-SECTIONS = ("findings", "impression", "indication", "comparison")
-UNKNOWN = "annotated, but not among the reports"
 _READ = pl.Schema(
-    dict.fromkeys(["report_id", "patient_id", *SECTIONS, "said", "date", "text", "text_group", "by_hash"], pl.String)
+    dict.fromkeys(["report_id", "patient_id", *SECTIONS, "own_split", "date", "text", "text_group", "by_hash"], pl.String)
     | {"annotations": pl.List(pl.String), "without_headers": pl.Boolean}
 )
 _FAILED = pl.Schema({"report_id": pl.String, "reason": pl.String})
@@ -49,7 +49,7 @@ class ExtractParams(Section):
     source: str
     raw: str
     gold: str
-    annotators: annotating.Adjudication
+    annotators: adjudication.Adjudication
     splits: Literal["hash", "file"]
     salt: str
     train: Share
@@ -84,14 +84,16 @@ class Extracted:
     metrics: dict[str, Any]
 
 
-def extract(p: ExtractParams, label_set: list[Label], concepts: list[Concept]) -> Extracted:
-    """Reads the collection in `extract.raw`, a folder or a file.
+def extract(
+    p: ExtractParams, label_set: list[Label], concepts: list[Concept], lexicon: SectionLexicon | None = None
+) -> Extracted:
+    """Reads the collection in `extract.raw`, a folder or a file. `lexicon`: as of parser.read.
 
     Raises:
         ParamsError: a source that does not exist, or without splits of its own where they are asked for.
         InputError: the collection is missing or damaged; too many of its reports cannot be used (counts by reason).
     """
-    source, raw = source_named(p, label_set), Path(p.raw)
+    source, raw = source_named(p, label_set, lexicon), Path(p.raw)
     if not raw.exists():
         raise InputError(f"{raw} does not exist; params.yaml names it as extract.raw, of the source {p.source}")
     documents, failed = _gather(p, source, raw)
@@ -106,41 +108,41 @@ def extract(p: ExtractParams, label_set: list[Label], concepts: list[Concept]) -
         is_encoding = p.source == "files" and NOT_UTF8 in quarantine["reason"]
         raise InputError(complaint + ("; extract.files.encoding names the encoding" if is_encoding else ""))
     known = pl.concat([read["report_id"], failed["report_id"]])
-    written = _gold(source, _annotations(read, kept), Path(p.gold), label_set, concepts, known)
-    gold, beside, unknown = _of(kept["report_id"], quarantine["report_id"], written)
-    agreed, gold = annotating.agreement(gold), annotating.adjudicate(gold, p.annotators)
+    written = collecting.read_gold(source, collecting.annotations_by_id(read, kept), Path(p.gold), label_set, concepts, known)
+    gold, n_quarantined, unknown = collecting.of_known_reports(written, kept["report_id"], quarantine["report_id"])
+    agreed, gold = adjudication.agreement(gold), adjudication.adjudicate(gold, p.annotators)
     reports = kept.with_columns(source=pl.lit(source.name), sensitivity=pl.lit(source.sensitivity)).select(*Reports.columns())
-    metrics = counts(reports, gold, quarantine) | _also(p, kept, reports)
-    metrics |= {"gold_of_quarantined_reports": beside, "gold_of_unknown_reports": unknown.height}
+    metrics = extract_metrics.counts(reports, gold, quarantine) | extract_metrics.corpus(kept, reports, p.near_duplicate)
+    metrics |= {"gold_of_quarantined_reports": n_quarantined, "gold_of_unknown_reports": unknown.height}
     metrics |= {"agreement": agreed} if agreed else {}
-    return Extracted(reports, gold, counted(pl.concat([quarantine, unknown])), metrics)
+    return Extracted(reports, gold, extract_metrics.numbered(pl.concat([quarantine, unknown])), metrics)
 
 
-def source_named(p: ExtractParams, label_set: list[Label]) -> Source:
-    """The source `extract.source`; its module is imported only if it is asked for.
+def source_named(p: ExtractParams, label_set: list[Label], lexicon: SectionLexicon | None) -> Source:
+    """Returns the source `extract.source`; its module is imported only if it is asked for.
 
     Raises:
         ParamsError: there is no such source.
     """
     match p.source:
         case "openi":
-            from raddistill.sources.openi import OpenI
+            from raddistill.sources.collections.openi import OpenI
 
             return OpenI()
         case "mimic_cxr":
-            from raddistill.sources.mimic_cxr import MimicCXR
+            from raddistill.sources.collections.mimic_cxr import MimicCXR
 
-            return MimicCXR()
+            return MimicCXR(lexicon)
         case "chexpert_plus":
-            from raddistill.sources.chexpert_plus import CheXpertPlus
+            from raddistill.sources.collections.chexpert_plus import CheXpertPlus
 
-            return CheXpertPlus()
+            return CheXpertPlus(lexicon)
         case "padchest":
-            from raddistill.sources.padchest import PadChest
+            from raddistill.sources.collections.padchest import PadChest
 
             return PadChest()
         case "files":
-            return Files(p.files, [label.name for label in label_set])
+            return Files(p.files, [label.name for label in label_set], lexicon)
         case _:
             near = difflib.get_close_matches(p.source, SOURCES, n=1)
             hint = f"did you mean '{near[0]}'? " if near else ""
@@ -148,7 +150,7 @@ def source_named(p: ExtractParams, label_set: list[Label]) -> Source:
 
 
 def _gather(p: ExtractParams, source: Source, raw: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """All documents, with text, text group and the split by hash; all failures."""
+    """Returns all documents, with text, text group and the split by hash; all failures."""
     documents, failures = [pl.DataFrame(schema=_READ)], [pl.DataFrame(schema=_FAILED)]
     nameless: dict[str, list[int]] = {}
     done = 0
@@ -181,160 +183,62 @@ def _with_id(made: Document | Failure, raw: Path) -> Document | Failure:
 
 
 def _row(p: ExtractParams, d: Document) -> tuple[Any, ...]:
-    """The columns of _READ."""
+    """Returns the columns of _READ."""
     group = splitting.text_group(d.findings, d.impression)
     by_hash = splitting.split(d.patient_id or group, p.salt, p.train, p.validation, p.fold)
     words = (d.findings, d.impression, d.indication, d.comparison)
-    text = sections.compose(d.findings, d.impression)
+    text = compose.compose(d.findings, d.impression)
     return d.report_id, d.patient_id, *words, d.split, d.date, text, group, by_hash, list(d.annotations), d.without_headers
 
 
 def _sift(documents: pl.DataFrame, failed: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Documents that can be used, one an id, and the failures of the others. Which are kept does not depend on their order.
+    """Returns the usable documents, one for each id, and the failures of the others. Their order does not decide which are kept.
 
-    Of versions told apart by a date, one whose id is among the `failed` may not be the latest.
+    Where reports have dates, the latest of an id is kept, unless another version is among the `failed` and may be later.
     """
     unusable = []
     if documents["date"].null_count() < documents.height:
         doubtful = pl.col("date").is_not_null() & pl.col("report_id").is_in(failed.implode())
-        documents, doubted = _part(documents, doubtful, "another version of the report cannot be read")
+        documents, doubted = _set_aside(documents, doubtful, "another version of the report cannot be read")
         unusable.append(doubted)
     if documents["report_id"].is_duplicated().any():
+        # The latest of those with an id, if all have a date
         latest = pl.col("date").max().over("report_id")
-        told = ~pl.col("date").is_null().any().over("report_id")
-        documents, older = _part(documents, told & (pl.col("date") < latest), "an earlier version of the report")
-        all_of_it = pl.struct(pl.col("annotations").list.join("\n"), *(c for c in _READ if c not in ("report_id", "annotations")))
+        dated = ~pl.col("date").is_null().any().over("report_id")
+        documents, older = _set_aside(documents, dated & (pl.col("date") < latest), "an earlier version of the report")
+        # Of those left: all versions if they differ, else all but one
+        everything = pl.struct(
+            pl.col("annotations").list.join("\n"), *(c for c in _READ if c not in ("report_id", "annotations"))
+        )
         at = documents["report_id"].is_duplicated().arg_true()  # all texts at once would be copied
-        versions = documents[at].select("report_id", it=all_of_it).select(pl.col("it").n_unique().over("report_id")).to_series()
+        versions = documents[at].select("report_id", it=everything).select(pl.col("it").n_unique().over("report_id")).to_series()
         differ = pl.repeat(False, documents.height, eager=True).scatter(at, versions > 1)
-        documents, several = _part(documents, differ, "id of several different reports")
-        documents, copies = _part(documents, ~pl.col("report_id").is_first_distinct(), "copy of another file")
+        documents, several = _set_aside(documents, differ, "id of several different reports")
+        documents, copies = _set_aside(documents, ~pl.col("report_id").is_first_distinct(), "copy of another file")
         unusable += [older, several, copies]
-    documents, empty = _part(documents, pl.col("text") == "", "no findings and no impression")
+    documents, empty = _set_aside(documents, pl.col("text") == "", "no findings and no impression")
     return documents, pl.concat([*unusable, empty])
 
 
-def _part(documents: pl.DataFrame, unusable: pl.Expr | pl.Series, reason: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _set_aside(documents: pl.DataFrame, unusable: pl.Expr | pl.Series, reason: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Returns the documents that are not marked as unusable, and a failure for each of the others."""
     marks = documents.select(unusable=unusable).to_series()
     failures = documents.filter(marks).select("report_id", reason=pl.lit(reason))
     return (documents.filter(~marks) if failures.height else documents), failures  # no copy of a large frame for nothing
 
 
 def _split(p: ExtractParams, documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The documents with their `split`; with the file's own splits, failures of those that have none.
+    """Returns the documents with their `split`; with the file's own splits, failures of those that have none.
 
     Raises:
         ParamsError: the file's own are asked for and there are none.
     """
     if p.splits == "hash":
         return documents.with_columns(split="by_hash"), pl.DataFrame(schema=_FAILED)
-    if documents.height and documents["said"].is_null().all():
+    if documents.height and documents["own_split"].is_null().all():
         where = "extract.files.split names the column" if p.source == "files" else "docs/cohorts.md tells which file has it"
         raise ParamsError(f"extract.splits: file, but what was read of {p.source} names no split: {where}; or use hash")
-    documents, silent = _part(documents, pl.col("said").is_null(), "no split in the source's file")
-    ours = pl.col("said").str.to_lowercase().replace_strict(splitting.OF_FILES, default=None, return_dtype=pl.String)
-    documents, strange = _part(documents.with_columns(split=ours), ours.is_null(), "a split of another name")
-    return documents, pl.concat([silent, strange])
-
-
-def _annotations(read: pl.DataFrame, kept: pl.DataFrame) -> dict[str, tuple[str, ...]]:
-    """What people coded, by report id, also of reports in quarantine: their gold is counted."""
-    lost = read.join(kept.select("report_id"), on="report_id", how="anti").sort(
-        "report_id", pl.col("annotations").list.join("\n")
-    )
-    coded = pl.concat([kept.select(read.columns), lost]).filter(pl.col("annotations").list.len() > 0)
-    return {report_id: tuple(said) for report_id, said in coded.iter_rows()}
-
-
-def _gold(
-    source: Source, annotations: dict[str, tuple[str, ...]], folder: Path, label_set: list[Label], concepts: list[Concept],
-    known: pl.Series,
-) -> pl.DataFrame:  # fmt: skip
-    """What people say: of any source by annotators' files where `folder` holds such, else by the source's own annotations.
-
-    A folder called `none` says that nobody annotated. Labels that stand with the reports of `files` are taken in each case.
-    """
-    if source.needs_mapping and folder.name != annotator_files.NONE and not annotator_files.are_in(folder):
-        return source.gold(annotations, folder, label_set, concepts)
-    written = annotator_files.load(folder, label_set, concepts, known)
-    if source.needs_mapping:
-        return written
-    beside = source.gold(annotations, folder, label_set, concepts)
-    if twice := beside.join(written, on=["task", "annotator"], how="semi")["annotator"].unique().sort().to_list():
-        raise InputError(
-            f"{folder}: {twice[0]} stands for a file of annotations and for labels beside the reports (extract.files.labels); "
-            "rename the file, or leave out one of them"
-        )
-    return pl.concat([written, beside], how="vertical_relaxed")
-
-
-def _of(reports: pl.Series, quarantined: pl.Series, gold: pl.DataFrame) -> tuple[pl.DataFrame, int, pl.DataFrame]:
-    """The gold of these reports; how many it annotates that are in quarantine; and a failure for each that is not there at all.
-
-    A report that all who read it set aside is not annotated.
-    """
-    others = gold.select("report_id").unique().join(reports.to_frame("report_id"), on="report_id", how="anti")
-    stated = pl.DataFrame(schema={"report_id": pl.String})
-    if others.height:
-        told = gold.filter(pl.col("status") != EXCLUDED).select("report_id").unique()
-        stated = told.join(others, on="report_id", how="semi")
-        gold = gold.join(others, on="report_id", how="anti", maintain_order="left")
-    there = stated["report_id"].is_in(quarantined.implode())
-    strange = stated.filter(~there).select("report_id", reason=pl.lit(UNKNOWN))
-    by_task = gold.group_by("task", "annotator").agg(pl.len(), pl.col("report_id").n_unique(), pl.col("label").n_unique())
-    for task, _, rows, annotated, names in by_task.iter_rows():
-        assert rows == annotated * names, f"{task}: an annotated report lacks a row of a label"
-    return gold, int(there.sum()), strange
-
-
-def counted(failures: pl.DataFrame) -> pl.DataFrame:
-    """The Quarantine table; `n` counts the rows of one id, in an order that is not that of the files."""
-    ordered = failures.sort("report_id", "reason")
-    n = pl.int_range(pl.len(), dtype=pl.Int64).over("report_id")
-    return ordered.select("report_id", n.alias("n"), "reason", answer=pl.lit(None, pl.String))
-
-
-def counts(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) -> dict[str, Any]:
-    """Counts of reports; for each task of the gold also the cells in which people state something."""
-    reasons = quarantine.get_column("reason").value_counts().sort("reason")
-    tasks = {}
-    apart = pl.col("status") == EXCLUDED
-    figures = {
-        "annotated": pl.col("report_id").filter(~apart).n_unique(),
-        "excluded": pl.col("report_id").filter(apart).n_unique(),
-        "present": (pl.col("status") == PRESENT).sum(),
-    }
-    by_task = gold.group_by("task", maintain_order=True).agg(**figures)
-    for row in by_task.iter_rows(named=True):
-        tasks[str(row.pop("task"))] = row
-    return {
-        "files": reports.height + quarantine.height,
-        "reports": reports.height,
-        "quarantined": {"total": quarantine.height} | {_key(r): n for r, n in reasons.iter_rows()},
-        "splits": {split: int((reports["split"] == split).sum()) for split in SPLITS},
-        "text_groups": reports.get_column("text_group").n_unique(),
-        "gold": tasks,
-        "reports_without_gold": {task: reports.height - tasks.get(task, {}).get("annotated", 0) for task in TASKS},
-    }
-
-
-def _also(p: ExtractParams, kept: pl.DataFrame, reports: pl.DataFrame) -> dict[str, Any]:
-    """What is counted beside: sections, patients, what stands on both sides of the split."""
-    leaks = splitting.leaks(reports)
-    if leaks["patients"]:
-        console.print(
-            f"extract: {leaks['patients']:,} patients stand in more than one split of the source's own file "
-            f"({leaks['reports_of_patients']:,} reports); extract.splits: hash keeps patients together"
-        )
-    return {
-        "sections": {name: reports.height - reports[name].null_count() for name in SECTIONS},
-        "without_headers": int(kept["without_headers"].sum()),
-        "patients": reports["patient_id"].drop_nulls().n_unique(),
-        "sensitivity": {name: int((reports["sensitivity"] == name).sum()) for name in SENSITIVITIES},
-        "leaks": leaks,
-        "near_neighbours": splitting.near_neighbours(reports, p.near_duplicate),
-    }
-
-
-def _key(reason: str) -> str:
-    return reason.replace(" ", "_")
+    documents, without_split = _set_aside(documents, pl.col("own_split").is_null(), "no split in the source's file")
+    ours = pl.col("own_split").str.to_lowercase().replace_strict(splitting.OF_FILES, default=None, return_dtype=pl.String)
+    documents, other_name = _set_aside(documents.with_columns(split=ours), ours.is_null(), "a split of another name")
+    return documents, pl.concat([without_split, other_name])

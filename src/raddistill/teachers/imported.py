@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from raddistill.cells import is_missing
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.privacy import may_be_text, such_as
+from raddistill.reading.cells import is_missing
 from raddistill.statuses import CHEXPERT_CELLS, PRESENT, STATUSES
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import polars as pl
 
-from raddistill.cells import is_missing, strings_in
 from raddistill.errors import InputError
-from raddistill.lines import read_csv
 from raddistill.privacy import is_name, list_names
+from raddistill.reading.cells import is_missing, strings_in
+from raddistill.reading.delimited import read_csv
 
 # The columns that CheXpert's labelers, and all who ran them, write (Irvin et al. 2019, arXiv 1901.07031, table 1).
 CHEXPERT = [

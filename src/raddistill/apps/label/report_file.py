@@ -10,14 +10,14 @@ from decimal import Decimal
 from typing import Any, NamedTuple, Self
 
 from raddistill.apps.label.columns import Columns, choose_columns
-from raddistill.cells import NOT_UTF8, is_missing, is_utf8
 from raddistill.errors import InputError
-from raddistill.lines import JsonLines, Row, named
 from raddistill.privacy import ID_IS_TEXT, may_be_text
-from raddistill.sources import header_words, markup, readers, sectioning
-from raddistill.sources.header_words import BOTH, FINDINGS, IMPRESSION
-from raddistill.sources.markup import Plain
-from raddistill.sources.readers import Rows
+from raddistill.reading.cells import NOT_UTF8, is_missing, is_utf8
+from raddistill.reading.lines import JsonLines, Row, named
+from raddistill.reading.rows import Rows, open_rows
+from raddistill.sections import markup, parser
+from raddistill.sections.lexicon import BOTH, FINDINGS, IMPRESSION
+from raddistill.sections.markup import Plain
 
 BATCH_ROWS = 512
 BATCH_CHARACTERS = 1 << 20
@@ -64,7 +64,7 @@ class ReportFile:
         Raises:
             InputError: no such file, unknown form, or a column that it does not have.
         """
-        self._file: Rows = readers.open_rows(source, form, encoding)
+        self._file: Rows = open_rows(source, form, encoding)
         self.name = named(source)
         self.total = self._file.total
         with contextlib.ExitStack() as on_error:
@@ -142,8 +142,8 @@ def split_sections(text: str) -> dict[str, list[Piece]]:
 
     `text` has no markup. The words are those of the text, with plain line ends and letters.
     """
-    text = sectioning.plain_letters(text)
-    found = sectioning.read(text)
+    text = parser.plain_letters(text)
+    found = parser.read(text)
     if not found.headers:
         whole = _strip(text)
         return {"text": [whole]} if whole else {}
@@ -158,7 +158,7 @@ def _sections(cells: dict[str, Plain]) -> dict[str, list[Piece]]:
     """Returns the pieces of a report: of its one cell `text`, split at the headers, or of a cell for each section."""
     if "text" in cells:
         return split_sections(cells["text"].text)
-    stripped = {section: _strip(sectioning.plain_letters(cell.text), header=section) for section, cell in cells.items()}
+    stripped = {section: _strip(parser.plain_letters(cell.text), header=section) for section, cell in cells.items()}
     return {section: [piece] for section, piece in stripped.items() if piece}
 
 
@@ -167,7 +167,7 @@ def _strip(words: str, header: str = "") -> Piece | None:
 
     `header`: the section, whose header may stand in its column again ("FINDINGS: Clear lungs.").
     """
-    begin = header_words.length_of_header(words, header) if header else 0
+    begin = parser.header_length(words, header) if header else 0
     stripped = words[begin:].strip()
     return None if is_missing(stripped) else (words.index(stripped[0], begin), stripped)
 

@@ -8,7 +8,7 @@ from raddistill.apps.label.report_file import Piece, Report
 from raddistill.errors import InputError
 from raddistill.labelsets import load_labels
 from raddistill.passages import CHOICES, SECTIONS, WHOLE
-from raddistill.sources.sectioning import BETWEEN
+from raddistill.sections.parser import BETWEEN
 from raddistill.teachers.rules.reading import Reader, Span
 
 

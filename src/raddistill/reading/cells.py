@@ -1,0 +1,74 @@
+"""What cells of other people's tables hold: nothing in a word, a list in a string, bytes of another encoding."""
+
+import ast
+import contextlib
+import re
+import warnings
+from decimal import Decimal
+from typing import Any
+
+NOT_UTF8 = "not UTF-8"  # also of characters that no encoding has, such as JSON's "\ud800"
+# What pandas, R, databases and spreadsheets write where there is nothing.
+_NO_VALUE = {"", "nan", "null", "na", "n/a", "n.a", "nat", "undefined", r"\n"}
+_NONE = {"none", "nil"}
+_APART = re.compile(r"[\s;|]+")
+_AROUND = " .,;:!?()[]{}<>#\"'`*-–—"  # not "_": "___" stands for words that were taken out
+_MOST_WORDS = 6  # "nan nan", "nan;nan": columns that somebody joined
+
+_STRING = r"[uU]?(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
+_LIST = re.compile(rf"\[\s*(?:{_STRING}(?:(?:\s*,\s*|\s+){_STRING})*(?:\s*,)?\s*)?\]", re.DOTALL)
+_STRINGS = re.compile(_STRING, re.DOTALL)
+
+
+def is_utf8(text: str) -> bool:
+    """Returns False if bytes of another encoding stand in it (the readers keep them as surrogates)."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def as_text(cell: Any) -> str | None:
+    """Returns a cell as text: a whole number as its digits, also of a float (a column of numbers with gaps) or a decimal (a
+    database); None where there is nothing (null, NaN).
+    """
+    if cell is None or cell != cell:  # noqa: PLR0124 - NaN, which pandas has for nothing
+        return None
+    if isinstance(cell, float | Decimal) and cell % 1 == 0:
+        cell = int(cell)
+    return str(cell)
+
+
+def is_missing(words: str, none_is_said: bool = False) -> bool:
+    """Returns whether these words only say that nothing is there: "nan", "None.", "N/A", "(null)", or punctuation alone.
+
+    `none_is_said`: "none" is an answer here. So it is of a comparison: there was no earlier film.
+    """
+    parts = _APART.split(words)
+    if len(parts) > _MOST_WORDS:
+        return False
+    known = _NO_VALUE if none_is_said else _NO_VALUE | _NONE
+    return all(part.strip(_AROUND).casefold() in known for part in parts)
+
+
+def strings_in(cell: str) -> list[str] | None:
+    """The strings of a list as Python, JSON or numpy print it, trimmed, without blank ones; None where the cell is no such list.
+
+    Between two strings stands a comma, or white space where the commas were lost ("['a' 'b']"). Python itself would join
+    neighbouring strings to one. Nothing is evaluated but the escapes of a single string.
+    """
+    if not _LIST.fullmatch(cell.strip()):
+        return None
+    strings = []
+    for written in _STRINGS.findall(cell):
+        string = None
+        with contextlib.suppress(ValueError, SyntaxError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes that Python does not know
+            string = ast.literal_eval(written) if "\\" in written else written.lstrip("uU")[1:-1]
+        if string is None:
+            return None
+        strings.append(string.strip())
+    return [string for string in strings if string]

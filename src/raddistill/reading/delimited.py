@@ -1,0 +1,161 @@
+"""Rows of CSV and TSV files, also where cells hold line ends that nobody quoted."""
+
+import contextlib
+import csv
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raddistill.errors import InputError
+from raddistill.privacy import may_be_text
+from raddistill.reading.cells import NOT_UTF8, is_utf8
+from raddistill.reading.lines import BROKEN_GZIP, Binary, Row, TextRows
+
+if TYPE_CHECKING:
+    import polars as pl
+
+CHUNK = 10_000  # rows of which there are Python objects at one time
+_INDEX = ("", "unnamed: 0", "index")  # names of a first column that pandas writes: it holds numbers
+_NOTHING = " \t\r\x00\x1a"  # white space, and what old systems end a file with
+LONGEST_CELL = 2**31 - 1  # csv's own limit is 128 KiB
+LINE_END = "a line end within a cell without quotes"
+_LONE_CR = "\udc0d"  # stands for a CR that ends no line while rows are told apart; no decoding makes this character
+
+
+class Delimited(TextRows):
+    """CSV or TSV with a header, quoted as RFC 4180 has it: cells may hold line ends.
+
+    Not everybody quotes them. Where rows end in LF or CRLF, a lone CR is a character of its cell: such a row is read whole if its
+    cells can be told. Any other line end in a cell without quotes looks like the end of a row. It shows by the rest of the cell,
+    which makes a row of too few cells, or has words where the id should be; then the half row beside it is not read, either.
+    """
+
+    def __init__(self, source: str, binary: Binary, encoding: str, delimiter: str) -> None:
+        super().__init__(source, binary, encoding, newline="")
+        csv.field_size_limit(LONGEST_CELL)
+        self._has_lone_cr = False  # whether the row that is read has one
+        # Strict, else a stray quote would swallow the rows that follow without a word.
+        self._reader = csv.reader(self._with_lone_cr(), delimiter=delimiter, strict=True)
+        try:
+            self.columns = next(self._reader, [])
+        except csv.Error:
+            raise InputError(f"{source}, line 1: the header is no row of {'TSV' if delimiter != ',' else 'CSV'}") from None
+        if not self.columns:
+            raise InputError(f"{source} is empty; its first line must name the columns")
+
+    def rows(self, wanted: list[str]) -> Iterator[Row]:
+        """Every row with the cells of the wanted columns, of which the first has the ids; of a broken row at most the id."""
+        at = [self.columns.index(column) for column in wanted]
+        id_is_first = at[0] == 0
+        above: Row | None = None
+        above_is_rest = above_is_cut = False
+        for cells, reason in self.records():
+            is_rest = bool(cells) and self._is_rest(cells, at)
+            if above and not above.reason and is_rest and not above_is_rest:
+                above = _set_aside(above.cells[0], wanted, LINE_END)  # it may go on here
+            if above:
+                yield above
+            if reason:  # what stands in the place of the id may be part of a report, unless it begins the row
+                above = _set_aside(cells[0] if id_is_first and reason == LINE_END else None, wanted, reason)
+            elif above_is_cut and not id_is_first:
+                above = _set_aside(cells[at[0]], wanted, LINE_END)  # it may have begun above
+            elif is_rest and not may_be_text(cells[at[0]]):
+                above = _set_aside(None, wanted, LINE_END)
+            else:
+                above = Row([cells[i] for i in at])
+            above_is_rest, above_is_cut = is_rest, is_rest or 0 < len(cells) < len(self.columns)
+        if above:
+            yield above
+
+    def _is_rest(self, cells: list[str], at: list[int]) -> bool:
+        """Returns whether these cells may be the rest of the row above, which a line end has cut, and not a row of their own."""
+        if len(cells) < len(self.columns):
+            return len(cells) == 1 or may_be_text(cells[0])
+        is_index = 0 not in at and self.columns[0].strip().lower() in _INDEX
+        return may_be_text(cells[at[0]]) or (is_index and may_be_text(cells[0]))
+
+    def records(self) -> Iterator[tuple[list[str], str | None]]:
+        """Yields all cells of every row, and why they are not to be used; an empty line is no row.
+
+        Raises:
+            InputError: a quote is opened that nothing closes.
+        """
+        width = len(self.columns)
+        while True:
+            line = self._reader.line_num + 1
+            self._has_lone_cr = False
+            try:
+                cells = next(self._reader, None)
+            except csv.Error as error:
+                if "unexpected end" in str(error):
+                    raise InputError(f"{self._source}, line {line}: a quote is opened that nothing closes") from None
+                yield [], "quotes within a cell are not doubled"
+                continue
+            if cells is None:
+                return
+            if not any(cell.strip(_NOTHING) for cell in cells):
+                continue  # an empty line, also as spreadsheets write it (",,"), and what ends some files
+            if self._has_lone_cr:
+                cells = [cell.replace(_LONE_CR, "\r") for cell in cells]
+                cells[-1] = cells[-1].rstrip("\r")  # "\r\r\n", which ends the row
+            if len(cells) == width:
+                yield cells, None
+            else:
+                yield cells, LINE_END if self._has_lone_cr else f"{len(cells)} cells, the header has {width}"
+
+    def _with_lone_cr(self) -> Iterator[str]:
+        """Yields the lines, with each CR that ends none of them marked; where the first line ends in a CR, every CR ends one."""
+        held: list[str] = []
+        cr_ends_lines: bool | None = None
+        for line in self._lines:
+            if cr_ends_lines is None:
+                cr_ends_lines = line.endswith("\r")
+            if line.endswith("\r") and not cr_ends_lines:
+                held.append(line[:-1])
+            elif held:
+                self._has_lone_cr = True
+                yield _LONE_CR.join([*held, line])
+                held = []
+            else:
+                yield line
+        if held:
+            self._has_lone_cr = True
+            yield _LONE_CR.join(held)
+
+
+def _set_aside(report_id: str | None, wanted: list[str], reason: str) -> Row:
+    return Row([report_id, *[None] * (len(wanted) - 1)], reason)
+
+
+def read_csv(path: Path) -> "tuple[list[str], pl.DataFrame]":
+    """Returns the names of the columns, and all rows as strings, of a CSV (UTF-8, commas, packed by gzip or not).
+
+    The table's own columns are numbered, as two of the file may have one name.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        InputError: it is not such a CSV, or a row cannot be read (its number and the reason are told).
+    """
+    import polars as pl
+
+    with contextlib.ExitStack() as on_exit:
+        binary = Binary(str(path))
+        on_exit.callback(binary.close)
+        try:
+            table = Delimited(str(path), binary, "utf-8", ",")
+        except BROKEN_GZIP:
+            raise InputError(f"{path} is damaged, or not compressed by gzip") from None
+        schema = dict.fromkeys(map(str, range(len(table.columns))), pl.String)
+        rows = _whole(path, table.records())
+        chunks = [pl.DataFrame(schema=schema)]
+        while chunk := list(itertools.islice(rows, CHUNK)):
+            chunks.append(pl.DataFrame(chunk, schema=schema, orient="row"))
+        return table.columns, pl.concat(chunks)
+
+
+def _whole(path: Path, records: Iterator[tuple[list[str], str | None]]) -> Iterator[list[str]]:
+    for number, (cells, reason) in enumerate(records, start=1):
+        if reason or not is_utf8("".join(cells)):
+            raise InputError(f"{path}, row {number}: {reason or NOT_UTF8}")
+        yield cells

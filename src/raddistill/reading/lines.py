@@ -1,0 +1,129 @@
+"""Text files of rows, as they are or packed by gzip, or from standard input: what all share, and JSON lines.
+
+Text is decoded with `surrogateescape`, so that bytes of another encoding spoil their own row only, and can be found there.
+"""
+
+import codecs
+import gzip
+import io
+import itertools
+import json
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from raddistill.errors import InputError
+
+if TYPE_CHECKING:
+    pass
+
+STDIN = "-"
+GZIP, PARQUET = b"\x1f\x8b", b"PAR1"  # how such files begin
+PEEKED = 100  # JSON lines have no header: the columns are the keys of so many lines
+BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
+
+
+def named(source: str) -> str:
+    """Returns what messages call it."""
+    return "standard input" if source == STDIN else source
+
+
+class Row(NamedTuple):
+    """The cells of the wanted columns; or a reason why there are none, or not all."""
+
+    cells: list[Any]
+    reason: str | None = None
+
+
+class Binary:
+    """The bytes of a file or of standard input, unpacked if they are gzip's; knows how far they were read."""
+
+    def __init__(self, source: str) -> None:
+        self._raw: Any = sys.stdin.buffer if source == STDIN else Path(source).open("rb")  # noqa: SIM115 (see `close`)
+        self.total = None if source == STDIN else os.fstat(self._raw.fileno()).st_size or None
+        self.stream: Any = self._raw if hasattr(self._raw, "peek") else io.BufferedReader(self._raw)
+        if source.lower().endswith(".gz") or self.begins_with(GZIP):
+            self.stream = gzip.GzipFile(fileobj=self.stream)
+
+    def begins_with(self, mark: bytes) -> bool:
+        return bool(self.stream.peek(len(mark)).startswith(mark))
+
+    def begins_with_brace(self) -> bool:
+        return bool(self.stream.peek(1).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"))
+
+    def text(self, source: str, encoding: str, newline: str) -> io.TextIOWrapper:
+        """Decoded, a byte order mark taken off.
+
+        Raises:
+            InputError: it begins with the mark of UTF-16, and the encoding is another.
+        """
+        utf8 = codecs.lookup(encoding).name == "utf-8"
+        if utf8 and self.stream.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise InputError(f"{source} is UTF-16, not UTF-8: --encoding utf-16")
+        return io.TextIOWrapper(self.stream, "utf-8-sig" if utf8 else encoding, errors="surrogateescape", newline=newline)
+
+    def done(self) -> int:
+        return self._raw.tell() if self.total else 0
+
+    def close(self) -> None:
+        if self._raw is not sys.stdin.buffer:
+            self.stream.close()
+            self._raw.close()
+
+
+class TextRows:
+    """What CSV and JSON lines share."""
+
+    def __init__(self, source: str, binary: Binary, encoding: str, newline: str) -> None:
+        self._source, self._binary, self._encoding = source, binary, encoding
+        self.total = binary.total
+        self._text = binary.text(source, encoding, newline)
+        self._lines = self._guarded()
+
+    def _guarded(self) -> Iterator[str]:
+        try:
+            yield from self._text
+        except UnicodeError:  # encodings in which a wrong byte cannot be kept for its row
+            raise InputError(f"{self._source} is not {self._encoding}; another --encoding?") from None
+        except BROKEN_GZIP:
+            raise InputError(f"{self._source} is damaged: its compressed data end too early or are broken") from None
+
+    def done(self) -> int:
+        return self._binary.done()
+
+    def close(self) -> None:
+        self._binary.close()
+
+
+class JsonLines(TextRows):
+    """An object a line."""
+
+    def __init__(self, source: str, binary: Binary, encoding: str) -> None:
+        super().__init__(source, binary, encoding, newline="\n")
+        self._objects = (_object(line) for line in self._lines if not line.isspace())
+        self._peeked = list(itertools.islice(self._objects, PEEKED))
+        known = [row for row in self._peeked if row is not None]
+        if self._peeked and not known:
+            raise InputError(f"{source}: none of its first lines is a JSON object")
+        self.columns = list(dict.fromkeys(key for row in known for key in row))
+        self.not_expected: frozenset[str] = frozenset()  # keys that a row is set aside for, if `columns` has them not
+
+    def rows(self, wanted: list[str]) -> Iterator[Row]:
+        for row in itertools.chain(self._peeked, self._objects):
+            if row is None:
+                yield Row([None] * len(wanted), "not a JSON object")
+            elif late := sorted(self.not_expected.intersection(row).difference(self.columns)):
+                yield Row([row.get(wanted[0]), *[None] * (len(wanted) - 1)], f"the first {PEEKED} lines have no '{late[0]}'")
+            else:
+                yield Row([row.get(column) for column in wanted])
+
+
+def _object(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None

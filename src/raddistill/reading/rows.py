@@ -1,0 +1,177 @@
+"""Rows of anything that holds reports, one after the other: text files (delimited.py, lines.py), Parquet, folders of text files.
+
+All of them hand on cells as they stand, and a reason where a row is broken; their readers decide what is a report.
+"""
+
+import codecs
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from raddistill.errors import InputError
+from raddistill.reading.cells import NOT_UTF8
+from raddistill.reading.delimited import Delimited
+from raddistill.reading.lines import BROKEN_GZIP, PARQUET, STDIN, Binary, JsonLines, Row, named
+
+FORMATS = {
+    ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet",
+}  # fmt: skip
+PARQUET_ROWS = 1024
+
+
+class Rows(Protocol):
+    """A file, open at its first row."""
+
+    columns: list[str]
+    total: int | None  # in any unit, the same as that of `done`; None where unknown
+
+    def rows(self, wanted: list[str]) -> Iterator[Row]:
+        """Yields every row with the cells of the wanted columns, of which the first holds the ids of the reports."""
+        ...
+
+    def done(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+def open_rows(source: str, form: str | None, encoding: str) -> Rows:
+    """Opens a file, a folder, or "-". `form` is one of FORMATS' values or `folder`; None: by the name, or by the first character.
+
+    Raises:
+        InputError: no such file, unknown form or encoding, or not of its form.
+    """
+    try:
+        io.TextIOWrapper(io.BytesIO(), encoding)  # refuses what is no encoding of text, too, such as base64
+    except LookupError:
+        raise InputError(f"there is no encoding '{encoding}'; usual ones are utf-8, cp1252, latin-1, utf-16") from None
+    path = Path(source)
+    if source != STDIN and not path.exists():
+        raise InputError(f"{source} does not exist")
+    form = form or _form_of(source, path)
+    if (form == "folder") != path.is_dir():
+        raise InputError(f"{source} is {'a folder, not a file' if path.is_dir() else 'not a folder'}")
+    if form == "folder":
+        return Folder(path, encoding)
+    if form == "parquet":
+        return Parquet(source)
+    with contextlib.ExitStack() as on_error:
+        binary = Binary(source)
+        on_error.callback(binary.close)
+        try:
+            rows = _lines(named(source), form, binary, encoding)
+        except BROKEN_GZIP:
+            raise InputError(f"{named(source)} is damaged, or not compressed by gzip") from None
+        on_error.pop_all()
+    return rows
+
+
+def _lines(source: str, form: str | None, binary: Binary, encoding: str) -> Rows:
+    if binary.begins_with(PARQUET):
+        raise InputError(f"{source} is Parquet, which is read from a file only, named .parquet or with --input-format parquet")
+    if form == "jsonl" or (form is None and binary.begins_with_brace()):
+        return JsonLines(source, binary, encoding)
+    return Delimited(source, binary, encoding, "\t" if form == "tsv" else ",")
+
+
+def _form_of(source: str, path: Path) -> str | None:
+    if source == STDIN:
+        return None
+    if path.is_dir():
+        return "folder"
+    suffix = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
+    if suffix.lower() not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise InputError(f"{source}: what kind of file is it? Known by name: {known}; else say --input-format")
+    return FORMATS[suffix.lower()]
+
+
+class Parquet:
+    """A Parquet file, some rows of a row group at a time."""
+
+    def __init__(self, source: str) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if source == STDIN:
+            raise InputError("Parquet cannot be read from standard input; write it to a file")
+        try:
+            self._file = pq.ParquetFile(source)
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # the machine's; pyarrow's own, of damaged ends, have none
+                raise
+            raise InputError(f"{source} is not a readable Parquet file") from None
+        self._source = source
+        self.columns = list(self._file.schema_arrow.names)
+        self.total = self._file.metadata.num_rows or None
+        self._done = 0
+
+    def rows(self, wanted: list[str]) -> Iterator[Row]:
+        import pyarrow as pa
+
+        try:
+            for batch in self._file.iter_batches(PARQUET_ROWS, columns=list(dict.fromkeys(wanted))):
+                for cells in zip(*(_values(batch.column(column)) for column in wanted), strict=True):
+                    self._done += 1
+                    yield Row(list(cells))
+        except (pa.ArrowException, OSError):
+            raise InputError(f"{self._source} is damaged after row {self._done}") from None
+
+    def done(self) -> int:
+        return self._done
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _values(column: Any) -> list[Any]:
+    """Returns the cells; text through bytes, so that wrong ones spoil their own row only. Bytes are unmarked text (Hive)."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    if any(is_kind(column.type) for is_kind in kinds):
+        bytes_or_null = column.cast("large_binary").to_pylist()
+        return [cell if cell is None else cell.decode("utf-8", "surrogateescape") for cell in bytes_or_null]
+    return list(column.to_pylist())
+
+
+class Folder:
+    """A text file a report; its id is its path within the folder without the suffix. Sorted by name, folder by folder."""
+
+    columns = ["report_id", "text"]  # noqa: RUF012
+    total: int | None = None
+
+    def __init__(self, folder: Path, encoding: str) -> None:
+        self._folder, self._encoding = folder, "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
+        self._done = 0
+        if next(_text_files(folder), None) is None:
+            raise InputError(f"{folder} holds no .txt file")
+
+    def rows(self, wanted: list[str]) -> Iterator[Row]:
+        for path in _text_files(self._folder):
+            self._done += 1
+            cells: dict[str, str | None] = {"report_id": path.relative_to(self._folder).with_suffix("").as_posix(), "text": None}
+            reason = None
+            try:
+                cells["text"] = path.read_bytes().decode(self._encoding)
+            except UnicodeError:
+                reason = NOT_UTF8 if self._encoding == "utf-8-sig" else f"not {self._encoding}"
+            except OSError as error:
+                reason = f"cannot be read: {error.strerror}"
+            yield Row([cells[column] for column in wanted], reason)
+
+    def done(self) -> int:
+        return self._done
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _text_files(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(parent, name) for name in sorted(names) if name.lower().endswith(".txt"))

@@ -1,0 +1,133 @@
+"""CheXpert Plus (Chambon et al. 2024, arXiv 2405.19538) from its CSV, `df_chexpert_plus_240401.csv`: 223,462 rows, one an image,
+of 187,711 reports.
+
+The publishers' section columns are taken as they are. Where they hold neither findings nor impression, the whole report is read
+as any free text is (sections/parser.py). The publishers had nobody annotate the reports by hand, so there is no gold but what
+your annotators write (sources/gold/annotators.py). The label files that come with them are a teacher's (teachers/imported.py).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from raddistill.concepts import Concept
+from raddistill.labelsets import Label
+from raddistill.reading.cells import NOT_UTF8, is_missing, is_utf8
+from raddistill.sections import parser
+from raddistill.sections.compose import section_text, tidy
+from raddistill.sections.lexicon import SectionLexicon
+from raddistill.sources.collections import image_rows
+from raddistill.sources.documents import Document, Failure, Progress, no_progress
+from raddistill.tables.gold import Gold
+
+FILES = "df_chexpert_plus*.csv*"
+TEXTS = [
+    "report", "section_findings", "section_impression", "section_clinical_history", "section_history", "section_comparison",
+]  # fmt: skip
+COLUMNS = ["path_to_image", "deid_patient_id", "split", *TEXTS]
+_STUDY = re.compile(r"(?:.*/)?(patient\d+)/(study\d+)/[^/]+")
+
+
+class Texts(NamedTuple):
+    """The columns TEXTS, each as sections.section_text makes it but for `report`, which is as it stands."""
+
+    report: str | None
+    findings: str | None
+    impression: str | None
+    clinical_history: str | None
+    history: str | None
+    comparison: str | None
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What the rows of one report say."""
+
+    texts: set[Texts] = field(default_factory=set)
+    patients: set[str] = field(default_factory=set)
+    splits: set[str] = field(default_factory=set)
+
+    def add(self, cells: list[str]) -> None:
+        """The cells of COLUMNS."""
+        path, patient, split, *texts = cells
+        report, *sections = texts
+        words = [
+            section_text(text, none_is_said=name == "comparison") for name, text in zip(Texts._fields[1:], sections, strict=True)
+        ]
+        self.texts.add(Texts(None if is_missing(report) else report.strip(), *words))
+        self.patients.add(patient.strip() or _id_of(path).partition("/")[0])
+        if split.strip():
+            self.splits.add(split.strip())
+
+
+class CheXpertPlus:
+    """The collection as one CSV, packed by gzip or not."""
+
+    name = "chexpert_plus"
+    sensitivity = "credentialed"
+    needs_mapping = False
+
+    def __init__(self, lexicon: SectionLexicon | None = None) -> None:
+        self._lexicon = lexicon  # as of parser.read
+
+    def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
+        """Every report of the CSV `raw`, or of the one in the folder `raw`, sorted by id (`patient00001/study1`, from the path of
+        the image). Rows that cannot be told to belong to a report come first, as failures.
+
+        Raises:
+            InputError: as `image_rows.the_file` and `image_rows.gather`.
+        """
+        path, without_id = image_rows.the_file(raw, FILES), "path_to_image names no patient and study"
+        reports = yield from image_rows.gather(path, COLUMNS, _id_of, without_id, Gathered, progress)
+        for report_id in sorted(reports):
+            yield _document(report_id, reports.pop(report_id), self._lexicon)
+
+    def gold(
+        self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
+    ) -> pl.DataFrame:
+        """No rows: the publishers have none."""
+        return Gold.create_empty()
+
+
+def _id_of(path: str) -> str:
+    """Patient and study of the path of an image; "" where it names none."""
+    found = _STUDY.fullmatch(path.strip())
+    return "/".join(found.groups()) if found else ""
+
+
+def _document(report_id: str, gathered: Gathered, lexicon: SectionLexicon | None) -> Document | Failure:
+    if reason := _reason(gathered):
+        return Failure(report_id, reason)
+    texts = gathered.texts.pop()
+    history = tidy(" ".join(words for words in (texts.clinical_history, texts.history) if words))
+    sections = parser.Words(texts.findings, texts.impression, history, texts.comparison, without_headers=False)
+    if not texts.findings and not texts.impression and texts.report:
+        read = parser.words(texts.report, lexicon)
+        sections = read._replace(indication=history or read.indication, comparison=texts.comparison or read.comparison)
+    return Document(
+        report_id=report_id,
+        patient_id=gathered.patients.pop(),
+        findings=sections.findings,
+        impression=sections.impression,
+        indication=sections.indication,
+        comparison=sections.comparison,
+        annotations=(),
+        split=" and ".join(sorted(gathered.splits)) or None,  # two are no word of a split
+        without_headers=sections.without_headers,
+    )
+
+
+def _reason(gathered: Gathered) -> str | None:
+    """Returns why the report cannot be used; None if it can."""
+    reasons = {
+        "id of several different reports": len(gathered.texts) > 1,
+        "report of several patients": len(gathered.patients) > 1,
+        NOT_UTF8: not all(
+            is_utf8(text or "") for cells in (gathered.patients, gathered.splits, *gathered.texts) for text in cells
+        ),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)

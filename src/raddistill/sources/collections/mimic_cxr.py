@@ -1,0 +1,225 @@
+"""MIMIC-CXR 2.0.0 and 2.1.0 (Johnson et al. 2019, Sci Data 6:317) from the files as PhysioNet ships them.
+
+In the folder, by their own names, packed by gzip or not:
+`mimic-cxr-reports.zip`, or unpacked as the tree `files/p10/p10000032/s50414267.txt` (where both are, the zip is read);
+`mimic-cxr-2.0.0-split.csv.gz` (MIMIC-CXR-JPG), the publishers' split, a row an image;
+`mimic-cxr-2.1.0-test-set-labeled.csv`, a radiologist's labels of 687 studies.
+The last two may be missing: then there is no split of the file's own, and no gold.
+Report ids are `s50414267`, patients `p10000032`.
+"""
+
+import functools
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from raddistill.concepts import Concept
+from raddistill.errors import InputError
+from raddistill.labelsets import Label
+from raddistill.privacy import list_names
+from raddistill.reading import columns
+from raddistill.reading.delimited import read_csv
+from raddistill.sections import parser
+from raddistill.sections.lexicon import SectionLexicon
+from raddistill.sections.parser import Words
+from raddistill.sources.collections import archives
+from raddistill.sources.collections.archives import Content, Contents
+from raddistill.sources.documents import PROGRESS_EVERY, Document, Failure, Progress, no_progress
+from raddistill.sources.gold.mapping import load_table
+from raddistill.statuses import GOLD_CELLS
+
+ANNOTATOR = "mimic_cxr_radiologist"
+ZIP, TREE = "mimic-cxr-reports.zip", "files"
+SPLIT, GOLD = "mimic-cxr-*-split.csv*", "mimic-cxr-*-test-set-labeled.csv*"
+KEYS = {"study_id", "subject_id"}
+_REPORT = re.compile(r"(?:[^/]+/)*p\d\d/(p\d+)/(s\d+)\.txt")
+_STUDY = r"^s?(\d+)(?:\.0)?$"
+
+
+class MimicCXR:
+    """The collection of 227,835 studies. It names its patients."""
+
+    name = "mimic_cxr"
+    sensitivity = "credentialed"
+    needs_mapping = True
+
+    def __init__(self, lexicon: SectionLexicon | None = None) -> None:
+        self._lexicon = lexicon  # as of parser.read
+        self._left: dict[str, tuple[str, ...]] = {}  # annotated studies of which the last reading gave no document
+
+    def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
+        """Yields every text file of the zip or tree in `raw` (or of the zip `raw`), sorted by name.
+
+        Raises:
+            InputError: neither zip nor tree; a truncated zip; a split or gold file without its columns, with other codes, or in
+                which a study stands twice and differs.
+        """
+        _refuse_files_beside(raw)
+        folder = raw if raw.is_dir() else None
+        splits, annotated = load_splits(_only_file(folder, SPLIT)), load_annotations(_only_file(folder, GOLD))
+        self._left = dict(annotated)
+        files = _locate(raw)
+        for count, made in enumerate(archives.each(files, functools.partial(parse, lexicon=self._lexicon)), start=1):
+            if count % PROGRESS_EVERY == 0:
+                progress(count, len(files))
+            if isinstance(made, Failure):
+                yield made
+                continue
+            report_id, patient_id, words = made
+            self._left.pop(report_id, None)
+            yield Document(
+                report_id, patient_id, words.findings, words.impression, words.indication, words.comparison,
+                annotated.get(report_id, ()), split=splits.get(report_id), without_headers=words.without_headers,
+            )  # fmt: skip
+
+    def gold(
+        self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
+    ) -> pl.DataFrame:
+        """The radiologist's labels of the test set; blank (not mentioned) is absent. Nobody annotated the open-ended task.
+
+        Studies that are annotated and could not be read have rows, too; those that nobody annotated have none.
+
+        Raises:
+            InputError: labels.csv of the mapping is missing, of another form, decides not every column, or lacks a label's.
+        """
+        cells_of = {r: dict(cell.split("=") for cell in cells) for r, cells in (annotations | self._left).items() if cells}
+        names = [label.name for label in label_set]
+        column_of = _columns_of(mapping / "labels.csv", names, sorted(set().union(*cells_of.values())))
+        rows = [(r, name, GOLD_CELLS[cells[column]]) for r, cells in cells_of.items() for name, column in column_of.items()]
+        gold = pl.DataFrame(rows, schema=dict.fromkeys(["report_id", "label", "status"], pl.String), orient="row")
+        task, annotator = pl.lit("multiple_choice").alias("task"), pl.lit(ANNOTATOR).alias("annotator")
+        return gold.select("report_id", task, annotator, "label", "status")
+
+
+def parse(file: Content, lexicon: SectionLexicon | None = None) -> tuple[str, str, Words] | Failure:
+    """One file of the zip or tree: report and patient by its path, and its words. (Tuples pass between processes fast.)"""
+    found = _REPORT.fullmatch(file.name)
+    if not found or ".." in file.name:
+        name = file.name.encode("utf-8", "replace").decode()  # a name on disk may be no UTF-8, and no table takes such
+        return Failure(name, "no name like files/p10/p10000032/s50414267.txt")
+    patient_id, report_id = found.groups()
+    if file.reason:
+        return Failure(report_id, file.reason)
+    try:
+        text = file.content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return Failure(report_id, "not UTF-8")
+    return report_id, patient_id, parser.words(text, lexicon)
+
+
+def load_splits(path: Path | None) -> dict[str, str]:
+    """Report id to the split of its images in the file's words; of several, all of them ("test and train")."""
+    if path is None:
+        return {}
+    table = _read_table(path, ["study_id", "split"]).select("study_id", "split").unique()
+    splits = table.group_by("study_id").agg(pl.col("split").sort().str.join(" and "))
+    return dict(splits.select("study_id", "split").iter_rows())
+
+
+def load_annotations(path: Path | None) -> dict[str, tuple[str, ...]]:
+    """Report id to its cells ("Edema=-1.0", "Fracture="); codes are CheXpert's.
+
+    Raises:
+        InputError: no study_id, cells with other codes, studies that stand twice and differ.
+    """
+    if path is None:
+        return {}
+    table = _read_table(path, ["study_id"])
+    names = [name for name in table.columns if name not in KEYS]
+    table = table.select("study_id", *names).unique(maintain_order=True)
+    for name in names:
+        if strange := table.filter(~pl.col(name).is_in(list(GOLD_CELLS))).height:
+            raise InputError(f"{path}: column '{name}' has {strange} cells that are not 1, 0, -1 or blank")
+    if doubled := table.height - table["study_id"].n_unique():
+        raise InputError(f"{path}: {doubled} rows repeat a study_id with other codes; keep one of each")
+    return {
+        study: tuple(f"{name}={cell}" for name, cell in zip(names, cells, strict=True)) for study, *cells in table.iter_rows()
+    }
+
+
+def load_mapping(path: Path) -> dict[str, str]:
+    """Column to label, "" for one that is no label.
+
+    Raises:
+        InputError: missing file, other columns.
+    """
+    return {row["column"]: row["label"] for row in load_table(path, ["column", "label", "why"])}
+
+
+def _columns_of(mapping: Path, names: list[str], present: list[str]) -> dict[str, str]:
+    """Returns the column of each label, of those of the test set; {} where there is none, as nobody annotated anything."""
+    label_of = load_mapping(mapping)
+    if not present:
+        return {}
+    if undecided := [column for column in present if column not in label_of]:
+        raise InputError(f"{mapping} does not decide the columns {list_names(undecided)}; add a row for each")
+    columns_of = {name: [column for column in present if label_of[column] == name] for name in names}
+    if wrong := [name for name, found in columns_of.items() if len(found) != 1]:
+        raise InputError(
+            f"{mapping} names no column, or several, for {list_names(wrong)}; there are: {list_names(present)}. Name others, or "
+            "set extract.gold to gold/none to leave the test set out"
+        )
+    return {name: found[0] for name, found in columns_of.items()}
+
+
+def _read_table(path: Path, wanted: list[str]) -> pl.DataFrame:
+    """Returns the file with all cells as trimmed strings, blank ones ""; study ids as report ids."""
+    try:
+        present, table = read_csv(path)
+    except InputError as error:
+        raise InputError(f"{path} is empty, damaged, or no readable CSV (UTF-8, comma): {error}") from None
+    columns.require(str(path), present, wanted)
+    columns.refuse_doubled(str(path), present)
+    table = table.select(pl.all().str.strip_chars()).rename(dict(zip(table.columns, present, strict=True)))
+    if strange := table.filter(~pl.col("study_id").str.contains(_STUDY)).height:
+        raise InputError(f"{path}: column 'study_id' has {strange} cells that are no number of a study")
+    return table.with_columns(pl.col("study_id").str.replace(_STUDY, "s$1"))
+
+
+def _only_file(folder: Path | None, pattern: str) -> Path | None:
+    """Returns the one file of this name, None where there is none."""
+    present = sorted(folder.glob(pattern)) if folder else []
+    if len(present) > 1:
+        raise InputError(f"{folder} holds {', '.join(path.name for path in present)}; keep one")
+    return present[0] if present else None
+
+
+def _refuse_files_beside(raw: Path) -> None:
+    """Split and gold beside what was named would be left out without a word, and DVC would not know of them."""
+    if raw.is_file() or raw.name == TREE:
+        left_out = [path.name for pattern in (SPLIT, GOLD) for path in sorted(raw.parent.glob(pattern))]
+        if left_out:
+            raise InputError(
+                f"{raw}: beside it lies {', '.join(left_out)}; name the folder {raw.parent} as extract.raw to have them read"
+            )
+
+
+def _locate(raw: Path) -> Contents:
+    """Returns the reports of the zip or of the folder that holds them."""
+    archive = raw / ZIP if raw.is_dir() else raw
+    files: Contents
+    if archive.is_file():
+        files = archives.Zip(archive, _is_report)
+    else:
+        root = next((folder for folder in (raw / TREE, raw / Path(ZIP).stem / TREE, raw) if any(folder.glob("p??"))), raw)
+        files = archives.Folder(root, _walk(root) if root.is_dir() else ())
+    if not len(files):
+        raise InputError(f"{raw} holds no report of MIMIC-CXR: neither {ZIP} nor {TREE}/p10/p10000032/s50414267.txt")
+    return files
+
+
+def _walk(root: Path) -> Iterator[str]:
+    """Yields text files of the patients' folders. Folders of studies hold images and are not entered."""
+    for group in sorted(root.glob("p??")):
+        with os.scandir(group) as patients:
+            for patient in patients:
+                if patient.is_dir():
+                    with os.scandir(patient.path) as files:
+                        yield from (f"{group.name}/{patient.name}/{file.name}" for file in files if _is_report(file.name))
+
+
+def _is_report(name: str) -> bool:
+    return name.endswith(".txt") and not name.startswith("__MACOSX/") and "/._" not in name

