@@ -1,6 +1,7 @@
 """A teacher labels every report for one task. Never reads gold."""
 
 from raddistill import errors, labelsets, params, paths
+from raddistill.llm_client.settings import AskingParams
 from raddistill.tables import answers
 from raddistill.tables import base as tables
 from raddistill.tables.answers import Answers
@@ -11,7 +12,6 @@ from raddistill.tables.quarantine import Quarantine
 from raddistill.tables.reports import Reports
 from raddistill.tables.written import Written
 from raddistill.teachers import synthesizing
-from raddistill.teachers.llm.settings import AskingParams
 
 
 def main(task: str) -> None:

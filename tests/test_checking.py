@@ -11,10 +11,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from raddistill.labelsets import Label
+from raddistill.llm_client.messages import Answer
 from raddistill.statuses import STATUSES
 from raddistill.teachers.llm import codes
-from raddistill.teachers.llm.checking import Checker, check_prompt, locate, section_at, split_thoughts
-from raddistill.teachers.llm.exchange import Answer, Fault, Finding, Question
+from raddistill.teachers.llm.checking import Checker, check_prompt, locate, section_at
+from raddistill.teachers.llm.findings import Fault, Finding
+from raddistill.teachers.llm.parsing import split_thoughts
+from raddistill.teachers.llm.questions import Question
 from raddistill.teachers.llm.settings import LLMParams
 
 LABELS = [Label(name=name, description="d") for name in ("Edema", "Pleural Effusion", "Support Devices")]

@@ -28,7 +28,7 @@ from raddistill.teachers.combining import (
     match,
     vote_samples,
 )  # fmt: skip
-from raddistill.teachers.llm.exchange import Finding
+from raddistill.teachers.llm.findings import Finding
 
 TASKS = ("multiple_choice", "open_ended")
 LETTERS = {"p": PRESENT, "u": UNCERTAIN, "a": ABSENT, "-": UNMENTIONED}

@@ -171,7 +171,7 @@ def test_the_guide_to_teachers_names_what_there_is() -> None:
     for name in set(re.findall(r"`(?:synthesize\.<task>\.)?(llm|asking)\.(\w+)", guide)):
         assert name[1] in (shipped["asking"] if name[0] == "asking" else shipped["synthesize"]["open_ended"]["llm"]), name
     variables = set(re.findall(r"\b((?:OPENAI|AZURE|RADDISTILL)_[A-Z_]+)\b", guide))
-    code = "".join((ROOT / f"src/raddistill/{file}.py").read_text() for file in ("teachers/llm/clients", "paths")) + "OPENAI_LOG"
+    code = "".join((ROOT / f"src/raddistill/{file}.py").read_text() for file in ("llm_client/clients", "paths")) + "OPENAI_LOG"
     assert len(variables) >= 8
     assert [name for name in variables if name not in code] == []
     presets = set(re.findall(r"raddistill preset ([\w.-]+)", guide))

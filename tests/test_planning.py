@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from raddistill import cli, labelsets, params, paths
 from raddistill.errors import InputError, ParamsError
+from raddistill.llm_client.settings import AskingParams
 from raddistill.tables import base as tables
 from raddistill.tables.answers import Answers
 from raddistill.tables.reports import Reports
-from raddistill.teachers.llm.settings import AskingParams
 from raddistill.teachers.synthesizing import Means, SynthesizeParams, synthesize
 from tests.teacher_server import TeacherServer
 

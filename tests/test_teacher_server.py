@@ -13,9 +13,9 @@ import openai
 import pytest
 
 from raddistill.labelsets import load_labels
-from raddistill.teachers.llm import replies
+from raddistill.llm_client import replies
 from raddistill.teachers.llm.checking import Checker
-from raddistill.teachers.llm.exchange import Fault
+from raddistill.teachers.llm.findings import Fault
 from raddistill.teachers.llm.questions import Questioner
 from raddistill.teachers.llm.settings import LLMParams
 from tests.teacher_answers import CONTENT_FAULTS, answer_for, decision_for, share

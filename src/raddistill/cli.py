@@ -32,7 +32,7 @@ from raddistill.apps.label.command import (
 from raddistill.errors import InputError
 
 if TYPE_CHECKING:
-    from raddistill.teachers.llm.inquiry import Inquiry
+    from raddistill.teachers.llm.history import Inquiry
     from raddistill.teachers.llm.settings import LLMParams
 
 PRESETS = Path("presets")
@@ -171,20 +171,20 @@ def estimate(
     """
     from rich.console import Console
 
+    from raddistill.llm_client.budget import Prices
+    from raddistill.llm_client.settings import AskingParams
+    from raddistill.llm_client.store import Store
     from raddistill.tables import base as tables
     from raddistill.tables.reports import Reports
     from raddistill.teachers.llm import planning
-    from raddistill.teachers.llm.journal import Journal
-    from raddistill.teachers.llm.settings import AskingParams
-    from raddistill.teachers.llm.spending import Prices
 
     asking = params.load("asking", AskingParams)
     reports, prices = tables.read(Reports, paths.REPORTS), Prices.load(asking.prices)
-    with Journal(paths.journal()) as journal:
+    with Store(paths.journal()) as store:
         plans = []
         for name in teachers or _llm_teachers():
             inquiry, p = _inquiry(name)
-            plans.append(planning.plan(name, inquiry, p, reports, journal.get, prices))
+            plans.append(planning.plan(name, inquiry, p, reports, store.get, prices))
     console = Console()
     (console if console.is_terminal else Console(width=200)).print(planning.plans_page(plans, asking.budget_usd))
 
@@ -428,7 +428,7 @@ def _llm_teachers() -> list[str]:
 def _inquiry(name: str) -> "tuple[Inquiry, LLMParams]":
     """What the teacher of a task, or one of `teachers`, asks; of a task whose teacher is no LLM, what one would ask."""
     from raddistill.labelsets import LabelSetParams, load_labels
-    from raddistill.teachers.llm.inquiry import Inquiry
+    from raddistill.teachers.llm.history import Inquiry
     from raddistill.teachers.synthesizing import TASKS, SynthesizeParams, TeachParams
 
     labels = load_labels(params.load("label_set", LabelSetParams).path)
@@ -447,21 +447,21 @@ def _inquiry(name: str) -> "tuple[Inquiry, LLMParams]":
 def _show_questions(report_id: str, teacher: str, task: str, as_json: bool) -> None:
     from rich.console import Console
 
+    from raddistill.llm_client.store import Store
     from raddistill.tables import base as tables
     from raddistill.tables.reports import Reports
     from raddistill.teachers.llm import planning
-    from raddistill.teachers.llm.journal import Journal
 
     inquiry, _ = _inquiry(task if teacher == "llm" else teacher)
     console = Console()
     console = console if console.is_terminal else Console(width=1_000_000)
-    with Journal(paths.journal()) as journal:
-        questions = planning.find_questions(inquiry, tables.read(Reports, paths.REPORTS), report_id, journal.get)
+    with Store(paths.journal()) as store:
+        questions = planning.find_questions(inquiry, tables.read(Reports, paths.REPORTS), report_id, store.get)
         for question in questions:
             if as_json:
                 print(json.dumps(question.body))
             else:
-                console.print(planning.question_page(question, journal.get(question.key)))
+                console.print(planning.question_page(question, store.get(question.key)))
 
 
 def _presets() -> list[str]:

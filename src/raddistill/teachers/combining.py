@@ -37,7 +37,7 @@ from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import NOT_IN_FILE, UNKNOWN_BY_FILE, Outcomes
 from raddistill.tables.quarantine import Quarantine
 from raddistill.teachers import agreement
-from raddistill.teachers.llm.exchange import Finding
+from raddistill.teachers.llm.findings import Finding
 from raddistill.teachers.teacher import Labelled
 
 HOWS = ("first", "vote", "union", "intersection", "soft")

@@ -10,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from raddistill.errors import InputError
-from raddistill.teachers.llm.conversing import Known
-from raddistill.teachers.llm.exchange import Answer, Question
-from raddistill.teachers.llm.inquiry import Inquiry
+from raddistill.llm_client.budget import Prices
+from raddistill.llm_client.messages import Answer
+from raddistill.teachers.llm.estimate import Estimate, estimate
+from raddistill.teachers.llm.history import Inquiry, Known
+from raddistill.teachers.llm.questions import Question
 from raddistill.teachers.llm.settings import LLMParams
-from raddistill.teachers.llm.spending import Estimate, Prices, estimate
 
 STYLES = {"system": "dim", "user": "", "assistant": "cyan"}
 

@@ -8,7 +8,7 @@ import json
 import re
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 
@@ -17,7 +17,6 @@ from raddistill.labelsets import Label
 from raddistill.statuses import STATUSES
 from raddistill.teachers.llm import worked
 from raddistill.teachers.llm.checking import OPEN_ENDED_STATUSES
-from raddistill.teachers.llm.exchange import Question
 from raddistill.teachers.llm.settings import LLMParams
 
 VERSION = 1  # of questions and of how their answers are read; another number asks, and pays, anew
@@ -25,6 +24,18 @@ TOP_LOGPROBS = 5  # four statuses and one for the rest; some servers allow no mo
 MOST_DECISIONS = 400  # questions of one request (openai/resources/decisions.py)
 NO_ANSWER = "(no answer)"  # stands for an empty answer when asked again: an empty message is refused by some servers
 BREAKS = (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError)  # what a template can raise
+
+
+class Question(NamedTuple):
+    """One request about a report, and the key under which its answer is kept."""
+
+    key: str  # sha256, hex, of everything that shapes the answer: the body with model and sampling, the form, sample number
+    report_id: str
+    sample: int  # of self-consistency, from 0
+    ask: int  # 0: the first time; n: after n answers that failed their checks
+    form: str  # json_schema | text | decisions
+    body: dict[str, Any]  # keyword arguments of chat.completions.create, or of decisions.create
+    examples: list[str]  # ids of the worked examples shown
 
 
 class Questioner:

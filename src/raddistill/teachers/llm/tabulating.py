@@ -7,14 +7,15 @@ from typing import Any
 
 import polars as pl
 
+from raddistill.llm_client.messages import Answer
 from raddistill.tables.answers import Answers
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine
 from raddistill.teachers.combining import vote_samples
-from raddistill.teachers.llm.conversing import Conversation
-from raddistill.teachers.llm.exchange import Answer, Finding
+from raddistill.teachers.llm.findings import Finding
+from raddistill.teachers.llm.history import Conversation
 from raddistill.teachers.teacher import Labelled
 
 CROSSED = "no answer: asked by another run at the same time"

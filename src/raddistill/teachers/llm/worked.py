@@ -15,9 +15,11 @@ from ruamel.yaml.error import YAMLError
 
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
+from raddistill.llm_client.messages import Answer
 from raddistill.statuses import UNMENTIONED
-from raddistill.teachers.llm.checking import NONE, Checker
-from raddistill.teachers.llm.exchange import Answer, Fault
+from raddistill.teachers.llm.checking import Checker
+from raddistill.teachers.llm.findings import Fault
+from raddistill.teachers.llm.parsing import NONE
 from raddistill.teachers.llm.settings import LLMParams
 
 
@@ -101,7 +103,7 @@ def choose(examples: list[Example], number: int, seed: int, text: str) -> list[E
 
 
 def _line(content: Any, number: int) -> int:
-    return content.lc.item(number)[0] + 1
+    return int(content.lc.item(number)[0]) + 1
 
 
 def _render_choice(entry: _Choice, label_set: list[Label], form: str) -> str:

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raddistill.errors import InputError
-from raddistill.teachers.llm import spending
-from raddistill.teachers.llm.exchange import Answer, Question
-from raddistill.teachers.llm.spending import Budget, Price, Prices, Tokens, estimate, most_tokens, size
+from raddistill.llm_client import budget as spending
+from raddistill.llm_client.budget import Budget, Price, Prices, Tokens, most_tokens, size
+from raddistill.llm_client.messages import Answer
+from raddistill.teachers.llm.estimate import TOLD_TOKENS, estimate
+from raddistill.teachers.llm.questions import Question
 
 ROOT = Path(__file__).parents[1]
 TABLE = Prices(
@@ -199,7 +201,7 @@ def test_an_estimate_without_answers_is_a_guess_and_says_so() -> None:
     assert got.prompt_tokens == pytest.approx(10 * n / 4)
     assert got.completion_tokens == pytest.approx(10 * 80 / 4)  # as long as the worked example's answer
     assert got.completion_tokens_at_most == 10 * 2 * 100
-    assert got.prompt_tokens_at_most == 10 * (2 * (n + spending.TEMPLATE_TOKENS) + 100 + spending.TOLD_TOKENS)
+    assert got.prompt_tokens_at_most == 10 * (2 * (n + spending.TEMPLATE_TOKENS) + 100 + TOLD_TOKENS)
     assert got.usd == pytest.approx((got.prompt_tokens * 2 + got.completion_tokens * 8) / 1e6, rel=1e-3)
     assert got.usd_batch == pytest.approx((got.usd or 0) / 2)
     assert got.usd_at_most == pytest.approx((got.prompt_tokens_at_most * 2 + got.completion_tokens_at_most * 8) / 1e6)

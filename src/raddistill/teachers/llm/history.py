@@ -1,16 +1,22 @@
-"""A report's conversation with the teacher, played again from the answers that are known. Pure: asks nobody, keeps nothing.
+"""What was asked about each report, what came of it, and what is to be asked next: played again from the answers that are known.
 
-What was asked and what came of it is a function of the report and the journal, so a killed run, another process or a
-colleague who holds the answers stands where the run stood.
+The history of a report is a function of the report and the answers, so a killed run, another process, or a colleague who has the
+answers goes on where the run was. Asks nobody, keeps nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
-from raddistill.passages import Passage, find_passages
+import polars as pl
+
+from raddistill.labelsets import Label
+from raddistill.llm_client.messages import Answer
+from raddistill.passages import SECTIONS, Passage, choose_sections, find_passages
 from raddistill.teachers.llm.checking import Checker, check_prompt
-from raddistill.teachers.llm.exchange import Answer, Fault, Finding, Question
-from raddistill.teachers.llm.questions import Questioner
+from raddistill.teachers.llm.findings import Fault, Finding
+from raddistill.teachers.llm.questions import Question, Questioner
+from raddistill.teachers.llm.settings import LLMParams
 
 
 class Excerpt(NamedTuple):
@@ -18,6 +24,13 @@ class Excerpt(NamedTuple):
 
     text: str
     start: int
+
+
+class Shown(NamedTuple):
+    """A report, and what the teacher is shown of it."""
+
+    report_id: str
+    excerpt: Excerpt
 
 
 class Turn(NamedTuple):
@@ -93,3 +106,36 @@ def _moved(finding: Finding, by: int) -> Finding:
     if finding.start is None or finding.end is None:
         return finding
     return finding._replace(start=finding.start + by, end=finding.end + by)
+
+
+class Inquiry:
+    """The questions about every report, and what came of them."""
+
+    def __init__(self, task: str, prompts: Path, label_set: list[Label], sections: str | list[str], p: LLMParams) -> None:
+        """Raises:
+        ParamsError: settings that do not go together.
+        InputError: unknown sections; a prompt is missing or broken (file, line).
+        """
+        self._sections, self._first_only = choose_sections(sections)
+        self._replayer = Replayer(Questioner(task, prompts, label_set, p), Checker(task, label_set, p), p.asks, p.samples)
+
+    def shown(self, reports: pl.DataFrame, without: dict[str, str]) -> Iterator[Shown]:
+        """What is shown of each report; one that has none of the sections goes into `without`, with the reason."""
+        for report in reports.select("report_id", *SECTIONS, "text").iter_rows(named=True):
+            seen, reason = excerpt(report, self._sections, self._first_only)
+            if seen is None:
+                without[report["report_id"]] = str(reason)
+            else:
+                yield Shown(report["report_id"], seen)
+
+    def reopen(self, keys: set[str]) -> None:
+        """Asks once more where the conversation had ended with the answers to these questions."""
+        self._replayer.reopened = keys
+
+    def open(self, shown: Shown, known: Known) -> list[Question]:
+        """What is still to be asked about a report now, one question a sample at most; empty: nothing more."""
+        return [said.next for said in self.conversations(shown, known) if said.next is not None]
+
+    def conversations(self, shown: Shown, known: Known) -> list[Conversation]:
+        """What was asked about a report and answered so far, one a sample."""
+        return self._replayer.conversations(*shown, known)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raddistill.errors import InputError, ParamsError
-from raddistill.teachers.llm.approval import check_destination, check_proxy, is_loopback, place_of
+from raddistill.llm_client.allowed_hosts import check_destination, check_proxy, is_loopback, place_of
 
 GUARDED = [{"phi"}, {"credentialed"}, {"public", "phi"}, {"something new"}]
 

@@ -1,0 +1,108 @@
+"""Reads the lines that come back from a batch, in whatever order and state they are."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from raddistill.llm_client import replies, troubles
+from raddistill.llm_client.budget import Budget
+from raddistill.llm_client.messages import Answer
+from raddistill.llm_client.run import Keeping
+from raddistill.llm_client.troubles import NO_MONEY, Trouble
+
+GROUP = 500  # answers stored with one sync
+MISSING = Trouble("no answer: missing from the batch", again=True, charged=True)
+
+
+class Reading:
+    """The answers of one ended batch, stored as they are read."""
+
+    def __init__(self, model: str, reserved: dict[str, float | None], store: Keeping, budget: Budget) -> None:
+        """`reserved`: key -> USD set aside, or None where there is an answer; kept up to date."""
+        self._model, self._reserved, self._store, self._budget = model, reserved, store, budget
+        self._group: list[Answer] = []
+        self._file = ""
+        self._damaged: Counter[str] = Counter()  # lines, by file
+        self._strangers: Counter[str] = Counter()  # lines about what was not asked, by file
+        self._seen: set[str] = set()  # keys that a line was about
+        self.troubles: dict[str, Trouble] = {}  # by key; what has an answer besides has no trouble
+        self.answered = 0
+
+    def begin(self, file: str) -> None:
+        """A file is read from its beginning, perhaps once more."""
+        self._file = file
+        self._damaged[file] = self._strangers[file] = 0
+
+    def take(self, lines: Iterable[bytes]) -> None:
+        """Whole lines."""
+        for line in lines:
+            if line.strip():
+                self._take(line)
+        if len(self._group) >= GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        """Stores what was read."""
+        group, self._group = self._group, []
+        self._store.add(group)
+        self.answered += len(group)
+
+    @property
+    def lines(self) -> int:
+        """Different lines so far, damaged ones included."""
+        return len(self._seen) + self._damaged.total()
+
+    def odd_lines(self) -> str:
+        """What was wrong, for people."""
+        counts = {"damaged lines": self._damaged.total(), "lines about what was not asked": self._strangers.total()}
+        return "".join(f", {n:,} {what}" for what, n in counts.items() if n)
+
+    def unanswered(self) -> dict[str, Trouble]:
+        """Why keys have no answer."""
+        return {key: self.troubles.get(key, MISSING) for key, usd in self._reserved.items() if usd is not None}
+
+    def _take(self, line: bytes) -> None:
+        try:
+            data = json.loads(line)
+        except (ValueError, RecursionError):
+            data = None
+        key = data.get("custom_id") if isinstance(data, dict) else None
+        if not isinstance(key, str):
+            self._damaged[self._file] += 1
+            return
+        if key not in self._reserved:
+            self._strangers[self._file] += 1
+            return
+        self._seen.add(key)
+        reserved = self._reserved[key]
+        if reserved is None:  # doubled, or read before: the first answer counts
+            return
+        outcome = _read_line(data)
+        if isinstance(outcome, Trouble):
+            self.troubles[key] = outcome
+            return
+        usd = self._budget.settle(reserved, outcome.tokens, batch=True)
+        self._reserved[key] = None
+        self._group.append(outcome.answer(key, self._model, request_id=_request_id(data), usd=usd, mode="batch"))
+
+
+def _read_line(data: dict[str, Any]) -> replies.Reply | Trouble:
+    """The answer in a line of an output or error file, or why there is none."""
+    response, error = data.get("response"), data.get("error")
+    status = response.get("status_code") if isinstance(response, dict) else None
+    body = response.get("body") if isinstance(response, dict) else None
+    if status == 200:
+        return replies.read("text", body) or troubles.explain(body, {})
+    if isinstance(status, int) and status >= 400:
+        return troubles.judge(status, {}, troubles.error_in(body))
+    codes = troubles.codes_of(error)
+    if codes & NO_MONEY:
+        return troubles.judge(429, {}, error)
+    code = troubles.shown_code(codes)  # batch_expired, batch_cancelled
+    return Trouble(f"no answer: {code}", again=True, charged=False) if code else troubles.explain(None, {})
+
+
+def _request_id(data: dict[str, Any]) -> str | None:
+    request_id = data["response"].get("request_id")
+    return request_id if isinstance(request_id, str) else None

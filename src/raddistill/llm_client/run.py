@@ -1,0 +1,78 @@
+"""What one run of asking knows and counts, whether it asks directly or in batches."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, NoReturn, Protocol, TypeVar
+
+import openai
+
+from raddistill.errors import InputError
+from raddistill.llm_client.budget import Budget, BudgetReached
+from raddistill.llm_client.messages import Answer, Question
+from raddistill.llm_client.settings import AskingParams
+
+R = TypeVar("R")
+Q = TypeVar("Q", bound=Question)
+
+INTERRUPTED, OUT_OF_MONEY, BROKEN = "interrupted", "budget", "error"  # why a run stopped; any other reason is told as it is
+
+
+class Keeping(Protocol):
+    """What direct asking needs of the store."""
+
+    def add(self, answers: Iterable[Answer], /) -> None: ...
+
+
+class Asked(NamedTuple):
+    """What came of a run."""
+
+    failed: dict[str, str]  # key of the question: why it has no answer, in fixed words
+    answered: int  # questions answered and stored by this run
+
+
+@dataclass
+class Run(Generic[R]):
+    """The means of a run, and how far it has got."""
+
+    open_questions: Callable[[R], Iterable[Question]]
+    client: openai.AsyncOpenAI
+    asking: AskingParams
+    model: str
+    budget: Budget
+    total: int | None  # reports; None: not known
+    stopped: str | None = None
+    failed: dict[str, str] = field(default_factory=dict)
+    done: int = 0  # reports with nothing left to ask
+    answered: int = 0
+    tokens: int = 0
+
+    def still_open(self, report: R) -> list[Question]:
+        """The questions about a report that could still be answered."""
+        return [question for question in self.open_questions(report) if question.key not in self.failed]
+
+    def count(self, answers: list[Answer]) -> None:
+        """Counts answers that are in the store."""
+        self.answered += len(answers)
+        self.tokens += sum(answer.prompt_tokens + answer.completion_tokens for answer in answers)
+
+    def raise_stopped(self) -> NoReturn:
+        """Ends the run with the reason in `stopped`.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C or SIGTERM.
+            BudgetReached: the next request could pass the cap.
+            InputError: the server refuses everyone, or nothing more can be asked.
+        """
+        of = "" if self.total is None else f" of {self.total:,}"
+        kept = (
+            f"{self.done:,}{of} reports are done, {self.answered:,} questions were answered by this run; all answers are kept, "
+            f"and the next run asks only for what is missing"
+        )
+        if self.stopped == INTERRUPTED:
+            raise KeyboardInterrupt(kept)
+        if self.stopped == OUT_OF_MONEY:
+            raise BudgetReached(
+                f"asking.budget_usd: {self.budget.told()}, and the next request could pass it. {kept}. "
+                f"The cap is for one run: run again to spend as much again, or raise asking.budget_usd"
+            )
+        raise InputError(f"{self.stopped}. {kept}")
