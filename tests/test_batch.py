@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from raddistill.errors import InputError, ParamsError
 from raddistill.llm_client import batch_api, batch_lines, rate_limit, troubles
 from raddistill.llm_client.ask import ask_all
-from raddistill.llm_client.batch_collect import Limits
 from raddistill.llm_client.batch_store import BatchStore
+from raddistill.llm_client.batches import Limits
 from raddistill.llm_client.budget import Budget, BudgetReached, Price, Prices
 from raddistill.llm_client.messages import Answer
 from raddistill.llm_client.run import Asked
@@ -131,10 +131,10 @@ def answers(folder: Path, keys: list[str] = KEYS) -> list[Answer]:
 
 def left(folder: Path) -> list[str]:
     """Batches in the store."""
-    with Store(folder / "journal") as store, closing(BatchStore(store)) as batches:
-        assert store.read("SELECT count(*) FROM requests")[0][0] >= len(batches.all())
-        assert batches.all() or not store.read("SELECT * FROM requests")
-        return [batch.name for batch in batches.all()]
+    with Store(folder / "journal") as store:
+        names = {name for (name,) in store.read("SELECT name FROM batches")}
+        assert names == {name for (name,) in store.read("SELECT batch FROM requests")}
+    return sorted(names)
 
 
 @pytest.fixture(autouse=True)
@@ -674,9 +674,8 @@ def test_batches_for_another_server_or_model_are_left_alone(tmp_path: Path, caps
 
 def test_a_batch_of_a_run_that_died_while_it_collected_is_deleted(tmp_path: Path) -> None:
     with serving() as (server, batches):
-        address = hashlib.sha256(f"{server.url}/".encode()).hexdigest()
-        with Store(tmp_path / "journal") as store, closing(BatchStore(store)) as dead:
-            assert dead.claim(dead.start(address, MODEL), [(KEYS[0], "{}")]) == [True]
+        with Store(tmp_path / "journal") as store, closing(BatchStore(store, f"{server.url}/", MODEL)) as dead:
+            assert dead.claim(dead.start(), [(KEYS[0], "{}")]) == [True]
         assert ask(server, tmp_path)[0] == Asked({}, 40)
         assert len(batches.sizes) == 1
     assert left(tmp_path) == []

@@ -924,7 +924,7 @@ def test_a_connection_that_was_never_made_cost_nothing() -> None:
     assert ask(questions(1), "http://127.0.0.1:9/v1", budget=budget, tries=2).failed == {
         question(0).key: "no answer: connection lost"
     }
-    assert (budget.lost, budget.left) == (0.0, 1.0)
+    assert (budget.lost, budget.spent, budget.reserved) == (0.0, 0.0, 0.0)
 
 
 def test_the_servers_limits_are_kept() -> None:

@@ -250,14 +250,20 @@ def test_a_damaged_line_of_an_old_journal_is_named_and_nothing_is_brought_in(tmp
 def test_batches_of_an_older_version_are_brought_in(tmp_path: Path) -> None:
     folder = tmp_path / "batches"
     folder.mkdir()
-    state = {"server": "s", "model": "m", "requests": 1, "file": "file-1", "batch": "batch-1"}
+    state = {
+        "server": hashlib.sha256(b"http://s/v1/").hexdigest(),
+        "model": "m",
+        "requests": 1,
+        "file": "file-1",
+        "batch": "batch-1",
+    }
     (folder / "b1.json").write_text(json.dumps(state))
     (folder / "b1.jsonl").write_text(
         json.dumps({"custom_id": key(1), "method": "POST", "url": "u", "body": {"model": "m"}}) + "\n"
     )
-    with Store(tmp_path) as store, closing(BatchStore(store)) as batches:
+    with Store(tmp_path) as store, closing(BatchStore(store, "http://s/v1/", "m")) as batches:
         (batch,) = batches.all()
-        assert batch[2:] == ("s", "m", 1, "file-1", "batch-1")
+        assert batch[3:] == ("m", 1, "file-1", "batch-1")
         assert batches.adopt(batch)
         assert list(batches.bodies("b1")) == [(key(1), '{"model": "m"}')]
     assert sorted(path.name for path in folder.iterdir()) == ["b1.json.imported", "b1.jsonl.imported"]

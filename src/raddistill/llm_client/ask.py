@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 
 import openai
 
-from raddistill.llm_client.batch import Batches
-from raddistill.llm_client.batch_collect import Limits
+from raddistill.llm_client.batch import ask_in_batches
+from raddistill.llm_client.batches import Limits
 from raddistill.llm_client.budget import Budget
 from raddistill.llm_client.direct import Direct
 from raddistill.llm_client.messages import Question
@@ -49,13 +49,12 @@ async def ask_all(
         OSError: the store cannot be written.
     """
     length = operator.length_hint(reports, -1)
-    run = Run(open_questions, client, asking, model, budget, None if length < 0 else length)
+    run = Run(open_questions, client, asking, model, budget, None if length < 0 else length, progress)
     if asking.mode == "batch":
         assert isinstance(store, Store), "batches lie in the store as well"
-        with Batches(run, store, limits or Limits(), show=progress) as batches:
-            await batches.work(reports)
+        await ask_in_batches(run, reports, store, limits or Limits())
     else:
-        with AskingProgress(progress, run) as shown:
+        with AskingProgress(run) as shown:
             await Direct(run, reports, store, proven=proven, waits=waits).work(shown)
     if run.stopped is not None:
         run.raise_stopped()

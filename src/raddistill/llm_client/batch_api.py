@@ -87,10 +87,10 @@ class Server:
             file = f"{name}.jsonl", content, "application/jsonl"
             return _sound(await self._client.files.create(file=file, purpose="batch"), FileObject)
 
-        file = await self._call(once)
+        file = await _call(once, self._tries)
         while file.status in ("pending", "running"):  # Azure's
             await asyncio.sleep(AZURE_POLL_S)
-            file = await self._call(partial(self._file, file.id), passing=NOT_YET)
+            file = await _call(partial(self._file, file.id), self._tries, passing=NOT_YET)
         return file.id
 
     async def create(self, name: str, file: str) -> str:
@@ -113,7 +113,7 @@ class Server:
             )
             return _sound(batch, Batch).id
 
-        return await self._call(once, passing=NOT_YET)
+        return await _call(once, self._tries, passing=NOT_YET)
 
     async def batch(self, batch: str) -> Batch:
         """Returns how a batch is doing, or raises InputError where the server does not know it or is away for an hour."""
@@ -121,7 +121,7 @@ class Server:
         async def once() -> Batch | None:
             return _sound(await self._client.batches.retrieve(batch), Batch)
 
-        found = await self._call(once, gone=lambda: None, passing=NOT_YET, patience_s=OUTAGE_S)
+        found = await _call(once, self._tries, gone=lambda: None, passing=NOT_YET, patience_s=OUTAGE_S)
         if found is None:
             raise InputError(f"the server does not know the batch {batch}: is the key in the environment another account's?")
         return found
@@ -142,7 +142,7 @@ class Server:
             finally:
                 lines.flush()
 
-        await self._call(once, gone=lambda: None, passing=NOT_YET, patience_s=OUTAGE_S)
+        await _call(once, self._tries, gone=lambda: None, passing=NOT_YET, patience_s=OUTAGE_S)
 
     async def delete(self, file: str) -> bool:
         """Returns whether the file is deleted."""
@@ -151,16 +151,16 @@ class Server:
             return _sound(await self._client.files.delete(file), FileDeleted).deleted
 
         try:
-            return await self._call(once, gone=lambda: True)
+            return await _call(once, self._tries, gone=lambda: True)
         except InputError:
             return False
 
     async def find(self, name: str, file: str | None) -> tuple[str | None, str | None]:
         """Returns the ids of an uploaded file and of its batch, as far as the server has them. `file`: its id, if known."""
         if file is None:
-            found = await self._call(lambda: self._file_named(name))
+            found = await _call(lambda: self._file_named(name), self._tries)
             file = found.id if found else None
-        return file, None if file is None else await self._call(lambda: self._batch_of(file))
+        return file, None if file is None else await _call(lambda: self._batch_of(file), self._tries)
 
     async def _file(self, file: str) -> FileObject:
         return _sound(await self._client.files.retrieve(file), FileObject)
@@ -177,35 +177,36 @@ class Server:
                 return batch.id
         return None
 
-    async def _call(
-        self,
-        once: Callable[[], Awaitable[T]],
-        *,
-        gone: Callable[[], T] | None = None,
-        passing: Collection[int] = (),
-        patience_s: float = 0.0,
-    ) -> T:
-        """Returns the result of a call, tried asking.tries times and for `patience_s`.
 
-        `gone()` stands for the result at HTTP 404, where that is no error. `passing`: statuses that may pass.
-        """
-        began, tries = time.monotonic(), 0
-        while True:
-            result = await _try(once)
-            if not isinstance(result, _Failed):
-                return result
-            if QUEUE_FULL in result.codes:
-                raise QueueFullError
-            trouble, tries = result.trouble, tries + 1
-            may_pass = result.status in passing and tries < PASSES_WITHIN
-            if result.status == 404 and gone is not None and not may_pass:
-                return gone()
-            spent = tries >= self._tries and time.monotonic() - began >= patience_s
-            if (not trouble.again or spent) and not may_pass:
-                raise InputError(
-                    f"batch mode: {trouble.stop or trouble.reason}. What was submitted is kept, and the next run goes on with it"
-                )
-            await asyncio.sleep(rate_limit.pause(trouble.wait_s, tries, random.random()))  # noqa: S311 - jitter
+async def _call(
+    once: Callable[[], Awaitable[T]],
+    most_tries: int,
+    *,
+    gone: Callable[[], T] | None = None,
+    passing: Collection[int] = (),
+    patience_s: float = 0.0,
+) -> T:
+    """Returns the result of a call, tried so many times and for `patience_s`.
+
+    `gone()` stands for the result at HTTP 404, where that is no error. `passing`: statuses that may pass.
+    """
+    began, tries = time.monotonic(), 0
+    while True:
+        result = await _try(once)
+        if not isinstance(result, _Failed):
+            return result
+        if QUEUE_FULL in result.codes:
+            raise QueueFullError
+        trouble, tries = result.trouble, tries + 1
+        may_pass = result.status in passing and tries < PASSES_WITHIN
+        if result.status == 404 and gone is not None and not may_pass:
+            return gone()
+        spent = tries >= most_tries and time.monotonic() - began >= patience_s
+        if (not trouble.again or spent) and not may_pass:
+            raise InputError(
+                f"batch mode: {trouble.stop or trouble.reason}. What was submitted is kept, and the next run goes on with it"
+            )
+        await asyncio.sleep(rate_limit.pause(trouble.wait_s, tries, random.random()))  # noqa: S311 - jitter
 
 
 async def _try(once: Callable[[], Awaitable[T]]) -> T | _Failed:

@@ -12,6 +12,7 @@ from raddistill.llm_client.run import Keeping
 from raddistill.llm_client.troubles import NO_MONEY, Trouble
 
 GROUP = 500  # answers stored with one sync
+DAMAGED, STRANGE = "damaged lines", "lines about what was not asked"
 MISSING = Trouble("no answer: missing from the batch", again=True, charged=True)
 
 
@@ -22,17 +23,14 @@ class Reading:
         """`reserved`: key -> USD set aside, or None where there is an answer; kept up to date."""
         self._model, self._reserved, self._store, self._budget = model, reserved, store, budget
         self._group: list[Answer] = []
-        self._file = ""
-        self._damaged: Counter[str] = Counter()  # lines, by file
-        self._strangers: Counter[str] = Counter()  # lines about what was not asked, by file
+        self._odd: dict[str, Counter[str]] = {}  # by file: numbers of lines, by what is wrong with them
         self._seen: set[str] = set()  # keys that a line was about
         self.troubles: dict[str, Trouble] = {}  # by key; what has an answer besides has no trouble
         self.answered = 0
 
     def begin(self, file: str) -> None:
         """A file is read from its beginning, perhaps once more."""
-        self._file = file
-        self._damaged[file] = self._strangers[file] = 0
+        self._of_file = self._odd[file] = Counter()
 
     def take(self, lines: Iterable[bytes]) -> None:
         """Whole lines."""
@@ -51,12 +49,11 @@ class Reading:
     @property
     def lines(self) -> int:
         """Different lines so far, damaged ones included."""
-        return len(self._seen) + self._damaged.total()
+        return len(self._seen) + sum(counts[DAMAGED] for counts in self._odd.values())
 
     def odd_lines(self) -> str:
         """What was wrong, for people."""
-        counts = {"damaged lines": self._damaged.total(), "lines about what was not asked": self._strangers.total()}
-        return "".join(f", {n:,} {what}" for what, n in counts.items() if n)
+        return "".join(f", {n:,} {what}" for what, n in sum(self._odd.values(), Counter()).items())
 
     def unanswered(self) -> dict[str, Trouble]:
         """Why keys have no answer."""
@@ -69,10 +66,10 @@ class Reading:
             data = None
         key = data.get("custom_id") if isinstance(data, dict) else None
         if not isinstance(key, str):
-            self._damaged[self._file] += 1
+            self._of_file[DAMAGED] += 1
             return
         if key not in self._reserved:
-            self._strangers[self._file] += 1
+            self._of_file[STRANGE] += 1
             return
         self._seen.add(key)
         reserved = self._reserved[key]

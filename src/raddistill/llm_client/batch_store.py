@@ -1,10 +1,11 @@
 """Batches in the store until their answers are there: which questions each holds, where it stands, and which process has it.
 
-A question is in one batch at most (primary key), so no two processes submit the same one. Each run holds a lock on a file of its
-own; the kernel drops the lock when the process dies, and then another run adopts its batches.
+A question is in one batch of a server at most (primary key), so no two processes submit the same one. Each run holds a lock on a
+file of its own; the kernel drops the lock when the process dies, and then another run adopts its batches.
 """
 
 import fcntl
+import hashlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from raddistill.errors import InputError
 from raddistill.llm_client.store import Store, private_folder
 
 # A question that another process was answered meanwhile is not claimed, nor one that is in a batch.
-_CLAIM = "INSERT OR IGNORE INTO requests SELECT ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM answers WHERE key = ?)"
+_CLAIM = "INSERT OR IGNORE INTO requests SELECT ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM answers WHERE key = ?)"
 
 
 class Batch(NamedTuple):
@@ -31,15 +32,16 @@ class Batch(NamedTuple):
 
 
 class BatchStore:
-    """The batches of a store, as one run sees them."""
+    """The batches of a store for one server and model, as one run sees them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, url: str, model: str) -> None:
         """Takes the lock by which other runs see that this one lives.
 
         Raises:
             InputError: the file system has no locks.
         """
-        self._store = store
+        self._store, self._model = store, model
+        self._server = hashlib.sha256(url.encode()).hexdigest()
         self.owner = uuid.uuid4().hex
         private_folder(store.folder)
         self._lock = open(self._lock_of(self.owner), "x+b", opener=_private)  # noqa: SIM115 - open as long as the run lives
@@ -51,11 +53,13 @@ class BatchStore:
         Path(self._lock.name).unlink(missing_ok=True)
         self._lock.close()
 
-    def start(self, server: str, model: str) -> str:
+    def start(self) -> str:
         """Begins an empty batch of this run; returns its name."""
         name = uuid.uuid4().hex
         with self._store.transaction() as writer:
-            writer.execute("INSERT INTO batches VALUES (?, ?, ?, ?, NULL, NULL, NULL)", (name, self.owner, server, model))
+            writer.execute(
+                "INSERT INTO batches VALUES (?, ?, ?, ?, NULL, NULL, NULL)", (name, self.owner, self._server, self._model)
+            )
         return name
 
     def claim(self, name: str, requests: list[tuple[str, str]]) -> list[bool]:
@@ -65,7 +69,7 @@ class BatchStore:
             For each, whether it is in this batch now; False: it is answered, or in another batch (see `holder`).
         """
         with self._store.transaction() as writer:
-            return [bool(writer.execute(_CLAIM, (key, name, body, key)).rowcount) for key, body in requests]
+            return [bool(writer.execute(_CLAIM, (key, self._server, name, body, key)).rowcount) for key, body in requests]
 
     def note(self, name: str, *, requests: int | None = None, file: str | None = None, batch: str | None = None) -> None:
         """Writes down how far a batch has got; None leaves a field as it is."""
@@ -98,8 +102,13 @@ class BatchStore:
             writer.execute("DELETE FROM batches WHERE name = ?", (name,))
 
     def all(self) -> list[Batch]:
-        """All batches, of whatever run, server and model."""
-        return [Batch(*row) for row in self._store.read("SELECT * FROM batches ORDER BY name")]
+        """The batches for this server and model, of whatever run, the oldest first."""
+        found = self._store.read("SELECT * FROM batches WHERE server = ? AND model = ? ORDER BY rowid", self._server, self._model)
+        return [Batch(*row) for row in found]
+
+    def others(self) -> int:
+        """The number of batches for other servers and models."""
+        return len(self._store.read("SELECT name FROM batches")) - len(self.all())
 
     def get(self, name: str) -> Batch | None:
         """The batch; None: it is done with."""
@@ -108,17 +117,17 @@ class BatchStore:
 
     def holder(self, key: str) -> str | None:
         """The name of the batch that a question is in."""
-        found = self._store.read("SELECT batch FROM requests WHERE key = ?", key)
+        found = self._store.read("SELECT batch FROM requests WHERE key = ? AND server = ?", key, self._server)
         return found[0][0] if found else None
 
     def keys(self, name: str) -> list[str]:
         """The keys of a batch's questions."""
-        return [key for (key,) in self._store.read("SELECT key FROM requests WHERE batch = ?", name)]
+        return [key for (key,) in self._store.read("SELECT key FROM requests WHERE batch = ? ORDER BY rowid", name)]
 
     def bodies(self, name: str) -> Iterator[tuple[str, str]]:
         """Key and body (JSON) of each question of a batch, one by one, as they may be 200 MB."""
         for key in self.keys(name):
-            ((body,),) = self._store.read("SELECT body FROM requests WHERE key = ?", key)
+            ((body,),) = self._store.read("SELECT body FROM requests WHERE key = ? AND server = ?", key, self._server)
             yield key, body
 
     def _lock_of(self, owner: str) -> Path:

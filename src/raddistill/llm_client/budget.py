@@ -82,11 +82,6 @@ class Prices:
         """The exact name wins, then the longest beginning."""
         return self._exact.get(model) or next((price for start, price in self._starts if model.startswith(start)), None)
 
-    def usd(self, model: str, tokens: Tokens, *, batch: bool = False) -> float:
-        """0 for a model without a price."""
-        price = self.of(model)
-        return 0.0 if price is None else usd_of(price, tokens, batch)
-
 
 def _wrong(error: ValidationError) -> str:
     first = error.errors(include_input=False, include_url=False)[0]
@@ -146,7 +141,6 @@ class Budget:
         self.spent = 0.0  # USD that answers cost
         self.lost = 0.0  # USD that requests without an answer may have cost, at most
         self.reserved = 0.0  # USD that requests under way may cost, at most
-        self.unpriced = 0  # answers of a model without a price
         self._open = 0
 
     def most(self, body: dict[str, Any], *, body_size: int | None = None, batch: bool = False) -> float:
@@ -170,7 +164,6 @@ class Budget:
         usd = reserved if tokens is None else 0.0 if self._price is None else usd_of(self._price, tokens, batch)
         self._end(reserved)
         self.spent += usd
-        self.unpriced += self._price is None
         return usd
 
     def release(self, reserved: float, *, charged: bool) -> None:
@@ -182,10 +175,6 @@ class Budget:
     def exhausted(self) -> bool:
         """Nothing is under way whose end could make room."""
         return self._open == 0
-
-    @property
-    def left(self) -> float:
-        return self.cap - self.spent - self.lost - self.reserved
 
     def _end(self, reserved: float) -> None:
         self._open -= 1

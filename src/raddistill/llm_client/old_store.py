@@ -65,10 +65,12 @@ def _bring_in_batch(path: Path, writer: sqlite3.Connection) -> None:
         row = [path.stem, DEAD, *(state[name] for name in ("server", "model", "requests", "file", "batch"))]
         with lines.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            requests = [(each["custom_id"], path.stem, json.dumps(each["body"])) for each in map(json.loads, file)]
+            requests = [
+                (each["custom_id"], state["server"], path.stem, json.dumps(each["body"])) for each in map(json.loads, file)
+            ]
     except BlockingIOError:
         raise InputError(f"{lines}: in use by an older version of raddistill. Wait until it has ended, or stop it.") from None
     except (ValueError, TypeError, KeyError, FileNotFoundError):
         raise InputError(f"{path}: damaged. Delete it and {lines.name}; their questions are then asked and paid again") from None
     writer.execute("INSERT OR IGNORE INTO batches VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-    writer.executemany("INSERT OR IGNORE INTO requests (key, batch, body) VALUES (?, ?, ?)", requests)
+    writer.executemany("INSERT OR IGNORE INTO requests VALUES (?, ?, ?, ?)", requests)

@@ -1,8 +1,6 @@
 """What a person sees while a teacher is asked: a bar on a terminal, a line now and then in a log. Counts only."""
 
 import time
-from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -12,16 +10,14 @@ from raddistill.llm_client.run import Run
 
 LINE_EVERY_S = 30.0
 BAR_EVERY_S = 0.5
-SPEED_OVER_S = 60.0  # answers that the store knew go by in no time: only the last minute tells how fast it goes
 
 
 class AskingProgress:
-    """Shows on standard error how far a run is: a bar on a terminal, else a line every 30 seconds; nothing if `show` is false."""
+    """Shows on standard error how far a run is: a bar on a terminal, else a line every 30 seconds; or nothing."""
 
-    def __init__(self, show: bool, run: Run[Any], clock: Callable[[], float] = time.monotonic) -> None:
-        self._console = Console(stderr=True, quiet=not show)
-        self._run, self._clock = run, clock
-        self._seen: deque[tuple[float, int]] = deque()
+    def __init__(self, run: Run[Any]) -> None:
+        self._console = Console(stderr=True, quiet=not run.progress)
+        self._run, self._began = run, time.monotonic()
         self._bar: Progress | None = None
         self.every_s = BAR_EVERY_S if self._console.is_terminal else LINE_EVERY_S
 
@@ -55,13 +51,8 @@ class AskingProgress:
         return ", ".join([*parts, f"{run.tokens:,} tokens", run.budget.told(), *([f"{left} left"] if left else [])])
 
     def _left(self) -> str | None:
-        """Time left, H:MM:SS, at the speed of the last minute; None where it cannot be known."""
-        run, now = self._run, self._clock()
-        self._seen.append((now, run.done))
-        while self._seen[0][0] < now - SPEED_OVER_S and len(self._seen) > 2:
-            self._seen.popleft()
-        then, done = self._seen[0]
-        if run.total is None or run.done == done or now == then:
+        """Time left, H:MM:SS, at the speed so far; None where it cannot be known."""
+        if self._run.total is None or not self._run.done:
             return None
-        seconds = round((run.total - run.done) * (now - then) / (run.done - done))
+        seconds = round((self._run.total - self._run.done) * (time.monotonic() - self._began) / self._run.done)
         return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"

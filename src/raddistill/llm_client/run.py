@@ -1,5 +1,6 @@
 """What one run of asking knows and counts, whether it asks directly or in batches."""
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, NoReturn, Protocol, TypeVar
@@ -40,6 +41,7 @@ class Run(Generic[R]):
     model: str
     budget: Budget
     total: int | None  # reports; None: not known
+    progress: bool  # whether to show it
     stopped: str | None = None
     failed: dict[str, str] = field(default_factory=dict)
     done: int = 0  # reports with nothing left to ask
@@ -50,10 +52,10 @@ class Run(Generic[R]):
         """The questions about a report that could still be answered."""
         return [question for question in self.open_questions(report) if question.key not in self.failed]
 
-    def count(self, answers: list[Answer]) -> None:
-        """Counts answers that are in the store."""
-        self.answered += len(answers)
-        self.tokens += sum(answer.prompt_tokens + answer.completion_tokens for answer in answers)
+    def say(self, text: str) -> None:
+        """A line for people on standard error, where progress is shown."""
+        if self.progress:
+            say(text)
 
     def raise_stopped(self) -> NoReturn:
         """Ends the run with the reason in `stopped`.
@@ -76,3 +78,8 @@ class Run(Generic[R]):
                 f"The cap is for one run: run again to spend as much again, or raise asking.budget_usd"
             )
         raise InputError(f"{self.stopped}. {kept}")
+
+
+def say(text: str) -> None:
+    """A line for people on standard error."""
+    print(f"asking: {text}", file=sys.stderr, flush=True)

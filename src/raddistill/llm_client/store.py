@@ -29,7 +29,9 @@ TABLES = """
         name TEXT PRIMARY KEY, owner TEXT NOT NULL, server TEXT NOT NULL, model TEXT NOT NULL,
         requests INTEGER, file TEXT, batch TEXT
     );
-    CREATE TABLE IF NOT EXISTS requests (key TEXT PRIMARY KEY, batch TEXT NOT NULL, body TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS requests (
+        key TEXT NOT NULL, server TEXT NOT NULL, batch TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (key, server)
+    );
     CREATE INDEX IF NOT EXISTS requests_of_batch ON requests (batch);
 """
 _ADD = "INSERT INTO answers (key, answer) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET times_paid = times_paid + 1"

@@ -4,12 +4,11 @@ Nothing is mended but a code's dot and letter case, and nothing is guessed: what
 model and, in fixed words, to the user. Pure, apart from the list of codes, which is read once.
 """
 
-import functools
 import re
 from typing import Any
 
 from raddistill.labelsets import Label
-from raddistill.llm_client.messages import FILTER, FILTERED, LARGER_CONTEXT, Answer, Question, finish_word
+from raddistill.llm_client.messages import FILTER, FILTERED, LARGER_CONTEXT, Answer, finish_word
 from raddistill.passages import SECTIONS, WHOLE
 from raddistill.statuses import PRESENT, STATUSES, UNCERTAIN, UNMENTIONED
 from raddistill.teachers.llm.codes import normalized
@@ -50,9 +49,7 @@ FINISHES = {  # the server's word. Any other counts as a whole answer and is jud
     "no_choices": Fault("no choices in the reply", "There was no answer.", FILTER, final=True),
 }
 WELL_BEFORE = 0.9  # of llm.max_tokens: an answer that was cut off before it met another limit
-LEAST_CONTEXT = 64  # tokens; a smaller count is no context's but of a server that counts otherwise
 _HEADER = re.compile(rf"^({'|'.join(name.upper() for name in SECTIONS)}): ", re.MULTILINE)
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 
 
 class Checker:
@@ -140,23 +137,6 @@ class Checker:
         missing = [name for name in self._names if name not in found]
         faults += [Fault("label missing", f"{name}: is missing; every label stands there once.") for name in missing]
         return _all_of(faults) if faults else [found[name] for name in self._names]
-
-
-def check_prompt(question: Question, answer: Answer) -> str | None:
-    """Advice for the user where the server cut the prompt, as it counted fewer tokens than the prompt has; else None.
-
-    Servers that cut a prompt to their context cut its beginning, the instructions, and say nothing of it.
-    """
-    least = sum(_least_tokens(message["content"]) for message in question.body.get("messages", []))
-    if not LEAST_CONTEXT <= answer.prompt_tokens < least:
-        return None
-    return f"The server read {answer.prompt_tokens:,} of at least {least:,} tokens of the question: {LARGER_CONTEXT}"
-
-
-@functools.lru_cache(256)  # instructions and examples are the same in all questions
-def _least_tokens(text: str) -> int:
-    """No tokenizer makes one token of two words; with marks and rare words it is twice as many in these prompts."""
-    return len(_WORD.findall(text))
 
 
 def _cut_off(answer: Answer, said: str, max_tokens: int) -> Fault:

@@ -4,6 +4,8 @@ The history of a report is a function of the report and the answers, so a killed
 answers goes on where the run was. Asks nobody, keeps nothing.
 """
 
+import functools
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -11,9 +13,9 @@ from typing import NamedTuple
 import polars as pl
 
 from raddistill.labelsets import Label
-from raddistill.llm_client.messages import Answer
+from raddistill.llm_client.messages import LARGER_CONTEXT, Answer
 from raddistill.passages import SECTIONS, Passage, choose_sections, find_passages
-from raddistill.teachers.llm.checking import Checker, check_prompt
+from raddistill.teachers.llm.checking import Checker
 from raddistill.teachers.llm.findings import Fault, Finding
 from raddistill.teachers.llm.questions import Question, Questioner
 from raddistill.teachers.llm.settings import LLMParams
@@ -49,6 +51,8 @@ class Conversation(NamedTuple):
     next: Question | None
 
 
+LEAST_CONTEXT = 64  # tokens; a smaller count is no context's but of a server that counts otherwise
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 CUT_QUESTION = "question cut to the server's context"
 Known = Callable[[str], Answer | None]  # the answer of a key
 
@@ -139,3 +143,20 @@ class Inquiry:
     def conversations(self, shown: Shown, known: Known) -> list[Conversation]:
         """What was asked about a report and answered so far, one a sample."""
         return self._replayer.conversations(*shown, known)
+
+
+def check_prompt(question: Question, answer: Answer) -> str | None:
+    """Advice for the user where the server cut the prompt, as it counted fewer tokens than the prompt has; else None.
+
+    Servers that cut a prompt to their context cut its beginning, the instructions, and say nothing of it.
+    """
+    least = sum(_least_tokens(message["content"]) for message in question.body.get("messages", []))
+    if not LEAST_CONTEXT <= answer.prompt_tokens < least:
+        return None
+    return f"The server read {answer.prompt_tokens:,} of at least {least:,} tokens of the question: {LARGER_CONTEXT}"
+
+
+@functools.lru_cache(256)  # instructions and examples are the same in all questions
+def _least_tokens(text: str) -> int:
+    """No tokenizer makes one token of two words; with marks and rare words it is twice as many in these prompts."""
+    return len(_WORD.findall(text))

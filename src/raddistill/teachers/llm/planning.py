@@ -17,6 +17,9 @@ from raddistill.teachers.llm.history import Inquiry, Known
 from raddistill.teachers.llm.questions import Question
 from raddistill.teachers.llm.settings import LLMParams
 
+COLUMNS = [
+    "teacher", "model", "reports", "done", "to ask", "requests", "prompt tokens", "answer tokens", "USD", "USD by batch",
+]  # fmt: skip
 STYLES = {"system": "dim", "user": "", "assistant": "cyan"}
 
 
@@ -98,28 +101,13 @@ def question_page(question: Question, answer: Answer | None) -> RenderableType:
 def plans_page(plans: list[Plan], budget_usd: float) -> RenderableType:
     """A row a teacher, and below how the figures were come by."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in (
-        "teacher",
-        "model",
-        "reports",
-        "done",
-        "to ask",
-        "requests",
-        "prompt tokens",
-        "answer tokens",
-        "USD",
-        "USD by batch",
-    ):
+    for column in COLUMNS:
         table.add_column(column, justify="left" if column in ("teacher", "model") else "right", overflow="fold")
     for each in plans:
         e = each.estimate
         cells = [f"{each.reports:,}", f"{each.done:,}", f"{each.open:,}", f"{e.requests:,.0f}"]
-        cells += [
-            f"{e.prompt_tokens:,.0f}",
-            f"{e.completion_tokens:,.0f}",
-            _usd(e.usd),
-            _usd(e.usd_batch) if each.batches else "-",
-        ]
+        tokens = [f"{e.prompt_tokens:,.0f}", f"{e.completion_tokens:,.0f}"]
+        cells += [*tokens, _usd(e.usd), _usd(e.usd_batch) if each.batches else "-"]
         table.add_row(each.teacher, each.model, *cells)
         batch = _usd(e.usd_batch_at_most) if each.batches else "-"
         most = [f"{e.requests_at_most:,}", f"{e.prompt_tokens_at_most:,}", f"{e.completion_tokens_at_most:,}"]
