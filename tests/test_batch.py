@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raddistill import params
 from raddistill.errors import InputError, ParamsError
 from raddistill.llm_client import batch_api, batch_lines, rate_limit, troubles
 from raddistill.llm_client.ask import ask_all
@@ -61,19 +62,8 @@ KEYS = [question(each.text).key for each in REPORTS]
 
 
 def asking(**changes: Any) -> AskingParams:
-    usual = {
-        "mode": "batch",
-        "in_flight": 4,
-        "requests_per_minute": 0,
-        "tokens_per_minute": 0,
-        "timeout_s": 5,
-        "tries": 4,
-        "budget_usd": -1,
-        "prices": "",
-        "approved_hosts": [],
-        "poll_s": 0.005,
-    }
-    return AskingParams.model_validate(usual | changes)
+    usual = {"mode": "batch", "in_flight": 4, "timeout_s": 5, "tries": 4, "budget_usd": -1, "poll_s": 0.005}
+    return params.load("asking", AskingParams).model_copy(update=usual | changes)
 
 
 @contextmanager
@@ -360,7 +350,6 @@ def test_no_line_of_a_server_raises(line: bytes) -> None:
     reading = batch_lines.Reading(MODEL, {"a": 1.0}, Kept(), budget)  # type: ignore[arg-type]
     reading.begin("file")
     reading.take([line])
-    reading.flush()
     others = {"no answer: broken reply", "no choices in the reply", ""}
     assert all(
         troubles.SHOWN.fullmatch(t.reason.removeprefix("no answer: ")) or "HTTP" in t.reason or t.reason in others

@@ -11,7 +11,7 @@ from raddistill.errors import InputError
 from raddistill.llm_client import budget as spending
 from raddistill.llm_client.budget import Budget, Price, Prices, Tokens, most_tokens, size, usd_of
 from raddistill.llm_client.messages import Answer
-from raddistill.teachers.llm.estimate import TOLD_TOKENS, estimate
+from raddistill.teachers.llm.estimate import FEEDBACK_TOKENS, estimate
 from raddistill.teachers.llm.questions import Question
 
 ROOT = Path(__file__).parents[1]
@@ -141,7 +141,7 @@ def test_an_answer_that_was_lost_counts_as_the_most_it_can_cost() -> None:
         assert budget.reserve(0.25)
         budget.release(0.25, charged=charged)
     assert (budget.spent, budget.lost, budget.reserved) == (0.0, 0.25, 0.0)
-    assert "up to 0.25" in budget.told()
+    assert "up to 0.25" in budget.summary()
 
 
 def test_an_answer_whose_tokens_nobody_counted_costs_the_most() -> None:
@@ -201,7 +201,7 @@ def test_an_estimate_without_answers_is_a_guess_and_says_so() -> None:
     assert got.prompt_tokens == pytest.approx(10 * n / 4)
     assert got.completion_tokens == pytest.approx(10 * 80 / 4)  # as long as the worked example's answer
     assert got.completion_tokens_at_most == 10 * 2 * 100
-    assert got.prompt_tokens_at_most == 10 * (2 * (n + spending.TEMPLATE_TOKENS) + 100 + TOLD_TOKENS)
+    assert got.prompt_tokens_at_most == 10 * (2 * (n + spending.TEMPLATE_TOKENS) + 100 + FEEDBACK_TOKENS)
     assert got.usd == pytest.approx((got.prompt_tokens * 2 + got.completion_tokens * 8) / 1e6, rel=1e-3)
     assert got.usd_batch == pytest.approx((got.usd or 0) / 2)
     assert got.usd_at_most == pytest.approx((got.prompt_tokens_at_most * 2 + got.completion_tokens_at_most * 8) / 1e6)

@@ -11,6 +11,7 @@ import openai
 import pytest
 from aiohttp import web
 
+from raddistill import params
 from raddistill.errors import InputError
 from raddistill.llm_client.clients import client_for, endpoint_url
 from raddistill.llm_client.settings import AskingParams, Endpoint
@@ -34,11 +35,8 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def asking(**changes: Any) -> AskingParams:
-    values = {
-        "mode": "direct", "in_flight": 4, "requests_per_minute": 0, "tokens_per_minute": 0, "timeout_s": 5.0, "tries": 1,
-        "budget_usd": -1, "prices": "prices.yaml", "approved_hosts": [], "poll_s": 1.0,
-    }  # fmt: skip
-    return AskingParams.model_validate(values | changes)
+    usual = {"in_flight": 4, "timeout_s": 5.0, "tries": 1, "budget_usd": -1}
+    return params.load("asking", AskingParams).model_copy(update=usual | changes)
 
 
 def ask(

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raddistill import params
 from raddistill.errors import InputError
 from raddistill.llm_client import rate_limit, replies, troubles
 from raddistill.llm_client.ask import ask_all
@@ -39,10 +40,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limit, "BACK_OFF_S", 0.01)
 
 
-def params(**given: Any) -> AskingParams:
-    usual = {"mode": "direct", "in_flight": 16, "requests_per_minute": 0, "tokens_per_minute": 0, "timeout_s": 5.0, "tries": 4}
-    rest = {"budget_usd": -1.0, "prices": "prices.yaml", "approved_hosts": [], "poll_s": 1.0}
-    return AskingParams.model_validate(usual | rest | given)
+def asked_as(**given: Any) -> AskingParams:
+    usual = {"in_flight": 16, "timeout_s": 5.0, "tries": 4, "budget_usd": -1.0}
+    return params.load("asking", AskingParams).model_copy(update=usual | given)
 
 
 def question(i: int, **more: Any) -> Question:
@@ -87,7 +87,7 @@ async def asking(client: openai.AsyncOpenAI, reports: Iterable[Question], journa
     still_open = given.pop("still_open", None) or (lambda report: [] if report.key in known else [report])
     budget = given.pop("budget", None) or Budget(-1.0, PRICES, "m")
     more = {"progress": given.pop("progress", False), "proven": given.pop("proven", False)}
-    p = params(**given)
+    p = asked_as(**given)
     return await ask_all(reports, still_open, client=client, asking=p, model="m", store=journal, budget=budget, **more)
 
 

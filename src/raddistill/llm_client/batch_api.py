@@ -39,7 +39,6 @@ class Lines(Protocol):
 
     def begin(self, file: str) -> None: ...
     def take(self, lines: Iterable[bytes]) -> None: ...
-    def flush(self) -> None: ...
 
 
 class _Failed(NamedTuple):
@@ -132,15 +131,12 @@ class Server:
         async def once() -> None:
             lines.begin(file)
             rest = b""
-            try:
-                async with self._client.files.with_streaming_response.content(file) as response:
-                    async for chunk in response.iter_bytes():
-                        # Not the SDK's iter_lines: that splits at U+2028 and the like, which JSON may hold as they are.
-                        *whole, rest = (rest + chunk).split(b"\n")
-                        lines.take(whole)
-                lines.take([rest])
-            finally:
-                lines.flush()
+            async with self._client.files.with_streaming_response.content(file) as response:
+                async for chunk in response.iter_bytes():
+                    # Not the SDK's iter_lines: that splits at U+2028 and the like, which JSON may hold as they are.
+                    *whole, rest = (rest + chunk).split(b"\n")
+                    lines.take(whole)
+            lines.take([rest])
 
         await _call(once, self._tries, gone=lambda: None, passing=NOT_YET, patience_s=OUTAGE_S)
 

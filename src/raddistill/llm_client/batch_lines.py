@@ -11,7 +11,6 @@ from raddistill.llm_client.messages import Answer
 from raddistill.llm_client.run import Keeping
 from raddistill.llm_client.troubles import NO_MONEY, Trouble
 
-GROUP = 500  # answers stored with one sync
 DAMAGED, STRANGE = "damaged lines", "lines about what was not asked"
 MISSING = Trouble("no answer: missing from the batch", again=True, charged=True)
 
@@ -22,7 +21,6 @@ class Reading:
     def __init__(self, model: str, reserved: dict[str, float | None], store: Keeping, budget: Budget) -> None:
         """`reserved`: key -> USD set aside, or None where there is an answer; kept up to date."""
         self._model, self._reserved, self._store, self._budget = model, reserved, store, budget
-        self._group: list[Answer] = []
         self._odd: dict[str, Counter[str]] = {}  # by file: numbers of lines, by what is wrong with them
         self._seen: set[str] = set()  # keys that a line was about
         self.troubles: dict[str, Trouble] = {}  # by key; what has an answer besides has no trouble
@@ -33,18 +31,10 @@ class Reading:
         self._of_file = self._odd[file] = Counter()
 
     def take(self, lines: Iterable[bytes]) -> None:
-        """Whole lines."""
-        for line in lines:
-            if line.strip():
-                self._take(line)
-        if len(self._group) >= GROUP:
-            self.flush()
-
-    def flush(self) -> None:
-        """Stores what was read."""
-        group, self._group = self._group, []
-        self._store.add(group)
-        self.answered += len(group)
+        """Stores the answers among whole lines, with one sync."""
+        answers = [answer for line in lines if line.strip() and (answer := self._answer(line))]
+        self._store.add(answers)
+        self.answered += len(answers)
 
     @property
     def lines(self) -> int:
@@ -59,7 +49,7 @@ class Reading:
         """Why keys have no answer."""
         return {key: self.troubles.get(key, MISSING) for key, usd in self._reserved.items() if usd is not None}
 
-    def _take(self, line: bytes) -> None:
+    def _answer(self, line: bytes) -> Answer | None:
         try:
             data = json.loads(line)
         except (ValueError, RecursionError):
@@ -67,21 +57,21 @@ class Reading:
         key = data.get("custom_id") if isinstance(data, dict) else None
         if not isinstance(key, str):
             self._of_file[DAMAGED] += 1
-            return
+            return None
         if key not in self._reserved:
             self._of_file[STRANGE] += 1
-            return
+            return None
         self._seen.add(key)
         reserved = self._reserved[key]
         if reserved is None:  # doubled, or read before: the first answer counts
-            return
+            return None
         outcome = _read_line(data)
         if isinstance(outcome, Trouble):
             self.troubles[key] = outcome
-            return
+            return None
         usd = self._budget.settle(reserved, outcome.tokens, batch=True)
         self._reserved[key] = None
-        self._group.append(outcome.answer(key, self._model, request_id=_request_id(data), usd=usd, mode="batch"))
+        return outcome.answer(key, self._model, request_id=_request_id(data), usd=usd, mode="batch")
 
 
 def _read_line(data: dict[str, Any]) -> replies.Reply | Trouble:

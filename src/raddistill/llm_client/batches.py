@@ -49,9 +49,12 @@ class Batches:
 
     def close(self) -> None:
         """Leaves to the next run what is not done with."""
-        if left := sum(batch.name in self.ours and batch.batch is not None for batch in self.kept.all()):
+        try:
+            left = sum(batch.name in self.ours and batch.batch is not None for batch in self.kept.all())
+        finally:
+            self.kept.close()
+        if left:
             self.run.say(f"batches still under way at the server: {left}; the next run picks them up")
-        self.kept.close()
 
     async def pick_up(self) -> None:
         """Adopts the batches of runs that died."""

@@ -181,8 +181,8 @@ class Budget:
         assert self._open >= 0, "more reservations ended than made"
         self.reserved = self.reserved - reserved if self._open else 0.0  # no remainders of rounding
 
-    def told(self) -> str:
-        """For people: spent, and under which cap."""
+    def summary(self) -> str:
+        """For people: what was spent, and under which cap."""
         if self._price is None:
             return "USD unknown, as the price table has no price for this model"
         cap = "no cap" if self.cap == math.inf else f"cap {_money(self.cap)}"

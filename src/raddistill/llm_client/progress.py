@@ -48,7 +48,7 @@ class AskingProgress:
         of = "" if run.total is None else f"/{run.total:,}"
         parts = [f"{run.done:,}{of} reports", f"{len(run.failed):,} failed", f"{run.answered:,} answers"]
         left = self._left()
-        return ", ".join([*parts, f"{run.tokens:,} tokens", run.budget.told(), *([f"{left} left"] if left else [])])
+        return ", ".join([*parts, f"{run.tokens:,} tokens", run.budget.summary(), *([f"{left} left"] if left else [])])
 
     def _left(self) -> str | None:
         """Time left, H:MM:SS, at the speed so far; None where it cannot be known."""

@@ -15,7 +15,7 @@ from raddistill.llm_client.settings import AskingParams
 R = TypeVar("R")
 Q = TypeVar("Q", bound=Question)
 
-INTERRUPTED, OUT_OF_MONEY, BROKEN = "interrupted", "budget", "error"  # why a run stopped; any other reason is told as it is
+INTERRUPTED, OUT_OF_MONEY, BROKEN = "interrupted", "budget", "error"  # why a run stopped; any other reason is shown as it is
 
 
 class Keeping(Protocol):
@@ -74,7 +74,7 @@ class Run(Generic[R]):
             raise KeyboardInterrupt(kept)
         if self.stopped == OUT_OF_MONEY:
             raise BudgetReached(
-                f"asking.budget_usd: {self.budget.told()}, and the next request could pass it. {kept}. "
+                f"asking.budget_usd: {self.budget.summary()}, and the next request could pass it. {kept}. "
                 f"The cap is for one run: run again to spend as much again, or raise asking.budget_usd"
             )
         raise InputError(f"{self.stopped}. {kept}")

@@ -9,8 +9,9 @@ import json
 import os
 import sqlite3
 import threading
+import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -24,15 +25,15 @@ FILE = "answers.sqlite"
 BUSY_S = 60.0  # that a writer waits for another process's commit
 GROUP = 1000  # answers in one transaction; bounds the memory of a long `add`
 TABLES = """
-    CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL, times_paid INTEGER NOT NULL DEFAULT 1);
-    CREATE TABLE IF NOT EXISTS batches (
+    CREATE TABLE answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL, times_paid INTEGER NOT NULL DEFAULT 1);
+    CREATE TABLE batches (
         name TEXT PRIMARY KEY, owner TEXT NOT NULL, server TEXT NOT NULL, model TEXT NOT NULL,
         requests INTEGER, file TEXT, batch TEXT
     );
-    CREATE TABLE IF NOT EXISTS requests (
+    CREATE TABLE requests (
         key TEXT NOT NULL, server TEXT NOT NULL, batch TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (key, server)
     );
-    CREATE INDEX IF NOT EXISTS requests_of_batch ON requests (batch);
+    CREATE INDEX requests_of_batch ON requests (batch);
 """
 _ADD = "INSERT INTO answers (key, answer) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET times_paid = times_paid + 1"
 
@@ -136,15 +137,12 @@ class Store:
         return sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
 
     def _open_writer(self) -> sqlite3.Connection:
-        """Makes the file where it is missing. Answers may quote reports, so only the user reads them: folder 0700, file 0600."""
-        private_folder(self.folder)
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        writer = self._connect()
-        writer.execute("PRAGMA journal_mode = WAL")
-        writer.execute("PRAGMA synchronous = FULL")
-        writer.executescript(TABLES)
-        self._writer, self._inode = writer, self.path.stat().st_ino
-        return writer
+        if not self.path.exists():
+            private_folder(self.folder)
+            make_whole(self.path)
+        self._writer, self._inode = self._connect(), self.path.stat().st_ino
+        self._writer.execute("PRAGMA synchronous = FULL")
+        return self._writer
 
     def _check_in_place(self) -> None:
         """A file that was deleted or replaced takes no more answers: nobody would find them again."""
@@ -160,6 +158,23 @@ def to_json(answer: Answer) -> str:
     """An answer as the table holds it. All ASCII, so that no lone surrogate of a server breaks the file."""
     assert len(bytes.fromhex(answer.key)) == 32, "a key is a sha256 in hex"
     return json.dumps(answer._asdict())
+
+
+def make_whole(path: Path) -> None:
+    """Makes an empty store for the user alone, unless another process was quicker; nobody ever sees it without its tables."""
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        with closing(sqlite3.connect(part)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(TABLES)
+        with suppress(FileExistsError):
+            os.link(part, path)
+    finally:
+        part.unlink()
+    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    os.fsync(folder)  # else a power cut may lose the name of a file whose bytes were synced
+    os.close(folder)
 
 
 def private_folder(folder: Path) -> None:

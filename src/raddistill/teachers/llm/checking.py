@@ -28,7 +28,7 @@ from raddistill.teachers.llm.parsing import (
 from raddistill.teachers.llm.settings import LLMParams
 
 OPEN_ENDED_STATUSES = [PRESENT, UNCERTAIN]  # what the report denies is not listed, as by the rules teacher
-TOLD = 12  # problems told at once
+MOST_FEEDBACK = 12  # problems named at once
 # What the user is advised where many answers share a fault.
 NO_TEXT = "The server sends no answer in `content`: check its chat template, or take another model"
 NO_THINKING = "Switch the model's thinking off at the server, raise llm.max_tokens, or take a model that does not think"
@@ -73,21 +73,21 @@ class Checker:
     def check(self, answer: Answer, report_text: str) -> list[Finding] | Fault:
         """The findings, offsets in code points of `report_text`; for multiple choice one a label, in the set's order."""
         text = answer.text or ""
-        thoughts, said = split_thoughts(text)
+        thoughts, reply = split_thoughts(text)
         fault = FINISHES.get(finish_word(answer.finish))
         if fault is CUT_OFF:
-            if not (self._p.answers == "json_schema" and is_whole(said or thoughts)):
-                return _cut_off(answer, said, self._p.max_tokens)
+            if not (self._p.answers == "json_schema" and is_whole(reply or thoughts)):
+                return _cut_off(answer, reply, self._p.max_tokens)
         elif fault is not None:
             return fault
         if not text.strip():
             return Fault("empty answer", "The answer was empty.", NO_TEXT)
         judged = self._judged(text, answer, report_text)
-        if not isinstance(judged, Fault) or said == text:
+        if not isinstance(judged, Fault) or reply == text:
             return judged
-        behind = self._judged(said or thoughts, answer, report_text)
-        if isinstance(behind, Fault) and not said:
-            return Fault("thoughts without an answer", judged.told, NO_THINKING, final=True)
+        behind = self._judged(reply or thoughts, answer, report_text)
+        if isinstance(behind, Fault) and not reply:
+            return Fault("thoughts without an answer", judged.feedback, NO_THINKING, final=True)
         return behind
 
     def _judged(self, text: str, answer: Answer, report_text: str) -> list[Finding] | Fault:
@@ -139,17 +139,17 @@ class Checker:
         return _all_of(faults) if faults else [found[name] for name in self._names]
 
 
-def _cut_off(answer: Answer, said: str, max_tokens: int) -> Fault:
-    """The fault of an answer that was cut off, of which `said` came, beside thoughts."""
-    counted = answer.prompt_tokens and (answer.completion_tokens or not said)
+def _cut_off(answer: Answer, reply: str, max_tokens: int) -> Fault:
+    """The fault of an answer that was cut off, of which `reply` came, beside thoughts."""
+    counted = answer.prompt_tokens and (answer.completion_tokens or not reply)
     if counted and answer.completion_tokens < WELL_BEFORE * max_tokens:
         advice = (
             f"The server ended an answer after {answer.completion_tokens:,} tokens, where llm.max_tokens allows {max_tokens:,} "
             f"(its prompt had {answer.prompt_tokens:,}): {LARGER_CONTEXT}"
         )
-        return Fault("answer cut off at the server's context", CUT_OFF.told, advice, final=True)
-    if not said.strip():
-        return Fault("answer cut off at max_tokens while thinking", CUT_OFF.told, NO_THINKING, final=True)
+        return Fault("answer cut off at the server's context", CUT_OFF.feedback, advice, final=True)
+    if not reply.strip():
+        return Fault("answer cut off at max_tokens while thinking", CUT_OFF.feedback, NO_THINKING, final=True)
     return CUT_OFF
 
 
@@ -187,8 +187,8 @@ def _phrases(items: list[Item], text: str) -> list[Finding] | Fault:
         else:
             finding = judged._replace(label=_key(text[judged.start : judged.end]), code=code)
             if found.setdefault(finding.label, finding) != finding:
-                told = f"Item {number}: the phrase stands there before with another status or code; quote more of its words."
-                faults.append(Fault("phrase twice", told))
+                feedback = f"Item {number}: the phrase stands there before with another status or code; quote more of its words."
+                faults.append(Fault("phrase twice", feedback))
     return _all_of(faults) if faults else list(found.values())
 
 
@@ -203,8 +203,8 @@ def _quoted(item: Item, name: str, statuses: list[str], text: str) -> Finding | 
         return Fault("no quote", f"{name}: the words of the report that say so are missing.")
     span = locate(item.quote, text)
     if span is None:
-        told = f"{name}: these words do not stand in the report; copy words in one piece, exactly as they stand there."
-        return Fault("quote not in the report", told)
+        feedback = f"{name}: these words do not stand in the report; copy words in one piece, exactly as they stand there."
+        return Fault("quote not in the report", feedback)
     return Finding(item.name, item.status, section_at(text, span[0]), *span, item.code, None)
 
 
@@ -219,7 +219,7 @@ def _key(phrase: str) -> str:
 
 def _all_of(faults: list[Fault]) -> Fault:
     """One fault: the reason of the first, and what is to be told of all."""
-    return Fault(faults[0].reason, "\n".join(fault.told for fault in faults[:TOLD]))
+    return Fault(faults[0].reason, "\n".join(fault.feedback for fault in faults[:MOST_FEEDBACK]))
 
 
 def _decision(content: Any, name: str) -> Finding:

@@ -7,7 +7,7 @@ from raddistill.llm_client.budget import CHARACTERS_A_TOKEN, MILLION, Prices, To
 from raddistill.llm_client.messages import Answer
 from raddistill.teachers.llm.questions import Question
 
-TOLD_TOKENS = 256  # at most, of the sentence that tells a model what was wrong with its answer
+FEEDBACK_TOKENS = 256  # at most, of the sentence that tells a model what was wrong with its answer
 
 
 class Estimate(NamedTuple):
@@ -50,7 +50,7 @@ def estimate(
         n += 1
         prompt += bytes_ * learnt.prompt
         completion += min(learnt.completion(question.body), most.completion)
-        grown = (most.completion + TOLD_TOKENS) * asks * (asks - 1) // 2
+        grown = (most.completion + FEEDBACK_TOKENS) * asks * (asks - 1) // 2
         most_prompt += most.prompt * asks + grown
         most_out += most.completion * asks
     factor = learnt.asks

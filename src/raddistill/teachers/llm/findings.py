@@ -18,10 +18,10 @@ class Finding(NamedTuple):
 class Fault(NamedTuple):
     """Why an answer is not used. `reason` is of a small fixed set of words (quarantine, metrics); neither holds report text.
 
-    `told` is what the model is told when it is asked again: it may name label, code or the number of an item.
+    `feedback` is what the model reads when it is asked again: it may name label, code or the number of an item.
     """
 
     reason: str
-    told: str
+    feedback: str
     advice: str = ""  # for the user, where the cause is likely the server or the settings and so shared by many answers
     final: bool = False  # asking again cannot mend it

@@ -91,16 +91,17 @@ class Replayer:
         question = self._questioner.question(report_id, shown.text, sample)
         turns: list[Turn] = []
         while (answer := known(question.key)) is not None:
-            said = self._checker.check(answer, shown.text)
+            checked = self._checker.check(answer, shown.text)
             if advice := check_prompt(question, answer):
-                said = Fault(CUT_QUESTION, said.told if isinstance(said, Fault) else "", advice, final=True)
-            if not isinstance(said, Fault):
-                return Conversation([*turns, Turn(question, answer, None)], [_moved(each, shown.start) for each in said], None)
-            turns.append(Turn(question, answer, said))
+                feedback = checked.feedback if isinstance(checked, Fault) else ""
+                checked = Fault(CUT_QUESTION, feedback, advice, final=True)
+            if not isinstance(checked, Fault):
+                return Conversation([*turns, Turn(question, answer, None)], [_moved(each, shown.start) for each in checked], None)
+            turns.append(Turn(question, answer, checked))
             if len(turns) == self._asks:
                 return Conversation(turns, None, None)
-            ended = said.final and question.key not in self.reopened
-            question = self._questioner.again(question, answer.text or "", said.told)
+            ended = checked.final and question.key not in self.reopened
+            question = self._questioner.again(question, answer.text or "", checked.feedback)
             if ended and known(question.key) is None:  # reopened by an earlier run, or asked by an earlier version
                 return Conversation(turns, None, None)
         return Conversation(turns, None, question)
@@ -138,7 +139,7 @@ class Inquiry:
 
     def open(self, shown: Shown, known: Known) -> list[Question]:
         """What is still to be asked about a report now, one question a sample at most; empty: nothing more."""
-        return [said.next for said in self.conversations(shown, known) if said.next is not None]
+        return [each.next for each in self.conversations(shown, known) if each.next is not None]
 
     def conversations(self, shown: Shown, known: Known) -> list[Conversation]:
         """What was asked about a report and answered so far, one a sample."""

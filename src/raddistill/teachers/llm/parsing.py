@@ -33,8 +33,8 @@ class Item(NamedTuple):
 class Broken(Exception):  # noqa: N818
     """An answer that is not of the form asked for."""
 
-    def __init__(self, reason: str, told: str) -> None:
-        self.fault = Fault(reason, told, FORM)
+    def __init__(self, reason: str, feedback: str) -> None:
+        self.fault = Fault(reason, feedback, FORM)
 
 
 def split_thoughts(text: str) -> tuple[str, str]:
@@ -72,12 +72,14 @@ def _no_constant(word: str) -> Any:
 
 
 def read_chosen(content: Any, names: list[str]) -> list[Item]:
-    """Entries `label: {status, quote}`. A label that is missing or not of the set is told later, with its name."""
+    """Entries `label: {status, quote}`. A label that is missing or not of the set is feedback later, with its name."""
     if not isinstance(content, dict):
         raise Broken("not of the schema", "The answer is one JSON object with an entry for every label.")
     for number, (name, entry) in enumerate(content.items(), 1):
-        told = f"{name if name in names else f'Item {number}'}: its entry has `status` and `quote`, both text, and nothing else."
-        _require_texts(entry, {"status", "quote"}, told)
+        feedback = (
+            f"{name if name in names else f'Item {number}'}: its entry has `status` and `quote`, both text, and nothing else."
+        )
+        _require_texts(entry, {"status", "quote"}, feedback)
     return [Item(name, entry["status"], entry["quote"], None, None) for name, entry in content.items()]
 
 
@@ -86,14 +88,14 @@ def read_findings(content: Any) -> list[Item]:
     if not isinstance(content, dict) or set(content) != {"findings"} or not isinstance(content["findings"], list):
         raise Broken("not of the schema", "The answer is one JSON object with the list `findings`.")
     for number, entry in enumerate(content["findings"], 1):
-        told = f"Item {number}: has `phrase`, `code` and `status`, all text, and nothing else."
-        _require_texts(entry, {"phrase", "code", "status"}, told)
+        feedback = f"Item {number}: has `phrase`, `code` and `status`, all text, and nothing else."
+        _require_texts(entry, {"phrase", "code", "status"}, feedback)
     return [Item(each["phrase"], each["status"], each["phrase"], each["code"], None) for each in content["findings"]]
 
 
-def _require_texts(entry: Any, keys: set[str], told: str) -> None:
+def _require_texts(entry: Any, keys: set[str], feedback: str) -> None:
     if not isinstance(entry, dict) or set(entry) != keys or not all(isinstance(value, str) for value in entry.values()):
-        raise Broken("not of the schema", told)
+        raise Broken("not of the schema", feedback)
 
 
 def read_lines(text: str, task: str) -> list[Item]:

@@ -76,16 +76,16 @@ class Questioner:
         messages.append({"role": "user", "content": self._enclosed(text)})
         return self._keyed(report_id, sample, 0, self._body(messages, sample), [example.id for example in chosen])
 
-    def again(self, question: Question, answer_text: str | None, told: str) -> Question:
+    def again(self, question: Question, answer_text: str | None, feedback: str) -> Question:
         """The question after an answer that failed its checks: the same conversation with that answer and what is wrong.
 
-        A decision cannot be told anything; it is asked as before, under another key.
+        A decision takes no feedback; it is asked as before, under another key.
         """
         body = question.body
         if question.form != "decisions":
             failed = answer_text if answer_text and answer_text.strip() else NO_ANSWER
-            told = self._render("again.jinja", told=told)
-            turns = [{"role": "assistant", "content": failed}, {"role": "user", "content": told}]
+            feedback = self._render("again.jinja", told=feedback)
+            turns = [{"role": "assistant", "content": failed}, {"role": "user", "content": feedback}]
             body = body | {"messages": [*body["messages"], *turns]}
         return self._keyed(question.report_id, question.sample, question.ask + 1, body, question.examples)
 
@@ -186,8 +186,8 @@ def _sampling(p: LLMParams) -> dict[str, Any]:
 def _response_format(task: str, names: list[str]) -> dict[str, Any]:
     """A strict schema: every field required, none beside them (developers' guide of OpenAI, structured outputs)."""
     if task == "multiple_choice":
-        said = _object({"status": {"type": "string", "enum": STATUSES}, "quote": {"type": "string"}})
-        schema = _object({name: {"$ref": "#/$defs/said"} for name in names}) | {"$defs": {"said": said}}
+        label = _object({"status": {"type": "string", "enum": STATUSES}, "quote": {"type": "string"}})
+        schema = _object({name: {"$ref": "#/$defs/said"} for name in names}) | {"$defs": {"said": label}}
     else:
         status = {"type": "string", "enum": OPEN_ENDED_STATUSES}
         finding = _object({"phrase": {"type": "string"}, "code": {"type": "string"}, "status": status})

@@ -25,7 +25,7 @@ ROWS = 50_000  # Python tuples held at once; as frames they are ten times smalle
 def tabulate(
     task: str,
     teacher: str,
-    told: Iterable[tuple[str, list[Conversation]]],
+    history: Iterable[tuple[str, list[Conversation]]],
     without: Mapping[str, str],
     failed: Mapping[str, str],
 ) -> Labelled:
@@ -33,9 +33,9 @@ def tabulate(
     tables = _Tables(task, teacher)
     for report_id, reason in without.items():
         tables.put_aside(report_id, reason, None)
-    for report_id, conversations in told:
+    for report_id, conversations in history:
         tables.keep(report_id, conversations)
-        samples = [said.findings for said in conversations if said.findings is not None]
+        samples = [each.findings for each in conversations if each.findings is not None]
         if samples:
             tables.count("samples_without_answer", len(conversations) - len(samples))
             tables.find(report_id, samples[0] if len(conversations) == 1 else vote_samples(task, samples))
@@ -89,7 +89,7 @@ class _Tables:
                 self._add("evidence", (report_id, *self._key, found.label, n, *place, None, found.status, found.probability))
 
     def keep(self, report_id: str, conversations: list[Conversation]) -> None:
-        for turn in (turn for said in conversations for turn in said.turns):
+        for turn in (turn for each in conversations for turn in each.turns):
             question, answer = turn.question, turn.answer
             self.count("asked_again", int(question.ask > 0))
             self._models.add(answer.model)

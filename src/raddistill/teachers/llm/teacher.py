@@ -86,10 +86,10 @@ class LLMTeacher:
         open_ids, ended = [], {}
         for each in inquiry.shown(reports, without):
             conversations = inquiry.conversations(each, store.get)
-            watch.proven = watch.proven or any(said.findings is not None for said in conversations)
-            if any(said.next is not None for said in conversations):
+            watch.proven = watch.proven or any(one.findings is not None for one in conversations)
+            if any(one.next is not None for one in conversations):
                 open_ids.append(each.report_id)
-            for last in (said.turns[-1] for said in conversations if said.turns and said.next is None):
+            for last in (one.turns[-1] for one in conversations if one.turns and one.next is None):
                 if last.fault is not None and last.fault.final and last.question.ask + 1 < self._p.asks:
                     ended[last.question.key] = each.report_id
         return open_ids, ended
@@ -106,7 +106,7 @@ class LLMTeacher:
         def still_open(shown: Shown) -> list[Question]:
             conversations = inquiry.conversations(shown, store.get)
             watch.look(shown.report_id, conversations)
-            return [said.next for said in conversations if said.next is not None]
+            return [each.next for each in conversations if each.next is not None]
 
         async def ask() -> Asked:
             async with client:
