@@ -72,20 +72,38 @@ def _begin(passage: Passage) -> int:
     return passage.start
 
 
-class Replayer:
-    """Plays conversations about reports: at most `asks` questions a sample, `samples` samples side by side.
+class Inquiry:
+    """Which of the reports' sections are shown, with which prompts, what is asked about them and what came of it.
 
     `reopened`: keys of questions that are followed by another one though the fault of their answer is final.
     """
 
-    def __init__(self, questioner: Questioner, checker: Checker, asks: int, samples: int) -> None:
-        self._questioner, self._checker = questioner, checker
-        self._asks, self._samples = asks, samples
+    def __init__(self, task: str, prompts: Path, label_set: list[Label], sections: str | list[str], p: LLMParams) -> None:
+        """Raises:
+        ParamsError: settings that do not go together.
+        InputError: unknown sections; a prompt is missing or broken (file, line).
+        """
+        self._sections, self._first_only = choose_sections(sections)
+        self._questioner, self._checker = Questioner(task, prompts, label_set, p), Checker(task, label_set, p)
+        self._asks, self._samples = p.asks, p.samples
         self.reopened: set[str] = set()
 
-    def conversations(self, report_id: str, shown: Excerpt, known: Known) -> list[Conversation]:
-        """One a sample. Offsets of their findings are code points of `reports.text`."""
-        return [self._conversation(report_id, shown, sample, known) for sample in range(self._samples)]
+    def shown(self, reports: pl.DataFrame, without: dict[str, str]) -> Iterator[Shown]:
+        """What is shown of each report; one that has none of the sections goes into `without`, with the reason."""
+        for report in reports.select("report_id", *SECTIONS, "text").iter_rows(named=True):
+            seen, reason = excerpt(report, self._sections, self._first_only)
+            if seen is None:
+                without[report["report_id"]] = str(reason)
+            else:
+                yield Shown(report["report_id"], seen)
+
+    def open(self, shown: Shown, known: Known) -> list[Question]:
+        """What is still to be asked about a report now, one question a sample at most; empty: nothing more."""
+        return [each.next for each in self.conversations(shown, known) if each.next is not None]
+
+    def conversations(self, shown: Shown, known: Known) -> list[Conversation]:
+        """What was asked about a report and answered so far, one a sample. Offsets of findings are of `reports.text`."""
+        return [self._conversation(shown.report_id, shown.excerpt, sample, known) for sample in range(self._samples)]
 
     def _conversation(self, report_id: str, shown: Excerpt, sample: int, known: Known) -> Conversation:
         question = self._questioner.question(report_id, shown.text, sample)
@@ -111,39 +129,6 @@ def _moved(finding: Finding, by: int) -> Finding:
     if finding.start is None or finding.end is None:
         return finding
     return finding._replace(start=finding.start + by, end=finding.end + by)
-
-
-class Inquiry:
-    """The questions about every report, and what came of them."""
-
-    def __init__(self, task: str, prompts: Path, label_set: list[Label], sections: str | list[str], p: LLMParams) -> None:
-        """Raises:
-        ParamsError: settings that do not go together.
-        InputError: unknown sections; a prompt is missing or broken (file, line).
-        """
-        self._sections, self._first_only = choose_sections(sections)
-        self._replayer = Replayer(Questioner(task, prompts, label_set, p), Checker(task, label_set, p), p.asks, p.samples)
-
-    def shown(self, reports: pl.DataFrame, without: dict[str, str]) -> Iterator[Shown]:
-        """What is shown of each report; one that has none of the sections goes into `without`, with the reason."""
-        for report in reports.select("report_id", *SECTIONS, "text").iter_rows(named=True):
-            seen, reason = excerpt(report, self._sections, self._first_only)
-            if seen is None:
-                without[report["report_id"]] = str(reason)
-            else:
-                yield Shown(report["report_id"], seen)
-
-    def reopen(self, keys: set[str]) -> None:
-        """Asks once more where the conversation had ended with the answers to these questions."""
-        self._replayer.reopened = keys
-
-    def open(self, shown: Shown, known: Known) -> list[Question]:
-        """What is still to be asked about a report now, one question a sample at most; empty: nothing more."""
-        return [each.next for each in self.conversations(shown, known) if each.next is not None]
-
-    def conversations(self, shown: Shown, known: Known) -> list[Conversation]:
-        """What was asked about a report and answered so far, one a sample."""
-        return self._replayer.conversations(*shown, known)
 
 
 def check_prompt(question: Question, answer: Answer) -> str | None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import dataframely as dy
 import polars as pl
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -12,6 +13,7 @@ from rich.text import Text
 from raddistill.errors import InputError
 from raddistill.llm_client.budget import Prices
 from raddistill.llm_client.messages import Answer
+from raddistill.tables.reports import Reports
 from raddistill.teachers.llm.estimate import Estimate, estimate
 from raddistill.teachers.llm.history import Inquiry, Known
 from raddistill.teachers.llm.questions import Question
@@ -36,7 +38,7 @@ class Plan(NamedTuple):
     estimate: Estimate
 
 
-def plan(teacher: str, inquiry: Inquiry, p: LLMParams, reports: pl.DataFrame, known: Known, prices: Prices) -> Plan:
+def plan(teacher: str, inquiry: Inquiry, p: LLMParams, reports: dy.DataFrame[Reports], known: Known, prices: Prices) -> Plan:
     """Counts what is open about `reports` and what it will cost, by the answers of this teacher that are known already."""
     without: dict[str, str] = {}
     open_reports = {each.report_id for each in inquiry.shown(reports, without) if inquiry.open(each, known)}
@@ -61,7 +63,7 @@ def plan(teacher: str, inquiry: Inquiry, p: LLMParams, reports: pl.DataFrame, kn
     return Plan(teacher, p.model, reports.height, done, len(open_reports), len(without), p.answers != "decisions", made)
 
 
-def find_questions(inquiry: Inquiry, reports: pl.DataFrame, report_id: str, known: Known) -> list[Question]:
+def find_questions(inquiry: Inquiry, reports: dy.DataFrame[Reports], report_id: str, known: Known) -> list[Question]:
     """What would be asked now about the report with this id, and what was asked before, in order; a list a sample, joined.
 
     Raises:

@@ -19,6 +19,7 @@ from raddistill.teachers.llm.history import Conversation
 from raddistill.teachers.teacher import Labelled
 
 CROSSED = "no answer: asked by another run at the same time"
+Row = tuple[Any, ...]
 ROWS = 50_000  # Python tuples held at once; as frames they are ten times smaller
 
 
@@ -62,8 +63,8 @@ class _Tables:
         self._schemas: dict[str, Any] = {
             "labels": Labels, "evidence": Evidence, "outcomes": Outcomes, "quarantine": Quarantine, "answers": Answers,
         }  # fmt: skip
-        self._rows: dict[str, list[tuple]] = {name: [] for name in self._schemas}
-        self._frames = {name: [schema.create_empty()] for name, schema in self._schemas.items()}
+        self._rows: dict[str, list[Row]] = {name: [] for name in self._schemas}
+        self._frames: dict[str, pl.DataFrame] = {name: schema.create_empty() for name, schema in self._schemas.items()}
         self._counts: Counter[str] = Counter(asked_again=0, samples_without_answer=0, labels_with_probability=0)
         self._faults: Counter[str] = Counter()
         self._models: set[str] = set()  # more than one where a router fell back
@@ -109,17 +110,16 @@ class _Tables:
         self.count("models", len(self._models))
         return Labelled(**whole, counts={**self._counts, "faults": dict(sorted(self._faults.items()))})
 
-    def _add(self, name: str, row: tuple) -> None:
+    def _add(self, name: str, row: Row) -> None:
         self._rows[name].append(row)
         if len(self._rows[name]) >= ROWS:
             self._flush(name)
 
     def _flush(self, name: str) -> pl.DataFrame:
-        schema = self._schemas[name].create_empty().schema
-        self._frames[name].append(pl.DataFrame(self._rows[name], schema=schema, orient="row"))
+        known = self._frames[name]
+        self._frames[name] = pl.concat([known, pl.DataFrame(self._rows[name], schema=known.schema, orient="row")])
         self._rows[name] = []
-        self._frames[name] = [pl.concat(self._frames[name])]
-        return self._frames[name][0]
+        return self._frames[name]
 
 
 def restored(answers: pl.DataFrame) -> Iterable[Answer]:

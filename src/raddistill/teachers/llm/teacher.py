@@ -7,7 +7,6 @@ function of reports, params and answers, and a run that was killed, or that stop
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -72,7 +71,7 @@ class LLMTeacher:
             open_ids, ended = self._look_up(inquiry, reports, store, without, watch)
             proven = len(open_ids) < reports.height - len(without)
             if not watch.proven:  # what ended them was likely the server or a setting, and may have been mended since
-                inquiry.reopen(set(ended))
+                inquiry.reopened = set(ended)
                 open_ids += ended.values()
             open_reports = reports.filter(pl.col("report_id").is_in(open_ids))
             failed = self._ask(inquiry, open_reports, store, proven, watch) if open_reports.height else {}
@@ -97,9 +96,6 @@ class LLMTeacher:
     def _ask(self, inquiry: Inquiry, reports: pl.DataFrame, store: Store, proven: bool, watch: EarlyStop) -> dict[str, str]:
         """Asks what is open about `reports`; returns why keys have no answer. `proven`: others of the inquiry have theirs."""
         budget = Budget(self._asking.budget_usd, Prices.load(self._asking.prices), self._p.model)
-        client = client_for(self._p.endpoint, self._asking, set(reports["sensitivity"]))
-        common: dict[str, Any] = {"client": client, "asking": self._asking, "model": self._p.model, "progress": True}
-        common |= {"store": store, "budget": budget}
         # In an order of its own: processes that ask about the same reports at once would else pay each of them side by side.
         in_turn = _Reports(inquiry, reports.sample(fraction=1.0, shuffle=True))
 
@@ -109,10 +105,11 @@ class LLMTeacher:
             return [each.next for each in conversations if each.next is not None]
 
         async def ask() -> Asked:
-            async with client:
+            async with client_for(self._p.endpoint, self._asking, set(reports["sensitivity"])) as client:
                 return await ask_all(
-                    in_turn, still_open, proven=proven, waits=lambda shown: watch.waits(shown.report_id), **common
-                )
+                    in_turn, still_open, client=client, asking=self._asking, model=self._p.model, store=store, budget=budget,
+                    progress=True, proven=proven, waits=lambda shown: watch.waits(shown.report_id),
+                )  # fmt: skip
 
         try:
             return asyncio.run(ask()).failed
