@@ -120,7 +120,7 @@ def _timeout(asking: AskingParams) -> httpx2.Timeout:
 
 def _http_client(url: str, asking: AskingParams, sensitivities: set[str], named: str) -> httpx2.AsyncClient:
     """Public text goes by the proxies of the environment; other text only by one that is approved; to loopback by none."""
-    place = allowed_hosts.place_of(url, named)
+    place = allowed_hosts.destination_of(url, named)
     local = allowed_hosts.is_loopback(place.host)
     guarded = bool(sensitivities - {allowed_hosts.PUBLIC})
     proxy = None if local else _proxy_for(httpx2.URL(url).scheme, place.host)

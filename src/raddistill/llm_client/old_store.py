@@ -1,4 +1,4 @@
-"""What version 0.2 and earlier kept as files: answers.jsonl, and batches/NAME.jsonl with NAME.json. Read once into SQLite."""
+"""What version 0.1 kept as files: answers.jsonl, and batches/NAME.jsonl with NAME.json. Read once into SQLite."""
 
 import fcntl
 import json
