@@ -11,7 +11,7 @@ from raddistill.llm_client.budget import Budget
 from raddistill.llm_client.direct import Direct
 from raddistill.llm_client.messages import Question
 from raddistill.llm_client.progress import AskingProgress
-from raddistill.llm_client.run import Asked, Keeping, R, Run
+from raddistill.llm_client.run import Asked, R, Run
 from raddistill.llm_client.settings import AskingParams
 from raddistill.llm_client.store import Store
 
@@ -23,7 +23,7 @@ async def ask_all(
     client: openai.AsyncOpenAI,
     asking: AskingParams,
     model: str,
-    store: Keeping,
+    store: Store,
     budget: Budget,
     progress: bool,
     proven: bool = False,
@@ -51,7 +51,6 @@ async def ask_all(
     length = operator.length_hint(reports, -1)
     run = Run(open_questions, client, asking, model, budget, None if length < 0 else length, progress)
     if asking.mode == "batch":
-        assert isinstance(store, Store), "batches lie in the store as well"
         await ask_in_batches(run, reports, store, limits or Limits())
     else:
         with AskingProgress(run) as shown:

@@ -17,7 +17,7 @@ from raddistill.errors import InputError, ParamsError
 from raddistill.llm_client.batch_api import QUEUE_FULL, QueueFullError
 from raddistill.llm_client.batch_lines import Reading
 from raddistill.llm_client.batch_store import Batch
-from raddistill.llm_client.batches import Batches, Limits, Reserved, line_of
+from raddistill.llm_client.batches import Batches, Limits, Reservations, line_of
 from raddistill.llm_client.messages import Question
 from raddistill.llm_client.run import OUT_OF_MONEY, R, Run
 from raddistill.llm_client.store import Store
@@ -131,7 +131,7 @@ class _Collector:
             return False
         if self._name is None:
             self._name = self._kept.start()
-            self._batches.ours[self._name] = Reserved()
+            self._batches.ours[self._name] = Reservations()
         self._pending[question.key] = body, most
         self._requests, self._bytes = self._requests + 1, self._bytes + length
         return True

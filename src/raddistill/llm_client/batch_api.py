@@ -6,9 +6,9 @@ No exception of the SDK leaves `_try`, so that none is chained to what is raised
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
-from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 import httpx2
 import openai
@@ -16,6 +16,7 @@ from openai.types import Batch, FileDeleted, FileObject
 
 from raddistill.errors import InputError
 from raddistill.llm_client import rate_limit, troubles
+from raddistill.llm_client.batch_lines import Reading
 from raddistill.llm_client.troubles import Trouble
 
 OUTAGE_S = 3600.0  # without word from a server that has our batches, before the run gives up: it may wait a day for them anyway
@@ -32,13 +33,6 @@ M = TypeVar("M", Batch, FileObject, FileDeleted)
 
 class QueueFullError(Exception):
     """The account may have no more tokens in batches under way."""
-
-
-class Lines(Protocol):
-    """Who reads an output or error file."""
-
-    def begin(self, file: str) -> None: ...
-    def take(self, lines: Iterable[bytes]) -> None: ...
 
 
 class _Failed(NamedTuple):
@@ -125,18 +119,18 @@ class Server:
             raise InputError(f"the server does not know the batch {batch}: is the key in the environment another account's?")
         return found
 
-    async def read(self, file: str, lines: Lines) -> None:
+    async def read(self, file: str, reading: Reading) -> None:
         """Hands on the lines of a file as they come, from its beginning again after a lost connection; none if it is gone."""
 
         async def once() -> None:
-            lines.begin(file)
+            reading.begin(file)
             rest = b""
             async with self._client.files.with_streaming_response.content(file) as response:
                 async for chunk in response.iter_bytes():
                     # Not the SDK's iter_lines: that splits at U+2028 and the like, which JSON may hold as they are.
                     *whole, rest = (rest + chunk).split(b"\n")
-                    lines.take(whole)
-            lines.take([rest])
+                    reading.take(whole)
+            reading.take([rest])
 
         await _call(once, self._tries, gone=lambda: None, passing=NOT_YET, patience_s=OUTAGE_S)
 

@@ -8,7 +8,7 @@ from typing import Any
 from raddistill.llm_client import replies, troubles
 from raddistill.llm_client.budget import Budget
 from raddistill.llm_client.messages import Answer
-from raddistill.llm_client.run import Keeping
+from raddistill.llm_client.store import Store
 from raddistill.llm_client.troubles import NO_MONEY, Trouble
 
 DAMAGED, STRANGE = "damaged lines", "lines about what was not asked"
@@ -18,7 +18,7 @@ MISSING = Trouble("no answer: missing from the batch", again=True, charged=True)
 class Reading:
     """The answers of one ended batch, stored as they are read."""
 
-    def __init__(self, model: str, reserved: dict[str, float | None], store: Keeping, budget: Budget) -> None:
+    def __init__(self, model: str, reserved: dict[str, float | None], store: Store, budget: Budget) -> None:
         """`reserved`: key -> USD set aside, or None where there is an answer; kept up to date."""
         self._model, self._reserved, self._store, self._budget = model, reserved, store, budget
         self._odd: dict[str, Counter[str]] = {}  # by file: numbers of lines, by what is wrong with them

@@ -19,7 +19,7 @@ from raddistill.llm_client.run import Run, say
 from raddistill.llm_client.store import Store
 
 SAY_EVERY_S = 30.0
-Reserved = dict[str, float | None]  # key -> USD set aside for its question; None where nothing is (any more)
+Reservations = dict[str, float | None]  # key -> USD set aside for its question; None where nothing is (any more)
 
 
 class Limits(NamedTuple):
@@ -41,7 +41,7 @@ class Batches:
         self.kept, self.limits = BatchStore(store, str(run.client.base_url), run.model), limits
         self.server = Server(run.client, run.asking.tries)
         self.at_once = sys.maxsize  # batches under way, once the server has said that its queue is full
-        self.ours: dict[str, Reserved] = {}
+        self.ours: dict[str, Reservations] = {}
         self.run, self.store = run, store
         self.tries: Counter[str] = Counter()  # by key: batches that brought no answer
         self._said: dict[str, tuple[float, str]] = {}  # by name of the batch: when and what
@@ -80,7 +80,7 @@ class Batches:
                 await self.remove(state.name, [file])
                 return
             self.kept.note(state.name, file=file, batch=found)
-        reserved = self.ours[state.name] = Reserved()
+        reserved = self.ours[state.name] = Reservations()
         for key, body in self.kept.bodies(state.name):
             most = self.run.budget.most(json.loads(body), batch=True)
             if key in self.store:

@@ -11,8 +11,9 @@ from typing import Any, Generic, TypeVar
 from raddistill.llm_client import budget, rate_limit
 from raddistill.llm_client.messages import Question
 from raddistill.llm_client.progress import AskingProgress
-from raddistill.llm_client.run import BROKEN, INTERRUPTED, OUT_OF_MONEY, Keeping, R, Run
+from raddistill.llm_client.run import BROKEN, INTERRUPTED, OUT_OF_MONEY, R, Run
 from raddistill.llm_client.sender import Sender
+from raddistill.llm_client.store import Store
 from raddistill.llm_client.troubles import Trouble
 
 T = TypeVar("T")
@@ -66,7 +67,7 @@ class _Tasks:
 class Direct(Generic[R]):
     """Workers that share one run, each with one request in flight."""
 
-    def __init__(self, run: Run[R], reports: Iterable[R], store: Keeping, *, proven: bool, waits: Callable[[R], bool]) -> None:
+    def __init__(self, run: Run[R], reports: Iterable[R], store: Store, *, proven: bool, waits: Callable[[R], bool]) -> None:
         """`proven`, `waits`: see ask.ask_all."""
         self._run, self._proven, self._waits = run, proven, waits
         self._reports = self._in_order(reports)

@@ -3,25 +3,19 @@
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, NoReturn, Protocol, TypeVar
+from typing import Generic, NamedTuple, NoReturn, TypeVar
 
 import openai
 
 from raddistill.errors import InputError
 from raddistill.llm_client.budget import Budget, BudgetReached
-from raddistill.llm_client.messages import Answer, Question
+from raddistill.llm_client.messages import Question
 from raddistill.llm_client.settings import AskingParams
 
 R = TypeVar("R")
 Q = TypeVar("Q", bound=Question)
 
 INTERRUPTED, OUT_OF_MONEY, BROKEN = "interrupted", "budget", "error"  # why a run stopped; any other reason is shown as it is
-
-
-class Keeping(Protocol):
-    """What direct asking needs of the store."""
-
-    def add(self, answers: Iterable[Answer], /) -> None: ...
 
 
 class Asked(NamedTuple):

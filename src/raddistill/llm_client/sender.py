@@ -15,7 +15,8 @@ import openai
 from raddistill.llm_client import budget, replies, troubles
 from raddistill.llm_client.messages import Answer, Question
 from raddistill.llm_client.rate_limit import RateLimiter
-from raddistill.llm_client.run import Keeping, Run
+from raddistill.llm_client.run import Run
+from raddistill.llm_client.store import Store
 from raddistill.llm_client.troubles import Trouble
 
 
@@ -34,7 +35,7 @@ class _Reply(NamedTuple):
 class Sender:
     """Sends the requests of one run."""
 
-    def __init__(self, run: Run[Any], store: Keeping) -> None:
+    def __init__(self, run: Run[Any], store: Store) -> None:
         self._run = run
         self._limiter = RateLimiter(run.asking.requests_per_minute, run.asking.tokens_per_minute)
         self._writer = _Writer(store)
@@ -117,7 +118,7 @@ def _parse(content: bytes) -> object:
 class _Writer:
     """Commits the answers that arrive while others are written as one group."""
 
-    def __init__(self, store: Keeping) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         self._waiting: list[Answer] = []
         self._next: asyncio.Task[None] | None = None  # will write `_waiting`
