@@ -52,6 +52,12 @@ def test_the_client_of_models_knows_no_radiology() -> None:
     assert {pair for pair in seen if pair[1] not in {CLIENT, "errors", "params", "__init__"}} == set()
 
 
+def test_an_edit_of_the_client_of_models_makes_no_label_stale() -> None:
+    """Answers are kept by their question and paid once, so how they came shapes no label (pipeline_truth.TRANSPORT)."""
+    for stage in ("synthesize", "teach"):
+        assert not [name for name in closure(ROOT / f"stages/{stage}.py") if CLIENT in name]
+
+
 def test_tables_and_words_import_no_room() -> None:
     shared = [module for module in MODULES if room_of(module) in {"tables", *WORDS}]
     seen = {(name_of(module), room_of(file)) for module in shared for file in imports(module) if PACKAGE in file.parents}
