@@ -33,7 +33,8 @@ class Reading:
     def take(self, lines: Iterable[bytes]) -> None:
         """Stores the answers among whole lines, with one sync."""
         answers = [answer for line in lines if line.strip() and (answer := self._answer(line))]
-        self._store.add(answers)
+        if answers:
+            self._store.add(answers)
         self.answered += len(answers)
 
     @property
