@@ -82,35 +82,31 @@ async def bare(url: str, requests: range, in_flight: int) -> None:
 
 async def ours(url: str, requests: range, in_flight: int) -> None:
     """The teacher's own way, with a journal on disk."""
-    from raddistill.teachers.llm.asking import ask_all
-    from raddistill.teachers.llm.clients import client_for
-    from raddistill.teachers.llm.exchange import Question
-    from raddistill.teachers.llm.journal import Journal
-    from raddistill.teachers.llm.settings import AskingParams, LLMParams
-    from raddistill.teachers.llm.spending import Budget, Price, Prices
+    from raddistill.llm_client.ask import ask_all
+    from raddistill.llm_client.budget import Budget, Price, Prices
+    from raddistill.llm_client.clients import client_for
+    from raddistill.llm_client.settings import AskingParams
+    from raddistill.llm_client.store import Store
+    from raddistill.teachers.llm.questions import Question
 
     os.environ["RADDISTILL_TEACHER_URL"] = url
-    p = LLMParams(
-        endpoint="compatible", model=MODEL, answers="json_schema", temperature=0.0, top_p=None, max_tokens=1024, examples=4,
-        seed=0, asks=1, samples=1, logprobs=False,
-    )  # fmt: skip
     asking = AskingParams(
         mode="direct", in_flight=in_flight, requests_per_minute=0, tokens_per_minute=0, timeout_s=60.0, tries=6, budget_usd=1e6,
         prices="", approved_hosts=[], poll_s=1.0,
     )  # fmt: skip
     budget = Budget(asking.budget_usd, Prices({MODEL: Price(input=1, cached_input=1, output=1, batch=1)}), MODEL)
-    with tempfile.TemporaryDirectory(dir=STORE if STORE.is_dir() else None) as folder, Journal(Path(folder)) as journal:
+    with tempfile.TemporaryDirectory(dir=STORE if STORE.is_dir() else None) as folder, Store(Path(folder)) as store:
 
         def still_open(number: int) -> list[Question]:
             body = body_of(number)
             key = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-            return [] if key in journal else [Question(key, f"r{number}", 0, 0, "json_schema", body, [])]
+            return [] if key in store else [Question(key, f"r{number}", 0, 0, "json_schema", body, [])]
 
-        async with client_for(p, asking, {"phi"}) as client:
+        async with client_for("compatible", asking, {"phi"}) as client:
             asked = await ask_all(
-                requests, still_open, client=client, asking=asking, model=MODEL, journal=journal, budget=budget, progress=False
+                requests, still_open, client=client, asking=asking, model=MODEL, store=store, budget=budget, progress=False
             )
-        assert (asked.answered, asked.failed, len(journal)) == (len(requests), {}, len(requests))
+        assert (asked.answered, asked.failed, len(store)) == (len(requests), {}, len(requests))
 
 
 SIDES = {"bare": bare, "ours": ours}

@@ -1,11 +1,11 @@
 """A teacher labels every report for one task. Never reads gold."""
 
 from raddistill import errors, labelsets, params, paths
+from raddistill.llm_client.settings import AskingParams
 from raddistill.tables import answers
 from raddistill.tables import base as tables
 from raddistill.tables.reports import Reports
 from raddistill.teachers import synthesizing
-from raddistill.teachers.llm.settings import AskingParams
 
 
 def main(task: str) -> None:

@@ -1,11 +1,11 @@
 """One of several teachers labels every report; `synthesize` with the teacher `combined` puts them together. Never reads gold."""
 
 from raddistill import errors, labelsets, params, paths
+from raddistill.llm_client.settings import AskingParams
 from raddistill.tables import answers
 from raddistill.tables import base as tables
 from raddistill.tables.reports import Reports
 from raddistill.teachers import synthesizing
-from raddistill.teachers.llm.settings import AskingParams
 
 
 def main(name: str) -> None:

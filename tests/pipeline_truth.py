@@ -26,6 +26,7 @@ UNTRACKED = {"store", "checkpoints", "journal"}  # paths.py: kept outside of DVC
 UNLISTED = {"runtime", "asking"}  # sections that shape no result: speed, money, permission
 # Sections that are listed as one: all of their keys are the stage's, and some are left out where not needed.
 WHOLE = ("teachers.", *(f"synthesize.{teacher}" for teacher in synthesizing.TEACHERS))
+TRANSPORT = SRC / "raddistill/llm_client"  # answers are kept by their question and paid once: how they came shapes no label
 VERSIONED = {"train", "predict"}  # another torch may mean another adapter or other answers
 
 
@@ -105,12 +106,15 @@ def sections_of(name: str) -> dict[str, type[params.Section]]:
 
 
 def closure(source: Path) -> set[str]:
-    """The first-party files that importing and running `source` reads, itself included; imports inside functions count."""
+    """The first-party files that importing and running `source` reads, itself included; imports inside functions count.
+
+    What is below TRANSPORT is left out, so that an edit of how requests are paced makes no label stale.
+    """
     found: set[Path] = set()
     left = [source]
     while left:
         file = left.pop()
-        if file not in found:
+        if file not in found and TRANSPORT not in file.parents:
             found.add(file)
             left += imports(file)
     return {str(file.relative_to(ROOT)) for file in found if file != SRC / "raddistill/paths.py" and file.stat().st_size > 0}

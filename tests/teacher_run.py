@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from raddistill import labelsets, params
+from raddistill.llm_client.settings import AskingParams
 from raddistill.tables import base as tables
 from raddistill.tables.answers import Answers
 from raddistill.tables.evidence import Evidence
@@ -16,7 +17,7 @@ from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine
 from raddistill.tables.reports import Reports
-from raddistill.teachers.llm.settings import AskingParams, LLMParams
+from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.synthesizing import SynthesizeParams, TeacherContext, synthesize
 
 LABELS = "lexicon/label_sets/chest_13.yaml"

@@ -11,6 +11,7 @@ from pipeline_truth import ROOT, SRC, closure, imports
 
 PACKAGE = SRC / "raddistill"
 ROOMS = ["sources", "teachers", "student", "scoring"]
+CLIENT = "llm_client"  # of whoever asks a model: knows no report, no label and no room
 WORDS = {
     "answers", "atomic", "checksums", "concepts", "errors", "experiments", "labelsets", "near_duplicates", "params", "passages",
     "paths", "privacy", "reading", "reliability", "sections", "sentences", "statuses", "tasks",
@@ -31,7 +32,7 @@ def room_of(file: Path) -> str:
 
 def test_all_modules_were_walked() -> None:
     assert len(MODULES) >= 40
-    assert {room_of(module) for module in MODULES} == {*ROOMS, *WORDS, "tables", "apps", "cli", "__init__"}
+    assert {room_of(module) for module in MODULES} == {*ROOMS, *WORDS, CLIENT, "tables", "apps", "cli", "__init__"}
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -39,14 +40,29 @@ def test_rooms_import_only_tables_and_words(room: str) -> None:
     modules = [module for module in MODULES if room_of(module) == room]
     seen = {(name_of(module), room_of(file)) for module in modules for file in imports(module) if PACKAGE in file.parents}
     assert len(modules) >= 4
-    assert {pair for pair in seen if pair[1] not in {room, "tables", "__init__", *WORDS}} == set()
+    allowed = {room, "tables", "__init__", *WORDS} | ({CLIENT} if room == "teachers" else set())
+    assert {pair for pair in seen if pair[1] not in allowed} == set()
+
+
+def test_the_client_of_models_knows_no_radiology() -> None:
+    """It could be a package of its own: errors and params are all that it shares with the rest."""
+    modules = [module for module in MODULES if room_of(module) == CLIENT]
+    seen = {(name_of(module), room_of(file)) for module in modules for file in imports(module) if PACKAGE in file.parents}
+    assert len(modules) >= 4
+    assert {pair for pair in seen if pair[1] not in {CLIENT, "errors", "params", "__init__"}} == set()
+
+
+def test_an_edit_of_the_client_of_models_makes_no_label_stale() -> None:
+    """Answers are kept by their question and paid once, so how they came shapes no label (pipeline_truth.TRANSPORT)."""
+    for stage in ("synthesize", "teach"):
+        assert not [name for name in closure(ROOT / f"stages/{stage}.py") if CLIENT in name]
 
 
 def test_tables_and_words_import_no_room() -> None:
     shared = [module for module in MODULES if room_of(module) in {"tables", *WORDS}]
     seen = {(name_of(module), room_of(file)) for module in shared for file in imports(module) if PACKAGE in file.parents}
     assert len(shared) >= 15
-    assert {pair for pair in seen if pair[1] in {*ROOMS, "apps", "cli"}} == set()
+    assert {pair for pair in seen if pair[1] in {*ROOMS, CLIENT, "apps", "cli"}} == set()
 
 
 def test_only_the_command_line_imports_applications() -> None:

@@ -11,10 +11,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from raddistill.labelsets import Label
+from raddistill.llm_client.messages import Answer
 from raddistill.statuses import STATUSES
 from raddistill.teachers.llm import codes
-from raddistill.teachers.llm.checking import Checker, check_prompt, locate, section_at, split_thoughts
-from raddistill.teachers.llm.exchange import Answer, Fault, Question
+from raddistill.teachers.llm.checking import Checker, locate, section_at
+from raddistill.teachers.llm.faults import Fault
+from raddistill.teachers.llm.history import check_prompt
+from raddistill.teachers.llm.parsing import split_thoughts
+from raddistill.teachers.llm.questions import Question
 from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.votes import Finding
 
@@ -137,16 +141,16 @@ def test_json_is_read_with_any_spacing_and_order() -> None:
 def test_lines_that_are_not_used(text: str, reason: str, told: str) -> None:
     said = fault(text)
     assert said.reason == reason
-    assert said.told.startswith(told)
+    assert said.feedback.startswith(told)
 
 
 def test_all_problems_are_told_at_once_and_none_repeats_the_report_or_the_answer() -> None:
     said = fault('Edema | present | "secret"\nSecret | gone | "x"\nPleural Effusion | odd | "Left effusion"')
     assert said.reason == "quote not in the report"
-    assert [line.split(":")[0].split(" is none")[0] for line in said.told.split("\n")] == [
+    assert [line.split(":")[0].split(" is none")[0] for line in said.feedback.split("\n")] == [
         "Edema", "Item 2", "Pleural Effusion", "Support Devices"
     ]  # fmt: skip
-    assert not any(word in said.told for word in ("secret", "Secret", "gone", "odd", "Left effusion"))
+    assert not any(word in said.feedback for word in ("secret", "Secret", "gone", "odd", "Left effusion"))
 
 
 @pytest.mark.parametrize(
@@ -335,7 +339,7 @@ def test_a_phrase_twice_is_merged_only_where_it_says_the_same() -> None:
     assert len(found("port | Z95 | present\nThe port | Z95 | present\nPORT | z95 | present", "open_ended")) == 2
     for other in ("port | Z96 | present", "port | Z95 | uncertain"):
         said = fault(f"port | Z95 | present\n{other}", "open_ended")
-        assert (said.reason, said.told.split(":")[0]) == ("phrase twice", "Item 2")
+        assert (said.reason, said.feedback.split(":")[0]) == ("phrase twice", "Item 2")
 
 
 @pytest.mark.parametrize(
@@ -481,7 +485,7 @@ def test_no_answer_raises_and_what_passes_holds(
     said = checker.check(answered(text, finish, logprobs), report)
     if isinstance(said, Fault):
         assert said.reason in REASONS
-        assert said.told
+        assert said.feedback
         return
     assert finish != "length"
     labels = [finding.label for finding in said]

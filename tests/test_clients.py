@@ -12,9 +12,10 @@ import pytest
 from aiohttp import web
 from teacher_server import TeacherServer
 
+from raddistill import params
 from raddistill.errors import InputError
-from raddistill.teachers.llm.clients import client_for, endpoint_url
-from raddistill.teachers.llm.settings import AskingParams, LLMParams
+from raddistill.llm_client.clients import client_for, endpoint_url
+from raddistill.llm_client.settings import AskingParams, Endpoint
 
 VARIABLES = [
     "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY", "OPENAI_CUSTOM_HEADERS",
@@ -33,28 +34,18 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(variable, raising=False)
 
 
-def llm(endpoint: str = "compatible") -> LLMParams:
-    return LLMParams.model_validate(
-        {"endpoint": endpoint, "model": "mock-1", "answers": "text", "temperature": 0.0, "top_p": None, "max_tokens": 100,
-         "examples": 0, "seed": 1, "asks": 1, "samples": 1, "logprobs": False}
-    )  # fmt: skip
-
-
 def asking(**changes: Any) -> AskingParams:
-    values = {
-        "mode": "direct", "in_flight": 4, "requests_per_minute": 0, "tokens_per_minute": 0, "timeout_s": 5.0, "tries": 1,
-        "budget_usd": -1, "prices": "prices.yaml", "approved_hosts": [], "poll_s": 1.0,
-    }  # fmt: skip
-    return AskingParams.model_validate(values | changes)
+    usual = {"in_flight": 4, "timeout_s": 5.0, "tries": 1, "budget_usd": -1}
+    return params.load("asking", AskingParams).model_copy(update=usual | changes)
 
 
 def ask(
-    times: int = 1, endpoint: str = "compatible", sensitivities: frozenset[str] = frozenset({"phi"}), **changes: Any
+    times: int = 1, endpoint: Endpoint = "compatible", sensitivities: frozenset[str] = frozenset({"phi"}), **changes: Any
 ) -> list[Any]:
     """So many questions at once; answers or the SDK's errors."""
 
     async def run() -> list[Any]:
-        async with client_for(llm(endpoint), asking(**changes), set(sensitivities)) as client:
+        async with client_for(endpoint, asking(**changes), set(sensitivities)) as client:
             return await asyncio.gather(
                 *(client.chat.completions.create(**BODY, user=str(n)) for n in range(times)), return_exceptions=True
             )
@@ -81,12 +72,12 @@ def test_a_compatible_server_gets_its_own_key_and_nothing_of_openai(monkeypatch:
 
 
 def test_openai_by_its_own_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert endpoint_url(llm("openai")) == "https://api.openai.com/v1"
+    assert endpoint_url("openai") == "https://api.openai.com/v1"
     with TeacherServer(api_key="sk-openai") as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         monkeypatch.setenv("OPENAI_API_KEY", "sk-openai")
         monkeypatch.setenv("OPENAI_ORG_ID", "org-openai")
-        assert endpoint_url(llm("openai")) == server.url
+        assert endpoint_url("openai") == server.url
         (answer,) = ask(endpoint="openai")
         assert answer.choices[0].finish_reason == "stop"
         assert server.headers[0]["OpenAI-Organization"] == "org-openai"
@@ -120,24 +111,26 @@ def test_azure(monkeypatch: pytest.MonkeyPatch, variable: str, header: str) -> N
         ("azure", {"AZURE_OPENAI_ENDPOINT": "http://localhost", "OPENAI_API_VERSION": "2024-10-21"}, "AZURE_OPENAI_API_KEY"),
     ],
 )
-def test_a_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch, endpoint: str, set_: dict[str, str], missing: str) -> None:
+def test_a_missing_variable_is_named(
+    monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint, set_: dict[str, str], missing: str
+) -> None:
     for variable, value in set_.items():
         monkeypatch.setenv(variable, value)
     with pytest.raises(InputError, match=rf"^{missing} is not set"):
-        client_for(llm(endpoint), asking(), {"public"})
+        client_for(endpoint, asking(), {"public"})
 
 
 @pytest.mark.parametrize("key", ["sk-\u201cquoted\u201d", "sk-two words", "sk-two\nlines"])
 def test_a_key_that_cannot_be_one_is_not_shown(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", key)
     with pytest.raises(InputError, match="OPENAI_API_KEY holds a character that no key has") as error:
-        client_for(llm("openai"), asking(), {"public"})
+        client_for("openai", asking(), {"public"})
     assert "sk-" not in str(error.value)
 
 
 def test_no_key_in_repr(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    client = client_for(llm("openai"), asking(), {"public"})
+    client = client_for("openai", asking(), {"public"})
     assert "sk-secret" not in repr(client) + str(client) + repr(client._client) + repr(client.base_url)
 
 
@@ -145,9 +138,9 @@ def test_guarded_text_to_a_host_that_is_not_approved_is_refused_before_anything_
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     for sensitivities in ({"phi"}, {"public", "credentialed"}):
         with pytest.raises(InputError, match=r"OPENAI_BASE_URL leads to api\.openai\.com:443, .* asking\.approved_hosts"):
-            client_for(llm("openai"), asking(), sensitivities)
-        client_for(llm("openai"), asking(approved_hosts=["api.openai.com"]), sensitivities)
-    client_for(llm("openai"), asking(), {"public"})
+            client_for("openai", asking(), sensitivities)
+        client_for("openai", asking(approved_hosts=["api.openai.com"]), sensitivities)
+    client_for("openai", asking(), {"public"})
 
 
 def test_redirects_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +196,7 @@ def test_a_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("ALL_PROXY", "telnet://me:pass@proxy.example")
     with pytest.raises(InputError, match="cannot be used; correct it") as error:
-        client_for(llm("openai"), asking(), {"public"})
+        client_for("openai", asking(), {"public"})
     assert "pass@" not in str(error.value)
 
 
@@ -211,7 +204,7 @@ def test_certificates_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "absent.pem"))
     with pytest.raises(InputError, match="SSL_CERT_FILE or SSL_CERT_DIR cannot be used: No such file"):
-        client_for(llm("openai"), asking(approved_hosts=["api.openai.com"]), {"phi"})
+        client_for("openai", asking(approved_hosts=["api.openai.com"]), {"phi"})
 
 
 def test_as_many_connections_as_are_in_flight_and_no_retries(monkeypatch: pytest.MonkeyPatch) -> None:

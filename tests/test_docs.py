@@ -60,15 +60,14 @@ def test_the_glossary_points_to_what_is_there() -> None:
 
 # Words in names of classes that need no explanation: of Python, of machine learning, of names of collections.
 PLAIN = {
-    "answerer", "asked", "asking", "batch", "binary", "broken", "budget", "calibrate", "che", "checker", "checkpoints",
-    "chest", "combine", "comparison", "console", "content", "conversation", "cxr", "delimited", "document", "early",
-    "encoded", "error", "estimate", "excerpt", "extracted", "failure", "fault", "figure", "fits", "fitted", "format",
-    "full", "gathered", "imported", "input", "inquiry", "interrupted", "json", "judged", "keeping", "limits", "literal",
-    "many", "match", "matcher", "means", "member", "merged", "mimic", "node", "output", "pacer", "packaged", "pad",
-    "parquet", "parsed", "plain", "plus", "pools", "predicted", "price", "prices", "progress", "questioner", "queue",
-    "reached", "reader", "reject", "remotes", "renderer", "replayer", "reply", "run", "runtime", "said", "scope", "sealed",
-    "server", "shown", "span", "spool", "standing", "synthesized", "taught", "teach", "templates", "tokens", "trainer",
-    "trouble", "truth", "turn", "xpert",
+    "answerer", "batch", "batches", "binary", "broken", "che", "checker", "checkpoints", "chest", "classes", "combine",
+    "comparison", "console", "content", "contents", "context", "conversation", "cxr", "delimited", "destination", "direct",
+    "document", "early", "encoded", "error", "estimate", "excerpt", "extracted", "failure", "fault", "figure", "fits",
+    "fitted", "fitter", "format", "gathered", "inquiry", "interrupted", "json", "judged", "limiter", "limits", "listed",
+    "literal", "main", "maker", "match", "matcher", "member", "merged", "mimic", "node", "packaged", "pad", "parquet",
+    "parsed", "plain", "plus", "price", "prices", "progress", "questioner", "queue", "rate", "reached", "reader", "reading",
+    "reject", "remotes", "renderer", "reply", "reserved", "result", "runtime", "sealed", "sender", "server", "shown", "span",
+    "store", "synthesized", "taught", "teach", "templates", "trainer", "trouble", "truth", "turn", "verdict", "xpert", "zip",
 }  # fmt: skip
 
 
@@ -205,7 +204,7 @@ def test_the_guide_to_teachers_names_what_there_is() -> None:
     for name in set(re.findall(r"`(?:synthesize\.<task>\.)?(llm|asking)\.(\w+)", guide)):
         assert name[1] in (shipped["asking"] if name[0] == "asking" else shipped["synthesize"]["llm"]), name
     variables = set(re.findall(r"\b((?:OPENAI|AZURE|RADDISTILL)_[A-Z_]+)\b", guide))
-    code = "".join((ROOT / f"src/raddistill/{file}.py").read_text() for file in ("teachers/llm/clients", "paths")) + "OPENAI_LOG"
+    code = "".join((ROOT / f"src/raddistill/{file}.py").read_text() for file in ("llm_client/clients", "paths")) + "OPENAI_LOG"
     assert len(variables) >= 8
     assert [name for name in variables if name not in code] == []
     presets = set(re.findall(r"raddistill preset ([\w.-]+)", guide))

@@ -15,6 +15,7 @@ from clones import Clone, another, copied, planted, ran
 from conftest import N_REPORTS
 from teacher_server import TeacherServer
 
+from raddistill.llm_client.store import Store
 from raddistill.params import read
 
 TASKS = ["multiple_choice", "open_ended"]
@@ -88,7 +89,7 @@ def test_every_report_is_labelled_and_what_it_cost_is_told(project: Clone) -> No
 
 
 def test_answers_never_reach_git(project: Clone) -> None:
-    assert (project.folder / ".journal/answers.jsonl").stat().st_size > 10_000
+    assert (project.folder / ".journal/answers.sqlite").stat().st_size > 10_000
     assert project.run("git", "status", "--porcelain", "--untracked-files=all") == ""
     held = project.run("git", "ls-files").splitlines()
     assert not [name for name in held if "answers" in name and not name.startswith(("src/", "tests/"))]
@@ -139,9 +140,9 @@ def test_two_tasks_at_once_share_the_journal(extracted: Clone, tmp_path: Path) -
         running = [pool.submit(clone.run, "dvc", "repro", "--single-item", f"synthesize@{task}") for task in TASKS]
         outputs = [run.result() for run in running]
     assert [ran(output) for output in outputs] == [[f"synthesize@{task}"] for task in TASKS]
-    lines = (clone.folder / ".journal/answers.jsonl").read_bytes().splitlines()
-    assert len({json.loads(line)["key"] for line in lines}) == len(lines)
-    assert len(lines) == sum(metrics(clone, f"spending_{task}")["answers"] for task in TASKS)
+    with Store(clone.folder / ".journal") as store:
+        ((answers, paid),) = store.read("SELECT count(*), sum(times_paid) FROM answers")
+    assert answers == paid == sum(metrics(clone, f"spending_{task}")["answers"] for task in TASKS)
 
 
 def test_ctrl_c_keeps_what_was_paid(extracted: Clone, server: TeacherServer, tmp_path: Path) -> None:

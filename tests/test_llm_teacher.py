@@ -15,15 +15,17 @@ from test_synthesizing import as_reports
 
 from raddistill import labelsets, params
 from raddistill.errors import InputError
+from raddistill.llm_client import ask
+from raddistill.llm_client.budget import BudgetReached
+from raddistill.llm_client.messages import Answer
+from raddistill.llm_client.run import Asked
+from raddistill.llm_client.settings import AskingParams
+from raddistill.llm_client.store import Store
 from raddistill.tables import base as tables
 from raddistill.tables.answers import Answers
-from raddistill.teachers.llm import asking
-from raddistill.teachers.llm.exchange import Answer
-from raddistill.teachers.llm.inquiry import Inquiry
-from raddistill.teachers.llm.journal import Journal
+from raddistill.teachers.llm.history import Inquiry
 from raddistill.teachers.llm.questions import Questioner
-from raddistill.teachers.llm.settings import AskingParams, LLMParams
-from raddistill.teachers.llm.spending import BudgetReached
+from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.llm.teacher import Interrupted
 from raddistill.teachers.synthesizing import Synthesized, SynthesizeParams, TeacherContext, synthesize
 
@@ -384,11 +386,10 @@ def test_what_another_process_was_answered_meanwhile_is_no_trouble(
 ) -> None:
     """Its answer to what failed here is faulty, so that a question is open that this run never asked."""
 
-    async def ask_all(*args: Any, journal: Journal, **kwargs: Any) -> asking.Asked:
-        asked = await asking.ask_all(*args, journal=journal, **kwargs)
-        with Journal(tmp_path / "journal") as other:
+    async def ask_all(*args: Any, **kwargs: Any) -> Asked:
+        asked = await ask.ask_all(*args, **kwargs)
+        with Store(tmp_path / "journal") as other:
             other.add(Answer(key, "no JSON", "stop", "m", None, None, 1, 1, 0, None, 0.0, "direct") for key in asked.failed)
-        journal.refresh()
         return asked
 
     monkeypatch.setattr("raddistill.teachers.llm.teacher.ask_all", ask_all)

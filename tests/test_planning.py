@@ -15,10 +15,11 @@ from typer.testing import CliRunner
 
 from raddistill import cli, labelsets, params, paths
 from raddistill.errors import InputError, ParamsError
+from raddistill.llm_client.settings import AskingParams
 from raddistill.tables import base as tables
 from raddistill.tables.answers import Answers
 from raddistill.tables.reports import Reports
-from raddistill.teachers.llm.settings import AskingParams, LLMParams
+from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.synthesizing import SynthesizeParams, TeacherContext, synthesize
 
 REPORTS = as_reports(["The heart is enlarged. No effusion.", "Small left effusion.", "Clear.", "Clear."])

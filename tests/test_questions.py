@@ -18,8 +18,7 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsStr
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label, load_labels
 from raddistill.statuses import STATUSES
-from raddistill.teachers.llm.exchange import Question
-from raddistill.teachers.llm.questions import NO_ANSWER, Questioner
+from raddistill.teachers.llm.questions import NO_ANSWER, Question, Questioner
 from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.llm.worked import choose, load_examples
 

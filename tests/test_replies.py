@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from raddistill.teachers.llm import replies
+from raddistill.llm_client import replies
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import pytest
 
 from raddistill import labelsets, params, paths
 from raddistill.errors import InputError, ParamsError
+from raddistill.llm_client.settings import AskingParams
 from raddistill.tables.answers import Answers
 from raddistill.tables.reports import Reports
 from raddistill.teachers import synthesizing
-from raddistill.teachers.llm.settings import AskingParams
 from raddistill.teachers.synthesizing import SynthesizeParams, TeacherContext, TeacherParams, Templates, synthesize
 
 LABELS = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")

@@ -15,9 +15,9 @@ from teacher_answers import CONTENT_FAULTS, answer_for, decision_for, share
 from teacher_server import FAULTS, HTTP_FAULTS, TeacherServer, duration
 
 from raddistill.labelsets import load_labels
-from raddistill.teachers.llm import replies
+from raddistill.llm_client import replies
 from raddistill.teachers.llm.checking import Checker
-from raddistill.teachers.llm.exchange import Fault
+from raddistill.teachers.llm.faults import Fault
 from raddistill.teachers.llm.questions import Questioner
 from raddistill.teachers.llm.settings import LLMParams
 

@@ -24,10 +24,9 @@ from teacher_answers import share
 from teacher_server import TeacherServer
 from test_synthesizing import as_reports
 
+from raddistill.llm_client.store import Store
 from raddistill.tables import base as tables
 from raddistill.tables.reports import Reports
-from raddistill.teachers.llm.journal import FILE, Journal, is_sound
-from raddistill.teachers.llm.spooling import LOCK
 
 ROOT = Path(__file__).parents[1]
 REPORTS = 10_000
@@ -199,12 +198,11 @@ def assert_tells_nothing(said: str) -> None:
     assert leaked == []
 
 
-def sound_lines(folder: Path) -> int:
-    """Lines of the journal, all of them sound."""
-    *lines, rest = (folder / "journal" / FILE).read_bytes().split(b"\n")
-    assert rest == b""
-    assert all(map(is_sound, lines))
-    return len(lines)
+def times_paid(folder: Path) -> int:
+    """How often the answers of a store were paid for; the store is sound."""
+    with Store(folder / "journal") as store:
+        assert store.read("PRAGMA integrity_check") == [("ok",)]
+        return store.read("SELECT sum(times_paid) FROM answers")[0][0]
 
 
 def assert_same_tables(one: Run, other: Run) -> None:
@@ -264,7 +262,7 @@ def test_five_kills_cost_what_was_in_flight_and_change_no_table(undisturbed: Und
             kill_at(server, moment, draw.uniform(0, 0.2), run.process)
             run.die()
             server.settle()
-            with Journal(tmp_path / "journal") as journal:
+            with Store(tmp_path / "journal") as journal:
                 lost, before = server.paid.total() - len(journal), lost
             assert 0 <= lost - before <= IN_FLIGHT, f"lost by the kill at {moment}"
         run = Run(tmp_path, "run", server, slice(None)).finish()
@@ -272,7 +270,7 @@ def test_five_kills_cost_what_was_in_flight_and_change_no_table(undisturbed: Und
     assert_same_tables(run, whole)
     assert set(server.paid) == set(undisturbed.server.paid)
     assert server.paid.total() == undisturbed.server.paid.total() + lost
-    assert sound_lines(tmp_path) == len(server.paid)
+    assert times_paid(tmp_path) == len(server.paid)
 
 
 def test_every_report_ends_labelled_or_put_aside_and_none_is_paid_twice(undisturbed: Undisturbed) -> None:
@@ -283,7 +281,7 @@ def test_every_report_ends_labelled_or_put_aside_and_none_is_paid_twice(undistur
     assert set(faults) == {*WIRE, *MODEL}
     assert sum(faults.values()) / counts["requests"] == pytest.approx(0.2, abs=0.015)
     assert counts["paid_twice"] == 0
-    assert counts["paid"] == sound_lines(undisturbed.folder)
+    assert counts["paid"] == times_paid(undisturbed.folder)
     answers, metrics = run.table("answers"), run.metrics["metrics"]
     assert answers["key"].is_unique().all()
     assert counts["paid"] == answers.height == run.metrics["spending"]["answers"]
@@ -303,9 +301,9 @@ def test_two_processes_share_a_journal(undisturbed: Undisturbed, tmp_path: Path)
         for run in runs:
             run.finish()
         counts = server.counts()
-    lines = sound_lines(tmp_path)
+    lines = times_paid(tmp_path)
     assert lines == counts["paid"]
-    with Journal(tmp_path / "journal") as journal:
+    with Store(tmp_path / "journal") as journal:
         assert len(journal) == counts["paid_bodies"]
     assert counts["paid"] - counts["paid_bodies"] < 100  # of 300: what both had in flight at once; what one has, both have
     whole = undisturbed.run()
@@ -337,9 +335,10 @@ def test_batches_killed_twice_are_submitted_once(undisturbed: Undisturbed, tmp_p
     assert set(killed.asked) == set(quiet.asked)
     assert_same_tables(run, whole)
     assert_nothing_lost(run, PILE[part])
-    assert sound_lines(folders[1]) == run.metrics["spending"]["answers_by_batch"]
+    assert times_paid(folders[1]) == run.metrics["spending"]["answers_by_batch"]
     assert killed.files == {}
-    assert [each.name for each in (folders[1] / "journal" / "batches").iterdir()] == [LOCK]
+    with Store(folders[1] / "journal") as store:
+        assert store.read("SELECT * FROM batches") == store.read("SELECT * FROM requests") == []
     direct = undisturbed.run()
     both = set(direct.table("labels")["report_id"]) & set(run.table("labels")["report_id"])
     assert len(both) > 0.95 * 500

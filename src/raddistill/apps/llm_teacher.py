@@ -7,14 +7,15 @@ from raddistill import params, paths
 from raddistill.apps.console import print_page
 from raddistill.errors import InputError
 from raddistill.labelsets import LabelSetParams, load_labels
+from raddistill.llm_client.budget import Prices
+from raddistill.llm_client.settings import AskingParams
+from raddistill.llm_client.store import Store
 from raddistill.tables import base as tables
 from raddistill.tables.reports import Reports
 from raddistill.tasks.names import TASKS
 from raddistill.teachers.llm import planning
-from raddistill.teachers.llm.inquiry import Inquiry
-from raddistill.teachers.llm.journal import Journal
-from raddistill.teachers.llm.settings import AskingParams, LLMParams
-from raddistill.teachers.llm.spending import Prices
+from raddistill.teachers.llm.history import Inquiry
+from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.synthesizing import SynthesizeParams, TeachParams, llm_params
 
 
@@ -26,16 +27,16 @@ def print_estimate(names: list[str]) -> None:
     """
     asking = params.load("asking", AskingParams)
     reports, prices = tables.read(Reports, paths.REPORTS), Prices.load(asking.prices)
-    with Journal(paths.journal()) as journal:
+    with Store(paths.journal()) as store:
         plans = []
         for name in names or llm_teachers():
             inquiry, p = inquiry_of(name)
-            plans.append(planning.plan(name, inquiry, p, reports, journal.get, prices))
+            plans.append(planning.plan(name, inquiry, p, reports, store.get, prices))
     print_page(planning.plans_page(plans, asking.budget_usd))
 
 
 def print_questions(report_id: str, name: str, as_json: bool) -> None:
-    """Prints what the teacher `name` would be sent about a report, and the answer that the journal has of it, if any.
+    """Prints what the teacher `name` would be sent about a report, and the answer that the store has of it, if any.
 
     With `as_json`: only the bodies of the requests, one a line.
 
@@ -43,12 +44,12 @@ def print_questions(report_id: str, name: str, as_json: bool) -> None:
         InputError: there is no such report or teacher.
     """
     inquiry, _ = inquiry_of(name)
-    with Journal(paths.journal()) as journal:
-        for question in planning.find_questions(inquiry, tables.read(Reports, paths.REPORTS), report_id, journal.get):
+    with Store(paths.journal()) as store:
+        for question in planning.find_questions(inquiry, tables.read(Reports, paths.REPORTS), report_id, store.get):
             if as_json:
                 print(json.dumps(question.body))
             else:
-                print_page(planning.question_page(question, journal.get(question.key)), width=1_000_000)
+                print_page(planning.question_page(question, store.get(question.key)), width=1_000_000)
 
 
 def llm_teachers() -> list[str]:

@@ -11,6 +11,7 @@ from rich.console import Console
 from raddistill import params
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
+from raddistill.llm_client.settings import AskingParams
 from raddistill.params import Section
 from raddistill.passages import SECTIONS, choose_sections
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN
@@ -24,7 +25,7 @@ from raddistill.tables.reports import Reports
 from raddistill.tables.written import Written
 from raddistill.teachers.combining import CombinedTeacher, How
 from raddistill.teachers.imported import ImportedTeacher
-from raddistill.teachers.llm.settings import AskingParams, LLMParams
+from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.noise import NoiseParams, disturb
 from raddistill.teachers.rules.labeler import RulesTeacher
 from raddistill.teachers.rules.writing import Templates
@@ -206,13 +207,13 @@ def _refuse_too_many(task: str, p: TeacherParams, reports: pl.DataFrame, outcome
 
 
 def _keep_answers(context: TeacherContext) -> None:
-    """Puts earlier answers into the journal, whoever teaches now: this run replaces their table, and they were paid for."""
-    from raddistill.teachers.llm.journal import Journal
+    """Puts earlier answers into the store, whoever teaches now: this run replaces their table, and they were paid for."""
+    from raddistill.llm_client.store import Store
     from raddistill.teachers.llm.tabulating import restored
 
     each_once = context.answers.unique("key", keep="first", maintain_order=True)  # reports may share one
-    with Journal(context.journal) as journal:
-        journal.add(answer for answer in restored(each_once) if answer.key not in journal)
+    with Store(context.journal) as store:
+        store.add(answer for answer in restored(each_once) if answer.key not in store)
 
 
 def measure(task: str, labelled: Labelled) -> dict[str, Any]:

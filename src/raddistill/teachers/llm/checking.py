@@ -1,28 +1,36 @@
-"""Reads an answer strictly and checks what it means: labels of the set, quotes that stand in the report, codes that exist.
+"""Checks what an answer means: labels of the set, quotes that are in the report, codes that exist.
 
 Nothing is mended but a code's dot and letter case, and nothing is guessed: what breaks a rule is a `Fault`, which says so to the
 model and, in fixed words, to the user. Pure, apart from the list of codes, which is read once.
 """
 
-import functools
-import json
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from raddistill.labelsets import Label
+from raddistill.llm_client.messages import FILTER, FILTERED, LARGER_CONTEXT, Answer, finish_word
 from raddistill.passages import SECTIONS, WHOLE
 from raddistill.statuses import PRESENT, STATUSES, UNCERTAIN, UNMENTIONED
 from raddistill.teachers.llm.codes import normalized
 from raddistill.teachers.llm.confidence import probabilities
-from raddistill.teachers.llm.exchange import FILTER, FILTERED, LARGER_CONTEXT, Answer, Fault, Question, finish_word
+from raddistill.teachers.llm.faults import Fault
+from raddistill.teachers.llm.parsing import (
+    Broken,
+    Item,
+    is_whole,
+    read_chosen,
+    read_findings,
+    read_json,
+    read_lines,
+    split_thoughts,
+    status_places,
+)
 from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.votes import Finding
 
 OPEN_ENDED_STATUSES = [PRESENT, UNCERTAIN]  # what the report denies is not listed, as by the rules teacher
-NONE = "None"  # the whole answer, in text form, where an open-ended report has no finding
-TOLD = 12  # problems told at once
+MOST_FEEDBACK = 12  # problems named at once
 # What the user is advised where many answers share a fault.
-FORM = "The model does not keep to the form: set llm.answers to the other of json_schema and text, or take another model"
 NO_TEXT = "The server sends no answer in `content`: check its chat template, or take another model"
 NO_THINKING = "Switch the model's thinking off at the server, raise llm.max_tokens, or take a model that does not think"
 WILLING = "The model refuses what the prompt asks: take another model, or edit the prompts"
@@ -42,33 +50,7 @@ FINISHES = {  # the server's word. Any other counts as a whole answer and is jud
     "no_choices": Fault("no choices in the reply", "There was no answer.", FILTER, final=True),
 }
 WELL_BEFORE = 0.9  # of llm.max_tokens: an answer that was cut off before it met another limit
-LEAST_CONTEXT = 64  # tokens; a smaller count is no context's but of a server that counts otherwise
 _HEADER = re.compile(rf"^({'|'.join(name.upper() for name in SECTIONS)}): ", re.MULTILINE)
-_FENCE = re.compile(r"\s*```\w*\r?\n(.*?)\r?\n?```\s*", re.DOTALL)
-# Tags around a model's thoughts: of Qwen and DeepSeek, Magistral, MedGemma, gpt-oss. The first is often a part of the prompt.
-_THINKING = re.compile(r"\s*(?:<(?:\w+:)?(?:think|thinking|thought|reasoning)>|\[THINK\]|<unused94>)", re.IGNORECASE)
-_THOUGHT = re.compile(
-    r"</(?:\w+:)?(?:think|thinking|thought|reasoning)>|\[/THINK\]|<unused95>|<\|channel\|>final<\|message\|>", re.IGNORECASE
-)
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-_STATUS = re.compile(r'"status"\s*:\s*"')  # within a JSON string its quotes would stand behind backslashes
-
-
-class Item(NamedTuple):
-    """A label or phrase as answered, before it is judged. `at`: where its status begins in the answer, in code points."""
-
-    name: str
-    status: str
-    quote: str
-    code: str | None
-    at: int | None
-
-
-class Broken(Exception):  # noqa: N818
-    """An answer that is not of the form asked for."""
-
-    def __init__(self, reason: str, told: str) -> None:
-        self.fault = Fault(reason, told, FORM)
 
 
 class Checker:
@@ -92,21 +74,21 @@ class Checker:
     def check(self, answer: Answer, report_text: str) -> list[Finding] | Fault:
         """The findings, offsets in code points of `report_text`; for multiple choice one a label, in the set's order."""
         text = answer.text or ""
-        thoughts, said = split_thoughts(text)
+        thoughts, reply = split_thoughts(text)
         fault = FINISHES.get(finish_word(answer.finish))
         if fault is CUT_OFF:
-            if not (self._p.answers == "json_schema" and _is_whole(said or thoughts)):
-                return _cut_off(answer, said, self._p.max_tokens)
+            if not (self._p.answers == "json_schema" and is_whole(reply or thoughts)):
+                return _cut_off(answer, reply, self._p.max_tokens)
         elif fault is not None:
             return fault
         if not text.strip():
             return Fault("empty answer", "The answer was empty.", NO_TEXT)
         judged = self._judged(text, answer, report_text)
-        if not isinstance(judged, Fault) or said == text:
+        if not isinstance(judged, Fault) or reply == text:
             return judged
-        behind = self._judged(said or thoughts, answer, report_text)
-        if isinstance(behind, Fault) and not said:
-            return Fault("thoughts without an answer", judged.told, NO_THINKING, final=True)
+        behind = self._judged(reply or thoughts, answer, report_text)
+        if isinstance(behind, Fault) and not reply:
+            return Fault("thoughts without an answer", judged.feedback, NO_THINKING, final=True)
         return behind
 
     def _judged(self, text: str, answer: Answer, report_text: str) -> list[Finding] | Fault:
@@ -127,16 +109,16 @@ class Checker:
 
     def _items(self, text: str) -> list[Item]:
         if self._p.answers == "text":
-            return _read_lines(text, self._task)
-        content = _read_json(text)
-        items = _read_chosen(content, self._names) if self._task == "multiple_choice" else _read_findings(content)
-        places = [match.end() for match in _STATUS.finditer(text)]
+            return read_lines(text, self._task)
+        content = read_json(text)
+        items = read_chosen(content, self._names) if self._task == "multiple_choice" else read_findings(content)
+        places = status_places(text)
         if len(places) != len(items):  # a key spelt with escapes
             return items
         return [item._replace(at=at) for item, at in zip(items, places, strict=True)]
 
     def _decided(self, text: str) -> list[Finding]:
-        content = _read_json(text)
+        content = read_json(text)
         if not isinstance(content, list) or len(content) != len(self._names):
             raise Broken("not of the schema", "One answer to each question was expected.")
         return [_decision(each, name) for each, name in zip(content, self._names, strict=True)]
@@ -158,43 +140,17 @@ class Checker:
         return _all_of(faults) if faults else [found[name] for name in self._names]
 
 
-def split_thoughts(text: str) -> tuple[str, str]:
-    """A model's thoughts, and the answer behind them; ("", text) where it wrote no thoughts."""
-    begun, ended = _THINKING.match(text), list(_THOUGHT.finditer(text))
-    if not (begun or ended):
-        return "", text
-    begin = begun.end() if begun else 0
-    return (text[begin : ended[-1].start()], text[ended[-1].end() :].strip()) if ended else (text[begin:], "")
-
-
-def check_prompt(question: Question, answer: Answer) -> str | None:
-    """Advice for the user where the server cut the prompt, as it counted fewer tokens than the prompt has; else None.
-
-    Servers that cut a prompt to their context cut its beginning, the instructions, and say nothing of it.
-    """
-    least = sum(_least_tokens(message["content"]) for message in question.body.get("messages", []))
-    if not LEAST_CONTEXT <= answer.prompt_tokens < least:
-        return None
-    return f"The server read {answer.prompt_tokens:,} of at least {least:,} tokens of the question: {LARGER_CONTEXT}"
-
-
-@functools.lru_cache(256)  # instructions and examples are the same in all questions
-def _least_tokens(text: str) -> int:
-    """No tokenizer makes one token of two words; with marks and rare words it is twice as many in these prompts."""
-    return len(_WORD.findall(text))
-
-
-def _cut_off(answer: Answer, said: str, max_tokens: int) -> Fault:
-    """The fault of an answer that was cut off, of which `said` came, beside thoughts."""
-    counted = answer.prompt_tokens and (answer.completion_tokens or not said)
+def _cut_off(answer: Answer, reply: str, max_tokens: int) -> Fault:
+    """The fault of an answer that was cut off, of which `reply` came, beside thoughts."""
+    counted = answer.prompt_tokens and (answer.completion_tokens or not reply)
     if counted and answer.completion_tokens < WELL_BEFORE * max_tokens:
         advice = (
             f"The server ended an answer after {answer.completion_tokens:,} tokens, where llm.max_tokens allows {max_tokens:,} "
             f"(its prompt had {answer.prompt_tokens:,}): {LARGER_CONTEXT}"
         )
-        return Fault("answer cut off at the server's context", CUT_OFF.told, advice, final=True)
-    if not said.strip():
-        return Fault("answer cut off at max_tokens while thinking", CUT_OFF.told, NO_THINKING, final=True)
+        return Fault("answer cut off at the server's context", CUT_OFF.feedback, advice, final=True)
+    if not reply.strip():
+        return Fault("answer cut off at max_tokens while thinking", CUT_OFF.feedback, NO_THINKING, final=True)
     return CUT_OFF
 
 
@@ -232,8 +188,8 @@ def _phrases(items: list[Item], text: str) -> list[Finding] | Fault:
         else:
             finding = judged._replace(label=_key(text[judged.start : judged.end]), code=code)
             if found.setdefault(finding.label, finding) != finding:
-                told = f"Item {number}: the phrase stands there before with another status or code; quote more of its words."
-                faults.append(Fault("phrase twice", told))
+                feedback = f"Item {number}: the phrase stands there before with another status or code; quote more of its words."
+                faults.append(Fault("phrase twice", feedback))
     return _all_of(faults) if faults else list(found.values())
 
 
@@ -248,8 +204,8 @@ def _quoted(item: Item, name: str, statuses: list[str], text: str) -> Finding | 
         return Fault("no quote", f"{name}: the words of the report that say so are missing.")
     span = locate(item.quote, text)
     if span is None:
-        told = f"{name}: these words do not stand in the report; copy words in one piece, exactly as they stand there."
-        return Fault("quote not in the report", told)
+        feedback = f"{name}: these words do not stand in the report; copy words in one piece, exactly as they stand there."
+        return Fault("quote not in the report", feedback)
     return Finding(item.name, item.status, section_at(text, span[0]), *span, item.code, None)
 
 
@@ -264,57 +220,7 @@ def _key(phrase: str) -> str:
 
 def _all_of(faults: list[Fault]) -> Fault:
     """One fault: the reason of the first, and what is to be told of all."""
-    return Fault(faults[0].reason, "\n".join(fault.told for fault in faults[:TOLD]))
-
-
-def _read_json(text: str) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise Broken("not JSON", "The answer was not JSON. Answer with JSON of the form asked for and nothing else.") from None
-
-
-def _is_whole(text: str) -> bool:
-    """Whether JSON is complete, as where a model goes on with blank lines until its tokens are used up."""
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(pairs) != len(dict(pairs)):
-        raise Broken("label twice", "A name stands twice in one JSON object; every label stands there once.")
-    return dict(pairs)
-
-
-def _no_constant(word: str) -> Any:
-    raise ValueError("NaN and Infinity are not JSON")
-
-
-def _read_chosen(content: Any, names: list[str]) -> list[Item]:
-    """Entries `label: {status, quote}`. A label that is missing or not of the set is told later, with its name."""
-    if not isinstance(content, dict):
-        raise Broken("not of the schema", "The answer is one JSON object with an entry for every label.")
-    for number, (name, entry) in enumerate(content.items(), 1):
-        told = f"{name if name in names else f'Item {number}'}: its entry has `status` and `quote`, both text, and nothing else."
-        _require_texts(entry, {"status", "quote"}, told)
-    return [Item(name, entry["status"], entry["quote"], None, None) for name, entry in content.items()]
-
-
-def _read_findings(content: Any) -> list[Item]:
-    """{"findings": [{phrase, code, status}, ...]}."""
-    if not isinstance(content, dict) or set(content) != {"findings"} or not isinstance(content["findings"], list):
-        raise Broken("not of the schema", "The answer is one JSON object with the list `findings`.")
-    for number, entry in enumerate(content["findings"], 1):
-        told = f"Item {number}: has `phrase`, `code` and `status`, all text, and nothing else."
-        _require_texts(entry, {"phrase", "code", "status"}, told)
-    return [Item(each["phrase"], each["status"], each["phrase"], each["code"], None) for each in content["findings"]]
-
-
-def _require_texts(entry: Any, keys: set[str], told: str) -> None:
-    if not isinstance(entry, dict) or set(entry) != keys or not all(isinstance(value, str) for value in entry.values()):
-        raise Broken("not of the schema", told)
+    return Fault(faults[0].reason, "\n".join(fault.feedback for fault in faults[:MOST_FEEDBACK]))
 
 
 def _decision(content: Any, name: str) -> Finding:
@@ -330,34 +236,3 @@ def _decision(content: Any, name: str) -> Finding:
     if not 0 <= probability <= 1:
         raise wrong
     return _silent(name)._replace(status=PRESENT if probability >= 0.5 else UNMENTIONED, probability=float(probability))
-
-
-def _read_lines(text: str, task: str) -> list[Item]:
-    """One item a line; empty lines do not matter. `None` alone: no finding (open-ended)."""
-    fenced = _FENCE.fullmatch(text)
-    begin, end = fenced.span(1) if fenced else (0, len(text))
-    if task == "open_ended" and text[begin:end].strip() == NONE:
-        return []
-    items: list[Item] = []
-    for line in text[begin:end].split("\n"):
-        if line.strip():
-            items.append(_read_line(line, begin, task, len(items) + 1))
-        begin += len(line) + 1
-    return items
-
-
-def _read_line(line: str, begin: int, task: str, number: int) -> Item:
-    """`Label | status | "quote"`, or `phrase | code | status`; a bar within the last, or the first, belongs to it."""
-    parts = line.split("|", 2) if task == "multiple_choice" else line.rsplit("|", 2)
-    if len(parts) == 3:
-        first, second, third = (part.strip() for part in parts)
-        if task == "open_ended":
-            return Item(first, third, first, second, begin + line.rindex("|") + 1 + _indent(parts[2]))
-        if len(third) >= 2 and third[0] == third[-1] == '"':
-            return Item(first, second, third[1:-1], None, begin + line.index("|") + 1 + _indent(parts[1]))
-    form = 'Label | status | "quote"' if task == "multiple_choice" else "phrase | code | status"
-    raise Broken("line of another form", f"Line {number} is not of the form: {form}")
-
-
-def _indent(part: str) -> int:
-    return len(part) - len(part.lstrip())

@@ -46,15 +46,15 @@ def _present(logprobs: Sequence[Sequence[Any]], begins: list[int], place: int) -
     """Walks the tokens of a status word until the chosen ones fit one status only."""
     index = bisect.bisect_right(begins, place) - 1
     before = str(logprobs[index][0])[: place - begins[index]]  # of this token, what stands before the status word
-    said, weight = "", 1.0
+    word, weight = "", 1.0
     mass = dict.fromkeys(STATUSES, 0.0)
     unfollowed = 0.0
     while index < len(logprobs):
         chosen = str(logprobs[index][0]).removeprefix(before)
-        split = _split(_alternatives(logprobs[index]), before, said)
+        split = _split(_alternatives(logprobs[index]), before, word)
         for status, share in split.decided.items():
             mass[status] += weight * share
-        fits = _fitting(said + chosen)
+        fits = _fitting(word + chosen)
         for statuses, share in split.open.items():
             if statuses != fits:
                 unfollowed += weight * share * _spread(statuses)
@@ -63,7 +63,7 @@ def _present(logprobs: Sequence[Sequence[Any]], begins: list[int], place: int) -
         if len(fits) <= 1:
             break
         weight *= split.open.get(fits, 0.0)
-        said, before, index = said + chosen, "", index + 1
+        word, before, index = word + chosen, "", index + 1
     total = sum(mass.values())
     if total <= 0 or unfollowed / total > TOLERATED:
         return None
@@ -76,14 +76,14 @@ def _alternatives(entry: Sequence[Any]) -> dict[str, float]:
     return {str(token): math.exp(min(0.0, logprob)) for token, logprob in pairs}
 
 
-def _split(alternatives: dict[str, float], before: str, said: str) -> _Split:
+def _split(alternatives: dict[str, float], before: str, word: str) -> _Split:
     """Alternatives that stand for something else, or say nothing of the status yet, are left out."""
     split = _Split({}, {})
     for token, share in alternatives.items():
         rest = token.removeprefix(before)
         if not token.startswith(before) or not rest:
             continue
-        fits = _fitting(said + rest)
+        fits = _fitting(word + rest)
         if len(fits) == 1:
             (status,) = fits
             split.decided[status] = split.decided.get(status, 0.0) + share

@@ -4,9 +4,9 @@ import sys
 from collections import Counter
 
 from raddistill.errors import InputError
-from raddistill.teachers.llm.checking import split_thoughts
-from raddistill.teachers.llm.conversing import Conversation, Turn
-from raddistill.teachers.llm.exchange import Fault
+from raddistill.teachers.llm.faults import Fault
+from raddistill.teachers.llm.history import Conversation, Turn
+from raddistill.teachers.llm.parsing import split_thoughts
 
 AT_FIRST = 10  # answers in a row that cannot be used, where none ever could
 LATER = 30  # where some could: a hard report fails now and then, so many in a row do not

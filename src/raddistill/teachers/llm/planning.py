@@ -4,18 +4,24 @@ import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import dataframely as dy
 import polars as pl
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from raddistill.errors import InputError
-from raddistill.teachers.llm.conversing import Known
-from raddistill.teachers.llm.exchange import Answer, Question
-from raddistill.teachers.llm.inquiry import Inquiry
+from raddistill.llm_client.budget import Prices
+from raddistill.llm_client.messages import Answer
+from raddistill.tables.reports import Reports
+from raddistill.teachers.llm.estimate import Estimate, estimate
+from raddistill.teachers.llm.history import Inquiry, Known
+from raddistill.teachers.llm.questions import Question
 from raddistill.teachers.llm.settings import LLMParams
-from raddistill.teachers.llm.spending import Estimate, Prices, estimate
 
+COLUMNS = [
+    "teacher", "model", "reports", "done", "to ask", "requests", "prompt tokens", "answer tokens", "USD", "USD by batch",
+]  # fmt: skip
 STYLES = {"system": "dim", "user": "", "assistant": "cyan"}
 
 
@@ -32,7 +38,7 @@ class Plan(NamedTuple):
     estimate: Estimate
 
 
-def plan(teacher: str, inquiry: Inquiry, p: LLMParams, reports: pl.DataFrame, known: Known, prices: Prices) -> Plan:
+def plan(teacher: str, inquiry: Inquiry, p: LLMParams, reports: dy.DataFrame[Reports], known: Known, prices: Prices) -> Plan:
     """Counts what is open about `reports` and what it will cost, by the answers of this teacher that are known already."""
     without: dict[str, str] = {}
     open_reports = {each.report_id for each in inquiry.shown(reports, without) if inquiry.open(each, known)}
@@ -57,7 +63,7 @@ def plan(teacher: str, inquiry: Inquiry, p: LLMParams, reports: pl.DataFrame, kn
     return Plan(teacher, p.model, reports.height, done, len(open_reports), len(without), p.answers != "decisions", made)
 
 
-def find_questions(inquiry: Inquiry, reports: pl.DataFrame, report_id: str, known: Known) -> list[Question]:
+def find_questions(inquiry: Inquiry, reports: dy.DataFrame[Reports], report_id: str, known: Known) -> list[Question]:
     """What would be asked now about the report with this id, and what was asked before, in order; a list a sample, joined.
 
     Raises:
@@ -97,28 +103,13 @@ def question_page(question: Question, answer: Answer | None) -> RenderableType:
 def plans_page(plans: list[Plan], budget_usd: float) -> RenderableType:
     """A row a teacher, and below how the figures were come by."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in (
-        "teacher",
-        "model",
-        "reports",
-        "done",
-        "to ask",
-        "requests",
-        "prompt tokens",
-        "answer tokens",
-        "USD",
-        "USD by batch",
-    ):
+    for column in COLUMNS:
         table.add_column(column, justify="left" if column in ("teacher", "model") else "right", overflow="fold")
     for each in plans:
         e = each.estimate
         cells = [f"{each.reports:,}", f"{each.done:,}", f"{each.open:,}", f"{e.requests:,.0f}"]
-        cells += [
-            f"{e.prompt_tokens:,.0f}",
-            f"{e.completion_tokens:,.0f}",
-            _usd(e.usd),
-            _usd(e.usd_batch) if each.batches else "-",
-        ]
+        tokens = [f"{e.prompt_tokens:,.0f}", f"{e.completion_tokens:,.0f}"]
+        cells += [*tokens, _usd(e.usd), _usd(e.usd_batch) if each.batches else "-"]
         table.add_row(each.teacher, each.model, *cells)
         batch = _usd(e.usd_batch_at_most) if each.batches else "-"
         most = [f"{e.requests_at_most:,}", f"{e.prompt_tokens_at_most:,}", f"{e.completion_tokens_at_most:,}"]

@@ -8,7 +8,7 @@ import json
 import re
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 
@@ -17,7 +17,6 @@ from raddistill.labelsets import Label
 from raddistill.statuses import STATUSES
 from raddistill.teachers.llm import worked
 from raddistill.teachers.llm.checking import OPEN_ENDED_STATUSES
-from raddistill.teachers.llm.exchange import Question
 from raddistill.teachers.llm.settings import LLMParams
 
 VERSION = 1  # of questions and of how their answers are read; another number asks, and pays, anew
@@ -25,6 +24,18 @@ TOP_LOGPROBS = 5  # four statuses and one for the rest; some servers allow no mo
 MOST_DECISIONS = 400  # questions of one request (openai/resources/decisions.py)
 NO_ANSWER = "(no answer)"  # stands for an empty answer when asked again: an empty message is refused by some servers
 BREAKS = (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError)  # what a template can raise
+
+
+class Question(NamedTuple):
+    """One request about a report, and the key under which its answer is kept."""
+
+    key: str  # sha256, hex, of everything that shapes the answer: the body with model and sampling, the form, sample number
+    report_id: str
+    sample: int  # of self-consistency, from 0
+    ask: int  # 0: the first time; n: after n answers that failed their checks
+    form: str  # json_schema | text | decisions
+    body: dict[str, Any]  # keyword arguments of chat.completions.create, or of decisions.create
+    examples: list[str]  # ids of the worked examples shown
 
 
 class Questioner:
@@ -65,16 +76,16 @@ class Questioner:
         messages.append({"role": "user", "content": self._enclosed(text)})
         return self._keyed(report_id, sample, 0, self._body(messages, sample), [example.id for example in chosen])
 
-    def again(self, question: Question, answer_text: str | None, told: str) -> Question:
+    def again(self, question: Question, answer_text: str | None, feedback: str) -> Question:
         """The question after an answer that failed its checks: the same conversation with that answer and what is wrong.
 
-        A decision cannot be told anything; it is asked as before, under another key.
+        A decision takes no feedback; it is asked as before, under another key.
         """
         body = question.body
         if question.form != "decisions":
             failed = answer_text if answer_text and answer_text.strip() else NO_ANSWER
-            told = self._render("again.jinja", told=told)
-            turns = [{"role": "assistant", "content": failed}, {"role": "user", "content": told}]
+            feedback = self._render("again.jinja", told=feedback)
+            turns = [{"role": "assistant", "content": failed}, {"role": "user", "content": feedback}]
             body = body | {"messages": [*body["messages"], *turns]}
         return self._keyed(question.report_id, question.sample, question.ask + 1, body, question.examples)
 
@@ -175,8 +186,8 @@ def _sampling(p: LLMParams) -> dict[str, Any]:
 def _response_format(task: str, names: list[str]) -> dict[str, Any]:
     """A strict schema: every field required, none beside them (developers' guide of OpenAI, structured outputs)."""
     if task == "multiple_choice":
-        said = _object({"status": {"type": "string", "enum": STATUSES}, "quote": {"type": "string"}})
-        schema = _object({name: {"$ref": "#/$defs/said"} for name in names}) | {"$defs": {"said": said}}
+        label = _object({"status": {"type": "string", "enum": STATUSES}, "quote": {"type": "string"}})
+        schema = _object({name: {"$ref": "#/$defs/said"} for name in names}) | {"$defs": {"said": label}}
     else:
         status = {"type": "string", "enum": OPEN_ENDED_STATUSES}
         finding = _object({"phrase": {"type": "string"}, "code": {"type": "string"}, "status": status})

@@ -7,24 +7,25 @@ from typing import Any
 
 import polars as pl
 
+from raddistill.llm_client.messages import Answer
 from raddistill.tables.answers import Answers
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine
-from raddistill.teachers.llm.conversing import Conversation
-from raddistill.teachers.llm.exchange import Answer
+from raddistill.teachers.llm.history import Conversation
 from raddistill.teachers.teacher import Labelled
 from raddistill.teachers.votes import Finding, vote_samples
 
 CROSSED = "no answer: asked by another run at the same time"
+Row = tuple[Any, ...]
 ROWS = 50_000  # Python tuples held at once; as frames they are ten times smaller
 
 
 def tabulate(
     task: str,
     teacher: str,
-    told: Iterable[tuple[str, list[Conversation]]],
+    history: Iterable[tuple[str, list[Conversation]]],
     without: Mapping[str, str],
     failed: Mapping[str, str],
 ) -> Labelled:
@@ -32,9 +33,9 @@ def tabulate(
     tables = _Tables(task, teacher)
     for report_id, reason in without.items():
         tables.put_aside(report_id, reason, None)
-    for report_id, conversations in told:
+    for report_id, conversations in history:
         tables.keep(report_id, conversations)
-        samples = [said.findings for said in conversations if said.findings is not None]
+        samples = [each.findings for each in conversations if each.findings is not None]
         if samples:
             tables.count("samples_without_answer", len(conversations) - len(samples))
             tables.find(report_id, samples[0] if len(conversations) == 1 else vote_samples(task, samples))
@@ -61,8 +62,8 @@ class _Tables:
         self._schemas: dict[str, Any] = {
             "labels": Labels, "evidence": Evidence, "outcomes": Outcomes, "quarantine": Quarantine, "answers": Answers,
         }  # fmt: skip
-        self._rows: dict[str, list[tuple]] = {name: [] for name in self._schemas}
-        self._frames = {name: [schema.create_empty()] for name, schema in self._schemas.items()}
+        self._rows: dict[str, list[Row]] = {name: [] for name in self._schemas}
+        self._frames: dict[str, pl.DataFrame] = {name: schema.create_empty() for name, schema in self._schemas.items()}
         self._counts: Counter[str] = Counter(asked_again=0, samples_without_answer=0, labels_with_probability=0)
         self._faults: Counter[str] = Counter()
         self._models: set[str] = set()  # more than one where a router fell back
@@ -88,7 +89,7 @@ class _Tables:
                 self._add("evidence", (report_id, *self._key, found.label, n, *place, None, found.status, found.probability))
 
     def keep(self, report_id: str, conversations: list[Conversation]) -> None:
-        for turn in (turn for said in conversations for turn in said.turns):
+        for turn in (turn for each in conversations for turn in each.turns):
             question, answer = turn.question, turn.answer
             self.count("asked_again", int(question.ask > 0))
             self._models.add(answer.model)
@@ -108,17 +109,16 @@ class _Tables:
         self.count("models", len(self._models))
         return Labelled(**whole, counts={**self._counts, "faults": dict(sorted(self._faults.items()))})
 
-    def _add(self, name: str, row: tuple) -> None:
+    def _add(self, name: str, row: Row) -> None:
         self._rows[name].append(row)
         if len(self._rows[name]) >= ROWS:
             self._flush(name)
 
     def _flush(self, name: str) -> pl.DataFrame:
-        schema = self._schemas[name].create_empty().schema
-        self._frames[name].append(pl.DataFrame(self._rows[name], schema=schema, orient="row"))
+        known = self._frames[name]
+        self._frames[name] = pl.concat([known, pl.DataFrame(self._rows[name], schema=known.schema, orient="row")])
         self._rows[name] = []
-        self._frames[name] = [pl.concat(self._frames[name])]
-        return self._frames[name][0]
+        return self._frames[name]
 
 
 def restored(answers: pl.DataFrame) -> Iterable[Answer]:

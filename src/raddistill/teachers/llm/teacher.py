@@ -1,33 +1,32 @@
 """The LLM teacher: asks a model behind an OpenAI-compatible API about every report, and reads its answers as tables.
 
-First it asks until no question is open, and every answer goes to the journal; then it reads the journal. So labels are a
+First it asks until no question is open, and every answer goes to the store; then it reads the store. So labels are a
 function of reports, params and answers, and a run that was killed, or that stopped at its budget, has lost nothing.
 """
 
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from raddistill.errors import RaddistillError
 from raddistill.labelsets import Label
+from raddistill.llm_client.ask import ask_all
+from raddistill.llm_client.budget import Budget, Prices
+from raddistill.llm_client.clients import client_for
+from raddistill.llm_client.run import Asked
+from raddistill.llm_client.settings import AskingParams
+from raddistill.llm_client.store import Store
 from raddistill.passages import choose_sections
-from raddistill.teachers.llm.asking import Asked, ask_all
-from raddistill.teachers.llm.batching import ask_in_batches
-from raddistill.teachers.llm.clients import client_for
 from raddistill.teachers.llm.early_stop import EarlyStop
-from raddistill.teachers.llm.exchange import Question
-from raddistill.teachers.llm.inquiry import Inquiry, Shown
-from raddistill.teachers.llm.journal import Journal
-from raddistill.teachers.llm.settings import AskingParams, LLMParams
-from raddistill.teachers.llm.spending import Budget, Prices
+from raddistill.teachers.llm.history import Inquiry, Shown
+from raddistill.teachers.llm.questions import Question
+from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.llm.tabulating import tabulate
 from raddistill.teachers.teacher import Labelled
 
 STOPPED = "stopped; what was answered or submitted is kept, and the next run goes on with it"  # where asking says no more
-BATCHES = "batches"  # within the journal's folder: what was submitted and is waited for
 
 
 class Interrupted(RaddistillError):  # noqa: N818
@@ -52,7 +51,7 @@ class LLMTeacher:
         choose_sections(sections)  # refused before anything is read
         self.name = f"llm:{p.model}"
         self._task, self._folder, self._sections, self._p = task, Path(source), sections, p
-        self._asking, self._journal, self._stops_early = asking, journal, stops_early
+        self._asking, self._folder_of_answers, self._stops_early = asking, journal, stops_early
 
     def label(self, reports: pl.DataFrame, label_set: list[Label]) -> Labelled:
         """The tables for `reports`. A report goes to quarantine if it has none of the sections, if no answer came, or if its
@@ -67,52 +66,50 @@ class LLMTeacher:
         """
         inquiry = Inquiry(self._task, self._folder, label_set, self._sections, self._p)
         without: dict[str, str] = {}
-        with Journal(self._journal) as journal:
+        with Store(self._folder_of_answers) as store:
             watch = EarlyStop(self._task, stops=self._stops_early)
-            open_ids, ended = self._look_up(inquiry, reports, journal, without, watch)
+            open_ids, ended = self._look_up(inquiry, reports, store, without, watch)
             proven = len(open_ids) < reports.height - len(without)
             if not watch.proven:  # what ended them was likely the server or a setting, and may have been mended since
-                inquiry.reopen(set(ended))
+                inquiry.reopened = set(ended)
                 open_ids += ended.values()
             open_reports = reports.filter(pl.col("report_id").is_in(open_ids))
-            failed = self._ask(inquiry, open_reports, journal, proven, watch) if open_reports.height else {}
-            told = ((each.report_id, inquiry.conversations(each, journal.get)) for each in inquiry.shown(reports, {}))
-            return tabulate(self._task, self.name, told, without, failed)
+            failed = self._ask(inquiry, open_reports, store, proven, watch) if open_reports.height else {}
+            history = ((each.report_id, inquiry.conversations(each, store.get)) for each in inquiry.shown(reports, {}))
+            return tabulate(self._task, self.name, history, without, failed)
 
     def _look_up(
-        self, inquiry: Inquiry, reports: pl.DataFrame, journal: Journal, without: dict[str, str], watch: EarlyStop
+        self, inquiry: Inquiry, reports: pl.DataFrame, store: Store, without: dict[str, str], watch: EarlyStop
     ) -> tuple[list[str], dict[str, str]]:
         """Ids of reports with an open question; and the keys of answers that ended a conversation early, with the report's id."""
         open_ids, ended = [], {}
         for each in inquiry.shown(reports, without):
-            conversations = inquiry.conversations(each, journal.get)
-            watch.proven = watch.proven or any(said.findings is not None for said in conversations)
-            if any(said.next is not None for said in conversations):
+            conversations = inquiry.conversations(each, store.get)
+            watch.proven = watch.proven or any(one.findings is not None for one in conversations)
+            if any(one.next is not None for one in conversations):
                 open_ids.append(each.report_id)
-            for last in (said.turns[-1] for said in conversations if said.turns and said.next is None):
+            for last in (one.turns[-1] for one in conversations if one.turns and one.next is None):
                 if last.fault is not None and last.fault.final and last.question.ask + 1 < self._p.asks:
                     ended[last.question.key] = each.report_id
         return open_ids, ended
 
-    def _ask(self, inquiry: Inquiry, reports: pl.DataFrame, journal: Journal, proven: bool, watch: EarlyStop) -> dict[str, str]:
+    def _ask(self, inquiry: Inquiry, reports: pl.DataFrame, store: Store, proven: bool, watch: EarlyStop) -> dict[str, str]:
         """Asks what is open about `reports`; returns why keys have no answer. `proven`: others of the inquiry have theirs."""
         budget = Budget(self._asking.budget_usd, Prices.load(self._asking.prices), self._p.model)
-        client = client_for(self._p, self._asking, set(reports["sensitivity"]))
-        common: dict[str, Any] = {"client": client, "asking": self._asking, "model": self._p.model, "progress": True}
-        common |= {"journal": journal, "budget": budget}
         # In an order of its own: processes that ask about the same reports at once would else pay each of them side by side.
-        pile = _Pile(inquiry, reports.sample(fraction=1.0, shuffle=True))
+        in_turn = _Reports(inquiry, reports.sample(fraction=1.0, shuffle=True))
 
         def still_open(shown: Shown) -> list[Question]:
-            conversations = inquiry.conversations(shown, journal.get)
+            conversations = inquiry.conversations(shown, store.get)
             watch.look(shown.report_id, conversations)
-            return [said.next for said in conversations if said.next is not None]
+            return [each.next for each in conversations if each.next is not None]
 
         async def ask() -> Asked:
-            async with client:
-                if self._asking.mode == "batch":
-                    return await ask_in_batches(pile, still_open, folder=self._journal / BATCHES, **common)
-                return await ask_all(pile, still_open, proven=proven, waits=lambda shown: watch.waits(shown.report_id), **common)
+            async with client_for(self._p.endpoint, self._asking, set(reports["sensitivity"])) as client:
+                return await ask_all(
+                    in_turn, still_open, client=client, asking=self._asking, model=self._p.model, store=store, budget=budget,
+                    progress=True, proven=proven, waits=lambda shown: watch.waits(shown.report_id),
+                )  # fmt: skip
 
         try:
             return asyncio.run(ask()).failed
@@ -120,7 +117,7 @@ class LLMTeacher:
             raise Interrupted(str(stopped) or STOPPED) from None
 
 
-class _Pile:
+class _Reports:
     """Reports as they are shown, walked as often as is needed; none of them is held."""
 
     def __init__(self, inquiry: Inquiry, reports: pl.DataFrame) -> None:

@@ -15,19 +15,21 @@ from ruamel.yaml.error import YAMLError
 
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
+from raddistill.llm_client.messages import Answer
 from raddistill.statuses import UNMENTIONED
-from raddistill.teachers.llm.checking import NONE, Checker
-from raddistill.teachers.llm.exchange import Answer, Fault
+from raddistill.teachers.llm.checking import Checker
+from raddistill.teachers.llm.faults import Fault
+from raddistill.teachers.llm.parsing import NONE
 from raddistill.teachers.llm.settings import LLMParams
 
 
-class _Said(BaseModel):
+class _LabelAnswer(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     status: str
     quote: str
 
 
-class _Found(BaseModel):
+class _FindingAnswer(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     phrase: str
     code: str
@@ -38,14 +40,14 @@ class _Choice(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     id: str
     report: str
-    answer: dict[str, _Said]
+    answer: dict[str, _LabelAnswer]
 
 
 class _List(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     id: str
     report: str
-    answer: list[_Found]
+    answer: list[_FindingAnswer]
 
 
 class Example(NamedTuple):
@@ -83,7 +85,7 @@ def load_examples(path: Path, task: str, label_set: list[Label], p: LLMParams) -
         checked = checker.check(_answer(answer), entry.report)
         doubled = entry.id in {example.id for example in examples}
         if doubled or isinstance(checked, Fault):
-            why = "an id that comes twice" if doubled else f"{checked.reason}: {checked.told}"  # type: ignore[union-attr]
+            why = "an id that comes twice" if doubled else f"{checked.reason}: {checked.feedback}"  # type: ignore[union-attr]
             raise InputError(f"{path}: line {_line(content, number)}: example '{entry.id}': {why}")
         examples.append(Example(entry.id, entry.report, answer))
     return examples
@@ -101,15 +103,17 @@ def choose(examples: list[Example], number: int, seed: int, text: str) -> list[E
 
 
 def _line(content: Any, number: int) -> int:
-    return content.lc.item(number)[0] + 1
+    return int(content.lc.item(number)[0]) + 1
 
 
 def _render_choice(entry: _Choice, label_set: list[Label], form: str) -> str:
     """Labels in the set's order; one that is named but not of the set stays, for the checks to find."""
-    said = {label.name: entry.answer.get(label.name, _Said(status=UNMENTIONED, quote="")) for label in label_set} | entry.answer
+    labels = {
+        label.name: entry.answer.get(label.name, _LabelAnswer(status=UNMENTIONED, quote="")) for label in label_set
+    } | entry.answer
     if form == "json_schema":
-        return _compact({name: {"status": s.status, "quote": s.quote} for name, s in said.items()})
-    return "\n".join(f'{name} | {s.status} | "{s.quote}"' for name, s in said.items())
+        return _compact({name: {"status": s.status, "quote": s.quote} for name, s in labels.items()})
+    return "\n".join(f'{name} | {s.status} | "{s.quote}"' for name, s in labels.items())
 
 
 def _render_list(entry: _List, form: str) -> str:

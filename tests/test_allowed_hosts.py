@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raddistill.errors import InputError, ParamsError
-from raddistill.teachers.llm.approval import check_destination, check_proxy, is_loopback, place_of
+from raddistill.llm_client.allowed_hosts import check_destination, check_proxy, destination_of, is_loopback
 
 GUARDED = [{"phi"}, {"credentialed"}, {"public", "phi"}, {"something new"}]
 
@@ -184,7 +184,7 @@ def test_no_message_shows_password_or_query(url: str) -> None:
 
 def test_the_entry_named_in_the_message_approves() -> None:
     for url in ("https://a.example/v1", "http://[fd00::7]:81/v1", "http://10.1.2.3/v1", "https://bücher.example/"):
-        place = place_of(url, "it")
+        place = destination_of(url, "it")
         check_destination(url, {"phi"}, [str(place)])
 
 
@@ -196,11 +196,11 @@ def test_no_text_passes_for_loopback_by_chance(text: str, form: str) -> None:
         check_destination(url, {"phi"}, [])
     except InputError:
         return
-    assert is_loopback(place_of(url, "it").host)
+    assert is_loopback(destination_of(url, "it").host)
 
 
 def test_a_proxy_needs_approval_even_on_loopback() -> None:
-    place = place_of("https://gpu.example/v1", "it")
+    place = destination_of("https://gpu.example/v1", "it")
     check_proxy("http://me:pass@proxy.example:3128", place, ["gpu.example", "proxy.example:3128"])
     check_proxy("proxy.example:3128", place, ["proxy.example"])
     for proxy in ("http://me:pass@proxy.example:3128", "http://localhost:3128", "socks5://pass@proxy.example"):

@@ -1,6 +1,6 @@
-"""What goes out to an LLM teacher and what comes back: the words that the modules of this folder speak in. Pure."""
+"""What goes out to a model and what comes back: the types that the modules of this room share."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 LARGER_CONTEXT = (  # what to do about a server whose context does not hold question and answer
     "start the server with a larger one (vLLM --max-model-len, llama.cpp --ctx-size, Ollama OLLAMA_CONTEXT_LENGTH), "
@@ -17,27 +17,26 @@ FILTERED = {  # Azure and OpenAI; Bedrock; Google; Cohere; Zhipu
 FAILED = {"error", "abort", "insufficient_system_resource", "network_error"}  # the server's own failure; DeepSeek's, Zhipu's
 
 
-class Question(NamedTuple):
+class Question(Protocol):
     """One request, and the key under which its answer is kept."""
 
-    key: str  # sha256, hex, of everything that shapes the answer: the body with model and sampling, the form, sample number
-    report_id: str
-    sample: int  # of self-consistency, from 0
-    ask: int  # 0: the first time; n: after n answers that failed their checks
-    form: str  # json_schema | text | decisions
-    body: dict[str, Any]  # keyword arguments of chat.completions.create, or of decisions.create
-    examples: list[str]  # ids of the worked examples shown
+    @property
+    def key(self) -> str:
+        """sha256, hex, of everything that shapes the answer: the body with model and sampling, the form, the sample's number."""
 
+    @property
+    def form(self) -> str:
+        """json_schema | text | decisions"""
 
-def finish_word(reason: str) -> str:
-    """A server's `finish_reason` in one spelling: some write it in capitals, some with hyphens."""
-    return reason.lower().replace("-", "_")
+    @property
+    def body(self) -> dict[str, Any]:
+        """Keyword arguments of `chat.completions.create`, or of `decisions.create` where the form is decisions."""
 
 
 class Answer(NamedTuple):
-    """What was paid for; a line of the journal."""
+    """What was paid for, as the store keeps it."""
 
-    key: str
+    key: str  # of its question
     text: str | None  # the message; for decisions, the list `answers` as JSON; None where the model sent none
     finish: str  # stop | length | content_filter | refusal | ...: the server's word. Ours: no_choices, no_message (of a filter)
     model: str  # as the server names it
@@ -51,13 +50,6 @@ class Answer(NamedTuple):
     mode: str  # direct | batch
 
 
-class Fault(NamedTuple):
-    """Why an answer is not used. `reason` is of a small fixed set of words (quarantine, metrics); neither holds report text.
-
-    `told` is what the model is told when it is asked again: it may name label, code or the number of an item.
-    """
-
-    reason: str
-    told: str
-    advice: str = ""  # for the user, where the cause is likely the server or the settings and so shared by many answers
-    final: bool = False  # asking again cannot mend it
+def finish_word(reason: str) -> str:
+    """Returns a server's `finish_reason` in one spelling: some servers write it in capitals, some with hyphens."""
+    return reason.lower().replace("-", "_")

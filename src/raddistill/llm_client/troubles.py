@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from raddistill.teachers.llm import pacing
-from raddistill.teachers.llm.exchange import FAILED, FILTER, FILTERED, LARGER_CONTEXT, finish_word
+from raddistill.llm_client import rate_limit
+from raddistill.llm_client.messages import FAILED, FILTER, FILTERED, LARGER_CONTEXT, finish_word
 
 # Machine codes of HTTP 429 and 400. The last is a LiteLLM proxy's.
 NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "budget_exceeded"}
@@ -153,7 +153,7 @@ def _judge(named: str, status: int, headers: Mapping[str, str], error: object) -
         reason = f"refused by the server: {named}{f', {code}' if code else ''}"
         again = headers.get("x-should-retry") == "true"
         return Trouble(reason, again=again, charged=False, headers=headers, advice=advice)
-    wait = pacing.retry_after(headers)
+    wait = rate_limit.retry_after(headers)
     return Trouble(
         f"no answer: {named}",
         again=headers.get("x-should-retry") != "false",
@@ -194,11 +194,11 @@ def _wishes(error: object, depth: int = _DEPTH) -> Iterator[float]:
     for name, value in inner:
         key = str(name).lower().replace("_", "-")
         if key in _WAITS:
-            seconds = pacing.parse_duration(str(value))
+            seconds = rate_limit.parse_duration(str(value))
         elif key == "retry-after-ms":
-            seconds = pacing.retry_after({key: str(value)})
+            seconds = rate_limit.retry_after({key: str(value)})
         elif key == "x-ratelimit-reset" and re.fullmatch(r"\d{13}", str(value), re.ASCII):  # OpenRouter's: ms since 1970
-            seconds = pacing.parse_duration(str(int(value) / 1000 - time.time()))
+            seconds = rate_limit.parse_duration(str(int(value) / 1000 - time.time()))
         else:
             seconds = None
         if seconds is not None:

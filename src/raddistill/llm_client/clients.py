@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from raddistill.errors import InputError
-from raddistill.teachers.llm import approval
-from raddistill.teachers.llm.connections import ManyPools
-from raddistill.teachers.llm.settings import AskingParams, LLMParams
+from raddistill.llm_client import allowed_hosts
+from raddistill.llm_client.settings import AskingParams, Endpoint
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -22,21 +21,21 @@ CONNECT_S = 30.0  # of the timeout, at most: a host that does not answer at all 
 CHATTY = {"openai", "httpx2", "httpcore2"}
 
 
-def endpoint_url(p: LLMParams) -> str:
+def endpoint_url(endpoint: Endpoint) -> str:
     """The URL the environment gives for this kind of endpoint; it may hold a password.
 
     Raises:
         InputError: the variable is not set.
     """
-    if p.endpoint == "openai":
+    if endpoint == "openai":
         return os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI_URL
-    return _needed(URL_VARIABLES[p.endpoint], "the base URL of the server")
+    return _needed(URL_VARIABLES[endpoint], "the base URL of the server")
 
 
-def client_for(p: LLMParams, asking: AskingParams, sensitivities: set[str]) -> "AsyncOpenAI":
+def client_for(endpoint: Endpoint, asking: AskingParams, sensitivities: set[str]) -> "AsyncOpenAI":
     """A client (AsyncAzureOpenAI for azure) that may be given text of these sensitivities. To be closed, as by `async with`.
 
-    It does not retry (asking.py does), follows no redirect (it would lead past the approval), and has a connection for every
+    It does not retry (direct.py does), follows no redirect (it would lead past the check), and has a connection for every
     request in flight.
 
     Raises:
@@ -46,24 +45,24 @@ def client_for(p: LLMParams, asking: AskingParams, sensitivities: set[str]) -> "
     from openai import AsyncAzureOpenAI, AsyncOpenAI  # a second to import
 
     quiet_logs()
-    url, named = endpoint_url(p), URL_VARIABLES[p.endpoint]
-    approval.check_destination(url, sensitivities, asking.approved_hosts, named)
-    credentials = _credentials(p)
+    url, named = endpoint_url(endpoint), URL_VARIABLES[endpoint]
+    allowed_hosts.check_destination(url, sensitivities, asking.approved_hosts, named)
+    credentials = _credentials(endpoint)
     common: dict[str, Any] = {
         "http_client": _http_client(url, asking, sensitivities, named),
         "max_retries": 0,
         "timeout": _timeout(asking),
-        "default_headers": {} if p.endpoint == "openai" else _own_headers(credentials),
+        "default_headers": {} if endpoint == "openai" else _own_headers(credentials),
     }
     client: AsyncOpenAI
-    if p.endpoint == "azure":
+    if endpoint == "azure":
         client = AsyncAzureOpenAI(azure_endpoint=url, **credentials, **common)
     else:
         client = AsyncOpenAI(base_url=url, **credentials, **common)
-    if p.endpoint != "openai":  # the SDK takes OPENAI_ORG_ID, OPENAI_PROJECT_ID and OPENAI_ADMIN_KEY to any server
+    if endpoint != "openai":  # the SDK takes OPENAI_ORG_ID, OPENAI_PROJECT_ID and OPENAI_ADMIN_KEY to any server
         client.organization = client.project = client.admin_api_key = None
     # What counts is the URL the SDK made of it all, whatever other variables it may have read.
-    approval.check_destination(str(client.base_url), sensitivities, asking.approved_hosts, named)
+    allowed_hosts.check_destination(str(client.base_url), sensitivities, asking.approved_hosts, named)
     return client
 
 
@@ -91,10 +90,10 @@ def _key(variable: str, value: str) -> str:
     return value
 
 
-def _credentials(p: LLMParams) -> dict[str, Any]:
-    if p.endpoint == "openai":
+def _credentials(endpoint: Endpoint) -> dict[str, Any]:
+    if endpoint == "openai":
         return {"api_key": _key("OPENAI_API_KEY", _needed("OPENAI_API_KEY", "the key of the OpenAI API"))}
-    if p.endpoint == "compatible":  # never None: the SDK would take OPENAI_API_KEY to a server that is not OpenAI's
+    if endpoint == "compatible":  # never None: the SDK would take OPENAI_API_KEY to a server that is not OpenAI's
         return {"api_key": _key("RADDISTILL_TEACHER_KEY", os.environ.get("RADDISTILL_TEACHER_KEY", "").strip() or "none")}
     version = _needed("OPENAI_API_VERSION", "the version of the Azure OpenAI API, as 2024-10-21")
     token = os.environ.get("AZURE_OPENAI_AD_TOKEN", "").strip()
@@ -121,18 +120,17 @@ def _timeout(asking: AskingParams) -> httpx2.Timeout:
 
 def _http_client(url: str, asking: AskingParams, sensitivities: set[str], named: str) -> httpx2.AsyncClient:
     """Public text goes by the proxies of the environment; other text only by one that is approved; to loopback by none."""
-    place = approval.place_of(url, named)
-    local = approval.is_loopback(place.host)
-    guarded = bool(sensitivities - {approval.PUBLIC})
+    place = allowed_hosts.destination_of(url, named)
+    local = allowed_hosts.is_loopback(place.host)
+    guarded = bool(sensitivities - {allowed_hosts.PUBLIC})
     proxy = None if local else _proxy_for(httpx2.URL(url).scheme, place.host)
     if proxy is not None and guarded:
-        approval.check_proxy(proxy, place, asking.approved_hosts)
+        allowed_hosts.check_proxy(proxy, place, asking.approved_hosts)
     verify = _ssl_context()
     try:
-        pools = ManyPools(
-            asking.in_flight, lambda limits: httpx2.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits, proxy=proxy)
-        )
-        return httpx2.AsyncClient(transport=pools, timeout=_timeout(asking), follow_redirects=False, trust_env=False)
+        limits = httpx2.Limits(max_connections=asking.in_flight, max_keepalive_connections=asking.in_flight)
+        transport = httpx2.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits, proxy=proxy)
+        return httpx2.AsyncClient(transport=transport, timeout=_timeout(asking), follow_redirects=False, trust_env=False)
     except (ImportError, ValueError, httpx2.InvalidURL):  # a SOCKS proxy without `socksio`, or no URL; messages repeat the URL
         raise InputError("the proxy of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; correct it") from None
 

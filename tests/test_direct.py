@@ -20,14 +20,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from teacher_server import TeacherServer
 
+from raddistill import params
 from raddistill.errors import InputError
-from raddistill.teachers.llm import asking as module
-from raddistill.teachers.llm import pacing, replies, troubles
-from raddistill.teachers.llm.asking import Asked, ask_all
-from raddistill.teachers.llm.exchange import Answer, Question
-from raddistill.teachers.llm.journal import Journal
-from raddistill.teachers.llm.settings import AskingParams
-from raddistill.teachers.llm.spending import Budget, BudgetReached, Price, Prices
+from raddistill.llm_client import rate_limit, replies, troubles
+from raddistill.llm_client.ask import ask_all
+from raddistill.llm_client.budget import Budget, BudgetReached, Price, Prices
+from raddistill.llm_client.messages import Answer
+from raddistill.llm_client.run import Asked
+from raddistill.llm_client.settings import AskingParams
+from raddistill.llm_client.store import Store
+from raddistill.teachers.llm.questions import Question
 
 PATIENT = "the heart of patient Zanzibar is large"  # in every prompt; the server's errors repeat it
 PRICES = Prices({"m": Price(input=1.0, cached_input=0.5, output=2.0, batch=0.5)})
@@ -35,13 +37,12 @@ PRICES = Prices({"m": Price(input=1.0, cached_input=0.5, output=2.0, batch=0.5)}
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pacing, "BACK_OFF_S", 0.01)
+    monkeypatch.setattr(rate_limit, "BACK_OFF_S", 0.01)
 
 
-def params(**given: Any) -> AskingParams:
-    usual = {"mode": "direct", "in_flight": 16, "requests_per_minute": 0, "tokens_per_minute": 0, "timeout_s": 5.0, "tries": 4}
-    rest = {"budget_usd": -1.0, "prices": "prices.yaml", "approved_hosts": [], "poll_s": 1.0}
-    return AskingParams.model_validate(usual | rest | given)
+def asked_as(**given: Any) -> AskingParams:
+    usual = {"in_flight": 16, "timeout_s": 5.0, "tries": 4, "budget_usd": -1.0}
+    return params.load("asking", AskingParams).model_copy(update=usual | given)
 
 
 def question(i: int, **more: Any) -> Question:
@@ -86,8 +87,8 @@ async def asking(client: openai.AsyncOpenAI, reports: Iterable[Question], journa
     still_open = given.pop("still_open", None) or (lambda report: [] if report.key in known else [report])
     budget = given.pop("budget", None) or Budget(-1.0, PRICES, "m")
     more = {"progress": given.pop("progress", False), "proven": given.pop("proven", False)}
-    p = params(**given)
-    return await ask_all(reports, still_open, client=client, asking=p, model="m", journal=journal, budget=budget, **more)
+    p = asked_as(**given)
+    return await ask_all(reports, still_open, client=client, asking=p, model="m", store=journal, budget=budget, **more)
 
 
 def ask(
@@ -140,7 +141,7 @@ def assert_discreet(error: BaseException) -> None:
 
 
 def test_every_question_is_asked_once_and_journalled(tmp_path: Path) -> None:
-    with TeacherServer(latency=0.02) as server, Journal(tmp_path / "j") as journal:
+    with TeacherServer(latency=0.02) as server, Store(tmp_path / "j") as journal:
         asked = ask(questions(200), server.url, journal=journal)
         assert asked == Asked({}, 200)
         assert all(each.key in journal for each in questions(200))
@@ -203,12 +204,6 @@ def test_answers_are_written_in_groups() -> None:
         ask(questions(200), server.url, journal=kept)
     assert sum(kept.groups) == 200
     assert len(kept.groups) < 60  # a slow disk makes larger groups
-
-
-def test_no_wait_for_company_where_none_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "GROUP_S", 1000.0)
-    with TeacherServer() as server:
-        assert ask(questions(5), server.url, in_flight=1).answered == 5
 
 
 def test_decisions_and_azure_go_where_they_belong() -> None:
@@ -321,7 +316,7 @@ def test_a_server_that_is_not_there_stops_the_run() -> None:
 
 def test_a_fifth_of_faults_loses_nothing_and_pays_nothing_twice(tmp_path: Path) -> None:
     faults = {"429": 0.04, "429_bare": 0.02, "500": 0.04, "503": 0.02, "reset": 0.02, "reset_mid_body": 0.02, "truncated": 0.02}
-    with TeacherServer(faults=faults | {"400": 0.02}, latency=0.005, retry_after=0.01) as server, Journal(tmp_path) as journal:
+    with TeacherServer(faults=faults | {"400": 0.02}, latency=0.005, retry_after=0.01) as server, Store(tmp_path) as journal:
         asked = ask(questions(600), server.url, journal=journal, tries=6)
         counted = counts(server)
         answered = {each.key for each in questions(600) if each.key in journal}
@@ -407,21 +402,6 @@ def test_an_error_within_http_200_is_what_it_says_and_costs_nothing(body: Any, n
     assert (budget.lost, budget.spent, budget.reserved) == (0.0, 0.0, 0.0)
     assert ask(questions(1), respond=respond).answered == 1
     assert len(at) == 4
-
-
-@pytest.mark.parametrize("error", [{"code": 429}, {"code": "rate_limit_exceeded"}, "rate limit"])
-def test_a_429_within_http_200_halves_what_is_in_flight(error: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    windows: list[float] = []
-
-    class Watched(pacing.Pacer):
-        def throttled(self, *given: Any) -> None:
-            super().throttled(*given)
-            windows.append(self.window)
-
-    monkeypatch.setattr(pacing, "Pacer", Watched)
-    respond, _ = respond_with((200, {}, {"error": error}))
-    assert ask(questions(20), respond=respond, in_flight=8).answered == 20
-    assert windows == [4.0]
 
 
 WISHES: list[tuple[dict[str, str], dict[str, Any]]] = [
@@ -831,8 +811,7 @@ def test_interrupted_requests_in_flight_are_awaited_and_kept(number: int, capfd:
     assert "the next run" not in capfd.readouterr().err  # told once, by whoever ends the run
 
 
-def test_a_second_interrupt_still_keeps_what_has_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "GROUP_S", 0.3)
+def test_a_second_interrupt_still_keeps_what_has_arrived() -> None:
     kept = Memory()
     with TeacherServer(faults=[None] * 5 + ["hang"] * 100) as server:
 
@@ -945,7 +924,7 @@ def test_a_connection_that_was_never_made_cost_nothing() -> None:
     assert ask(questions(1), "http://127.0.0.1:9/v1", budget=budget, tries=2).failed == {
         question(0).key: "no answer: connection lost"
     }
-    assert (budget.lost, budget.left) == (0.0, 1.0)
+    assert (budget.lost, budget.spent, budget.reserved) == (0.0, 0.0, 0.0)
 
 
 def test_the_servers_limits_are_kept() -> None:

@@ -4,12 +4,12 @@ import json
 import math
 from typing import Any, NamedTuple
 
-from raddistill.teachers.llm.exchange import FAILED, FILTERED, Answer, finish_word
-from raddistill.teachers.llm.spending import Tokens
-from raddistill.teachers.llm.troubles import error_in, error_of
+from raddistill.llm_client.budget import Tokens
+from raddistill.llm_client.messages import FAILED, FILTERED, Answer, finish_word
+from raddistill.llm_client.troubles import error_in, error_of
 
 # Where servers with a reasoning parser put a model's thoughts, and some the whole answer. Kept in the form in which models write
-# thoughts into the message, so that one reader (checking.py) judges both.
+# thoughts into the message, so that one reader  judges both.
 THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 MOST_LOGPROB = 1e6  # beyond it as good as infinite; JSON can spell whole numbers that no float holds
 
@@ -25,7 +25,7 @@ class Reply(NamedTuple):
     tokens: Tokens | None  # None: the server counts none
 
     def answer(self, key: str, asked: str, *, request_id: str | None, usd: float, mode: str) -> Answer:
-        """The line for the journal; `asked`: the model that was asked for, where the server names none."""
+        """The answer for the store; `asked`: the model that was asked for, where the server names none."""
         tokens = self.tokens or Tokens(0, 0)
         return Answer(
             key=key, text=self.text, finish=self.finish, model=self.model or asked, fingerprint=self.fingerprint,

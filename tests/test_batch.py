@@ -9,7 +9,7 @@ import signal
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -21,15 +21,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from teacher_server import TeacherServer
 
+from raddistill import params
 from raddistill.errors import InputError, ParamsError
-from raddistill.teachers.llm import batching, pacing, spooling, submitting, troubles
-from raddistill.teachers.llm.asking import Asked
-from raddistill.teachers.llm.batching import Limits, ask_in_batches
-from raddistill.teachers.llm.exchange import Answer, Question
-from raddistill.teachers.llm.journal import Journal
-from raddistill.teachers.llm.settings import AskingParams
-from raddistill.teachers.llm.spending import Budget, BudgetReached, Price, Prices
-from raddistill.teachers.llm.spooling import LOCK
+from raddistill.llm_client import batch_api, batch_lines, rate_limit, troubles
+from raddistill.llm_client.ask import ask_all
+from raddistill.llm_client.batch_store import BatchStore
+from raddistill.llm_client.batches import Limits
+from raddistill.llm_client.budget import Budget, BudgetReached, Price, Prices
+from raddistill.llm_client.messages import Answer
+from raddistill.llm_client.run import Asked
+from raddistill.llm_client.settings import AskingParams
+from raddistill.llm_client.store import Store
+from raddistill.teachers.llm.questions import Question
 
 MODEL = "mock-1"
 PRICES = Prices({MODEL: Price(input=1.0, cached_input=0.5, output=4.0, batch=0.5)})
@@ -59,19 +62,8 @@ KEYS = [question(each.text).key for each in REPORTS]
 
 
 def asking(**changes: Any) -> AskingParams:
-    usual = {
-        "mode": "batch",
-        "in_flight": 4,
-        "requests_per_minute": 0,
-        "tokens_per_minute": 0,
-        "timeout_s": 5,
-        "tries": 4,
-        "budget_usd": -1,
-        "prices": "",
-        "approved_hosts": [],
-        "poll_s": 0.005,
-    }
-    return AskingParams.model_validate(usual | changes)
+    usual = {"mode": "batch", "in_flight": 4, "timeout_s": 5, "tries": 4, "budget_usd": -1, "poll_s": 0.005}
+    return params.load("asking", AskingParams).model_copy(update=usual | changes)
 
 
 @contextmanager
@@ -99,22 +91,21 @@ def ask(
     budget = Budget(cap, PRICES, MODEL)
 
     async def run() -> Asked:
-        with Journal(folder / "journal") as journal:
+        with Store(folder / "journal") as journal:
 
             def still_open(report: Report) -> list[Question]:
                 questions = (question(report.text, n, form) for n in range(asks))
                 return [each for each in questions if always_open or each.key not in journal][:1]
 
             async with client or openai.AsyncOpenAI(base_url=server.url, api_key="k", max_retries=0) as used:
-                return await ask_in_batches(
+                return await ask_all(
                     reports,
                     still_open,
                     client=used,
                     asking=asking(**changes),
                     model=MODEL,
-                    journal=journal,
+                    store=journal,
                     budget=budget,
-                    folder=folder / "batches",
                     progress=progress,
                     limits=limits,
                 )
@@ -123,20 +114,23 @@ def ask(
 
 
 def answers(folder: Path, keys: list[str] = KEYS) -> list[Answer]:
-    with Journal(folder / "journal") as journal:
+    with Store(folder / "journal") as journal:
         found = [journal.get(key) for key in keys]
     return [each for each in found if each is not None]
 
 
 def left(folder: Path) -> list[str]:
-    """Files beside the lock."""
-    return sorted(path.name for path in (folder / "batches").iterdir() if path.name != LOCK)
+    """Batches in the store."""
+    with Store(folder / "journal") as store:
+        names = {name for (name,) in store.read("SELECT name FROM batches")}
+        assert names == {name for (name,) in store.read("SELECT batch FROM requests")}
+    return sorted(names)
 
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pacing, "BACK_OFF_S", 0.001)
-    monkeypatch.setattr(pacing, "LONGEST_BACK_OFF_S", 0.002)
+    monkeypatch.setattr(rate_limit, "BACK_OFF_S", 0.001)
+    monkeypatch.setattr(rate_limit, "LONGEST_BACK_OFF_S", 0.002)
 
 
 # ------------------------------------------------------------------------------------------------- the plain course
@@ -197,23 +191,15 @@ def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
         assert batches.counts.total() == calls
 
 
-def test_what_lies_on_disk_meanwhile_is_for_the_user_only(tmp_path: Path) -> None:
-    seen: list[tuple[str, int]] = []
-
-    def look(moment: str) -> None:
-        if moment == "before create":
-            seen.extend((path.suffix, stat.S_IMODE(path.stat().st_mode)) for path in [folder, *folder.iterdir()])
-
-    folder = tmp_path / "batches"
+def test_what_is_on_disk_meanwhile_is_for_the_user_only(tmp_path: Path) -> None:
+    seen: list[int] = []
+    folder = tmp_path / "journal"
     with serving() as (server, batches):
-        batches.hook = look
+        batches.hook = lambda moment: seen.extend(
+            stat.S_IMODE(path.stat().st_mode) for path in [folder, *folder.iterdir()] if path.name != ".gitignore"
+        )
         ask(server, tmp_path)
-    assert sorted(seen) == [("", 0o600), ("", 0o700), (".json", 0o600), (".jsonl", 0o600)]
-
-
-def test_a_new_folder_above_is_for_the_user_only_as_well(tmp_path: Path) -> None:
-    with spooling.prepared(tmp_path / "journal" / "batches"):
-        assert stat.S_IMODE((tmp_path / "journal").stat().st_mode) == 0o700
+    assert set(seen) == {0o600, 0o700}
 
 
 def test_azure_has_its_own_paths(tmp_path: Path) -> None:
@@ -361,10 +347,9 @@ def test_no_line_of_a_server_raises(line: bytes) -> None:
 
     budget = Budget(-1, PRICES, MODEL)
     budget.reserve(1.0)
-    reading = batching._Reading(MODEL, {"a": 1.0}, Kept(), budget)
+    reading = batch_lines.Reading(MODEL, {"a": 1.0}, Kept(), budget)  # type: ignore[arg-type]
     reading.begin("file")
     reading.take([line])
-    reading.flush()
     others = {"no answer: broken reply", "no choices in the reply", ""}
     assert all(
         troubles.SHOWN.fullmatch(t.reason.removeprefix("no answer: ")) or "HTTP" in t.reason or t.reason in others
@@ -373,10 +358,10 @@ def test_no_line_of_a_server_raises(line: bytes) -> None:
 
 
 def test_deeply_nested_lines_do_not_raise() -> None:
-    reading = batching._Reading(MODEL, {}, None, Budget(-1, PRICES, MODEL))
+    reading = batch_lines.Reading(MODEL, {}, None, Budget(-1, PRICES, MODEL))  # type: ignore[arg-type]
     reading.begin("file")
     reading.take([b"[" * 200_000])
-    assert reading.told() == ", 1 damaged lines"
+    assert reading.odd_lines() == ", 1 damaged lines"
 
 
 # ------------------------------------------------------------------------------------------------- batches
@@ -467,7 +452,7 @@ def test_an_uploaded_file_that_is_pending_may_not_be_found_at_first(tmp_path: Pa
             return upload(*given) | {"status": "pending"}  # a copy: the next look finds it processed
 
         monkeypatch.setattr(batches, "_file", pending)
-        monkeypatch.setattr(submitting, "AZURE_POLL_S", 0.001)
+        monkeypatch.setattr(batch_api, "AZURE_POLL_S", 0.001)
         assert ask(server, tmp_path, REPORTS[:3])[0].answered == 3
         assert (looks, batches.counts["upload"]) == ([], 1)
 
@@ -512,7 +497,7 @@ def test_an_output_that_breaks_off_is_fetched_again_not_paid_again(tmp_path: Pat
 def test_a_server_that_stays_away_ends_the_run_and_the_next_goes_on(
     tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submitting, "OUTAGE_S", 0.0)
+    monkeypatch.setattr(batch_api, "OUTAGE_S", 0.0)
     with serving(calls={call: ["500"] * 4}) as (server, batches):
         with pytest.raises(InputError, match=r"batch mode: no answer: HTTP 500") as caught:
             ask(server, tmp_path)
@@ -604,14 +589,14 @@ def interrupt(server: TeacherServer, batches: BatchServer, folder: Path, moment:
     batches.hook = lambda now: seen.set() if now == moment else None
 
     async def cancelled() -> None:
-        with Journal(folder / "journal") as journal:
+        with Store(folder / "journal") as journal:
             async with openai.AsyncOpenAI(base_url=server.url, api_key="k", max_retries=0) as client:
                 task = asyncio.create_task(
-                    ask_in_batches(
+                    ask_all(
                         reports,
                         lambda each: [q] if (q := question(each.text)).key not in journal else [],
-                        client=client, asking=asking(), model=MODEL, journal=journal, budget=Budget(-1, PRICES, MODEL),
-                        folder=folder / "batches", progress=False,
+                        client=client, asking=asking(), model=MODEL, store=journal, progress=False,
+                        budget=Budget(-1, PRICES, MODEL),
                     )
                 )  # fmt: skip
                 while not seen.is_set() and not task.done():
@@ -646,7 +631,7 @@ def test_a_run_that_wants_nothing_of_it_clears_an_ended_batch_away_and_waits_for
     with serving() as (server, batches):
         interrupt(server, batches, tmp_path, "after create")
         assert ask(server, tmp_path, [])[0] == Asked({}, 0)  # still validating: left alone
-        assert len(left(tmp_path)) == 2
+        assert len(left(tmp_path)) == 1
         for batch in batches.batches.values():
             while batch["status"] != "completed":
                 batches._move_on(batch)
@@ -673,36 +658,25 @@ def test_batches_for_another_server_or_model_are_left_alone(tmp_path: Path, caps
         )  # the key does not know the address; it is not asked there yet
         assert "1 batches for another server or model" in capsys.readouterr().err
         assert len(others.sizes) == 1
-        assert len(left(tmp_path)) == 2
+        assert len(left(tmp_path)) == 1
 
 
-def test_a_damaged_state_names_its_file_and_what_to_do(tmp_path: Path) -> None:
+def test_a_batch_of_a_run_that_died_while_it_collected_is_deleted(tmp_path: Path) -> None:
     with serving() as (server, batches):
-        interrupt(server, batches, tmp_path, "after create")
-        (state,) = (tmp_path / "batches").glob("*.json")
-        state.write_text('{"server": ')
-        with pytest.raises(InputError, match=rf"{state.name}: damaged\. Delete it and {state.stem}\.jsonl"):
-            ask(server, tmp_path)
-
-
-def test_spools_of_a_run_that_died_while_it_wrote_them_are_deleted(tmp_path: Path) -> None:
-    folder = tmp_path / "batches"
-    folder.mkdir(mode=0o700)
-    (folder / f"{'0' * 32}.jsonl").write_text('{"custom_id": "torn')
-    (folder / f"{'0' * 32}.new").write_text("{")
-    with serving() as (server, batches):
+        with Store(tmp_path / "journal") as store, closing(BatchStore(store, f"{server.url}/", MODEL)) as dead:
+            assert dead.claim(dead.start(), [(KEYS[0], "{}")]) == [True]
         assert ask(server, tmp_path)[0] == Asked({}, 40)
         assert len(batches.sizes) == 1
     assert left(tmp_path) == []
 
 
 def test_a_full_disk_while_answers_are_journalled_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Journal, group: Any) -> None:
+    def full(self: Store, group: Any) -> None:
         raise OSError(28, "No space left on device", "answers.jsonl")
 
     with serving() as (server, batches):
         with monkeypatch.context() as patched:
-            patched.setattr(Journal, "add", full)
+            patched.setattr(Store, "add", full)
             with pytest.raises(OSError, match="No space left"):
                 ask(server, tmp_path)
         assert ask(server, tmp_path)[0] == Asked({}, 40)

@@ -1,8 +1,7 @@
-"""What answers cost: the price table, the cap that no run passes, and what a run will cost before anything is spent."""
+"""What answers cost: the price table, and the cap that no run passes."""
 
 import json
 import math
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,20 +11,16 @@ from ruamel.yaml.error import YAMLError
 
 from raddistill.errors import InputError, RaddistillError
 from raddistill.params import Section
-from raddistill.teachers.llm.exchange import Answer, Question
 
 NO_CAP = -1.0
 MILLION = 1e6
 CHARACTERS_A_TOKEN = 4  # English, by OpenAI's own rule of thumb; only where no answer tells better
 # A server's chat template adds what the body does not show: a default system message, the date. SmolLM2's adds 20 tokens.
 TEMPLATE_TOKENS = 256
-DECISION_TOKENS = (
-    64  # output of one question of a decisions call, which takes no bound of ours: far more than a probability needs
-)
-TOLD_TOKENS = 256  # at most, of the sentence that tells a model what was wrong with its answer
+DECISION_TOKENS = 64  # output of one question of a decisions call, which takes no bound of ours; a probability needs far fewer
 
 
-class BudgetReached(RaddistillError):  # noqa: N818 - no error of hers: she set the cap
+class BudgetReached(RaddistillError):  # noqa: N818 - not a user error
     """The next request could cost more than is left of the cap. Everything answered is kept."""
 
 
@@ -43,7 +38,7 @@ class Price(Section):
         return self.input if self.cache_write is None else self.cache_write
 
     @property
-    def dearest(self) -> float:
+    def highest(self) -> float:
         """Of a prompt token."""
         return max(self.input, self.cached_input, self.written)
 
@@ -87,11 +82,6 @@ class Prices:
         """The exact name wins, then the longest beginning."""
         return self._exact.get(model) or next((price for start, price in self._starts if model.startswith(start)), None)
 
-    def usd(self, model: str, tokens: Tokens, *, batch: bool = False) -> float:
-        """0 for a model without a price."""
-        price = self.of(model)
-        return 0.0 if price is None else _usd(price, tokens, batch)
-
 
 def _wrong(error: ValidationError) -> str:
     first = error.errors(include_input=False, include_url=False)[0]
@@ -99,7 +89,8 @@ def _wrong(error: ValidationError) -> str:
     return f"{where}: {'unknown key' if first['type'] == 'extra_forbidden' else first['msg']}" if where else "holds no models"
 
 
-def _usd(price: Price, tokens: Tokens, batch: bool) -> float:
+def usd_of(price: Price, tokens: Tokens, batch: bool) -> float:
+    """USD for the tokens of one request or of many."""
     cached = min(tokens.cached, tokens.prompt)
     written = min(tokens.written, tokens.prompt - cached)
     plain = tokens.prompt - cached - written
@@ -150,7 +141,6 @@ class Budget:
         self.spent = 0.0  # USD that answers cost
         self.lost = 0.0  # USD that requests without an answer may have cost, at most
         self.reserved = 0.0  # USD that requests under way may cost, at most
-        self.unpriced = 0  # answers of a model without a price
         self._open = 0
 
     def most(self, body: dict[str, Any], *, body_size: int | None = None, batch: bool = False) -> float:
@@ -158,7 +148,7 @@ class Budget:
         if self._price is None:
             return 0.0
         tokens = most_tokens(body, body_size)
-        usd = tokens.prompt * self._price.dearest + tokens.completion * self._price.output
+        usd = tokens.prompt * self._price.highest + tokens.completion * self._price.output
         return usd * (self._price.batch if batch else 1) / MILLION
 
     def reserve(self, usd: float) -> bool:
@@ -171,10 +161,9 @@ class Budget:
 
     def settle(self, reserved: float, tokens: Tokens | None, *, batch: bool = False) -> float:
         """Ends a reservation with what was used, and returns its USD; tokens None: the server did not say, so the most counts."""
-        usd = reserved if tokens is None else 0.0 if self._price is None else _usd(self._price, tokens, batch)
+        usd = reserved if tokens is None else 0.0 if self._price is None else usd_of(self._price, tokens, batch)
         self._end(reserved)
         self.spent += usd
-        self.unpriced += self._price is None
         return usd
 
     def release(self, reserved: float, *, charged: bool) -> None:
@@ -187,17 +176,13 @@ class Budget:
         """Nothing is under way whose end could make room."""
         return self._open == 0
 
-    @property
-    def left(self) -> float:
-        return self.cap - self.spent - self.lost - self.reserved
-
     def _end(self, reserved: float) -> None:
         self._open -= 1
         assert self._open >= 0, "more reservations ended than made"
         self.reserved = self.reserved - reserved if self._open else 0.0  # no remainders of rounding
 
-    def told(self) -> str:
-        """For people: spent, and under which cap."""
+    def summary(self) -> str:
+        """For people: what was spent, and under which cap."""
         if self._price is None:
             return "USD unknown, as the price table has no price for this model"
         cap = "no cap" if self.cap == math.inf else f"cap {_money(self.cap)}"
@@ -208,83 +193,3 @@ class Budget:
 def _money(usd: float) -> str:
     """Cents, and for less than that two digits that say something."""
     return f"{usd:.2f}" if usd >= 0.01 or usd == 0 else f"{usd:.2g}"
-
-
-class Estimate(NamedTuple):
-    """What a run will ask for. Expected values, and bounds that hold whatever the model answers."""
-
-    requests: float
-    requests_at_most: int
-    prompt_tokens: float
-    prompt_tokens_at_most: int
-    completion_tokens: float
-    completion_tokens_at_most: int
-    usd: float | None  # None: the model has no price
-    usd_at_most: float | None
-    usd_batch: float | None
-    usd_batch_at_most: float | None
-    answers: int  # of this model that the expectation was learnt from; 0: a guess, 4 characters a token
-
-
-class _Ratios(NamedTuple):
-    """What one byte of a request came to, and one request."""
-
-    prompt: float  # tokens a byte
-    cached: float  # share of the prompt tokens
-    completion: Callable[[dict[str, Any]], float]  # tokens
-    asks: float  # requests a question asked the first time
-
-
-def estimate(
-    questions: Iterable[Question], known: Iterable[tuple[Question, Answer]], *, prices: Prices, model: str, asks: int
-) -> Estimate:
-    """What `questions` (all that are open) will cost. `known`: this model's answers in the journal, with what was asked.
-
-    `asks` is LLMParams.asks: at most, each question is asked so often, with every failed answer before it in the prompt.
-    """
-    learnt, answers = _learn(known)
-    n, prompt, most_prompt, completion, most_out = 0, 0.0, 0, 0.0, 0
-    for question in questions:
-        bytes_ = size(question.body)
-        most = most_tokens(question.body, bytes_)
-        n += 1
-        prompt += bytes_ * learnt.prompt
-        completion += min(learnt.completion(question.body), most.completion)
-        grown = (most.completion + TOLD_TOKENS) * asks * (asks - 1) // 2
-        most_prompt += most.prompt * asks + grown
-        most_out += most.completion * asks
-    factor = learnt.asks
-    expected = Tokens(round(prompt * factor), round(completion * factor), round(prompt * factor * learnt.cached))
-    price = prices.of(model)
-    usd = [None if price is None else _usd(price, expected, batch) for batch in (False, True)]
-    most_usd = None if price is None else (most_prompt * price.dearest + most_out * price.output) / MILLION
-    return Estimate(
-        n * factor, n * asks, prompt * factor, most_prompt, completion * factor, most_out,
-        usd[0], most_usd, usd[1], None if price is None or most_usd is None else most_usd * price.batch, answers,
-    )  # fmt: skip
-
-
-def _learn(known: Iterable[tuple[Question, Answer]]) -> tuple[_Ratios, int]:
-    """The ratios of what was answered, and the number of answers that they are of."""
-    n, first, bytes_, prompt, cached, completion = 0, 0, 0, 0, 0, 0
-    for question, answer in known:
-        if answer.prompt_tokens == 0:  # its server counts no tokens
-            continue
-        n += 1
-        first += question.ask == 0
-        bytes_ += size(question.body)
-        prompt += answer.prompt_tokens
-        cached += answer.cached_tokens
-        completion += answer.completion_tokens
-    if not n:
-        return _Ratios(1 / CHARACTERS_A_TOKEN, 0.0, _guess, 1.0), 0
-    mean = completion / n
-    return _Ratios(prompt / bytes_, cached / prompt, lambda body: mean, n / max(first, 1)), n
-
-
-def _guess(body: dict[str, Any]) -> float:
-    """Completion tokens: as long as the worked examples' answers, else half of what is allowed; a decision's: one a question."""
-    if "questions" in body:
-        return float(len(body["questions"]))
-    shown = [message["content"] for message in body["messages"] if message["role"] == "assistant"]
-    return sum(map(len, shown)) / len(shown) / CHARACTERS_A_TOKEN if shown else most_completion(body) / 2

@@ -20,7 +20,7 @@ _ENTRY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/?#@\\\[\]%*]+)(:(?P<port
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
-class Place(NamedTuple):
+class Destination(NamedTuple):
     """What a connection is opened to."""
 
     host: str  # ASCII, lower case; IPv6 in its short form without brackets
@@ -40,7 +40,7 @@ def check_destination(url: str, sensitivities: Iterable[str], approved: list[str
         ParamsError: an entry of `approved` is neither host nor host:port.
     """
     entries = [approved_entry(entry, number) for number, entry in enumerate(approved, 1)]
-    place = place_of(url, named)
+    place = destination_of(url, named)
     guarded = sorted(set(sensitivities) - {PUBLIC})
     if not guarded or is_loopback(place.host) or is_approved(place, entries):
         return
@@ -51,7 +51,7 @@ def check_destination(url: str, sensitivities: Iterable[str], approved: list[str
     )
 
 
-def check_proxy(proxy: str, place: Place, approved: list[str]) -> None:
+def check_proxy(proxy: str, place: Destination, approved: list[str]) -> None:
     """Returns if text that is not public may go to `place` through the proxy; one on loopback has to be approved as well, as it
     passes on what it gets.
 
@@ -59,7 +59,9 @@ def check_proxy(proxy: str, place: Place, approved: list[str]) -> None:
         InputError: the proxy is no URL or is not approved.
     """
     named = "the proxy of the environment (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY)"
-    through = place_of(proxy if "://" in proxy else f"http://{proxy}", named, schemes=("http", "https", "socks5", "socks5h"))
+    through = destination_of(
+        proxy if "://" in proxy else f"http://{proxy}", named, schemes=("http", "https", "socks5", "socks5h")
+    )
     if not is_approved(through, [approved_entry(entry, number) for number, entry in enumerate(approved, 1)]):
         raise InputError(
             f"{named} is {through}, which is not approved for text that is not public. Nothing was sent. "
@@ -67,7 +69,7 @@ def check_proxy(proxy: str, place: Place, approved: list[str]) -> None:
         )
 
 
-def place_of(url: str, named: str, schemes: Iterable[str] = PORTS) -> Place:
+def destination_of(url: str, named: str, schemes: Iterable[str] = PORTS) -> Destination:
     """Host and port that a URL leads to.
 
     Raises:
@@ -83,7 +85,7 @@ def place_of(url: str, named: str, schemes: Iterable[str] = PORTS) -> Place:
     port = PORTS.get(parsed.scheme, 1080) if parsed.port is None else parsed.port
     if host is None or "\\" in url or not 0 < port < 65536:
         raise InputError(f"{named} has an unusual host or port. Write a name, four decimal numbers, or IPv6 in brackets.")
-    return Place(host, port)
+    return Destination(host, port)
 
 
 def _canonical(host: str) -> str | None:
@@ -124,7 +126,7 @@ def approved_entry(entry: str, number: int) -> tuple[str, int | None]:
     found = _ENTRY.fullmatch(written)
     if found is not None:
         try:
-            place = place_of(f"http://{written}", "the entry")
+            place = destination_of(f"http://{written}", "the entry")
         except InputError:
             found = None
     if found is None:
@@ -134,6 +136,6 @@ def approved_entry(entry: str, number: int) -> tuple[str, int | None]:
     return place.host.removesuffix("."), place.port if found["port"] else None
 
 
-def is_approved(place: Place, entries: list[tuple[str, int | None]]) -> bool:
+def is_approved(place: Destination, entries: list[tuple[str, int | None]]) -> bool:
     """Exactly approved: no subdomains, no prefixes; a dot at the end of a name makes no other name."""
     return any(place.host.removesuffix(".") == host and port in (None, place.port) for host, port in entries)

@@ -1,0 +1,96 @@
+"""Reads the lines that come back from a batch, in whatever order and state they are."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from raddistill.llm_client import replies, troubles
+from raddistill.llm_client.budget import Budget
+from raddistill.llm_client.messages import Answer
+from raddistill.llm_client.store import Store
+from raddistill.llm_client.troubles import NO_MONEY, Trouble
+
+DAMAGED, STRANGE = "damaged lines", "lines about what was not asked"
+MISSING = Trouble("no answer: missing from the batch", again=True, charged=True)
+
+
+class Reading:
+    """The answers of one ended batch, stored as they are read."""
+
+    def __init__(self, model: str, reserved: dict[str, float | None], store: Store, budget: Budget) -> None:
+        """`reserved`: key -> USD set aside, or None where there is an answer; kept up to date."""
+        self._model, self._reserved, self._store, self._budget = model, reserved, store, budget
+        self._odd: dict[str, Counter[str]] = {}  # by file: numbers of lines, by what is wrong with them
+        self._seen: set[str] = set()  # keys that a line was about
+        self.troubles: dict[str, Trouble] = {}  # by key; what has an answer besides has no trouble
+        self.answered = 0
+
+    def begin(self, file: str) -> None:
+        """A file is read from its beginning, perhaps once more."""
+        self._of_file = self._odd[file] = Counter()
+
+    def take(self, lines: Iterable[bytes]) -> None:
+        """Stores the answers among whole lines, with one sync."""
+        answers = [answer for line in lines if line.strip() and (answer := self._answer(line))]
+        if answers:
+            self._store.add(answers)
+        self.answered += len(answers)
+
+    @property
+    def lines(self) -> int:
+        """Different lines so far, damaged ones included."""
+        return len(self._seen) + sum(counts[DAMAGED] for counts in self._odd.values())
+
+    def odd_lines(self) -> str:
+        """What was wrong, for people."""
+        return "".join(f", {n:,} {what}" for what, n in sum(self._odd.values(), Counter()).items())
+
+    def unanswered(self) -> dict[str, Trouble]:
+        """Why keys have no answer."""
+        return {key: self.troubles.get(key, MISSING) for key, usd in self._reserved.items() if usd is not None}
+
+    def _answer(self, line: bytes) -> Answer | None:
+        try:
+            data = json.loads(line)
+        except (ValueError, RecursionError):
+            data = None
+        key = data.get("custom_id") if isinstance(data, dict) else None
+        if not isinstance(key, str):
+            self._of_file[DAMAGED] += 1
+            return None
+        if key not in self._reserved:
+            self._of_file[STRANGE] += 1
+            return None
+        self._seen.add(key)
+        reserved = self._reserved[key]
+        if reserved is None:  # doubled, or read before: the first answer counts
+            return None
+        outcome = _read_line(data)
+        if isinstance(outcome, Trouble):
+            self.troubles[key] = outcome
+            return None
+        usd = self._budget.settle(reserved, outcome.tokens, batch=True)
+        self._reserved[key] = None
+        return outcome.answer(key, self._model, request_id=_request_id(data), usd=usd, mode="batch")
+
+
+def _read_line(data: dict[str, Any]) -> replies.Reply | Trouble:
+    """The answer in a line of an output or error file, or why there is none."""
+    response, error = data.get("response"), data.get("error")
+    status = response.get("status_code") if isinstance(response, dict) else None
+    body = response.get("body") if isinstance(response, dict) else None
+    if status == 200:
+        return replies.read("text", body) or troubles.explain(body, {})
+    if isinstance(status, int) and status >= 400:
+        return troubles.judge(status, {}, troubles.error_in(body))
+    codes = troubles.codes_of(error)
+    if codes & NO_MONEY:
+        return troubles.judge(429, {}, error)
+    code = troubles.shown_code(codes)  # batch_expired, batch_cancelled
+    return Trouble(f"no answer: {code}", again=True, charged=False) if code else troubles.explain(None, {})
+
+
+def _request_id(data: dict[str, Any]) -> str | None:
+    request_id = data["response"].get("request_id")
+    return request_id if isinstance(request_id, str) else None

@@ -1,0 +1,76 @@
+"""What version 0.1 kept as files: answers.jsonl, and batches/NAME.jsonl with NAME.json. Read once into SQLite."""
+
+import fcntl
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from raddistill.errors import InputError
+
+ANSWERS = "answers.jsonl"
+BATCHES = "batches"
+IMPORTED = ".imported"  # ending of a file whose content is in SQLite
+DEAD = ""  # owner of a batch that no living process has
+_BODY = len(b'{"crc32": "01234567", ')
+
+
+def is_there(folder: Path) -> bool:
+    """Whether an older version left anything in the folder."""
+    return (folder / ANSWERS).exists() or any((folder / BATCHES).glob("*.json"))
+
+
+def bring_in(folder: Path, writer: sqlite3.Connection) -> None:
+    """Writes the old answers and batches into the tables; what is there already stays as it is.
+
+    Raises:
+        InputError: a file is damaged, or a process of an older version is using it (file named, with what to do).
+    """
+    rows = ((fields["key"], json.dumps(fields)) for fields in _answers(folder / ANSWERS))
+    writer.executemany("INSERT OR IGNORE INTO answers (key, answer) VALUES (?, ?)", rows)
+    for path in sorted((folder / BATCHES).glob("*.json")):
+        _bring_in_batch(path, writer)
+
+
+def put_away(folder: Path) -> None:
+    """Renames what was brought in, so that it is not read again and nothing is lost."""
+    for path in [folder / ANSWERS, *(folder / BATCHES).glob("*.json"), *(folder / BATCHES).glob("*.jsonl")]:
+        if path.exists():
+            path.replace(path.with_name(path.name + IMPORTED))
+
+
+def _answers(path: Path) -> Iterator[dict[str, object]]:
+    """The whole lines: {"crc32": "<8 hex>", "key": ...}, the checksum being of what follows it. A torn last line is left out."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return
+            if line[:_BODY] != b'{"crc32": "%08x", ' % zlib.crc32(line[_BODY:-1]):
+                raise InputError(
+                    f"{path}: line {number} is damaged. Delete that line, as with sed -i {number}d, while no stage runs; "
+                    "its question is then asked and paid again."
+                )
+            fields = json.loads(line)
+            del fields["crc32"]
+            yield fields
+
+
+def _bring_in_batch(path: Path, writer: sqlite3.Connection) -> None:
+    lines = path.with_suffix(".jsonl")
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        row = [path.stem, DEAD, *(state[name] for name in ("server", "model", "requests", "file", "batch"))]
+        with lines.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            requests = [
+                (each["custom_id"], state["server"], path.stem, json.dumps(each["body"])) for each in map(json.loads, file)
+            ]
+    except BlockingIOError:
+        raise InputError(f"{lines}: in use by an older version of raddistill. Wait until it has ended, or stop it.") from None
+    except (ValueError, TypeError, KeyError, FileNotFoundError):
+        raise InputError(f"{path}: damaged. Delete it and {lines.name}; their questions are then asked and paid again") from None
+    writer.execute("INSERT OR IGNORE INTO batches VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    writer.executemany("INSERT OR IGNORE INTO requests VALUES (?, ?, ?, ?)", requests)

@@ -1,0 +1,143 @@
+"""One request at a time: within the budget, at the allowed rate, its answer stored before anything goes on with it.
+
+What a server says in its errors may repeat the prompt, and the SDK's exceptions hold the request. So none of them is shown,
+chained or kept: `_send` turns each into a few fixed words, outside of whose `except` nothing else is raised.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+import httpx2
+import openai
+
+from raddistill.llm_client import budget, replies, troubles
+from raddistill.llm_client.messages import Answer, Question
+from raddistill.llm_client.rate_limit import RateLimiter
+from raddistill.llm_client.run import Run
+from raddistill.llm_client.store import Store
+from raddistill.llm_client.troubles import Trouble
+
+
+class Reserved(NamedTuple):
+    """What a request may use at most."""
+
+    usd: float
+    tokens: float
+
+
+class _Reply(NamedTuple):
+    reply: replies.Reply
+    headers: Mapping[str, str]
+
+
+class Sender:
+    """Sends the requests of one run."""
+
+    def __init__(self, run: Run[Any], store: Store) -> None:
+        self._run = run
+        self._limiter = RateLimiter(run.asking.requests_per_minute, run.asking.tokens_per_minute)
+        self._writer = _Writer(store)
+        self._room = asyncio.Event()  # a reservation has ended
+
+    async def reserve(self, question: Question, size: int) -> Reserved | None:
+        """Waits until money and rate allow a request of `size` bytes; None: no request in flight can leave money for it."""
+        usd = self._run.budget.most(question.body, body_size=size)
+        while not self._run.budget.reserve(usd):
+            if self._run.budget.exhausted:
+                return None
+            self._room.clear()
+            await self._room.wait()
+        tokens = size / budget.CHARACTERS_A_TOKEN + budget.most_completion(question.body)
+        try:
+            await self._limiter.wait(tokens)
+        except asyncio.CancelledError:
+            self._release(usd, charged=False)
+            raise
+        return Reserved(usd, tokens)
+
+    async def request(self, question: Question, reserved: Reserved) -> Trouble | None:
+        """Sends a question and returns why there is no answer; None: the answer is stored."""
+        outcome = await self._send(question)
+        if isinstance(outcome, Trouble):
+            self._limiter.answered(outcome.headers or {}, reserved.tokens, None if outcome.charged else 0)
+            if outcome.throttled:
+                self._limiter.throttled(outcome.wait_s)
+            self._release(reserved.usd, charged=outcome.charged)
+            return outcome
+        reply, headers = outcome
+        used = None if reply.tokens is None else reply.tokens.prompt + reply.tokens.completion
+        self._limiter.answered(headers, reserved.tokens, used)
+        usd = self._run.budget.settle(reserved.usd, reply.tokens)
+        self._room.set()
+        answer = reply.answer(question.key, self._run.model, request_id=headers.get("x-request-id"), usd=usd, mode="direct")
+        await self._writer.keep(answer)
+        self._run.answered += 1
+        self._run.tokens += answer.prompt_tokens + answer.completion_tokens
+        return None
+
+    async def finish(self) -> None:
+        """Returns when all answers are on disk."""
+        await self._writer.finish()
+
+    def _release(self, usd: float, *, charged: bool) -> None:
+        self._run.budget.release(usd, charged=charged)
+        self._room.set()
+
+    async def _send(self, question: Question) -> _Reply | Trouble:
+        """Returns troubles and never raises them: see the head of the module."""
+        client = self._run.client
+        try:
+            async with asyncio.timeout(self._run.asking.timeout_s):  # of the whole request; the client's own is of each read
+                calls = cast(Any, client.decisions if question.form == "decisions" else client.chat.completions)
+                response = await calls.with_raw_response.create(**question.body)  # raw: servers send more forms than the SDK's
+        except (TimeoutError, openai.APIConnectionError) as error:
+            late = isinstance(error, TimeoutError | openai.APITimeoutError)
+            never_sent = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
+            return Trouble(f"no answer: {'timeout' if late else 'connection lost'}", again=True, charged=not never_sent)
+        except openai.APIStatusError as error:
+            body = _parse(error.response.content)
+            return troubles.judge(error.status_code, error.response.headers, troubles.error_in(body))
+        except openai.OpenAIError as error:
+            name = type(error).__name__
+            return Trouble(name, again=False, charged=False, stop=f"the openai package could not ask ({name}): check the key")
+        body = _parse(response.content)
+        reply = replies.read(question.form, body)
+        return troubles.explain(body, response.headers) if reply is None else _Reply(reply, response.headers)
+
+
+def _parse(content: bytes) -> object:
+    """The JSON of a body; None where it is none."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):  # no JSON, no UTF-8; a thousand brackets
+        return None
+
+
+class _Writer:
+    """Commits the answers that arrive while others are written as one group."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: list[Answer] = []
+        self._next: asyncio.Task[None] | None = None  # will write `_waiting`
+        self._tasks: set[asyncio.Task[None] | None] = set()
+        self._one = asyncio.Lock()
+
+    async def keep(self, answer: Answer) -> None:
+        """Returns when the answer is on disk; raises what the store raises."""
+        self._waiting.append(answer)
+        if self._next is None:
+            self._next = asyncio.create_task(self._write())
+            self._tasks.add(self._next)
+        await asyncio.shield(self._next)  # a request that is given up does not take the others' answers with it
+
+    async def _write(self) -> None:
+        async with self._one:
+            answers, self._waiting, self._next = self._waiting, [], None
+            await asyncio.to_thread(self._store.add, answers)  # a sync, or another process's lock, takes its time
+        self._tasks.discard(asyncio.current_task())
+
+    async def finish(self) -> None:
+        await asyncio.gather(*filter(None, self._tasks))

@@ -1,0 +1,214 @@
+"""The store of answers that were paid for: one SQLite file, which several processes may use at once.
+
+An answer is committed before anything goes on with it, so it survives kill -9 and a power cut (write-ahead log, synced at every
+commit). The first answer of a key counts. Of a later one only the number of times that the question was paid is kept.
+"""
+
+import errno
+import json
+import os
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from raddistill.errors import InputError
+from raddistill.llm_client import old_store
+from raddistill.llm_client.messages import Answer
+
+FILE = "answers.sqlite"
+BUSY_S = 60.0  # that a writer waits for another process's commit
+GROUP = 1000  # answers in one transaction; bounds the memory of a long `add`
+TABLES = """
+    CREATE TABLE answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL, times_paid INTEGER NOT NULL DEFAULT 1);
+    CREATE TABLE batches (
+        name TEXT PRIMARY KEY, owner TEXT NOT NULL, server TEXT NOT NULL, model TEXT NOT NULL,
+        requests INTEGER, file TEXT, batch TEXT
+    );
+    CREATE TABLE requests (
+        key TEXT NOT NULL, server TEXT NOT NULL, batch TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (key, server)
+    );
+    CREATE INDEX requests_of_batch ON requests (batch);
+"""
+_ADD = "INSERT INTO answers (key, answer) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET times_paid = times_paid + 1"
+
+
+class Store:
+    """Answers by the key of their question. Safe for several threads and processes.
+
+    Reading and writing have a connection each, so that looking an answer up never waits for a commit.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Opens the store in `folder`; an absent folder is an empty store and is made with the first answer.
+
+        Answers and batches that an older version kept there are brought in once (old_store.py).
+
+        Raises:
+            InputError: the file, or one of an older version, is damaged (named, with what to do).
+        """
+        self.folder = folder
+        self.path = folder / FILE
+        self._reader: sqlite3.Connection | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._inode = 0  # of the file that is written
+        self._lock = threading.Lock()  # of the writer
+        if old_store.is_there(folder):
+            with self.transaction() as writer:
+                old_store.bring_in(folder, writer)
+            old_store.put_away(folder)
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __contains__(self, key: str) -> bool:
+        return bool(self.read("SELECT 1 FROM answers WHERE key = ?", key))
+
+    def __len__(self) -> int:
+        return sum(n for (n,) in self.read("SELECT count(*) FROM answers"))
+
+    def get(self, key: str) -> Answer | None:
+        """Returns the first answer of the key, whichever process added it; None where there is none.
+
+        Raises:
+            InputError: the file is damaged, or the answer was written by another version of raddistill.
+        """
+        found = self.read("SELECT answer FROM answers WHERE key = ?", key)
+        if not found:
+            return None
+        fields = json.loads(found[0][0])
+        if set(fields) != set(Answer._fields):
+            raise InputError(f"{self.path}: the answer of {key} is of another version. Set RADDISTILL_JOURNAL to a new folder.")
+        return Answer(**fields)
+
+    def add(self, answers: Iterable[Answer]) -> None:
+        """Commits answers, up to 1,000 as one transaction; after the return they survive kill -9 and a power cut.
+
+        Raises:
+            OSError: no space or no permission; none of the transaction is kept.
+            InputError: the file was deleted, is damaged or is locked for a minute.
+        """
+        remaining = iter(answers)
+        while rows := [(answer.key, to_json(answer)) for answer in islice(remaining, GROUP)]:
+            with self.transaction() as writer:
+                writer.executemany(_ADD, rows)
+
+    def read(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Returns the rows of a query; none where the file does not exist yet."""
+        with explained(self.path):
+            if self._reader is None:
+                if not self.path.exists():
+                    return []
+                self._reader = self._connect()
+            return self._reader.execute(sql, values).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Yields the connection for writing. All that is written within is committed at the end, or none of it.
+
+        Raises:
+            OSError, InputError: as `add`.
+        """
+        with self._lock, explained(self.path):
+            writer = self._writer or self._open_writer()
+            self._check_in_place()
+            writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield writer
+                writer.execute("COMMIT")
+            finally:
+                if writer.in_transaction:
+                    writer.execute("ROLLBACK")
+
+    def close(self) -> None:
+        for connection in filter(None, (self._reader, self._writer)):
+            connection.close()
+        self._reader = self._writer = None
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+
+    def _open_writer(self) -> sqlite3.Connection:
+        if not self.path.exists():
+            private_folder(self.folder)
+            make_whole(self.path)
+        self._writer, self._inode = self._connect(), self.path.stat().st_ino
+        self._writer.execute("PRAGMA synchronous = FULL")
+        return self._writer
+
+    def _check_in_place(self) -> None:
+        """A file that was deleted or replaced takes no more answers: nobody would find them again."""
+        try:
+            in_place = self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            in_place = False
+        if not in_place:
+            raise InputError(f"{self.path}: deleted or replaced while it was in use. Run the stage again.")
+
+
+def to_json(answer: Answer) -> str:
+    """An answer as the table holds it. All ASCII, so that no lone surrogate of a server breaks the file."""
+    assert len(bytes.fromhex(answer.key)) == 32, "a key is a sha256 in hex"
+    return json.dumps(answer._asdict())
+
+
+def make_whole(path: Path) -> None:
+    """Makes an empty store for the user alone, unless another process was quicker; nobody ever sees it without its tables."""
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        with closing(sqlite3.connect(part)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(TABLES)
+        with suppress(FileExistsError):
+            os.link(part, path)
+    finally:
+        part.unlink()
+    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    os.fsync(folder)  # else a power cut may lose the name of a file whose bytes were synced
+    os.close(folder)
+
+
+def private_folder(folder: Path) -> None:
+    """Makes a folder that nobody but the user reads and that `git add -A` leaves out, wherever RADDISTILL_JOURNAL puts it."""
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ignored = folder / ".gitignore"
+    if not ignored.exists():
+        ignored.write_text("*\n", encoding="utf-8")
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turns SQLite's errors into ones that name the file and say what to do.
+
+    Raises:
+        OSError: no space, no permission or a failed write.
+        InputError: anything else.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", None) or type(error).__name__
+    else:
+        return
+    numbers = {"SQLITE_FULL": errno.ENOSPC, "SQLITE_READONLY": errno.EACCES, "SQLITE_CANTOPEN": errno.EACCES}
+    number = errno.EIO if name.startswith("SQLITE_IOERR") else numbers.get(name)
+    if number is not None:
+        raise OSError(number, os.strerror(number), str(path))
+    if name.startswith("SQLITE_BUSY"):
+        raise InputError(f"{path}: locked by another process for a minute. Run the stage again when that process has ended.")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        raise InputError(
+            f"{path}: damaged. Save what is whole with `sqlite3 {path.name} .recover`, or move the file away; what is missing is "
+            "then asked and paid again."
+        )
+    raise InputError(f"{path}: cannot be used ({name}). Set RADDISTILL_JOURNAL to a folder on a local disk.")
