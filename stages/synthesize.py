@@ -6,6 +6,7 @@ from raddistill.tables import answers
 from raddistill.tables import base as tables
 from raddistill.tables.reports import Reports
 from raddistill.teachers import synthesizing
+from raddistill.teachers.rules.writing import Templates
 
 
 def main(task: str) -> None:
@@ -16,7 +17,7 @@ def main(task: str) -> None:
         paths.journal(),
         answers.previous(files["answers"]),
         paths.HEDGES,
-        synthesizing.Templates(paths.FRAMES, paths.COMPLETIONS),
+        Templates(paths.FRAMES, paths.COMPLETIONS),
         params.load(f"synthesize.{p.teacher}", synthesizing.settings_of(p.teacher)),
     )
     label_set = labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path)

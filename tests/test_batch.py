@@ -347,7 +347,7 @@ def test_no_line_of_a_server_raises(line: bytes) -> None:
 
     budget = Budget(-1, PRICES, MODEL)
     budget.reserve(1.0)
-    reading = batch_lines.Reading(MODEL, {"a": 1.0}, Kept(), budget)  # type: ignore[arg-type]
+    reading = batch_lines.Reading(MODEL, {"a": 1.0}, Kept(), budget)
     reading.begin("file")
     reading.take([line])
     others = {"no answer: broken reply", "no choices in the reply", ""}
@@ -358,7 +358,7 @@ def test_no_line_of_a_server_raises(line: bytes) -> None:
 
 
 def test_deeply_nested_lines_do_not_raise() -> None:
-    reading = batch_lines.Reading(MODEL, {}, None, Budget(-1, PRICES, MODEL))  # type: ignore[arg-type]
+    reading = batch_lines.Reading(MODEL, {}, None, Budget(-1, PRICES, MODEL))
     reading.begin("file")
     reading.take([b"[" * 200_000])
     assert reading.odd_lines() == ", 1 damaged lines"

@@ -9,7 +9,7 @@ from pipeline_truth import ROOT
 from typer.testing import CliRunner
 
 from raddistill import cli, errors, experiments
-from raddistill.apps import ablation
+from raddistill.apps import ablation_commands
 from raddistill.errors import InputError
 
 PARAMS = """
@@ -95,7 +95,7 @@ def test_what_an_experiment_elsewhere_would_miss_is_named_with_the_remedy(
 def test_nothing_is_queued_where_one_point_would_miss_a_file(clone: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     write(clone, {name: "", "presets/ablations/q.yaml": QUESTION.replace("POINT", str(Path(name).parent))})
     git("add", "presets")
-    monkeypatch.setattr(ablation.sys, "executable", "no-python")  # `dvc` is not even started
+    monkeypatch.setattr(ablation_commands.sys, "executable", "no-python")  # `dvc` is not even started
     named = rf"gets the files that git knows, and no others\n{Path(name).parent}.*(git add|absolute)"
     with pytest.raises(InputError, match=named):
         CliRunner().invoke(cli.app, ["ablation", "queue", "q"], catch_exceptions=False)
@@ -104,7 +104,7 @@ def test_nothing_is_queued_where_one_point_would_miss_a_file(clone: Path, monkey
 def test_a_param_that_the_points_replace_need_not_be_in_git(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(clone, {"params.yaml": PARAMS.replace("SOURCE", "lexicon/other")})
     write(clone, {"presets/ablations/q.yaml": QUESTION.replace("POINT", "lexicon/tuned")})
-    monkeypatch.setattr(ablation.sys, "executable", "no-python")
+    monkeypatch.setattr(ablation_commands.sys, "executable", "no-python")
     with pytest.raises(FileNotFoundError):  # as far as DVC
         CliRunner().invoke(cli.app, ["ablation", "queue", "q"], catch_exceptions=False)
 

@@ -143,7 +143,7 @@ def test_kill_9_loses_nothing_that_was_confirmed(tmp_path: Path) -> None:
 def test_several_threads(tmp_path: Path) -> None:
     with Store(tmp_path) as journal:
         threads = [
-            threading.Thread(target=lambda t=t: [journal.add([answer(f"{t}-{n}")]) for n in range(20)])  # type: ignore[misc]
+            threading.Thread(target=lambda t=t: [journal.add([answer(f"{t}-{n}")]) for n in range(20)])  # type: ignore[func-returns-value]
             for t in range(4)
         ]
         for thread in threads:

@@ -50,7 +50,7 @@ def show(
     from raddistill.concepts import load_concepts
     from raddistill.labelsets import LabelSetParams, load_labels
     from raddistill.scoring import scores
-    from raddistill.sources import splitting
+    from raddistill.sources.splits import splitting
     from raddistill.tables import base as tables
     from raddistill.tables.gold import Gold
 

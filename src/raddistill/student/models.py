@@ -102,9 +102,9 @@ def load_base(record: Path, quantization: str) -> Any:
     from transformers import AutoModel, AutoModelForCausalLM, BitsAndBytesConfig
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()
     # compute dtype named: bitsandbytes' default is float32, without a word (its PR #2077)
-    nf4 = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+    nf4 = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
@@ -144,7 +144,7 @@ def keep_gradients_after_evaluation(model: Any) -> None:
     There one forward in eval mode repacks the weights of `Linear4bit` in place, and every later training forward takes
     a kernel without autograd: gradients upstream lose the base path, silently. tests/test_training.py shows it.
     """
-    from bitsandbytes.nn import Linear4bit  # type: ignore[attr-defined]
+    from bitsandbytes.nn import Linear4bit
 
     for module in model.modules():
         if isinstance(module, Linear4bit):

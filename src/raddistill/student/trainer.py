@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
-from trl import SFTTrainer  # type: ignore[attr-defined]
+from trl import SFTTrainer
 
 from raddistill.student import checkpoints
 from raddistill.student.losses import example_losses

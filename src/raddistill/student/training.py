@@ -129,7 +129,7 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
 def _settings(p: TrainParams, folder: Path, steps: int) -> Any:
     """TRL's settings for a training of so many steps; `folder` takes its checkpoints."""
     import torch
-    from trl import SFTConfig  # type: ignore[attr-defined]
+    from trl import SFTConfig
 
     return SFTConfig(
         output_dir=str(folder),
