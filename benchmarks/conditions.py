@@ -26,7 +26,7 @@ from raddistill.scoring.truth import read_truth
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
 from raddistill.tables.reports import Reports
-from raddistill.teachers.rules.labeler import RulesTeacher
+from raddistill.teachers.rules.teacher import RulesTeacher
 
 TASK = "open_ended"
 

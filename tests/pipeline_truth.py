@@ -26,6 +26,7 @@ UNTRACKED = {"store", "checkpoints", "journal"}  # paths.py: kept outside of DVC
 UNLISTED = {"runtime", "asking"}  # sections that shape no result: speed, money, permission
 # Sections that are listed as one: all of their keys are the stage's, and some are left out where not needed.
 WHOLE = ("teachers.", *(f"synthesize.{teacher}" for teacher in synthesizing.TEACHERS))
+TEACHER_PACKAGES = tuple(f"src/raddistill/teachers/{teacher}/" for teacher in synthesizing.TEACHERS)
 TRANSPORT = SRC / "raddistill/llm_client"  # answers are kept by their question and paid once: how they came shapes no label
 VERSIONED = {"train", "predict"}  # another torch may mean another adapter or other answers
 
@@ -79,9 +80,14 @@ def actual(name: str) -> Stage:
     functions = list(_functions(main, known))
     sections = {section: into for each in functions for section, into in _loaded(*each)}
     files = {str(path) for each in functions for path in _paths(*each)} | set(_path_params(sections))
+    code = closure(source)
+    if isinstance(known.get("p"), synthesizing.TeacherParams):
+        # Labels depend on the package of the teacher that is chosen, so an edit of how an LLM is asked leaves those of rules.
+        code = {path for path in code if not path.startswith(TEACHER_PACKAGES)}
+        files.add(f"src/raddistill/teachers/{known['p'].teacher}")
     return Stage(
         cmd=f"python -m stages.{file} {key}".strip(),
-        code=closure(source),
+        code=code,
         files=files | ({"constraints.txt"} if file in VERSIONED else set()),
         params={leaf for section, into in sections.items() for leaf in _listed(section, into)},
     )

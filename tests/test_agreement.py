@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from raddistill.reliability import cohens_kappa, krippendorffs_alpha
-from raddistill.teachers.agreement import of_findings, of_values
+from raddistill.teachers.combined.agreement import of_findings, of_values
 
 
 def counts_of(values, n_values):

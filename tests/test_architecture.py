@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from pipeline_truth import ROOT, SRC, closure, imports
 
+from raddistill.teachers.synthesizing import TEACHERS
+
 PACKAGE = SRC / "raddistill"
 ROOMS = ["sources", "teachers", "student", "scoring"]
 CLIENT = "llm_client"  # of whoever asks a model: knows no report, no label and no room
@@ -42,6 +44,18 @@ def test_rooms_import_only_tables_and_words(room: str) -> None:
     assert len(modules) >= 4
     allowed = {room, "tables", "__init__", *WORDS} | ({CLIENT} if room == "teachers" else set())
     assert {pair for pair in seen if pair[1] not in allowed} == set()
+
+
+@pytest.mark.parametrize("teacher", TEACHERS)
+def test_a_teacher_does_not_know_the_others(teacher: str) -> None:
+    """So its labels depend on its own package alone (pipeline_truth.TEACHER_PACKAGES)."""
+    modules = [module for module in MODULES if f"teachers/{teacher}/" in str(module)]
+    seen = {
+        str(file.relative_to(PACKAGE)) for module in modules for file in imports(module) if PACKAGE / "teachers" in file.parents
+    }
+    shared = {"teachers/__init__.py", "teachers/teacher.py", "teachers/votes.py"}
+    assert len(modules) >= 2
+    assert {name for name in seen - shared if not name.startswith(f"teachers/{teacher}/")} == set()
 
 
 def test_the_client_of_models_knows_no_radiology() -> None:

@@ -15,7 +15,7 @@ from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
 from raddistill.tables.quarantine import Quarantine
 from raddistill.tables.reports import Reports
-from raddistill.teachers.imported import ImportedTeacher
+from raddistill.teachers.imported.teacher import ImportedTeacher
 
 ROOT = Path(__file__).parent.parent
 STUDIES = 1500

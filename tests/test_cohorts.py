@@ -26,7 +26,7 @@ from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
 from raddistill.tables.quarantine import Quarantine
 from raddistill.tables.reports import Reports
-from raddistill.teachers.rules.labeler import RulesTeacher
+from raddistill.teachers.rules.teacher import RulesTeacher
 
 LABELS = labelsets.load_labels(ROOT / "lexicon/label_sets/chest_13.yaml")
 CONCEPTS = concepts.load_concepts(ROOT / paths.CONCEPTS)

@@ -15,7 +15,7 @@ from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import NOT_IN_FILE, ROWS_DIFFER, Outcomes
 from raddistill.tables.quarantine import Quarantine
-from raddistill.teachers.combining import HOWS, UNLABELLED, CombinedTeacher, MemberTables, combine
+from raddistill.teachers.combined.teacher import HOWS, UNLABELLED, CombinedTeacher, MemberTables, combine
 from raddistill.teachers.votes import Finding, Phrase, decide, match, vote_samples
 
 TASKS = ("multiple_choice", "open_ended")

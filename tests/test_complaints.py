@@ -19,8 +19,8 @@ from raddistill.sections.compose import compose
 from raddistill.sources import extracting
 from raddistill.sources.collections.files import FilesParams
 from raddistill.statuses import UNMENTIONED
-from raddistill.teachers.rules.labeler import RulesTeacher
 from raddistill.teachers.rules.reading import Reader
+from raddistill.teachers.rules.teacher import RulesTeacher
 
 ROOT = Path(__file__).parent.parent
 LABELS = labelsets.load_labels(ROOT / "lexicon/label_sets/chest_13.yaml")

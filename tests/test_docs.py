@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from raddistill import cli, params, paths
-from raddistill.teachers.combining import HOWS
+from raddistill.teachers.combined.teacher import HOWS
 from raddistill.teachers.synthesizing import SynthesizeParams, TeachParams
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

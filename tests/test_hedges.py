@@ -10,7 +10,7 @@ from raddistill.errors import InputError
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN
 from raddistill.teachers.rules import lexicon
 from raddistill.teachers.rules.hedges import Hedges
-from raddistill.teachers.rules.labeler import RulesTeacher
+from raddistill.teachers.rules.teacher import RulesTeacher
 
 LABELS = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")
 HEDGES = Hedges(paths.HEDGES)

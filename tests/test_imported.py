@@ -10,8 +10,8 @@ import pytest
 from raddistill.errors import InputError
 from raddistill.labelsets import Label, load_labels
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
-from raddistill.teachers import label_files
-from raddistill.teachers.imported import ImportedTeacher
+from raddistill.teachers.imported import label_files
+from raddistill.teachers.imported.teacher import ImportedTeacher
 
 ROOT = Path(__file__).parent.parent
 LABELS = [Label(name="Edema", description=""), Label(name="Pleural Effusion", description="")]

@@ -31,7 +31,7 @@ from raddistill.sections.compose import compose
 from raddistill.statuses import to_chexpert
 from raddistill.tables import base as tables
 from raddistill.tables.labels import Labels
-from raddistill.teachers.rules.labeler import RulesTeacher
+from raddistill.teachers.rules.teacher import RulesTeacher
 
 LABELS = [label.name for label in load_labels(ROOT / "lexicon/label_sets/chest_13.yaml")]
 SENTENCES = [

@@ -26,10 +26,10 @@ from raddistill.tables.labels import Labels
 from raddistill.tables.predictions import Predictions, Probabilities
 from raddistill.tables.reports import Reports
 from raddistill.tables.written import Written
-from raddistill.teachers.imported import ImportedTeacher
+from raddistill.teachers.imported.teacher import ImportedTeacher
 from raddistill.teachers.llm.questions import Questioner
 from raddistill.teachers.llm.settings import LLMParams
-from raddistill.teachers.rules.labeler import RulesTeacher
+from raddistill.teachers.rules.teacher import RulesTeacher
 
 ROOT = Path(__file__).parent.parent
 MC, OE = "multiple_choice", "open_ended"

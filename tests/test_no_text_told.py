@@ -33,7 +33,7 @@ from raddistill.sources.collections.files import FilesParams
 from raddistill.sources.splits import second_cohort
 from raddistill.tables import base as tables
 from raddistill.tables.reports import Reports
-from raddistill.teachers.imported import ImportedTeacher
+from raddistill.teachers.imported.teacher import ImportedTeacher
 
 ROOT = Path(__file__).parent.parent
 STEM = "zorilla"

@@ -14,9 +14,9 @@ from raddistill.sentences import sentences
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
 from raddistill.teachers.rules import lexicon
 from raddistill.teachers.rules.assertions import clause_ends
-from raddistill.teachers.rules.labeler import RulesTeacher
 from raddistill.teachers.rules.mentions import Matcher, find_places, find_words, resolve
 from raddistill.teachers.rules.reading import aggregate
+from raddistill.teachers.rules.teacher import RulesTeacher
 
 COLD = Path("lexicon/cold")
 LABELS = load_labels("lexicon/label_sets/chest_13.yaml")

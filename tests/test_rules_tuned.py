@@ -15,7 +15,7 @@ from raddistill import statuses
 from raddistill.labelsets import load_labels
 from raddistill.statuses import PRESENT
 from raddistill.teachers.rules import lexicon
-from raddistill.teachers.rules.labeler import RulesTeacher
+from raddistill.teachers.rules.teacher import RulesTeacher
 
 TUNED = Path("lexicon/tuned")
 

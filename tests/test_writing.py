@@ -13,8 +13,8 @@ from raddistill.tables import base as tables
 from raddistill.tables.reports import Reports
 from raddistill.tables.written import Written
 from raddistill.teachers.rules import lexicon, writing
-from raddistill.teachers.rules.labeler import RulesTeacher
 from raddistill.teachers.rules.reading import Reader
+from raddistill.teachers.rules.teacher import RulesTeacher
 from raddistill.teachers.rules.writing import Frame, Literal, Templates, complete, compose, load_completions, load_frames
 
 LABELS = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")

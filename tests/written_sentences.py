@@ -6,7 +6,7 @@ import polars as pl
 
 from raddistill import statuses
 from raddistill.labelsets import load_labels
-from raddistill.teachers.rules.labeler import RulesTeacher
+from raddistill.teachers.rules.teacher import RulesTeacher
 
 LABELS = "lexicon/label_sets/chest_13.yaml"
 SIGNS = {"+": statuses.PRESENT, "-": statuses.ABSENT, "?": statuses.UNCERTAIN}

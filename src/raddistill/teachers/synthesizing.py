@@ -23,11 +23,11 @@ from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine, too_many
 from raddistill.tables.reports import Reports
 from raddistill.tables.written import Written
-from raddistill.teachers.combining import CombinedTeacher, How
-from raddistill.teachers.imported import ImportedTeacher
+from raddistill.teachers.combined.teacher import CombinedTeacher, How
+from raddistill.teachers.imported.teacher import ImportedTeacher
 from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.noise import NoiseParams, disturb
-from raddistill.teachers.rules.labeler import RulesTeacher
+from raddistill.teachers.rules.teacher import RulesTeacher
 from raddistill.teachers.rules.writing import Templates
 from raddistill.teachers.teacher import Labelled, Teacher
 

@@ -3,7 +3,7 @@ of 187,711 reports.
 
 The publishers' section columns are taken as they are. Where they hold neither findings nor impression, the whole report is read
 as any free text is (sections/parser.py). The publishers had nobody annotate the reports by hand, so there is no gold but what
-your annotators write (sources/gold/annotators.py). The label files that come with them are a teacher's (teachers/imported.py).
+your annotators write (sources/gold/annotators.py). The label files that come with them are a teacher's (teachers/imported).
 """
 
 import re

@@ -3,7 +3,7 @@ of its 160,861 images. Physicians labelled 26,412 of them, a recurrent network (
 
 Counted over all of the file: a report's text is the same in all its rows, and has neither headers nor line ends, so all of it is
 findings. 2,136 reports have rows of both methods; the physicians' labels are taken there. The network's are never read here: they
-are a teacher's (teachers/imported.py). 1,214 reports stand under two patient ids, always on one day and but for a few with one
+are a teacher's (teachers/imported). 1,214 reports stand under two patient ids, always on one day and but for a few with one
 sex and year of birth: a person with two numbers. Ids that share a report are taken for one, else such a person's reports would
 stand on both sides of a split.
 """

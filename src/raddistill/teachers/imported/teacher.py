@@ -23,7 +23,7 @@ from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import NOT_IN_FILE, ROWS_DIFFER, Outcomes
 from raddistill.tables.quarantine import Quarantine
-from raddistill.teachers import label_files
+from raddistill.teachers.imported import label_files
 from raddistill.teachers.teacher import Labelled
 
 UNKNOWN = "labelled in the file, but not among the reports"

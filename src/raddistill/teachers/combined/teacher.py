@@ -30,7 +30,7 @@ from raddistill.tables import base as tables
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import NOT_IN_FILE, UNKNOWN_BY_FILE, Outcomes
-from raddistill.teachers import agreement
+from raddistill.teachers.combined import agreement
 from raddistill.teachers.teacher import Labelled, LabelRows, Mention
 from raddistill.teachers.votes import Phrase, judge, match
 
