@@ -14,8 +14,9 @@ from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
 from raddistill.tables.labels import Labels
 from raddistill.tables.reports import SPLITS, Reports
+from raddistill.tasks.names import MULTIPLE_CHOICE
 
-TASK = "multiple_choice"  # open-ended labels are words of the reports
+TASK = MULTIPLE_CHOICE  # open-ended labels are words of the reports
 MARKS = {
     "XXXX": "X{4,}",  # Open-i
     "___": "_{3,}",  # MIMIC-CXR

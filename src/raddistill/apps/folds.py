@@ -25,6 +25,7 @@ from raddistill.scoring.truth import TaskNames, from_table, read_truth
 from raddistill.tables import base as tables
 from raddistill.tables.decisions import Decisions
 from raddistill.tables.gold import Gold
+from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 
 SHAPE_NO_DECISION = ("runtime", "asking", "remotes", "score")  # sections of params.yaml
 MAY_DIFFER = ("extract.fold", "train.seed", "fetch.reports.path", "fetch.base.path")  # what is at the paths has a checksum
@@ -49,7 +50,7 @@ class Run:
 
 def names(p: ScoreParams, label_set: list[Label], concepts: list[Concept]) -> dict[str, TaskNames]:
     """Returns the names of each task, as single runs are scored."""
-    return {"multiple_choice": label_names(p, label_set), "open_ended": concept_names(p, concepts)}
+    return {MULTIPLE_CHOICE: label_names(p, label_set), OPEN_ENDED: concept_names(p, concepts)}
 
 
 def keep(folder: Path, decisions: pl.DataFrame, params: dict[str, Any], train: dict[str, Any], made_by: dict[str, Any]) -> Path:

@@ -9,6 +9,7 @@ from raddistill import params, paths
 from raddistill.scoring import report
 from raddistill.scoring.arms import GAINS
 from raddistill.scoring.report import GAIN, cell, shown_arms
+from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 
 F1 = "{micro_f1:.3f} ({micro_f1_low:.3f} to {micro_f1_high:.3f})"
 HEAD = """# Results
@@ -117,7 +118,7 @@ def _settings(used: dict[str, Any], train: dict[str, Any]) -> str:
 
 
 def _tasks(gathered: dict[str, Any]) -> list[str]:
-    return [task for task in ("multiple_choice", "open_ended") if all(task in point for point in gathered["points"].values())]
+    return [task for task in (MULTIPLE_CHOICE, OPEN_ENDED) if all(task in point for point in gathered["points"].values())]
 
 
 def _markdown(lines: list[list[str]], words: int = 1) -> str:

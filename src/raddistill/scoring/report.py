@@ -14,10 +14,11 @@ from raddistill.atomic import write_whole
 from raddistill.scoring.arms import ARMS, COLOURS, Arm
 from raddistill.scoring.scores import Scored
 from raddistill.tables import base as tables
+from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 
 WIDTH = 112  # columns that the table needs; 100 without the teacher on the whole report
 GAIN = "{micro_f1:+.3f} ({low:+.3f} to {high:+.3f})"
-TITLES = {"multiple_choice": "Multiple choice: labels", "open_ended": "Open-ended: concepts"}
+TITLES = {MULTIPLE_CHOICE: "Multiple choice: labels", OPEN_ENDED: "Open-ended: concepts"}
 STYLE: Any = {
     "svg.hashsalt": "raddistill",  # else the ids within differ from run to run
     "svg.fonttype": "path",

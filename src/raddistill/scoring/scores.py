@@ -24,6 +24,7 @@ from raddistill.scoring.open_ended import OpenEnded
 from raddistill.scoring.scorer_lexicon import load_lexicon
 from raddistill.scoring.truth import ArmDecisions, TaskNames, Truth, read_truth, to_table
 from raddistill.tables.outcomes import UNKNOWN_BY_FILE
+from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 
 __all__ = ["JUDGES", "Judge", "ScoreParams", "Scored", "score"]
 
@@ -53,8 +54,8 @@ class Judge(Protocol[D]):
 
 
 JUDGES: dict[str, Callable[[ScoreParams, Inputs], Judge[Any]]] = {  # by task
-    "multiple_choice": lambda p, given: MultipleChoice(p, given.label_set, given.calibration),
-    "open_ended": lambda p, given: OpenEnded(p, given.concepts, load_lexicon(given.lexicon, given.concepts)),
+    MULTIPLE_CHOICE: lambda p, given: MultipleChoice(p, given.label_set, given.calibration),
+    OPEN_ENDED: lambda p, given: OpenEnded(p, given.concepts, load_lexicon(given.lexicon, given.concepts)),
 }
 
 

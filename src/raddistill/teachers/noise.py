@@ -11,6 +11,7 @@ from pydantic import Field
 from raddistill.errors import InputError
 from raddistill.params import Section
 from raddistill.statuses import ABSENT, PRESENT, RANKED, UNMENTIONED
+from raddistill.tasks.names import OPEN_ENDED
 from raddistill.teachers.teacher import Labelled
 
 KEY = ["report_id", "task", "teacher", "label"]
@@ -48,7 +49,7 @@ def disturb(task: str, p: NoiseParams, labelled: Labelled) -> Labelled:
     had_evidence = labelled.evidence.select(KEY).unique().with_columns(had_evidence=True)
     labels = labelled.labels.join(had_evidence, on=KEY, how="left", maintain_order="left")
     labels = labels.join(strongest, on=KEY, how="left", maintain_order="left")
-    if task == "open_ended":
+    if task == OPEN_ENDED:
         labels = labels.filter(pl.col("had_evidence").is_null() | pl.col("left").is_not_null())
     unmentioned = pl.lit(UNMENTIONED).cast(labels.schema["status"])
     labels = labels.with_columns(

@@ -23,6 +23,7 @@ from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine, too_many
 from raddistill.tables.reports import Reports
 from raddistill.tables.written import Written
+from raddistill.tasks.names import MULTIPLE_CHOICE, TASKS
 from raddistill.teachers.combined.teacher import CombinedTeacher, How
 from raddistill.teachers.imported.teacher import ImportedTeacher
 from raddistill.teachers.llm.settings import LLMParams
@@ -31,7 +32,6 @@ from raddistill.teachers.rules.teacher import RulesTeacher
 from raddistill.teachers.rules.writing import Templates
 from raddistill.teachers.teacher import Labelled, Teacher
 
-TASKS = ("multiple_choice", "open_ended")
 console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -227,7 +227,7 @@ def measure(task: str, labelled: Labelled) -> dict[str, Any]:
         "quarantined": dict(reasons.iter_rows()),
         **labelled.counts,
     }
-    if task == "multiple_choice":
+    if task == MULTIPLE_CHOICE:
         counted = labels.group_by("label").agg(
             (pl.col("status") == status).sum().alias(status) for status in (PRESENT, UNCERTAIN, ABSENT)
         )

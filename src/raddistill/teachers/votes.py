@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from raddistill.statuses import ABSENT, PRESENT, RANKED, UNCERTAIN, UNMENTIONED
+from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 
 STATUS_WEIGHTS = {UNMENTIONED: 0.0, ABSENT: 0.0, UNCERTAIN: 0.5, PRESENT: 1.0}  # the probability that a finding is present
 
@@ -52,7 +53,7 @@ def decide(task: str, how: str, votes: Sequence[str]) -> str:
     count, half = Counter(votes), len(votes) / 2
     if count[PRESENT] > half:
         return PRESENT
-    if task == "open_ended":
+    if task == OPEN_ENDED:
         if count[PRESENT] + count[UNCERTAIN] > half:
             return UNCERTAIN
         return ABSENT if count[ABSENT] > half else UNMENTIONED
@@ -128,7 +129,7 @@ def vote_samples(task: str, samples: Sequence[Sequence[Finding]]) -> list[Findin
     that says what was decided, else (multiple choice, a tie) of the first of the strongest status.
     """
     assert samples, "no sample to vote on"
-    if task == "multiple_choice":
+    if task == MULTIPLE_CHOICE:
         numbers: Sequence[Sequence[int | str]] = [[found.label for found in sample] for sample in samples]
     else:
         numbers = match([[_phrase(found) for found in sample] for sample in samples])
@@ -137,7 +138,7 @@ def vote_samples(task: str, samples: Sequence[Sequence[Finding]]) -> list[Findin
         for found, number in zip(sample, row, strict=True):
             cells.setdefault(number, []).append(found)
     voted = [_merge(task, len(samples), cell) for cell in cells.values()]
-    return [found for found in voted if task == "multiple_choice" or found.status != UNMENTIONED]
+    return [found for found in voted if task == MULTIPLE_CHOICE or found.status != UNMENTIONED]
 
 
 def _phrase(found: Finding) -> Phrase:

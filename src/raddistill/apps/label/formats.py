@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, Self
 from raddistill.apps.label.report_file import Piece, Report
 from raddistill.errors import InputError
 from raddistill.statuses import PRESENT, UNCERTAIN, to_chexpert
+from raddistill.tasks.names import OPEN_ENDED
 from raddistill.teachers.rules.reading import Span
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -63,10 +64,10 @@ def choose_format(form: str, suffix: str, task: str, teacher: str, names: list[s
     if quotes and form != "jsonl":
         raise InputError("--quotes writes the words of the report; only --format jsonl has a place for them")
     if form == "jsonl":
-        return Format(partial(_json_lines, with_codes=task == "open_ended", with_quotes=quotes), partial(_create, b""))
+        return Format(partial(_json_lines, with_codes=task == OPEN_ENDED, with_quotes=quotes), partial(_create, b""))
     if form == "long":
         return _table(suffix, list(LONG), partial(_long_rows, task, teacher), numbers={"probability": "float64"})
-    if task == "open_ended":
+    if task == OPEN_ENDED:
         raise InputError("--task open_ended has no wide form, since its phrases have no fixed columns: --format long, or jsonl")
     codes = [*names, *([] if NO_FINDING in names else [NO_FINDING])]
     columns = ["report_id", *codes]

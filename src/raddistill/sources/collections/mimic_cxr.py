@@ -30,6 +30,7 @@ from raddistill.sources.collections.archives import Content, Contents
 from raddistill.sources.documents import PROGRESS_EVERY, Document, Failure, Progress, no_progress
 from raddistill.sources.gold.mapping import load_table
 from raddistill.statuses import GOLD_CELLS
+from raddistill.tasks.names import MULTIPLE_CHOICE
 
 ANNOTATOR = "mimic_cxr_radiologist"
 ZIP, TREE = "mimic-cxr-reports.zip", "files"
@@ -90,7 +91,7 @@ class MimicCXR:
         column_of = _columns_of(mapping / "labels.csv", names, sorted(set().union(*cells_of.values())))
         rows = [(r, name, GOLD_CELLS[cells[column]]) for r, cells in cells_of.items() for name, column in column_of.items()]
         gold = pl.DataFrame(rows, schema=dict.fromkeys(["report_id", "label", "status"], pl.String), orient="row")
-        task, annotator = pl.lit("multiple_choice").alias("task"), pl.lit(ANNOTATOR).alias("annotator")
+        task, annotator = pl.lit(MULTIPLE_CHOICE).alias("task"), pl.lit(ANNOTATOR).alias("annotator")
         return gold.select("report_id", task, annotator, "label", "status")
 
 

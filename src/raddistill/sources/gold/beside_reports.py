@@ -12,6 +12,7 @@ import polars as pl
 from raddistill.reading.cells import as_text, is_missing, strings_in
 from raddistill.sources.gold.annotators import GOLD
 from raddistill.statuses import ABSENT, GOLD_CELLS, PRESENT
+from raddistill.tasks.names import MULTIPLE_CHOICE
 
 WITH_REPORTS = "with_reports"  # the annotator whose labels stand in a column each; of lists it is their column's name
 NO_FINDING = "No Finding"
@@ -62,7 +63,7 @@ def to_gold(annotations: Mapping[str, Iterable[str]], labels: list[str]) -> pl.D
         for annotator, status, label in (string.split("\t") for string in strings):
             statuses.setdefault(annotator, {})[label] = status
         rows += [
-            (report_id, "multiple_choice", annotator, label, status_of.get(label, ABSENT))
+            (report_id, MULTIPLE_CHOICE, annotator, label, status_of.get(label, ABSENT))
             for annotator, status_of in statuses.items()
             for label in labels
         ]

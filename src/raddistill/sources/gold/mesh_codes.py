@@ -14,6 +14,7 @@ from raddistill.labelsets import Label
 from raddistill.privacy import list_names
 from raddistill.sources.gold.mapping import NOT_ANNOTATED, Rule, check_rules, head_of, load_heads, load_rules, qualifiers
 from raddistill.statuses import ABSENT, AMBIGUOUS, EXCLUDED, PRESENT
+from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 
 ANNOTATOR = "openi_mesh"
 
@@ -29,13 +30,13 @@ def gold(majors: dict[str, list[str]], mapping: Path, label_set: list[Label], co
     """
     heads = load_heads(mapping / "heads.csv")
     _check_decided(majors, heads, mapping / "heads.csv")
-    names = {"multiple_choice": [label.name for label in label_set], "open_ended": [c.concept for c in concepts]}
+    names = {MULTIPLE_CHOICE: [label.name for label in label_set], OPEN_ENDED: [c.concept for c in concepts]}
     rules = {
-        "multiple_choice": load_rules(mapping / "labels.csv"),
-        "open_ended": _no_optional_is_present(load_rules(mapping / "concepts.csv"), concepts),
+        MULTIPLE_CHOICE: load_rules(mapping / "labels.csv"),
+        OPEN_ENDED: _no_optional_is_present(load_rules(mapping / "concepts.csv"), concepts),
     }
-    check_rules(rules["multiple_choice"], names["multiple_choice"], mapping / "labels.csv")
-    check_rules(rules["open_ended"], names["open_ended"], mapping / "concepts.csv", concepts=True)
+    check_rules(rules[MULTIPLE_CHOICE], names[MULTIPLE_CHOICE], mapping / "labels.csv")
+    check_rules(rules[OPEN_ENDED], names[OPEN_ENDED], mapping / "concepts.csv", concepts=True)
     rows: list[tuple[str, str, str, str, str]] = []
     for task, of_task in names.items():
         fired = {major: _fired(major, rules[task]) for major in {m for strings in majors.values() for m in strings}}

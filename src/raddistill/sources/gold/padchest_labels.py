@@ -19,10 +19,11 @@ from raddistill.labelsets import Label
 from raddistill.privacy import list_names
 from raddistill.sources.gold.mapping import NOT_ANNOTATED, Rule, head_of, load_heads, load_rules
 from raddistill.statuses import ABSENT, AMBIGUOUS, EXCLUDED, GOLD_STATUSES, PRESENT
+from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED, TASKS
 
 ANNOTATOR = "padchest_physician"
 ANY = "*"
-TASKS = pl.Enum(["multiple_choice", "open_ended"])
+TASK = pl.Enum(TASKS)
 CODE = {status: code for code, status in enumerate(GOLD_STATUSES)}
 
 
@@ -39,13 +40,13 @@ def gold(annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list
     folded = {label: head_of(label) for given in annotations.values() for label in given}
     if unknown := sorted(set(folded.values()) - set(heads)):
         raise InputError(f"{mapping / 'heads.csv'} does not decide {len(unknown)} labels: {list_names(unknown)}")
-    names = {"multiple_choice": [label.name for label in label_set], "open_ended": [c.concept for c in concepts]}
+    names = {MULTIPLE_CHOICE: [label.name for label in label_set], OPEN_ENDED: [c.concept for c in concepts]}
     own = {head for head, decision in heads.items() if decision != NOT_ANNOTATED}
     rules = {
-        "multiple_choice": _rules(mapping / "labels.csv", names["multiple_choice"], own),
-        "open_ended": _rules(mapping / "concepts.csv", names["open_ended"], set()),
+        MULTIPLE_CHOICE: _rules(mapping / "labels.csv", names[MULTIPLE_CHOICE], own),
+        OPEN_ENDED: _rules(mapping / "concepts.csv", names[OPEN_ENDED], set()),
     }
-    if strange := sorted({rule.label for rule in rules["open_ended"]} - set(names["open_ended"])):
+    if strange := sorted({rule.label for rule in rules[OPEN_ENDED]} - set(names[OPEN_ENDED])):
         raise InputError(f"{mapping / 'concepts.csv'} names concepts that gold/concepts.csv does not have: {', '.join(strange)}")
     optional = frozenset(c.concept for c in concepts if c.kind == "optional")
     telling = {report_id: own.intersection(folded[label] for label in given) for report_id, given in annotations.items()}
@@ -53,7 +54,7 @@ def gold(annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list
     words = pl.Enum(list(dict.fromkeys(name for of_task in names.values() for name in of_task)))
     tables = []
     for task, of_task in names.items():
-        codes = _codes(telling, of_task, rules[task], optional if task == "open_ended" else frozenset())
+        codes = _codes(telling, of_task, rules[task], optional if task == OPEN_ENDED else frozenset())
         tables.append(_rows(ids, task, pl.Series(of_task, dtype=words), codes[: len(ids)]))
     return pl.concat(tables)
 
@@ -95,5 +96,5 @@ def _rows(report_ids: list[str], task: str, names: pl.Series, codes: np.ndarray)
         "label": names.gather(np.tile(np.arange(width, dtype=np.uint32), reports)),
         "status": pl.Series(GOLD_STATUSES, dtype=pl.Enum(GOLD_STATUSES)).gather(codes.reshape(-1)),
     }
-    frame = pl.DataFrame(columns).with_columns(task=pl.lit(task, TASKS), annotator=pl.lit(ANNOTATOR, pl.Enum([ANNOTATOR])))
+    frame = pl.DataFrame(columns).with_columns(task=pl.lit(task, TASK), annotator=pl.lit(ANNOTATOR, pl.Enum([ANNOTATOR])))
     return frame.select("report_id", "task", "annotator", "label", "status")

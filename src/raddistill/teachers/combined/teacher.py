@@ -30,6 +30,7 @@ from raddistill.tables import base as tables
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import NOT_IN_FILE, UNKNOWN_BY_FILE, Outcomes
+from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 from raddistill.teachers.combined import agreement
 from raddistill.teachers.teacher import Labelled, LabelRows, Mention
 from raddistill.teachers.votes import Phrase, judge, match
@@ -103,7 +104,7 @@ def combine(task: str, how: str, members: dict[str, MemberTables], reports: pl.D
     Raises:
         InputError: a member's tables are of another task or of several teachers, or do not fit the label set.
     """
-    names = [label.name for label in label_set] if task == "multiple_choice" else None
+    names = [label.name for label in label_set] if task == MULTIPLE_CHOICE else None
     for member, given in members.items():
         _refuse_misfits(task, member, given, names)
     listed = {member: _by_report(given) for member, given in members.items()}
@@ -161,7 +162,7 @@ def _combine_report(
     """Returns labels and mentions of one report, as LabelRows.add takes them. `names`: the label set; None: open-ended."""
     labels, mentions = [], []
     for label, given in _cells(voters, names).items():
-        task = "open_ended" if names is None else "multiple_choice"
+        task = OPEN_ENDED if names is None else MULTIPLE_CHOICE
         verdict = judge(task, how, len(voters), [(each.status, each.probability, each.code) for each in given])
         if names is None and verdict.status == UNMENTIONED:
             continue

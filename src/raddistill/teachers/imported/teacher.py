@@ -23,6 +23,7 @@ from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import NOT_IN_FILE, ROWS_DIFFER, Outcomes
 from raddistill.tables.quarantine import Quarantine
+from raddistill.tasks.names import MULTIPLE_CHOICE
 from raddistill.teachers.imported import label_files
 from raddistill.teachers.teacher import Labelled
 
@@ -46,7 +47,7 @@ class ImportedTeacher:
             InputError: the file is missing or unreadable, a column is missing or unknown, or a cell holds no code (the column and
                 the number of such cells are named); it holds none of the reports.
         """
-        given = self._wide([label.name for label in label_set]) if self._task == "multiple_choice" else self._long()
+        given = self._wide([label.name for label in label_set]) if self._task == MULTIPLE_CHOICE else self._long()
         ids = given.ids
         known = ids.join(reports.select("report_id"), on="report_id", how="semi")
         if ids.height and reports.height and not known.height:

@@ -11,6 +11,7 @@ from raddistill.labelsets import Label
 from raddistill.llm_client.messages import FILTER, FILTERED, LARGER_CONTEXT, Answer, finish_word
 from raddistill.passages import SECTIONS, WHOLE
 from raddistill.statuses import PRESENT, STATUSES, UNCERTAIN, UNMENTIONED
+from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 from raddistill.teachers.llm.codes import normalized
 from raddistill.teachers.llm.confidence import probabilities
 from raddistill.teachers.llm.faults import Fault
@@ -99,10 +100,10 @@ class Checker:
             items = self._items(text)
         except Broken as broken:
             return broken.fault
-        judged = self._chosen(items, report_text) if self._task == "multiple_choice" else _phrases(items, report_text)
+        judged = self._chosen(items, report_text) if self._task == MULTIPLE_CHOICE else _phrases(items, report_text)
         if isinstance(judged, Fault) or not self._p.logprobs:
             return judged
-        key = _key if self._task == "open_ended" else str
+        key = _key if self._task == OPEN_ENDED else str
         places = {key(item.name): item.at for item in reversed(items) if item.at is not None}
         sure = probabilities(text, answer.logprobs or [], places)
         return [finding._replace(probability=sure.get(finding.label)) for finding in judged]
@@ -111,7 +112,7 @@ class Checker:
         if self._p.answers == "text":
             return read_lines(text, self._task)
         content = read_json(text)
-        items = read_chosen(content, self._names) if self._task == "multiple_choice" else read_findings(content)
+        items = read_chosen(content, self._names) if self._task == MULTIPLE_CHOICE else read_findings(content)
         places = status_places(text)
         if len(places) != len(items):  # a key spelt with escapes
             return items

@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any, NamedTuple
 
+from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 from raddistill.teachers.llm.faults import Fault
 
 NONE = "None"  # the whole answer, in text form, where an open-ended report has no finding
@@ -102,7 +103,7 @@ def read_lines(text: str, task: str) -> list[Item]:
     """One item a line; empty lines do not matter. `None` alone: no finding (open-ended)."""
     fenced = _FENCE.fullmatch(text)
     begin, end = fenced.span(1) if fenced else (0, len(text))
-    if task == "open_ended" and text[begin:end].strip() == NONE:
+    if task == OPEN_ENDED and text[begin:end].strip() == NONE:
         return []
     items: list[Item] = []
     for line in text[begin:end].split("\n"):
@@ -114,14 +115,14 @@ def read_lines(text: str, task: str) -> list[Item]:
 
 def _read_line(line: str, begin: int, task: str, number: int) -> Item:
     """`Label | status | "quote"`, or `phrase | code | status`; a bar within the last, or the first, belongs to it."""
-    parts = line.split("|", 2) if task == "multiple_choice" else line.rsplit("|", 2)
+    parts = line.split("|", 2) if task == MULTIPLE_CHOICE else line.rsplit("|", 2)
     if len(parts) == 3:
         first, second, third = (part.strip() for part in parts)
-        if task == "open_ended":
+        if task == OPEN_ENDED:
             return Item(first, third, first, second, begin + line.rindex("|") + 1 + _indent(parts[2]))
         if len(third) >= 2 and third[0] == third[-1] == '"':
             return Item(first, second, third[1:-1], None, begin + line.index("|") + 1 + _indent(parts[1]))
-    form = 'Label | status | "quote"' if task == "multiple_choice" else "phrase | code | status"
+    form = 'Label | status | "quote"' if task == MULTIPLE_CHOICE else "phrase | code | status"
     raise Broken("line of another form", f"Line {number} is not of the form: {form}")
 
 

@@ -15,6 +15,7 @@ import jinja2
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.statuses import STATUSES
+from raddistill.tasks.names import MULTIPLE_CHOICE
 from raddistill.teachers.llm import worked
 from raddistill.teachers.llm.checking import OPEN_ENDED_STATUSES
 from raddistill.teachers.llm.settings import LLMParams
@@ -131,7 +132,7 @@ class Questioner:
     def _require_fitting(self) -> None:
         """Raises for settings and labels that cannot be asked."""
         names = [label.name for label in self._labels]
-        if self._p.answers == "decisions" and self._task != "multiple_choice":
+        if self._p.answers == "decisions" and self._task != MULTIPLE_CHOICE:
             raise ParamsError("llm.answers: decisions answer the task multiple_choice only; take json_schema or text")
         if self._p.answers == "decisions" and self._p.logprobs:
             raise ParamsError("llm.logprobs: decisions come with probabilities of their own; set it to false")
@@ -140,7 +141,7 @@ class Questioner:
         if self._p.answers == "decisions" and len(names) > MOST_DECISIONS:
             raise InputError(f"the label set has {len(names)} labels, a decision answers {MOST_DECISIONS} at most")
         odd = [name for name in names if "|" in name or name.strip() != name or len(name.splitlines()) != 1]
-        if odd and self._task == "multiple_choice" and self._p.answers == "text":
+        if odd and self._task == MULTIPLE_CHOICE and self._p.answers == "text":
             raise InputError(f"the label '{odd[0]}' cannot stand in a line of an answer; rename it, or ask for json_schema")
 
     def _render(self, name: str, **words: Any) -> str:
@@ -185,7 +186,7 @@ def _sampling(p: LLMParams) -> dict[str, Any]:
 
 def _response_format(task: str, names: list[str]) -> dict[str, Any]:
     """A strict schema: every field required, none beside them (developers' guide of OpenAI, structured outputs)."""
-    if task == "multiple_choice":
+    if task == MULTIPLE_CHOICE:
         label = _object({"status": {"type": "string", "enum": STATUSES}, "quote": {"type": "string"}})
         schema = _object({name: {"$ref": "#/$defs/said"} for name in names}) | {"$defs": {"said": label}}
     else:

@@ -17,6 +17,7 @@ from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.llm_client.messages import Answer
 from raddistill.statuses import UNMENTIONED
+from raddistill.tasks.names import MULTIPLE_CHOICE
 from raddistill.teachers.llm.checking import Checker
 from raddistill.teachers.llm.faults import Fault
 from raddistill.teachers.llm.parsing import NONE
@@ -67,7 +68,7 @@ def load_examples(path: Path, task: str, label_set: list[Label], p: LLMParams) -
     read = YAML(typ="rt", pure=True)
     try:
         content = read.load(path.read_text(encoding="utf-8"))
-        kind: Any = TypeAdapter(list[_Choice] if task == "multiple_choice" else list[_List])
+        kind: Any = TypeAdapter(list[_Choice] if task == MULTIPLE_CHOICE else list[_List])
         entries = kind.validate_python(content)
     except FileNotFoundError:
         raise InputError(f"{path} is missing; put examples there or set llm.examples to 0") from None
@@ -81,7 +82,7 @@ def load_examples(path: Path, task: str, label_set: list[Label], p: LLMParams) -
     checker = Checker(task, label_set, p.model_copy(update={"logprobs": False}))
     examples: list[Example] = []
     for number, entry in enumerate(entries):
-        answer = _render_choice(entry, label_set, p.answers) if task == "multiple_choice" else _render_list(entry, p.answers)
+        answer = _render_choice(entry, label_set, p.answers) if task == MULTIPLE_CHOICE else _render_list(entry, p.answers)
         checked = checker.check(_answer(answer), entry.report)
         doubled = entry.id in {example.id for example in examples}
         if doubled or isinstance(checked, Fault):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN
+from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 
 GAP = ".."
 IGNORE = "ignore"
@@ -43,7 +44,7 @@ class Phrase(NamedTuple):
 
 def label_file(folder: Path, label: str) -> Path:
     """The file of a label: its name in lower case, with underscores."""
-    return folder / "multiple_choice" / (re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_") + ".txt")
+    return folder / MULTIPLE_CHOICE / (re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_") + ".txt")
 
 
 def load_labels(folder: Path, label_set: list[Label]) -> list[Phrase]:
@@ -65,7 +66,7 @@ def _label_phrases(path: Path, label: str) -> list[Phrase]:
 
 def load_conditions(folder: Path) -> list[Phrase]:
     """The phrases of open_ended/conditions.csv, each with its ICD-10-CM code, or `ignore` in its place."""
-    path = folder / "open_ended" / "conditions.csv"
+    path = folder / OPEN_ENDED / "conditions.csv"
     phrases: list[Phrase] = []
     for number, written, code in read_pairs(path, "phrase,code"):
         if not (code == IGNORE or _CODE.fullmatch(code)):
@@ -77,7 +78,7 @@ def load_conditions(folder: Path) -> list[Phrase]:
 
 def load_modifiers(folder: Path) -> frozenset[str]:
     """The words that belong to a condition when they stand right before it (`mild`, `left`)."""
-    path = folder / "open_ended" / "modifiers.txt"
+    path = folder / OPEN_ENDED / "modifiers.txt"
     lines = read_lines(path)
     for number, line in lines:
         if not _WORD.fullmatch(line) or line.endswith("*"):
@@ -87,7 +88,7 @@ def load_modifiers(folder: Path) -> frozenset[str]:
 
 def load_possibilities(folder: Path) -> list[Phrase]:
     """Beginnings of the cues of doubt under which a condition is no row: open_ended/possibilities.txt, if there is one."""
-    path = folder / "open_ended" / "possibilities.txt"
+    path = folder / OPEN_ENDED / "possibilities.txt"
     return distinct(path, _cue_phrases(path, "possibilities")) if path.exists() else []
 
 

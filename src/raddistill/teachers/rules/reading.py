@@ -13,6 +13,7 @@ from raddistill.labelsets import Label
 from raddistill.passages import WHOLE, Passage, choose_sections, find_passages
 from raddistill.sentences import sentences
 from raddistill.statuses import PRESENT, RANKED, UNCERTAIN, UNMENTIONED
+from raddistill.tasks.names import MULTIPLE_CHOICE
 from raddistill.teachers.rules import lexicon
 from raddistill.teachers.rules.assertions import Assertions
 from raddistill.teachers.rules.mentions import Matcher, Mention, find_places, find_words, resolve
@@ -48,7 +49,7 @@ class Reader:
         self._sections, self._first_only = choose_sections(sections)
         cues = lexicon.load_cues(folder)
         self._assertions = Assertions(Matcher(cues))
-        self._is_labels = task == "multiple_choice"
+        self._is_labels = task == MULTIPLE_CHOICE
         self._names: list[str] = []
         self._modifiers: frozenset[str] = frozenset()
         if self._is_labels:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.statuses import ABSENT
+from raddistill.tasks.names import MULTIPLE_CHOICE
 from raddistill.teachers.rules import lexicon
 from raddistill.teachers.rules.hedges import Hedges
 from raddistill.teachers.rules.lexicon import GAP, IGNORE, Phrase, broken, read_pairs, read_sections
@@ -58,7 +59,7 @@ def write(
         InputError: a file of the lexicon, the frames or the completions is missing or broken (file, line, reason).
     """
     frames, completions = load_frames(templates.frames), load_completions(templates.completions)
-    given = lexicon.load_labels(folder, label_set) if task == "multiple_choice" else lexicon.load_conditions(folder)
+    given = lexicon.load_labels(folder, label_set) if task == MULTIPLE_CHOICE else lexicon.load_conditions(folder)
     asked = [phrase for phrase in given if phrase.says != IGNORE]
     literals = [literal for phrase in asked for literal in complete(phrase, completions)]
     left_out = sum(not _completions(phrase, completions) for phrase in asked)
