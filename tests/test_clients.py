@@ -228,7 +228,7 @@ def test_the_timeout_is_that_of_the_params(monkeypatch: pytest.MonkeyPatch) -> N
 LOUD = """
 import asyncio, logging, sys
 logging.basicConfig(level=logging.DEBUG)
-sys.path.insert(0, {root!r})
+sys.path.insert(0, {tests!r})
 from test_clients import ask
 logging.getLogger("ours").debug("logging works")
 print(*(type(one).__name__ for one in ask(times=3) + ask(endpoint="openai", times=2)))
@@ -247,7 +247,7 @@ def test_nothing_of_requests_and_answers_reaches_the_logs(fault: str | None) -> 
         }  # fmt: skip
         environment = {name: value for name, value in os.environ.items() if name not in VARIABLES} | given
         run = subprocess.run(
-            [sys.executable, "-c", LOUD.format(root=str(root))],
+            [sys.executable, "-c", LOUD.format(tests=str(root / "tests"))],
             capture_output=True, text=True, check=True, env=environment, cwd=root,
         )  # fmt: skip
         assert server.counts()["requests"] == 5
