@@ -467,7 +467,7 @@ def test_open_ended_gold_in_the_long_form(extract: Extract, tmp_path: Path) -> N
             [",".join(["report_id", *NAMES]), *["a1,1" + "," * 12] * 2],
             r"report_id stand more.*2 rows.*a1",
         ),
-        ("multiple_choice/a.csv", [",".join(["report_id", *NAMES]), ",1" + "," * 12], "'report_id' is blank in 1 rows"),
+        ("multiple_choice/a.csv", [",".join(["report_id", *NAMES]), ",1" + "," * 12], "row 1: blank report id"),
         (
             "multiple_choice/a.csv",
             [",".join(["report_id", *NAMES]), "q9,1" + "," * 12],

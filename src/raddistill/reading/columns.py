@@ -46,13 +46,15 @@ def require_only(source: str, there: list[str], wanted: list[str], also: Iterabl
     if not missing and not unknown:
         return
     _refuse_what_is_no_header(source, there, "Commas are read", wanted)
-    near = {name: _nearest(name, unknown) for name in missing}
-    lists = {
-        "missing": [f"{name} (is it {near[name]}?)" if near[name] else name for name in missing],
-        "unknown": [name or "(one without a name)" for name in unknown],
-    }
+    lists = {"missing": with_nearest(missing, unknown), "unknown": [name or "(one without a name)" for name in unknown]}
     wrong = "; ".join(f"{what}: {', '.join(names)}" for what, names in lists.items() if names)
     raise InputError(f"{source}: columns {wrong}; rename or drop them, matching is by name")
+
+
+def with_nearest(missing: list[str], others: list[str]) -> list[str]:
+    """Returns each missing name, with the one of the others that may be meant, for a message: "Edema (is it Oedema?)"."""
+    near = {name: _nearest(name, others) for name in missing}
+    return [f"{name} (is it {near[name]}?)" if near[name] else name for name in missing]
 
 
 def refuse_doubled(source: str, there: list[str], has_header: bool = True) -> None:

@@ -12,7 +12,6 @@ The first three may hold any of CheXpert's columns beside those of the label set
 in another spelling.
 """
 
-import difflib
 from pathlib import Path
 
 import polars as pl
@@ -114,8 +113,7 @@ def _padchest(path: Path, frame: pl.DataFrame, names: list[str]) -> tuple[pl.Dat
     known = {cell: _labels_of(path, cell) for cell in frame["Labels"].unique().to_list()}
     there = {label for labels in known.values() for label in labels}
     if missing := [name for name in names if name.casefold() not in there]:
-        near = {m: difflib.get_close_matches(m.casefold(), sorted(there), n=1) for m in missing}
-        listed = ", ".join(f"{m} (is it {near[m][0]}?)" if near[m] else m for m in missing)
+        listed = ", ".join(columns.with_nearest(missing, sorted(there)))
         raise InputError(f"{path}: no report of PadChest has the label {listed}; name them in the label set as PadChest does")
     rows = frame.filter(pl.col("MethodLabel") == BY_RNN).select("ReportID", "Labels").unique().sort("ReportID", "Labels")
     rows = rows.filter([bool(known[cell] - SILENT) for cell in rows["Labels"]])
