@@ -24,20 +24,23 @@ def safe_id(report_id: str | None) -> str | None:
     return None if printable is None or may_be_text(printable) else printable
 
 
-def reason_against(report_id: Any, texts: Iterable[Any], others: Iterable[Any] = (), patient: Any = None) -> str | None:
-    """Returns why a row is no report, or None. `texts`: its cells of text; `others`: cells that must only be UTF-8."""
+def reason_against(report_id: Any, texts: list[Any], others: Iterable[Any] = (), patient: Any = None) -> str | None:
+    """Returns why a row is no report, or None. `texts`: its cells of text; `others`: cells that must only be UTF-8.
+
+    `patient`: the id of the patient, which may be blank.
+    """
     if is_blank(report_id):
         return BLANK_ID
-    ids = {"report": report_id} | ({} if is_blank(patient) else {"patient": patient})
-    if reason := next(filter(None, (_reason_against_id(cell, whose) for whose, cell in ids.items())), None):
-        return reason
-    texts = list(texts)
+    for whose, cell in (("report", report_id), ("patient", patient)):
+        if not is_blank(cell) and (reason := _reason_against_id(cell, whose)):
+            return reason
     if any(not isinstance(cell, str | None) for cell in texts):
         return NOT_TEXT
     return None if all(is_utf8(cell) for cell in (*texts, *others) if isinstance(cell, str)) else NOT_UTF8
 
 
 def _reason_against_id(cell: Any, whose: str) -> str | None:
+    """Returns why a cell is no id, or None. `whose`: the report's or the patient's."""
     name = id_of(cell)
     if name is None:
         return ID_OF_OTHER_TYPE.replace("report", whose)
