@@ -150,9 +150,9 @@ def test_text_or_sections(columns: dict[str, str], extract: Extract, tmp_path: P
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        (["reportid,text", "1,Clear."], "which extract.files.id names; did you mean 'reportid'.*There are: reportid, text"),
+        (["reportid,text", "1,Clear."], r"did you mean 'reportid'\? name it by extract\.files\.id\. There are: reportid, text"),
         (["report_id,text,text", "1,Clear.,Clear."], "more than one column 'text'"),
-        (["report_id;text", "1;Clear."], "which extract.files.id names; it has one column only; is it separated by ';'"),
+        (["report_id;text", "1;Clear."], "r.csv has one column only; is it separated by ';'"),
         (["report_id,text"], "holds no report"),
         ([""], "r.csv is empty; its first line must name the columns"),
         (["1,The patient coughs since a week."], "its first line does not look like names of columns"),
@@ -287,7 +287,7 @@ def test_ids_of_two_types_are_one_id(extract: Extract, tmp_path: Path) -> None:
     made = extract(path)
     assert made.reports["report_id"].to_list() == ["2"]
     assert sorted(made.quarantine["reason"]) == ["id of several different reports"] * 2 + [
-        "the report id is neither text nor a number"
+        "the report id is neither text nor a whole number"
     ]
 
 
@@ -318,7 +318,7 @@ def test_cells_of_other_types_are_not_passed_over(extract: Extract, tmp_path: Pa
     path.write_text("\n".join(json.dumps(row | {"text": "Clear."}) for row in rows), encoding="utf-8")
     made = extract(path, patient="who", date="when")
     assert made.reports.select("report_id", "patient_id").rows() == [("d", "7")]
-    other = "the patient id is neither text nor a number"
+    other = "the patient id is neither text nor a whole number"
     assert reasons(made) == {"a": "the date is not ISO 8601", "b": other, "c": other}
 
 
@@ -355,7 +355,7 @@ def test_a_section_that_says_its_header_again(extract: Extract, tmp_path: Path) 
 def test_a_column_is_one_thing(extract: Extract, tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="names the column 'mrn' twice"):
         extract(csv_of(tmp_path / "r.csv", "report_id,mrn", "1,p1"), patient="mrn", text="mrn")
-    with pytest.raises(InputError, match=r"no column 'report_id', which extract\.files\.id names; There are: accession, report"):
+    with pytest.raises(InputError, match=r"no column 'report_id'; name it by extract\.files\.id\. There are: accession, report"):
         extract(csv_of(tmp_path / "s.csv", "accession,report", "1,Clear."), text="report")
 
 
@@ -467,7 +467,7 @@ def test_open_ended_gold_in_the_long_form(extract: Extract, tmp_path: Path) -> N
             [",".join(["report_id", *NAMES]), *["a1,1" + "," * 12] * 2],
             r"report_id stand more.*2 rows.*a1",
         ),
-        ("multiple_choice/a.csv", [",".join(["report_id", *NAMES]), ",1" + "," * 12], "'report_id' is blank in 1 rows"),
+        ("multiple_choice/a.csv", [",".join(["report_id", *NAMES]), ",1" + "," * 12], "row 1: blank report id"),
         (
             "multiple_choice/a.csv",
             [",".join(["report_id", *NAMES]), "q9,1" + "," * 12],

@@ -107,7 +107,7 @@ def test_a_report_without_label_is_quarantined_and_foreign_labels_are_counted(tm
         ("report_id,Edema,Pleural Effusion,Sex\na,1,0,F\n", "columns unknown: Sex; rename or drop them"),
         ("study,Edema,Pleural Effusion\na,1,0\n", "missing: report_id; unknown: study"),
         ("report_id,edema,Pleural Effusion\na,1,0\n", r"missing: Edema \(is it edema\?\); unknown: edema"),
-        ("report_id,Edema,Edema,Pleural Effusion\na,1,1,0\n", "column 'Edema' stands there twice"),
+        ("report_id,Edema,Edema,Pleural Effusion\na,1,1,0\n", "more than one column 'Edema'"),
         ("report_id,Edema,Pleural Effusion\na,2,0\nb,x,0\n", "column 'Edema' has 2 cells that are not 1, 0, -1 or blank"),
         ("report_id,Edema,Pleural Effusion\n,1,0\n", "column 'report_id' is blank in 1 rows"),
         (",report_id,Edema,Pleural Effusion\n0,a,1,0\n", r"unknown: \(one without a name\); rename or drop"),

@@ -225,11 +225,11 @@ def test_what_is_put_aside_is_counted_and_strict_makes_it_an_error(here: Path) -
     assert written + len(rows) == 34
     assert [int(row["row"]) for row in rows] == sorted(int(row["row"]) for row in rows)
     assert [row["reason"] for row in rows[-4:]] == [
-        "report_id stands in an earlier row, too", "blank report_id", "no text", "no impression",
+        "report_id stands in an earlier row, too", "blank report id", "no text", "no impression",
     ]  # fmt: skip
     assert SECRET not in aside
     assert f"{written} of 34 reports labelled: o.csv\n{len(rows)} put aside in o.csv.quarantine.csv (" in told
-    assert "blank report_id: 1; no impression: 6; no text: 1" in told
+    assert "blank report id: 1; no impression: 6; no text: 1" in told
     label("r.csv", "-o", "o.csv", "--overwrite")
 
 

@@ -238,4 +238,4 @@ def test_sections_and_ids_that_say_nothing(tmp_path: Path) -> None:
     rows = "1,FINDINGS: nan,IMPRESSION: None.\n2,Findings: Clear lungs.,nan;nan\nnan,Edema.,\nNone,Edema.,\n"
     labelled, rejects = rows_of(tmp_path, f"report_id,findings,impression\n{rows}")
     assert labelled == {"2": "Clear lungs."}
-    assert [reason for _, reason in rejects] == ["no text", "blank report_id", "blank report_id"]
+    assert [reason for _, reason in rejects] == ["no text", "blank report id", "blank report id"]

@@ -124,8 +124,8 @@ def test_bad_rows_are_put_aside_with_their_reason_and_nothing_of_their_text(tmp_
     batch = read(path)
     assert ids(batch) == ["a", "b", "g"]
     assert reasons(batch) == [
-        (2, "", "blank report_id"),
-        (3, "  ", "blank report_id"),
+        (2, "", "blank report id"),
+        (3, "  ", "blank report id"),
         (4, "b", "no text"),
         (6, "a", "report_id stands in an earlier row, too"),
         (7, "c", "not UTF-8"),
@@ -149,8 +149,8 @@ def test_bad_lines_of_json(tmp_path: Path) -> None:
     batch = read(path)
     assert ids(batch) == ["a", "12"]
     assert [reason for _, _, reason in batch.rejects] == [
-        "no text", "not a JSON object", "not a JSON object", "blank report_id", "not a JSON object",
-        "report_id is neither text nor a whole number", "the report is not text", "not UTF-8", "not UTF-8",
+        "no text", "not a JSON object", "not a JSON object", "blank report id", "not a JSON object",
+        "the report id is neither text nor a whole number", "the report is not text", "not UTF-8", "not UTF-8",
     ]  # fmt: skip
 
 
@@ -173,7 +173,7 @@ def test_parquet_of_databases_has_decimals_for_ids_and_bytes_for_text(tmp_path: 
     pq.write_table(pa.table({"report_id": numbers, "text": [b"No mass."] * 3}), tmp_path / "r.parquet")
     batch = read(tmp_path / "r.parquet")
     assert ids(batch) == ["12"]
-    assert reasons(batch) == [(2, None, "report_id is neither text nor a whole number"), (3, None, "blank report_id")]
+    assert reasons(batch) == [(2, None, "the report id is neither text nor a whole number"), (3, None, "blank report id")]
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,8 @@ def test_which_columns_are_read(there: list[str], asked: dict[str, str], wanted:
         (["7", "No SECRET."], {}, r"first line does not look like names of columns; it needs a header$"),
         (["7", "a SECRET that is long", "x"], {}, r"needs a header$"),
         (["report_id;text"], {}, r"one column only; is it separated by ';'\? Commas are read, and tabs"),
-        ([f"c{n}" for n in range(99)], {}, r"c39 and 59 more$"),
+        (["report_id", *(f"c{n}" for n in range(99))], {}, r"c38 and 60 more$"),
+        (["s7", "SECRET"], {}, r"name it by --id-column\. There are: 2, not shown here, as words of a report may stand"),
     ],
 )
 def test_columns_that_are_not_there(there: list[str], asked: dict[str, str], message: str) -> None:

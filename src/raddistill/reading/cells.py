@@ -33,9 +33,9 @@ def is_utf8(text: str) -> bool:
 
 def as_text(cell: Any) -> str | None:
     """Returns a cell as text: a whole number as its digits, also of a float (a column of numbers with gaps) or a decimal (a
-    database); None where there is nothing (null, NaN).
+    database); None where there is nothing (the readers make None of NaN, too).
     """
-    if cell is None or cell != cell:  # noqa: PLR0124 - NaN, which pandas has for nothing
+    if cell is None:
         return None
     if isinstance(cell, float | Decimal) and cell % 1 == 0:
         cell = int(cell)
@@ -52,6 +52,11 @@ def is_missing(words: str, none_is_said: bool = False) -> bool:
         return False
     known = _NO_VALUE if none_is_said else _NO_VALUE | _NONE
     return all(part.strip(_AROUND).casefold() in known for part in parts)
+
+
+def is_blank(cell: Any) -> bool:
+    """Returns whether a cell of any type holds nothing, or words that say so."""
+    return cell is None or (isinstance(cell, str) and is_missing(cell))
 
 
 def strings_in(cell: str) -> list[str] | None:

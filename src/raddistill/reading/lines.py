@@ -8,21 +8,20 @@ import gzip
 import io
 import itertools
 import json
+import math
 import os
 import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from raddistill.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 STDIN = "-"
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"  # how such files begin
 PEEKED = 100  # JSON lines have no header: the columns are the keys of so many lines
+_CONSTANTS = {"Infinity": math.inf, "-Infinity": -math.inf}  # no NaN, which pandas has for nothing
 BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
@@ -123,7 +122,7 @@ class JsonLines(TextRows):
 
 def _object(line: str) -> dict[str, Any] | None:
     try:
-        row = json.loads(line)
+        row = json.loads(line, parse_constant=_CONSTANTS.get)
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None

@@ -127,7 +127,10 @@ class Parquet:
 
 
 def _values(column: Any) -> list[Any]:
-    """Returns the cells; text through bytes, so that wrong ones spoil their own row only. Bytes are unmarked text (Hive)."""
+    """Returns the cells. NaN, which pandas has for nothing, is None.
+
+    Text comes through bytes, so that wrong ones spoil their own row only. Bytes are unmarked text (Hive).
+    """
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):
@@ -136,7 +139,7 @@ def _values(column: Any) -> list[Any]:
     if any(is_kind(column.type) for is_kind in kinds):
         bytes_or_null = column.cast("large_binary").to_pylist()
         return [cell if cell is None else cell.decode("utf-8", "surrogateescape") for cell in bytes_or_null]
-    return list(column.to_pylist())
+    return [None if cell != cell else cell for cell in column.to_pylist()]  # noqa: PLR0124 - NaN
 
 
 class Folder:

@@ -1,13 +1,11 @@
 """Which columns of a table hold the id and the report."""
 
-import difflib
 from typing import NamedTuple
 
 from raddistill.errors import InputError
-from raddistill.privacy import is_name, may_be_text
+from raddistill.reading import columns
 
 DEFAULTS = {"id": "report_id", "text": "text", "findings": "findings", "impression": "impression"}
-SHOWN = 40  # columns
 
 
 class Columns(NamedTuple):
@@ -40,29 +38,12 @@ def choose_columns(source: str, there: list[str], asked: Columns) -> tuple[str, 
         wanted = {key: column for key, column in sections.items() if getattr(asked, key) or key in present}
     elif not asked.text and present and (len(present) == len(sections) or "text" not in there):
         wanted = present
+    required = [named["id"], *wanted.values()]
     if "text" not in wanted:  # "Findings" beside "impression" would be passed over without a word
-        for key, name in sections.items():
-            if key not in wanted and name.lower() in map(str.lower, there):
-                raise InputError(_missing(source, there, key, name))
-    for key, column in {"id": named["id"], **wanted}.items():
-        if there.count(column) != 1:
-            raise InputError(_missing(source, there, key, column))
+        lower = {column.lower() for column in there}
+        required += [name for key, name in sections.items() if key not in wanted and name.lower() in lower]
+    options = {named[key]: f"--{key}-column" for key in DEFAULTS}
+    if "text" in wanted:
+        options[named["text"]] += " (or --findings-column, --impression-column)"
+    columns.require(source, there, required, options, "(--input-format tsv)")
     return named["id"], wanted
-
-
-def _missing(source: str, there: list[str], key: str, column: str) -> str:
-    """Says which columns there are, unless they look like a report: a file without a header has its first row there."""
-    if column in there:
-        return f"{source} has more than one column '{column}'; rename all but one"
-    if len(there) == 1 and (mark := next((mark for mark in ";\t|" if mark in there[0]), None)):
-        return f"{source} has one column only; is it separated by {mark!r}? Commas are read, and tabs (--input-format tsv)"
-    lower = {each.lower(): each for each in reversed(there)}
-    if not all(map(is_name, there)):
-        return f"{source} has no column '{column}': its first line does not look like names of columns; it needs a header"
-    near = [lower[each] for each in difflib.get_close_matches(column.lower(), lower, n=1)]
-    listed = ", ".join(there[:SHOWN]) + (f" and {len(there) - SHOWN} more" if len(there) > SHOWN else "")
-    if any(map(may_be_text, there)) and not any(difflib.get_close_matches(usual, lower, n=1) for usual in DEFAULTS.values()):
-        listed = f"{len(there)}, not shown here, as words of a report may stand in the place of a header"
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    others = " (or --findings-column, --impression-column)" if key == "text" else ""
-    return f"{source} has no column '{column}'; {hint}name it by --{key}-column{others}. There are: {listed or 'none'}"

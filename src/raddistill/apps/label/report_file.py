@@ -6,14 +6,13 @@ comes twice is found.
 
 import contextlib
 from collections.abc import Iterator
-from decimal import Decimal
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from raddistill.apps.label.columns import Columns, choose_columns
 from raddistill.errors import InputError
-from raddistill.privacy import ID_IS_TEXT, may_be_text
-from raddistill.reading.cells import NOT_UTF8, is_missing, is_utf8
+from raddistill.reading.cells import is_missing
 from raddistill.reading.lines import JsonLines, Row, named
+from raddistill.reading.report_rows import BLANK_ID, id_of, reason_against, safe_id
 from raddistill.reading.rows import Rows, open_rows
 from raddistill.sections import markup, parser
 from raddistill.sections.lexicon import BOTH, FINDINGS, IMPRESSION
@@ -119,14 +118,13 @@ class ReportFile:
 
     def _read(self, number: int, row: Row, seen: set[int]) -> Report | Reject:
         """Returns a row as a report or as a reject. `seen` holds the hashes of the ids of earlier reports."""
-        cells = [None if cell != cell else cell for cell in row.cells]  # noqa: PLR0124 - NaN, which pandas has for nothing
-        report_id = _id_of(cells[0])
-        reason = row.reason or _reason(report_id, cells[1:])
+        report_id, cells = id_of(row.cells[0]), row.cells[1:]
+        reason = row.reason or reason_against(row.cells[0], cells)
         if reason or report_id is None:
-            return Reject(number, _safe_id(report_id), reason or "")
+            return Reject(number, safe_id(report_id), reason or BLANK_ID)
         if hash(report_id) in seen:
             return Reject(number, report_id, "report_id stands in an earlier row, too")
-        plain = {section: markup.plain(cell or "") for section, cell in zip(self._columns, cells[1:], strict=True)}
+        plain = {section: markup.plain(cell or "") for section, cell in zip(self._columns, cells, strict=True)}
         sections = _sections(plain)
         if not sections:
             has_words = "text" in plain and _strip(plain["text"].text)
@@ -170,33 +168,3 @@ def _strip(words: str, header: str = "") -> Piece | None:
     begin = parser.header_length(words, header) if header else 0
     stripped = words[begin:].strip()
     return None if is_missing(stripped) else (words.index(stripped[0], begin), stripped)
-
-
-def _id_of(cell: Any) -> Any:
-    """Returns text unchanged; a whole number as its digits, also of a float (numbers with gaps) or a decimal (a database)."""
-    if isinstance(cell, float | Decimal) and cell % 1 == 0:
-        cell = int(cell)
-    return str(cell) if isinstance(cell, int) and not isinstance(cell, bool) else cell
-
-
-def _reason(report_id: Any, cells: list[Any]) -> str | None:
-    """Returns why a row cannot be used, or None."""
-    if report_id is None or (isinstance(report_id, str) and is_missing(report_id)):
-        return "blank report_id"
-    if not isinstance(report_id, str):
-        return "report_id is neither text nor a whole number"
-    if any(not isinstance(cell, str) for cell in cells if cell is not None):
-        return "the report is not text"
-    if not all(is_utf8(cell) for cell in (report_id, *cells) if cell is not None):
-        return NOT_UTF8
-    if may_be_text(report_id):
-        return ID_IS_TEXT
-    return None
-
-
-def _safe_id(report_id: Any) -> str | None:
-    """Returns the id of a rejected row, or None if it may be report text."""
-    if not isinstance(report_id, str):
-        return None
-    printable = report_id.encode("utf-8", "replace").decode()
-    return None if may_be_text(printable) else printable

@@ -17,9 +17,9 @@ from raddistill.concepts import Concept
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.params import Section
-from raddistill.privacy import ID_IS_TEXT, may_be_text
 from raddistill.reading import columns
-from raddistill.reading.cells import NOT_UTF8, as_text, is_missing, is_utf8
+from raddistill.reading.cells import as_text, is_blank
+from raddistill.reading.report_rows import id_of, reason_against, safe_id
 from raddistill.reading.rows import FORMATS, Folder, open_rows
 from raddistill.sections import parser
 from raddistill.sections.compose import section_text
@@ -91,7 +91,7 @@ class Files:
             for count, row in enumerate(rows.rows(wanted), start=1):
                 if count % PROGRESS_EVERY == 0:
                     progress(rows.done(), rows.total)
-                cells = iter([None if cell != cell else cell for cell in row.cells])  # noqa: PLR0124 - NaN, for JSON's null
+                cells = iter(row.cells)
                 # zip asks for the next name first, so each of the three takes its own cells
                 by_field, listed, codes = (dict(zip(names, cells, strict=False)) for names in (fields, self._annotators, labels))
                 yield self._document(Failure(path.name, row.reason or "", count), by_field, listed, codes)
@@ -112,9 +112,9 @@ class Files:
         """
         fields = {key: name for key in _COLUMNS if (name := getattr(self._p, key))}
         labels = [*self._label_set, *([NO_FINDING] if NO_FINDING in there else [])] if self._p.labels == "*" else []
-        param_of = {name: f"extract.files.{key}" for key, name in fields.items()}
-        param_of |= dict.fromkeys(self._annotators, "extract.files.labels")
-        columns.require(str(path), there, [*fields.values(), *self._annotators, *labels], param_of)
+        params = {name: f"extract.files.{key}" for key, name in fields.items()}
+        params |= dict.fromkeys(self._annotators, "extract.files.labels")
+        columns.require(str(path), there, [*fields.values(), *self._annotators, *labels], params)
         return fields
 
     def _document(
@@ -125,12 +125,12 @@ class Files:
         `nameless`: the failure of a row without an id, with the reason why it is broken, "" if it is not; `listed` and `codes`:
         the cells of labels, as beside_reports.py takes them.
         """
-        report_id = _id(cells["id"])
-        reason = nameless.reason or _reason(report_id, cells, [*listed.values(), *codes.values()])
-        if not report_id or not is_utf8(report_id) or may_be_text(report_id):
-            return replace(nameless, reason=reason or ID_IS_TEXT)
-        if reason:
-            return Failure(report_id, reason)
+        report_id = (id_of(cells["id"]) or "").strip()
+        texts = [cells.get(name) for name in ("text", *SECTIONS)]
+        others = itertools.chain(cells.values(), listed.values(), codes.values())
+        if reason := nameless.reason or reason_against(cells["id"], texts, others, cells.get("patient")):
+            has_name = report_id and safe_id(report_id) == report_id
+            return Failure(report_id, reason) if has_name else replace(nameless, reason=reason)
         try:
             when = _date(cells.get("date"))
             labels = (beside_reports.from_lists(listed, self._label_set), beside_reports.from_codes(codes, self._label_set))
@@ -142,7 +142,7 @@ class Files:
         sections = {name: _section(cells, name, self._lexicon) or getattr(words, name) for name in SECTIONS}
         return Document(
             report_id=report_id,
-            patient_id=None if is_missing(patient or "") else patient,  # else all such reports would be one patient's
+            patient_id=None if is_blank(patient) else patient,  # else all such reports would be one patient's
             **sections,
             annotations=annotations,
             split=_id(cells.get("split")),
@@ -190,29 +190,13 @@ def _file(raw: Path, form: str) -> Path:
     return known[0] if known else raw
 
 
-def _reason(report_id: str | None, cells: dict[str, Any], others: list[Any]) -> str | None:
-    """Returns why a row is no report, or None. `others`: cells that must only be UTF-8."""
-    if report_id is None or is_missing(report_id):
-        return "blank report id"
-    for key, name in (("id", "report id"), ("patient", "patient id")):
-        if isinstance(cells.get(key), bool | list | dict):
-            return f"the {name} is neither text nor a number"
-    if (patient := _id(cells.get("patient"))) and not is_missing(patient) and may_be_text(patient):
-        return "the patient id is no id but text"
-    if any(not isinstance(cells.get(name), str | None) for name in ("text", *SECTIONS)):
-        return "the report is not text"
-    if not all(is_utf8(cell) for cell in (*cells.values(), *others) if isinstance(cell, str)):
-        return NOT_UTF8
-    return None
-
-
 def _date(cell: Any) -> str | None:
     """ISO 8601 in UTC, to the microsecond, so that texts compare as times do; None where there is none.
 
     Raises:
         ValueError: it is no date.
     """
-    if cell is None or (isinstance(cell, str) and is_missing(cell)):  # "NaT", too
+    if is_blank(cell):  # "NaT", too
         return None
     if isinstance(cell, str):
         try:

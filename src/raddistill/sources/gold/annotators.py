@@ -15,9 +15,9 @@ import polars as pl
 from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
-from raddistill.privacy import may_be_text, such_as
+from raddistill.privacy import such_as
 from raddistill.reading import columns
-from raddistill.reading.cells import NOT_UTF8, is_utf8
+from raddistill.reading.report_rows import reason_against
 from raddistill.reading.rows import open_rows
 from raddistill.sources.documents import SHOWN
 from raddistill.statuses import ABSENT, EXCLUDED, GOLD_CELLS, GOLD_STATUSES, PRESENT
@@ -115,20 +115,15 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _cells(path: Path, wanted: list[str]) -> pl.DataFrame:
-    """Returns the wanted columns of an annotator's CSV, cells trimmed, blank ones empty."""
+    """Returns the wanted columns of an annotator's CSV, cells trimmed, blank ones empty. The first column is that of the ids."""
     with contextlib.closing(open_rows(str(path), "csv", "utf-8")) as rows:
         columns.require(str(path), rows.columns, wanted)
         read = list(rows.rows(wanted))
     for number, row in enumerate(read, start=1):
-        if row.reason or not all(map(is_utf8, row.cells)):
-            raise InputError(f"{path}: a row cannot be read (row {number}: {row.reason or NOT_UTF8})")
+        if reason := row.reason or reason_against(row.cells[0], row.cells[1:]):
+            raise InputError(f"{path}: a row cannot be read (row {number}: {reason})")
     frame = pl.DataFrame([row.cells for row in read], schema=dict.fromkeys(wanted, pl.String), orient="row")
-    frame = frame.select(pl.all().str.strip_chars())
-    if blank := frame.filter(pl.col("report_id") == "").height:
-        raise InputError(f"{path}: column 'report_id' is blank in {blank} rows")
-    if text := sum(map(may_be_text, frame["report_id"])):
-        raise InputError(f"{path}: column 'report_id' holds text, no id, in {text} rows")
-    return frame
+    return frame.select(pl.all().str.strip_chars())
 
 
 def _rows(frame: pl.DataFrame, task: str, annotator: str) -> pl.DataFrame:

@@ -12,13 +12,13 @@ The first three may hold any of CheXpert's columns beside those of the label set
 in another spelling.
 """
 
-import difflib
 from pathlib import Path
 
 import polars as pl
 
 from raddistill.errors import InputError
-from raddistill.privacy import is_name, list_names
+from raddistill.privacy import list_names
+from raddistill.reading import columns
 from raddistill.reading.cells import is_missing, strings_in
 from raddistill.reading.delimited import read_csv
 
@@ -35,7 +35,6 @@ SILENT = {"exclude", "unchanged"}  # PadChest's words for sentences that do not 
 # The column of the report's id, by which a form is known, and its other columns that are no labels.
 _ID_COLUMNS: dict[str, list[str]] = {"report_id": [], "study_id": ["subject_id"], "path_to_image": []}
 _UNREADABLE = "is not a readable CSV (UTF-8, comma), .parquet file or file of JSON lines"
-_NO_HEADER = "its first line does not look like names of columns; it needs a header with ids and labels"
 _STUDY = r"^s?(\d+)(?:\.0)?$"  # the digits of "50414267", "s50414267", "50414267.0"
 _IMAGE = r"^(?:.*/)?([^/]+/[^/]+)/[^/]+$"  # "patient00001/study1" of "train/patient00001/study1/view1_frontal.jpg"
 
@@ -58,15 +57,12 @@ def read(path: Path, param: str) -> pl.DataFrame:
 
 def _csv(path: Path) -> pl.DataFrame:
     try:
-        columns, frame = read_csv(path)
+        names, frame = read_csv(path)
     except InputError as error:
         why = str(error).replace(" --encoding utf-16", " save it as UTF-8")
         raise InputError(f"{path} {_UNREADABLE}: {why}") from None
-    if doubled := [name for name in columns if columns.count(name) > 1]:
-        has_header = is_name(doubled[0]) and not {*_ID_COLUMNS, *PADCHEST}.isdisjoint(columns)
-        twice = f"column '{doubled[0]}' stands there twice; keep one"
-        raise InputError(f"{path}: {twice if has_header and doubled[0] else _NO_HEADER}")
-    return frame.rename(dict(zip(frame.columns, columns, strict=True)))
+    columns.refuse_doubled(str(path), names, has_header=not {*_ID_COLUMNS, *PADCHEST}.isdisjoint(names))
+    return frame.rename(dict(zip(frame.columns, names, strict=True)))
 
 
 def _typed(path: Path, suffix: str) -> pl.DataFrame:
@@ -103,27 +99,9 @@ def wide(path: Path, frame: pl.DataFrame, names: list[str]) -> tuple[pl.DataFram
     return frame.select(pl.col(key).str.replace(form, made).alias("report_id"), *names), left_out
 
 
-def require(path: Path, frame: pl.DataFrame, columns: list[str], also: list[str]) -> None:
-    """Raises InputError unless `frame` has all of `columns` and no others but `also`.
-
-    The message names what is missing, what is unknown, and what may have been meant.
-    """
-    missing = [name for name in columns if name not in frame.columns]
-    unknown = [name for name in frame.columns if name not in columns + also]
-    if not missing and not unknown:
-        return
-    if frame.width == 1 and (mark := next((mark for mark in ";\t|" if mark in frame.columns[0]), None)):
-        raise InputError(f"{path} has one column only; is it separated by {mark!r}? Of text files commas are read")
-    others = [name for name in frame.columns if name not in columns]
-    near = {name: difflib.get_close_matches(name, others, n=1, cutoff=0.7) for name in missing}
-    if (missing == columns and not any(near.values())) or not all(map(is_name, unknown)):
-        raise InputError(f"{path}: {_NO_HEADER}")
-    lists = {
-        "missing": [f"{name} (is it {near[name][0]}?)" if near[name] else name for name in missing],
-        "unknown": [name or "(one without a name)" for name in unknown],
-    }
-    wrong = "; ".join(f"{what}: {', '.join(names)}" for what, names in lists.items() if names)
-    raise InputError(f"{path}: columns {wrong}; rename or drop them, matching is by name")
+def require(path: Path, frame: pl.DataFrame, wanted: list[str], also: list[str]) -> None:
+    """As columns.require_only."""
+    columns.require_only(str(path), frame.columns, wanted, also)
 
 
 def _padchest(path: Path, frame: pl.DataFrame, names: list[str]) -> tuple[pl.DataFrame, int]:
@@ -135,13 +113,12 @@ def _padchest(path: Path, frame: pl.DataFrame, names: list[str]) -> tuple[pl.Dat
     known = {cell: _labels_of(path, cell) for cell in frame["Labels"].unique().to_list()}
     there = {label for labels in known.values() for label in labels}
     if missing := [name for name in names if name.casefold() not in there]:
-        near = {m: difflib.get_close_matches(m.casefold(), sorted(there), n=1) for m in missing}
-        listed = ", ".join(f"{m} (is it {near[m][0]}?)" if near[m] else m for m in missing)
+        listed = ", ".join(columns.with_nearest(missing, sorted(there)))
         raise InputError(f"{path}: no report of PadChest has the label {listed}; name them in the label set as PadChest does")
     rows = frame.filter(pl.col("MethodLabel") == BY_RNN).select("ReportID", "Labels").unique().sort("ReportID", "Labels")
     rows = rows.filter([bool(known[cell] - SILENT) for cell in rows["Labels"]])
-    columns = {name: ["1" if name.casefold() in known[cell] else "0" for cell in rows["Labels"]] for name in names}
-    made = pl.DataFrame({"report_id": rows["ReportID"], **columns}, schema=dict.fromkeys(["report_id", *names], pl.String))
+    codes = {name: ["1" if name.casefold() in known[cell] else "0" for cell in rows["Labels"]] for name in names}
+    made = pl.DataFrame({"report_id": rows["ReportID"], **codes}, schema=dict.fromkeys(["report_id", *names], pl.String))
     return made, len(there - {name.casefold() for name in names})
 
 
