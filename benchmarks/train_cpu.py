@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from raddistill import answers, errors, labelsets, params, paths
-from raddistill.student import allocation, models, training
+from raddistill.student import cpu_setup, models, training
 from raddistill.student.prompts import Renderer, encode
 from raddistill.tables import base as tables
 from raddistill.tables.examples import Examples
@@ -147,7 +147,7 @@ def measure(side: str, n: int) -> dict[str, float]:
 
     p = params.load("train", training.TrainParams).model_copy(update={"epochs": 1, "evaluate_every": NEVER})
     runtime = params.load("runtime", params.RuntimeParams).model_copy(update={"progress": False})
-    allocation.use_threads(runtime.threads)
+    cpu_setup.use_threads(runtime.threads)
     seen: list[int] = []  # length of each example, as it comes
     ends: list[tuple[float, int]] = []  # of each step: when, and how many examples had come
 
@@ -204,7 +204,7 @@ def main(
 ) -> None:
     if side:
         if side not in ("trl", "tcmalloc"):
-            allocation.preload_tcmalloc()
+            cpu_setup.preload_tcmalloc()
         print(json.dumps(measure(side, examples)))
         return
     told = not set(chosen_examples(examples)["answers"]) <= set(PLAIN)  # an instruction, which examples may share

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable
 
 import openai
 
-from raddistill.llm_client.batch import ask_in_batches
-from raddistill.llm_client.batches import Limits
+from raddistill.llm_client.batch_rounds import ask_in_batches
+from raddistill.llm_client.run_batches import Limits
 from raddistill.llm_client.budget import Budget
 from raddistill.llm_client.direct import Direct
 from raddistill.llm_client.messages import Question
 from raddistill.llm_client.progress import AskingProgress
-from raddistill.llm_client.run import Asked, R, Run
+from raddistill.llm_client.run_state import Asked, R, Run
 from raddistill.llm_client.settings import AskingParams
 from raddistill.llm_client.store import Store
 

@@ -15,9 +15,9 @@ import openai
 from openai.types import Batch, FileDeleted, FileObject
 
 from raddistill.errors import InputError
-from raddistill.llm_client import rate_limit, troubles
+from raddistill.llm_client import rate_limit, request_failures
 from raddistill.llm_client.batch_lines import Reading
-from raddistill.llm_client.troubles import Trouble
+from raddistill.llm_client.request_failures import RequestFailure
 
 OUTAGE_S = 3600.0  # without word from a server that has our batches, before the run gives up: it may wait a day for them anyway
 OUTPUT_EXPIRES_S = 30 * 24 * 3600  # the longest that the service takes: an output may be fetched late, but is not kept for ever
@@ -38,7 +38,7 @@ class QueueFullError(Exception):
 class _Failed(NamedTuple):
     """A call without a result."""
 
-    trouble: Trouble
+    trouble: RequestFailure
     status: int | None = None
     codes: frozenset[str] = frozenset()
 
@@ -205,19 +205,19 @@ async def _try(once: Callable[[], Awaitable[T]]) -> T | _Failed:
     except openai.APITimeoutError:
         return _Failed(_again("timeout"))
     except openai.APIStatusError as error:
-        judged = troubles.judge(error.status_code, error.response.headers, error.body)
-        return _Failed(judged, error.status_code, frozenset(troubles.codes_of(error.body)))
+        judged = request_failures.judge(error.status_code, error.response.headers, error.body)
+        return _Failed(judged, error.status_code, frozenset(request_failures.codes_of(error.body)))
     except (openai.APIConnectionError, httpx2.TransportError):  # the second: while a body is read
         return _Failed(_again("connection lost"))
     except (_BrokenError, ValueError, openai.APIResponseValidationError) as broken:  # the last two: no JSON
-        return _Failed(troubles.explain({"error": getattr(broken, "error", None)}, {}))
+        return _Failed(request_failures.explain({"error": getattr(broken, "error", None)}, {}))
     except openai.OpenAIError as error:
         name = type(error).__name__
-        return _Failed(Trouble(f"the openai package could not ask ({name}): check the key", again=False, charged=False))
+        return _Failed(RequestFailure(f"the openai package could not ask ({name}): check the key", again=False, charged=False))
 
 
-def _again(what: str) -> Trouble:
-    return Trouble(f"no answer: {what}", again=True, charged=False)
+def _again(what: str) -> RequestFailure:
+    return RequestFailure(f"no answer: {what}", again=True, charged=False)
 
 
 def _sound(reply: M, kind: type[M]) -> M:

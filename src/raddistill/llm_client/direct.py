@@ -11,10 +11,10 @@ from typing import Any, Generic, TypeVar
 from raddistill.llm_client import budget, rate_limit
 from raddistill.llm_client.messages import Question
 from raddistill.llm_client.progress import AskingProgress
-from raddistill.llm_client.run import BROKEN, INTERRUPTED, OUT_OF_MONEY, R, Run
+from raddistill.llm_client.run_state import BROKEN, INTERRUPTED, OUT_OF_MONEY, R, Run
 from raddistill.llm_client.sender import Sender
 from raddistill.llm_client.store import Store
-from raddistill.llm_client.troubles import Trouble
+from raddistill.llm_client.request_failures import RequestFailure
 
 T = TypeVar("T")
 
@@ -152,7 +152,7 @@ class Direct(Generic[R]):
                 return
             await asyncio.sleep(rate_limit.pause(trouble.wait_s, tries, random.random()))  # noqa: S311 - jitter
 
-    async def _fail(self, question: Question, trouble: Trouble) -> None:
+    async def _fail(self, question: Question, trouble: RequestFailure) -> None:
         self._run.failed[question.key] = trouble.reason
         if self._proven and not trouble.again:
             return  # refused, as it was before: a run that goes on with an earlier one meets all refused questions in a row
@@ -161,7 +161,7 @@ class Direct(Generic[R]):
             await self._stop_here(_lasting(trouble, self._run))
 
 
-def _lasting(trouble: Trouble, run: Run[Any]) -> str:
+def _lasting(trouble: RequestFailure, run: Run[Any]) -> str:
     """What to check where many questions in a row had no answer."""
     why = (
         f"and what is behind it if it is a proxy, and that {run.client.base_url.host} is the host you mean "

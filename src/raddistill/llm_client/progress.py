@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from raddistill.llm_client.run import Run
+from raddistill.llm_client.run_state import Run
 
 LINE_EVERY_S = 30.0
 BAR_EVERY_S = 0.5

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from raddistill.llm_client.budget import Tokens
 from raddistill.llm_client.messages import FAILED, FILTERED, Answer, finish_word
-from raddistill.llm_client.troubles import error_in, error_of
+from raddistill.llm_client.request_failures import error_in, error_of
 
 # Where servers with a reasoning parser put a model's thoughts, and some the whole answer. Kept in the form in which models write
 # thoughts into the message, so that one reader  judges both.
@@ -35,7 +35,7 @@ class Reply(NamedTuple):
 
 
 def read(form: str, data: object) -> Reply | None:
-    """The reply in the parsed body `data` to a question of this form; None: it holds none (see troubles.explain)."""
+    """The reply in the parsed body `data` to a question of this form; None: it holds none (see request_failures.explain)."""
     if not isinstance(data, dict):
         return None
     return _decisions(data) if form == "decisions" else _chat(data)

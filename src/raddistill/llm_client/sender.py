@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, cast
 import httpx2
 import openai
 
-from raddistill.llm_client import budget, replies, troubles
+from raddistill.llm_client import budget, replies, request_failures
 from raddistill.llm_client.messages import Answer, Question
 from raddistill.llm_client.rate_limit import RateLimiter
-from raddistill.llm_client.run import Run
+from raddistill.llm_client.run_state import Run
 from raddistill.llm_client.store import Store
-from raddistill.llm_client.troubles import Trouble
+from raddistill.llm_client.request_failures import RequestFailure
 
 
 class Reserved(NamedTuple):
@@ -57,10 +57,10 @@ class Sender:
             raise
         return Reserved(usd, tokens)
 
-    async def request(self, question: Question, reserved: Reserved) -> Trouble | None:
+    async def request(self, question: Question, reserved: Reserved) -> RequestFailure | None:
         """Sends a question and returns why there is no answer; None: the answer is stored."""
         outcome = await self._send(question)
-        if isinstance(outcome, Trouble):
+        if isinstance(outcome, RequestFailure):
             self._limiter.answered(outcome.headers or {}, reserved.tokens, None if outcome.charged else 0)
             if outcome.throttled:
                 self._limiter.throttled(outcome.wait_s)
@@ -85,7 +85,7 @@ class Sender:
         self._run.budget.release(usd, charged=charged)
         self._room.set()
 
-    async def _send(self, question: Question) -> _Reply | Trouble:
+    async def _send(self, question: Question) -> _Reply | RequestFailure:
         """Returns troubles and never raises them: see the head of the module."""
         client = self._run.client
         try:
@@ -95,16 +95,16 @@ class Sender:
         except (TimeoutError, openai.APIConnectionError) as error:
             late = isinstance(error, TimeoutError | openai.APITimeoutError)
             never_sent = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
-            return Trouble(f"no answer: {'timeout' if late else 'connection lost'}", again=True, charged=not never_sent)
+            return RequestFailure(f"no answer: {'timeout' if late else 'connection lost'}", again=True, charged=not never_sent)
         except openai.APIStatusError as error:
             body = _parse(error.response.content)
-            return troubles.judge(error.status_code, error.response.headers, troubles.error_in(body))
+            return request_failures.judge(error.status_code, error.response.headers, request_failures.error_in(body))
         except openai.OpenAIError as error:
             name = type(error).__name__
-            return Trouble(name, again=False, charged=False, stop=f"the openai package could not ask ({name}): check the key")
+            return RequestFailure(name, again=False, charged=False, stop=f"the openai package could not ask ({name}): check the key")
         body = _parse(response.content)
         reply = replies.read(question.form, body)
-        return troubles.explain(body, response.headers) if reply is None else _Reply(reply, response.headers)
+        return request_failures.explain(body, response.headers) if reply is None else _Reply(reply, response.headers)
 
 
 def _parse(content: bytes) -> object:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from raddistill.errors import InputError
-from raddistill.llm_client import old_store
+from raddistill.llm_client import store_migration
 from raddistill.llm_client.messages import Answer
 
 FILE = "answers.sqlite"
@@ -47,7 +47,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         """Opens the store in `folder`; an absent folder is an empty store and is made with the first answer.
 
-        Answers and batches that an older version kept there are brought in once (old_store.py).
+        Answers and batches that an older version kept there are brought in once (store_migration.py).
 
         Raises:
             InputError: the file, or one of an older version, is damaged (named, with what to do).
@@ -58,10 +58,10 @@ class Store:
         self._writer: sqlite3.Connection | None = None
         self._inode = 0  # of the file that is written
         self._lock = threading.Lock()  # of the writer
-        if old_store.is_there(folder):
+        if store_migration.is_there(folder):
             with self.transaction() as writer:
-                old_store.bring_in(folder, writer)
-            old_store.put_away(folder)
+                store_migration.bring_in(folder, writer)
+            store_migration.put_away(folder)
 
     def __enter__(self) -> "Store":
         return self

@@ -41,7 +41,7 @@ def base_folder(record: Path) -> Path:
     return folder
 
 
-def tell_hub_nothing(record: Path) -> None:
+def set_hub_offline(record: Path) -> None:
     """Sets environment variables of this process: a base model that is not of the hub is loaded without a call to the hub.
 
     Call before transformers is imported, which reads them then.
@@ -62,7 +62,7 @@ def load_tokenizer(record: Path) -> Any:
     Raises:
         InputError: see `base_folder`; or it has no chat template and is none of ENCODERS.
     """
-    tell_hub_nothing(record)
+    set_hub_offline(record)
     from transformers import AutoTokenizer
 
     folder = base_folder(record)
@@ -97,7 +97,7 @@ def load_base(record: Path, quantization: str) -> Any:
 
     An encoder comes as its backbone alone, without the layer that guesses hidden words.
     """
-    tell_hub_nothing(record)
+    set_hub_offline(record)
     import torch
     from transformers import AutoModel, AutoModelForCausalLM, BitsAndBytesConfig
     from transformers.utils import logging as transformers_logging

@@ -19,7 +19,7 @@ from raddistill import answers
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.params import RuntimeParams, Section
-from raddistill.student import allocation, linear, models
+from raddistill.student import cpu_setup, linear, models
 from raddistill.student.forward import hidden_states, score_logits, slot_logits
 from raddistill.student.generation import greedy
 from raddistill.student.linear import ANSWERS, LOGITS
@@ -140,7 +140,7 @@ class Answerer:
     @classmethod
     def load(cls, model: str, weights: Path, runtime: RuntimeParams) -> "Answerer":
         """The student from its adapter folder, or the base from models/base.json, unquantised as its makers ship it."""
-        allocation.use_threads(runtime.threads)
+        cpu_setup.use_threads(runtime.threads)
         models.quiet_libraries()
         if model == "student":
             return cls(models.load_student(weights), models.load_tokenizer(weights / "base.json"), runtime)

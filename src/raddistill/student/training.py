@@ -21,7 +21,7 @@ from pydantic import Field
 from raddistill.checksums import sha256
 from raddistill.errors import InputError
 from raddistill.params import RuntimeParams, Section
-from raddistill.student import adapters, allocation, checkpoints, models
+from raddistill.student import adapters, cpu_setup, checkpoints, models
 from raddistill.student.prompts import answer_ids, encode
 from raddistill.student.tagging import worth_of_tokens
 from raddistill.tables.examples import Examples
@@ -74,7 +74,7 @@ def train(
     chosen = examples.filter(pl.col("selected") & pl.col("completion").is_not_null())
     if chosen.filter(pl.col("split") == "train").is_empty() or chosen.filter(pl.col("split") == "validation").is_empty():
         raise InputError("no examples to train or validate on; raise the numbers in params.yaml, section merge")
-    allocation.use_threads(runtime.threads)
+    cpu_setup.use_threads(runtime.threads)
     models.quiet_libraries()
     folder = unfinished / fingerprint(p, chosen, base)
     trainer = build_trainer(p, chosen, base, folder, runtime)
@@ -90,7 +90,7 @@ def train(
 
 def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path, runtime: RuntimeParams) -> Any:
     """The trainer over the selected rows, not yet started; `folder` takes its checkpoints."""
-    models.tell_hub_nothing(base)
+    models.set_hub_offline(base)
     from datasets import Dataset
     from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
 

@@ -17,11 +17,11 @@ from raddistill.errors import InputError, ParamsError
 from raddistill.llm_client.batch_api import QUEUE_FULL, QueueFullError
 from raddistill.llm_client.batch_lines import Reading
 from raddistill.llm_client.batch_store import Batch
-from raddistill.llm_client.batches import Batches, Limits, Reservations, line_of
+from raddistill.llm_client.run_batches import Batches, Limits, Reservations, line_of
 from raddistill.llm_client.messages import Question
-from raddistill.llm_client.run import OUT_OF_MONEY, R, Run
+from raddistill.llm_client.run_state import OUT_OF_MONEY, R, Run
 from raddistill.llm_client.store import Store
-from raddistill.llm_client.troubles import SHOWN, Trouble
+from raddistill.llm_client.request_failures import SHOWN, RequestFailure
 
 ENDED = {"completed", "expired", "cancelled", "canceled"}  # Azure's documents spell it both ways
 CHUNK = 256  # reports whose questions are put into a batch together, between two looks at Ctrl-C
@@ -183,7 +183,7 @@ async def _harvest(batches: Batches, batch: Batch, seen: openai.types.Batch) -> 
         batches.run.raise_stopped()
 
 
-def _count_try(batches: Batches, key: str, trouble: Trouble) -> None:
+def _count_try(batches: Batches, key: str, trouble: RequestFailure) -> None:
     batches.tries[key] += 1
     if not trouble.stop and (not trouble.again or batches.tries[key] >= batches.run.asking.tries):
         batches.run.failed[key] = trouble.reason

@@ -58,7 +58,7 @@ _MEANINGS = [  # words of codes, then of messages: the status that they stand fo
 ]
 
 
-class Trouble(NamedTuple):
+class RequestFailure(NamedTuple):
     """Why a request brought no answer."""
 
     reason: str  # for the quarantine
@@ -71,12 +71,12 @@ class Trouble(NamedTuple):
     advice: str | None = None  # for the user, where many questions in a row end so
 
 
-def judge(status: int, headers: Mapping[str, str], error: object = None) -> Trouble:
+def judge(status: int, headers: Mapping[str, str], error: object = None) -> RequestFailure:
     """What an HTTP status other than 200 means for the question and for the run. `error`: the error object of the body."""
     return _judge(f"HTTP {status}", status, headers, error)
 
 
-def explain(body: object, headers: Mapping[str, str]) -> Trouble:
+def explain(body: object, headers: Mapping[str, str]) -> RequestFailure:
     """Why a reply with HTTP 200 holds no answer; `body` is None where it was no JSON."""
     error = error_in(body)
     if error is not None:
@@ -84,10 +84,10 @@ def explain(body: object, headers: Mapping[str, str]) -> Trouble:
         named = "an error" if status is None else f"error {status}"
         return _judge(f"HTTP 200 with {named}", status or 500, headers, error)
     if isinstance(body, dict) and "choices" in body and not body["choices"]:
-        return Trouble("no choices in the reply", again=False, charged=False, headers=headers, advice=FILTER)
+        return RequestFailure("no choices in the reply", again=False, charged=False, headers=headers, advice=FILTER)
     if finish_word(str(_first_choice(body).get("finish_reason"))) in FILTERED:  # and no count of tokens: it cost nothing
-        return Trouble("stopped by the content filter", again=False, charged=False, headers=headers, advice=FILTER)
-    return Trouble("no answer: broken reply", again=True, charged=True, headers=headers)
+        return RequestFailure("stopped by the content filter", again=False, charged=False, headers=headers, advice=FILTER)
+    return RequestFailure("no answer: broken reply", again=True, charged=True, headers=headers)
 
 
 def error_in(body: object) -> object:
@@ -131,30 +131,30 @@ def shown_code(codes: set[str]) -> str | None:
     return min(fit, key=lambda code: (code.endswith("_error"), code), default=None)
 
 
-def _judge(named: str, status: int, headers: Mapping[str, str], error: object) -> Trouble:
+def _judge(named: str, status: int, headers: Mapping[str, str], error: object) -> RequestFailure:
     codes = codes_of(error)
     code = shown_code(codes)
     if NO_MONEY & codes:
         stop = f"the server says that the account has no money left ({code}): top it up"
-        return Trouble("", again=False, charged=False, stop=stop)
+        return RequestFailure("", again=False, charged=False, stop=stop)
     status = 401 if NO_SUCH_KEY & codes else status
     cause = _cause(error)
     final = not (status in {408, 409, 429} or status >= 500)
     if final and isinstance(cause, int):
         status = cause
     if status in CHECK and (status, cause) != (403, FLAGGED):
-        return Trouble("", again=False, charged=False, stop=f"{named}{f', {code}' if code else ''}: {CHECK[status]}")
+        return RequestFailure("", again=False, charged=False, stop=f"{named}{f', {code}' if code else ''}: {CHECK[status]}")
     if status < 400:
-        return Trouble("", again=False, charged=False, stop=f"{named}, a redirect: check the URL in the environment")
+        return RequestFailure("", again=False, charged=False, stop=f"{named}, a redirect: check the URL in the environment")
     advice = f"Its context is too small: {LARGER_CONTEXT}" if cause == TOO_LONG else SLOWER if status == 429 else None
     if final:
         advice = FILTER if cause == FLAGGED else advice
         code = cause if isinstance(cause, str) else code
         reason = f"refused by the server: {named}{f', {code}' if code else ''}"
         again = headers.get("x-should-retry") == "true"
-        return Trouble(reason, again=again, charged=False, headers=headers, advice=advice)
+        return RequestFailure(reason, again=again, charged=False, headers=headers, advice=advice)
     wait = rate_limit.retry_after(headers)
-    return Trouble(
+    return RequestFailure(
         f"no answer: {named}",
         again=headers.get("x-should-retry") != "false",
         charged=False,

@@ -15,7 +15,7 @@ import openai.types
 
 from raddistill.llm_client.batch_api import Server
 from raddistill.llm_client.batch_store import Batch, BatchStore
-from raddistill.llm_client.run import Run, say
+from raddistill.llm_client.run_state import Run, say
 from raddistill.llm_client.store import Store
 
 SAY_EVERY_S = 30.0
