@@ -26,9 +26,9 @@ from raddistill.errors import InputError, ParamsError
 from raddistill.llm_client import batch_api, batch_lines, rate_limit, request_failures
 from raddistill.llm_client.ask import ask_all
 from raddistill.llm_client.batch_store import BatchStore
-from raddistill.llm_client.run_batches import Limits
 from raddistill.llm_client.budget import Budget, BudgetReached, Price, Prices
 from raddistill.llm_client.messages import Answer
+from raddistill.llm_client.run_batches import Limits
 from raddistill.llm_client.run_state import Asked
 from raddistill.llm_client.settings import AskingParams
 from raddistill.llm_client.store import Store

@@ -424,8 +424,8 @@ def test_the_wish_to_wait_is_found_in_header_and_error(status: int, headers: dic
 def test_a_moment_to_wait_for_is_milliseconds_since_1970() -> None:
     at = {"X-RateLimit-Reset": str(int((time.time() + 40) * 1000))}
     trouble = request_failures.judge(429, {}, {"metadata": {"headers": at}})
-    assert trouble.wait_s == pytest.approx(40, abs=2)
-    assert request_failures.judge(429, {}, {"metadata": {"headers": {"X-RateLimit-Reset": "1"}}}).wait_s is None
+    assert trouble.retry_after_s == pytest.approx(40, abs=2)
+    assert request_failures.judge(429, {}, {"metadata": {"headers": {"X-RateLimit-Reset": "1"}}}).retry_after_s is None
 
 
 @pytest.mark.parametrize(

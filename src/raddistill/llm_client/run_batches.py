@@ -1,6 +1,6 @@
-"""The batches of one run: adopted from dead runs, submitted, looked at, removed.
+"""The batches of one run: adopts those of dead runs, submits, polls and removes them.
 
-As in sender.py, nothing that a server says is shown, chained or kept but machine codes and ids.
+As in sender.py, only machine codes and ids of what a server says are shown or kept.
 """
 
 import json
@@ -14,122 +14,123 @@ from typing import Any, NamedTuple
 import openai.types
 
 from raddistill.llm_client.batch_api import Server
-from raddistill.llm_client.batch_store import Batch, BatchStore
+from raddistill.llm_client.batch_store import BatchStore, StoredBatch
 from raddistill.llm_client.run_state import Run, say
 from raddistill.llm_client.store import Store
 
 SAY_EVERY_S = 30.0
-Reservations = dict[str, float | None]  # key -> USD set aside for its question; None where nothing is (any more)
+Reservations = dict[str, float | None]  # key -> USD reserved for the question; None if nothing is reserved (any more)
 
 
 class Limits(NamedTuple):
-    """Of one batch. OpenAI's; Azure's are no lower."""
+    """Limits of one batch. These are OpenAI's; Azure allows at least as much."""
 
     requests: int = 50_000
-    bytes: int = 200_000_000  # "200 MB"; the smaller reading
+    bytes: int = 200_000_000  # OpenAI says "200 MB"; this is its smaller meaning
 
 
 def line_of(key: str, body: str, url: str = "/v1/chat/completions") -> bytes:
-    """A request of a batch. All ASCII, so that no server takes a character for the end of the line."""
+    """One line of a batch file. All ASCII, so that no server mistakes a character for a line end."""
     return f'{{"custom_id": "{key}", "method": "POST", "url": "{url}", "body": {body}}}\n'.encode("ascii")
 
 
 class Batches:
-    """`ours`: what is reserved for each question of the batches of this run, by name of the batch."""
+    """The batches of one run. `ours`: USD reserved per question, by batch name."""
 
     def __init__(self, run: Run[Any], store: Store, limits: Limits) -> None:
-        self.kept, self.limits = BatchStore(store, str(run.client.base_url), run.model), limits
+        self.stored, self.limits = BatchStore(store, str(run.client.base_url), run.model), limits
         self.server = Server(run.client, run.asking.tries)
-        self.at_once = sys.maxsize  # batches under way, once the server has said that its queue is full
+        self.max_open_batches = sys.maxsize  # lowered when the server's queue is full
         self.ours: dict[str, Reservations] = {}
         self.run, self.store = run, store
-        self.tries: Counter[str] = Counter()  # by key: batches that brought no answer
-        self._said: dict[str, tuple[float, str]] = {}  # by name of the batch: when and what
+        self.tries: Counter[str] = Counter()  # by key: batches without an answer to it
+        self._said: dict[str, tuple[float, str]] = {}  # batch name -> time and text of its last message
         self._others = 0  # batches for other servers and models
 
     def close(self) -> None:
-        """Leaves to the next run what is not done with."""
+        """Leaves unfinished batches to the next run."""
         try:
-            left = sum(batch.name in self.ours and batch.batch is not None for batch in self.kept.all())
+            left = sum(batch.name in self.ours and batch.batch_id is not None for batch in self.stored.all())
         finally:
-            self.kept.close()
+            self.stored.close()
         if left:
             self.run.say(f"batches still under way at the server: {left}; the next run picks them up")
 
     async def pick_up(self) -> None:
         """Adopts the batches of runs that died."""
-        for batch in self.kept.all():
+        for batch in self.stored.all():
             if batch.name not in self.ours:
                 await self.adopt(batch)
-        if (others := self.kept.others()) > self._others:
+        if (others := self.stored.others()) > self._others:
             self._others = others
             self.run.say(f"{self.store.path}: {others} batches for another server or model, left to a run that asks them")
 
-    async def adopt(self, batch: Batch) -> None:
-        """Makes a batch ours if its run has died. One that was not submitted is undone: what of it is open is collected anew.
+    async def adopt(self, batch: StoredBatch) -> None:
+        """Takes over a batch if its run has died.
 
-        Its money was committed already, so it counts where the cap allows, and does not stop the run where it does not.
+        A batch never submitted is deleted; its unanswered questions go into a new one. A submitted batch is paid for in any
+        case, so its costs are reserved as far as the cap allows and never stop the run.
         """
-        if not self.kept.adopt(batch):
+        if not self.stored.adopt(batch):
             return
-        state = self.kept.get(batch.name)
-        assert state is not None, "nobody else removes what is ours"
-        if state.batch is None:
-            file, found = await self.server.find(state.name, state.file) if state.requests else (None, None)
-            if found is None:
-                await self.remove(state.name, [file])
+        state = self.stored.get(batch.name)
+        assert state is not None, "no other run removes our batches"
+        if state.batch_id is None:
+            file_id, batch_id = await self.server.find(state.name, state.file_id) if state.requests else (None, None)
+            if batch_id is None:
+                await self.remove(state.name, [file_id])
                 return
-            self.kept.note(state.name, file=file, batch=found)
+            self.stored.update(state.name, file_id=file_id, batch_id=batch_id)
         reserved = self.ours[state.name] = Reservations()
-        for key, body in self.kept.bodies(state.name):
+        for key, body in self.stored.bodies(state.name):
             most = self.run.budget.most(json.loads(body), batch=True)
             if key in self.store:
                 reserved[key] = None
             elif self.run.budget.reserve(most):
                 reserved[key] = most
             else:
-                self.run.budget.reserve(0.0)
+                self.run.budget.reserve(0.0)  # already paid for; counts as open only
                 reserved[key] = 0.0
         self.run.say(f"batch of an earlier run picked up: {state.requests:,} questions")
 
-    async def submit(self, batch: Batch) -> None:
-        """Uploads and creates a batch that is only in the store yet.
+    async def submit(self, batch: StoredBatch) -> None:
+        """Uploads a batch of the store and creates it at the server.
 
         Raises:
-            QueueFullError: it may come later; its file is uploaded.
+            QueueFullError: the batch can be submitted later; its file is uploaded.
         """
-        file = batch.file
-        if file is None:
+        file_id = batch.file_id
+        if file_id is None:
             with tempfile.TemporaryFile(dir=self.store.folder) as content:
-                content.writelines(line_of(key, body, self.server.url) for key, body in self.kept.bodies(batch.name))
-                file = await self.server.upload(batch.name, content)
-            self.kept.note(batch.name, file=file)
-        created = await self.server.create(batch.name, file)
-        self.kept.note(batch.name, batch=created)
-        self._say_changed(batch._replace(batch=created), "submitted")
+                content.writelines(line_of(key, body, self.server.url) for key, body in self.stored.bodies(batch.name))
+                file_id = await self.server.upload(batch.name, content)
+            self.stored.update(batch.name, file_id=file_id)
+        batch_id = await self.server.create(batch.name, file_id)
+        self.stored.update(batch.name, batch_id=batch_id)
+        self._say_changed(batch._replace(batch_id=batch_id), "submitted")
 
-    async def look(self, batch: Batch) -> openai.types.Batch:
-        """Returns how a submitted batch is doing."""
-        assert batch.batch is not None
-        seen = await self.server.batch(batch.batch)
+    async def poll(self, batch: StoredBatch) -> openai.types.Batch:
+        """Returns the server's state of a submitted batch."""
+        assert batch.batch_id is not None
+        seen = await self.server.retrieve(batch.batch_id)
         counts = seen.request_counts
         self._say_changed(batch, f"{seen.status}, {counts.completed + counts.failed:,} done" if counts else seen.status)
         return seen
 
     async def remove(self, name: str, files: Iterable[str | None], charged: Iterable[str] = ()) -> None:
-        """Clears a batch away: the files at the server, which hold reports, then ours; and ends its reservations."""
-        left = [file for file in filter(None, files) if not await self.server.delete(file)]
+        """Removes a batch: its files at the server, which hold reports, its reservations, and its rows in the store."""
+        left = [file_id for file_id in filter(None, files) if not await self.server.delete(file_id)]
         if left:
             say(f"could not be deleted from the server, where they hold reports; please delete them there: {', '.join(left)}")
         charged = set(charged)
         for key, reserved in self.ours.pop(name, {}).items():
             if reserved is not None:
                 self.run.budget.release(reserved, charged=key in charged)
-        self.kept.remove(name)
+        self.stored.remove(name)
 
-    def _say_changed(self, batch: Batch, what: str) -> None:
-        """How a batch is doing, where it has changed, now and then."""
+    def _say_changed(self, batch: StoredBatch, what: str) -> None:
+        """Prints the state of a batch if it has changed, at most once in SAY_EVERY_S."""
         when, before = self._said.get(batch.name, (-SAY_EVERY_S, ""))
         if what != before and time.monotonic() - when >= SAY_EVERY_S:
             self._said[batch.name] = time.monotonic(), what
-            self.run.say(f"batch {batch.batch} of {batch.requests:,} questions: {what}")
+            self.run.say(f"batch {batch.batch_id} of {batch.requests:,} questions: {what}")

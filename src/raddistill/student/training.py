@@ -21,7 +21,7 @@ from pydantic import Field
 from raddistill.checksums import sha256
 from raddistill.errors import InputError
 from raddistill.params import RuntimeParams, Section
-from raddistill.student import adapters, cpu_setup, checkpoints, models
+from raddistill.student import adapters, checkpoints, cpu_setup, models
 from raddistill.student.prompts import answer_ids, encode
 from raddistill.student.tagging import worth_of_tokens
 from raddistill.tables.examples import Examples
