@@ -247,7 +247,7 @@ def test_nothing_of_requests_and_answers_reaches_the_logs(fault: str | None) -> 
         }  # fmt: skip
         environment = {name: value for name, value in os.environ.items() if name not in VARIABLES} | given
         run = subprocess.run(
-            [sys.executable, "-c", LOUD.format(root=str(root))],
+            [sys.executable, "-c", LOUD.format(root=str(root / "tests"))],
             capture_output=True, text=True, check=True, env=environment, cwd=root,
         )  # fmt: skip
         assert server.counts()["requests"] == 5
