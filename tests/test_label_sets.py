@@ -126,7 +126,7 @@ def test_teacher_and_gold_speak_of_the_set_and_of_nothing_else(made: SimpleNames
 def test_the_prompts_have_a_place_for_every_label(made: SimpleNamespace) -> None:
     renderer = Renderer(ROOT / "prompts/student", made.tokenizer, made.label_set)
     encoded = encode(made.tokenizer, renderer.prompt("slots", "corazon grand"), answers.render_slots(made.label_set), "slots")
-    assert len(encoded.slots) == len(made.names)
+    assert len(encoded.read_at) == len(made.names)
     targets = made.examples.filter(pl.col("task") == MC)["targets"]
     assert targets.list.len().unique().to_list() == [len(made.names)]
     listed = renderer.prompt("list", "corazon grand")

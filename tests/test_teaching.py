@@ -89,7 +89,9 @@ def test_a_hedge_is_masked_or_a_number_or_the_teachers_own_probability(
     assert Weights(uncertain, soft).target(status, probability) == worth
 
 
-def mention(text: str, quoted: str, label: str, status: str = "present", p: float | None = None, code: str = "") -> AnnotatedMention:
+def mention(
+    text: str, quoted: str, label: str, status: str = "present", p: float | None = None, code: str = ""
+) -> AnnotatedMention:
     start = text.index(quoted)
     return AnnotatedMention(label, status, p, code, start, start + len(quoted))
 
@@ -191,7 +193,9 @@ def test_a_sentence_of_which_too_little_is_left_is_not_blanked() -> None:
 @given(st.lists(st.tuples(st.integers(0, 70), st.integers(1, 20)), min_size=1, max_size=4), st.text(max_size=3))
 def test_whole_words_of_mentions_are_blanked_and_nothing_else_changes(spans: list[tuple[int, int]], key: str) -> None:
     """Also where mentions overlap or end within a word."""
-    annotation = Annotation({}, [AnnotatedMention("Edema", "present", None, "", start, start + length) for start, length in spans])
+    annotation = Annotation(
+        {}, [AnnotatedMention("Edema", "present", None, "", start, start + length) for start, length in spans]
+    )
     hidden, at = blanked(SENTENCE, annotation, "XXXX", key), 0
     if hidden is not None:
         assert "XXXX" in hidden

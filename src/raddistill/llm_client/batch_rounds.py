@@ -29,7 +29,7 @@ CHUNK = 256  # reports whose questions are added to a batch together; Ctrl-C is 
 
 async def ask_in_batches(run: Run[R], reports: Iterable[R], store: Store, limits: Limits) -> None:
     """Returns when no question is open, or when the budget allows no more (then `run.stopped` is set)."""
-    assert iter(reports) is not reports, "every round reads all reports, so they must not be an iterator"
+    assert iter(reports) is not reports, "all rounds read the reports, so these must not be an iterator"
     batches = Batches(run, store, limits)
     try:
         while await _round(run, reports, store, batches):

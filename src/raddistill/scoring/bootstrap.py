@@ -1,8 +1,8 @@
 """F1 from counts, bootstrap intervals over clusters, paired differences, McNemar's exact test.
 
-Reports with the same text (one `text_group`) form a cluster, because they are not independent: the most frequent text occurs 53 times
-in Open-i's 3,955 reports. Percentile intervals, 95 % (Efron and Tibshirani 1993). F1 is computed from counts summed by cluster,
-so all draws are one matrix product.
+Reports with the same text (one `text_group`) form a cluster, because they are not independent: the most frequent text occurs 53
+times in Open-i's 3,955 reports. Percentile intervals, 95 % (Efron and Tibshirani 1993). F1 is computed from counts summed by
+cluster, so all draws are one matrix product.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Compares the arms of one task on the same reports, alike for both tasks.
 
-A teacher's sub-arms differ in how its `uncertain` counts. It is compared as the better of present and absent, chosen on the scored
-reports themselves. We pick the policy that suits the teacher, so the policy cannot explain a gain.
+A teacher's sub-arms differ in how its `uncertain` counts. It is compared as the better of present and absent, chosen on the
+scored reports themselves. We pick the policy that suits the teacher, so the policy cannot explain a gain.
 """
 
 from collections.abc import Mapping

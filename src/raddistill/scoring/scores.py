@@ -62,7 +62,8 @@ JUDGES: dict[str, Callable[[ScoreParams, Inputs], Judge[Any]]] = {  # by task
 class Scored:
     """The scores of a split.
 
-    `metrics`: content of the metrics file, numbers only. Then three tables of aggregates for `dvc plots`, and rows of `Decisions`.
+    `metrics`: content of the metrics file, numbers only. Then three tables of aggregates for `dvc plots`, and rows of
+    `Decisions`.
     """
 
     split: str
