@@ -1,4 +1,4 @@
-"""Scores the student on validation, and its teacher: what sweeps look at."""
+"""Scores student and teacher on the validation split; sweeps compare these figures."""
 
 from raddistill import errors, params, paths
 from raddistill.scoring import inputs, score_output, scores

@@ -1,4 +1,4 @@
-"""One arm answers: raw answers and logits only, no thresholds."""
+"""Lets one arm answer: raw answers and logits, no thresholds."""
 
 from raddistill import errors, labelsets, params, paths
 from raddistill.student import cpu_setup, predicting

@@ -1,4 +1,4 @@
-"""QLoRA on the teacher's labels; resumes where an interrupted run of the same params and data stopped."""
+"""Trains the student by QLoRA on the teacher's labels; resumes an interrupted run with the same params and data."""
 
 from raddistill import errors, params, paths
 from raddistill.student import cpu_setup, training

@@ -114,7 +114,7 @@ def _compare_with_gold(
 
 
 def fit_temperature(odds: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
-    """Returns the temperature, 0.25 to 4, with the least log loss of sigmoid(odds / temperature) (Guo et al., arXiv 1706.04599)."""
+    """Returns the temperature, 0.25 to 4, that minimises log loss of sigmoid(odds / temperature) (arXiv 1706.04599)."""
     grid = np.geomspace(0.25, 4.0, 161)
     signed = np.where(truth, odds, -odds)
     loss = [np.logaddexp(0, -signed / t).mean() for t in grid]

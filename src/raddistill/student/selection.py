@@ -15,9 +15,8 @@ def select(rows: pl.DataFrame, examples: int, written: int, validation_examples:
     answer; `first`: known, and the first row of its split with this text.
 
     Args:
-        rows: of one task: columns of `Examples`, `key` (hash that decides the order), `states` (labels that the answer states),
-        and
-            `about` (label that a written sentence is about; null for parts of reports).
+        rows: of one task, with columns of `Examples`, and `key` (hash that decides the order), `states` (labels that the answer
+            states) and `about` (label that a written sentence is about; null for parts of reports).
         examples, written: as in `TaskParams`.
         validation_examples: as in `MergeParams`.
     """
