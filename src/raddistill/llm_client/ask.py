@@ -54,6 +54,5 @@ async def ask_all(
     else:
         with AskingProgress(run) as shown:
             await Direct(run, reports, store, proven=proven, waits=waits).work(shown)
-    if run.stopped is not None:
-        run.raise_stopped()
+    run.raise_if_stopped()
     return Asked(run.failed, run.answered)

@@ -18,7 +18,7 @@ from raddistill.llm_client.batch_api import QUEUE_FULL, QueueFullError
 from raddistill.llm_client.batch_lines import Reading
 from raddistill.llm_client.batch_store import StoredBatch
 from raddistill.llm_client.messages import Question
-from raddistill.llm_client.request_failures import SHOWN, RequestFailure
+from raddistill.llm_client.request_failures import SHOWN
 from raddistill.llm_client.run_batches import Batches, Limits, Reservations, line_of
 from raddistill.llm_client.run_state import OUT_OF_MONEY, R, Run
 from raddistill.llm_client.store import Store
@@ -49,17 +49,13 @@ async def _round(run: Run[R], reports: Iterable[R], store: Store, batches: Batch
             return False
     for batch in batches.stored.all():
         if batch.name in batches.ours and batch.batch_id is None:
-            await _submit(batches, batch)
+            try:
+                await batches.submit(batch)
+            except QueueFullError:
+                await _postpone(batches, batches.stored.get(batch.name) or batch)  # read again: now it has a file id
     while await _poll(batches, awaited):
         await asyncio.sleep(run.asking.poll_s)
     return bool(awaited)
-
-
-async def _submit(batches: Batches, batch: StoredBatch) -> None:
-    try:
-        await batches.submit(batch)
-    except QueueFullError:
-        await _postpone(batches, batches.stored.get(batch.name) or batch)  # read again: now it has a file id
 
 
 async def _poll(batches: Batches, awaited: set[str]) -> bool:
@@ -179,19 +175,14 @@ async def _harvest(batches: Batches, batch: StoredBatch, seen: openai.types.Batc
     batches.run.answered += reading.answered
     unanswered = reading.unanswered()
     for key, failure in unanswered.items():
-        _count_try(batches, key, failure)
+        batches.tries[key] += 1
+        if not failure.stop and (not failure.again or batches.tries[key] >= batches.run.asking.tries):
+            batches.run.failed[key] = failure.reason
     charged = {key for key, failure in unanswered.items() if failure.charged}
     await batches.remove(batch.name, [seen.input_file_id, seen.output_file_id, seen.error_file_id], charged)
     batches.run.say(f"batch {seen.status}: {reading.answered:,} answers of {batch.requests:,}{reading.odd_lines()}")
     batches.run.stopped = next((failure.stop for failure in unanswered.values() if failure.stop), None)
-    if batches.run.stopped:
-        batches.run.raise_stopped()
-
-
-def _count_try(batches: Batches, key: str, failure: RequestFailure) -> None:
-    batches.tries[key] += 1
-    if not failure.stop and (not failure.again or batches.tries[key] >= batches.run.asking.tries):
-        batches.run.failed[key] = failure.reason
+    batches.run.raise_if_stopped()
 
 
 async def _refused(batches: Batches, batch: StoredBatch, seen: openai.types.Batch, *, awaited: bool) -> None:

@@ -2,7 +2,7 @@
 
 At the cap `Budget.reserve` returns False. In direct mode `Sender.reserve` then waits until a request in flight frees money.
 In batch mode `_Collector.add` leaves the question for a later round. If nothing can free money, `Run.stopped` is OUT_OF_MONEY,
-and `Run.raise_stopped` raises BudgetReached, which ends the stage. All answers are kept; the next run has the whole cap again.
+and `Run.raise_if_stopped` raises BudgetReached, which ends the stage. All answers are kept; the next run has the whole cap again.
 """
 
 import json

@@ -63,7 +63,8 @@ def _chat(data: dict[str, Any]) -> Reply | None:
     if refusal:
         return Reply(_word(refusal if content is None else content), "refusal", *named, _logprobs(choice), tokens)
     if not (content or "").strip():
-        content = next((f"<think>{text}</think>" for name in THOUGHTS if (text := _filled(message.get(name)))), content)
+        thoughts = (text for name in THOUGHTS if isinstance(text := message.get(name), str) and text.strip())
+        content = next((f"<think>{text}</think>" for text in thoughts), content)
     return Reply(_word(content), finish, *named, _logprobs(choice), tokens)
 
 
@@ -110,10 +111,6 @@ def _pair(token: object) -> list[Any] | None:
 
 def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _filled(value: object) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
 
 
 def _sequence(value: object) -> list[Any]:

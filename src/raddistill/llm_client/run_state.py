@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, NoReturn, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import openai
 
@@ -13,7 +13,6 @@ from raddistill.llm_client.messages import Question
 from raddistill.llm_client.settings import AskingParams
 
 R = TypeVar("R")
-Q = TypeVar("Q", bound=Question)
 
 INTERRUPTED, OUT_OF_MONEY, BROKEN = "interrupted", "budget", "error"  # why a run stopped; any other reason is shown as it is
 
@@ -51,14 +50,16 @@ class Run(Generic[R]):
         if self.progress:
             say(text)
 
-    def raise_stopped(self) -> NoReturn:
-        """Raises the error for the reason in `stopped`.
+    def raise_if_stopped(self) -> None:
+        """Raises the error for the reason in `stopped`, if there is one.
 
         Raises:
             KeyboardInterrupt: Ctrl-C or SIGTERM.
             BudgetReached: the next request could exceed the cap.
             InputError: any other reason.
         """
+        if self.stopped is None:
+            return
         of = "" if self.total is None else f" of {self.total:,}"
         kept = (
             f"{self.done:,}{of} reports are done, {self.answered:,} questions were answered by this run; all answers are kept, "

@@ -65,6 +65,8 @@ class Taught(NamedTuple):
 
 
 class Merged(NamedTuple):
+    """The output of the stage `merge`."""
+
     examples: pl.DataFrame  # of `Examples`
     quarantine: pl.DataFrame  # of `Quarantine`: reports and sentences whose answer is too long to train on
     metrics: dict[str, Any]
@@ -80,13 +82,12 @@ def merge(
 ) -> Merged:
     """Returns examples, quarantine and metrics of all tasks.
 
-    Examples: one row per part of each report, except training reports whose text is also in another split; then written sentences
+    Examples: one row per part of each report, without training reports whose text is also in another split; then written sentences
     and copies with blanked words. A row is kept if prediction asks about it, or if it has an answer to train on.
 
     Raises:
-        InputError: a prompt template is missing; max_tokens are too few for an instruction or for all answers of a task; units
-        are
-            sentences, but the teacher's labels have no evidence; unknown sections.
+        InputError: a prompt template is missing; max_tokens are too few for an instruction or for every answer of a task; units
+            are sentences, but the teacher's labels have no evidence; unknown sections.
     """
     held_out = reports.filter(pl.col("split") != "train")["text_group"].unique().to_list()
     leaked = reports.filter((pl.col("split") == "train") & pl.col("text_group").is_in(held_out))
@@ -107,9 +108,8 @@ def merge(
         of_use = rows.filter(pl.col("asked") | pl.col("known") | pl.col("selected"))
         examples.append(of_use.with_columns(pl.lit(value).alias(column) for column, value in constant.items()))
         too_long += [(report, f"{name}: the answer is too long for merge.max_tokens") for report in maker.too_long]
-    quarantine = pl.DataFrame(too_long, schema={"report_id": pl.String, "reason": pl.String}, orient="row").with_columns(
-        n=pl.int_range(pl.len()).over("report_id"), answer=pl.lit(None, pl.String)
-    )
+    quarantine = pl.DataFrame(too_long, schema={"report_id": pl.String, "reason": pl.String}, orient="row")
+    quarantine = quarantine.with_columns(n=pl.int_range(pl.len()).over("report_id"), answer=pl.lit(None, pl.String))
     made = pl.concat(examples).select(Examples.column_names())
     return Merged(made, quarantine.select(Quarantine.column_names()), metrics)
 
