@@ -372,7 +372,7 @@ def test_a_checkpoint_whose_best_one_is_damaged_is_not_gone_on_from(
     assert checkpoints.newest_whole(folder) is None
     output = capsys.readouterr().out
     assert "checkpoint-5 has a damaged" in output
-    assert "checkpoint-10 cannot be gone on from" in output
+    assert "checkpoint-10 cannot be resumed from" in output
     assert "the training starts anew" in output
 
 

@@ -7,7 +7,7 @@ LARGER_CONTEXT = (  # advice if the server's context is too small for question a
     "or lower llm.examples or llm.max_tokens"
 )
 
-FILTER = "A content filter of the server, or of a router before it, strikes: have it switched off, or take another model"
+FILTER = "A content filter of the server, or of a router before it, blocks requests: have it switched off, or take another model"
 
 # What servers write into `finish_reason`, as `finish_word` spells it.
 FILTERED = {  # Azure and OpenAI; Bedrock; Google; Cohere; Zhipu

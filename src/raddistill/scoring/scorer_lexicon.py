@@ -40,7 +40,7 @@ class Lexicon:
         for phrase, concept in phrases.items():
             words = self.words(phrase)
             if not words or self._concepts.setdefault(words, concept) != concept:
-                raise InputError(f"the scorer's lexicon: '{phrase}' is nothing once stripped, or stands for two concepts")
+                raise InputError(f"the scorer's lexicon: '{phrase}' has only stop words, or belongs to two concepts")
         self._longest = max(map(len, self._concepts), default=0)
         self._joined = {" ".join(words): concept for words, concept in self._concepts.items()}
         self.match = cache(self._match)

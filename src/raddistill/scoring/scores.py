@@ -117,7 +117,7 @@ def _read_arms(task: str, judge: Judge[D], given: Inputs, texts: dict[str, str])
     for arm, both_tasks in given.arms.items():
         tables = both_tasks.select(task)
         if strange := len(set(tables.predictions["report_id"]) - set(texts)):
-            raise TableError(f"{strange} predicted reports are not in the split that is scored; `dvc repro` predicts anew")
+            raise TableError(f"{strange} predicted reports are not in the split that is scored; `dvc repro` predicts again")
         asked = {report: texts[report] for report in tables.predictions["report_id"]}
         arms[arm] = judge.read_predictions(arm, tables, asked)
     return arms

@@ -84,7 +84,7 @@ def read_truth(gold: dy.DataFrame[Gold], task: str, names: list[str]) -> Truth:
     reports = sorted(rows["report_id"].unique())
     matrix = fill_matrix(rows.select("report_id", "label", "status").iter_rows(), reports, names, missing="")
     if (missing := int((matrix == "").sum())) > 0:
-        raise TableError(f"the gold of {task} lacks {missing} of its cells (reports x names); `dvc repro extract` makes it anew")
+        raise TableError(f"the gold of {task} lacks {missing} of its cells (reports x names); `dvc repro extract` makes it again")
     present = (matrix == statuses.PRESENT) | (matrix == statuses.UNCERTAIN)
     return Truth(reports, names, present, matrix == statuses.AMBIGUOUS)
 

@@ -64,7 +64,7 @@ def newest_whole(folder: Path) -> Path | None:
         best = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))["best_global_step"]
         if not best or checkpoint_path(folder, best) in whole:
             return checkpoint
-        print(f"{checkpoint} cannot be gone on from: the best one before it, checkpoint-{best}, is gone; deleted")
+        print(f"{checkpoint} cannot be resumed from: the best one before it, checkpoint-{best}, is gone; deleted")
         shutil.rmtree(checkpoint)
     if found:
         print(f"no checkpoint in {folder} is whole: the training starts anew")

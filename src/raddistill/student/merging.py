@@ -82,8 +82,8 @@ def merge(
 ) -> Merged:
     """Returns examples, quarantine and metrics of all tasks.
 
-    Examples: one row per part of each report, without training reports whose text is also in another split; then written sentences
-    and copies with blanked words. A row is kept if prediction asks about it, or if it has an answer to train on.
+    Examples: one row per part of each report, without training reports whose text is in another split, too; written sentences;
+    copies with blanked words. A row is kept if prediction asks about it, or if it has an answer to train on.
 
     Raises:
         InputError: a prompt template is missing; max_tokens are too few for an instruction or for every answer of a task; units
@@ -191,7 +191,7 @@ class _Merger:
         if self.without_evidence and not any(annotation.mentions for annotation in annotations.values()):
             key = f"merge.{self.name}"
             raise InputError(
-                f"{self.name}: the teacher's labels come without evidence, so no sentence can be told from the others;"
+                f"{self.name}: the teacher's labels have no evidence, so the sentences that state them are unknown;"
                 f" set {key}.units: reports" + (f" and {key}.answers: {IN_WORDS['tags']}" if self.maker.form == "tags" else "")
             )
 
