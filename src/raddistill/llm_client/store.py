@@ -86,7 +86,7 @@ class Store:
             return None
         fields = json.loads(found[0][0])
         if set(fields) != set(Answer._fields):
-            raise InputError(f"{self.path}: the answer of {key} was written by another version. Set RADDISTILL_JOURNAL to a new folder.")
+            raise InputError(f"{self.path}: answer {key} was written by another version. Set RADDISTILL_JOURNAL to a new folder.")
         return Answer(**fields)
 
     def add(self, answers: Iterable[Answer]) -> None:

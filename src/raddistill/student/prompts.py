@@ -29,7 +29,7 @@ class Encoded:
     """Token ids of one example, and the positions at which its answer is read.
 
     `labels`: for the loss on text; as long as `input_ids`, IGNORED outside the completion. `read_at`: positions in `input_ids`:
-    one per label (slots), the end token (head), each token of the second copy of the text (tags), none (list, lines).
+    one per label (slots), the end token (head), each token of the text, or of its second copy (tags), none (list, lines).
     `prompt_length`: number of leading tokens without an answer. `offsets`: (start, end) in the text of each token (tags only).
     """
 
