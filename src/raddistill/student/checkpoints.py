@@ -54,7 +54,7 @@ def newest_whole(folder: Path) -> Path | None:
     """
     found = [c for c in folder.glob("checkpoint-*") if c.name.removeprefix("checkpoint-").isdigit()]
     whole = []
-    for checkpoint in sorted(found, key=_step):
+    for checkpoint in sorted(found, key=lambda c: int(c.name.removeprefix("checkpoint-"))):
         if wrong := damage(checkpoint):
             print(f"{checkpoint} {wrong}; deleted")
             shutil.rmtree(checkpoint)
@@ -69,7 +69,3 @@ def newest_whole(folder: Path) -> Path | None:
     if found:
         print(f"no checkpoint in {folder} is whole: the training starts anew")
     return None
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix("checkpoint-"))
