@@ -1,16 +1,16 @@
-"""How long it takes to extract a large corpus: a written one in MIMIC-CXR's layout, and PadChest's 107,783 real reports.
+"""How long it takes to extract a large corpus: an invented one in MIMIC-CXR's layout, and PadChest's 107,783 real reports.
 
     python -m benchmarks.cohorts --padchest PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv.gz     # from the root
 
-With --tree the corpus also unpacked. With --csv-gigabytes 5 --turns 1 a CSV of that size instead: 4,452,471 rows, written in two
-processor minutes, extracted in eleven, at 6.4 GB (with approximate near duplicates; exact ones take longer and were not timed
+--tree measures the unpacked corpus, too. --csv-gigabytes 5 --turns 1 measures a CSV of that size instead: 4,452,471 rows, written
+in two processor minutes, extracted in eleven, with 6.4 GB (approximate near duplicates; exact ones take longer and were not timed
 at that size).
 
-The written corpus (benchmarks/written_cohort.py) is made once in --folder, in about a minute. "ours" is the stage `extract`, from
-the zip to tables on disk: sections by evidence, splits, gold, quarantine, neighbours across splits. "one file at a time" is what
-one would write in an afternoon: zipfile, a regular expression for the headers, rows to Parquet; it has none of the rest. Each
-runs in a process of its own, the sides take turns, the best turn is told. Processor time and memory (resident, every 50 ms) are
-those of all processes of a side; pages that processes share count for each, so the sum is an upper bound.
+The invented corpus (benchmarks/written_cohort.py) is made once in --folder, in about a minute. "ours" is the stage `extract`,
+from the zip to tables on disk: sections, splits, gold, quarantine, near duplicates across splits. "one file at a time" is a
+simple script: zipfile, a regular expression for the headers, rows to Parquet, and nothing else. Each side runs in its own
+process. The sides take turns, and the best turn counts. Processor time and memory (resident, every 50 ms) are summed over all
+processes of a side; shared pages count once per process, so the sum of memory is an upper bound.
 """
 
 import os
@@ -36,7 +36,7 @@ from raddistill import params, paths
 
 ROOT = Path(__file__).parents[1]
 HEADER = re.compile(r"^\s*([A-Z][A-Z /]+):", re.MULTILINE)
-MOST = 16 << 20  # KiB that a side may take
+MOST = 16 << 20  # KiB that a side may use
 WRITTEN = {"source": "mimic_cxr", "gold": "gold/mimic_cxr", "splits": "file"}
 PADCHEST = {"source": "padchest", "gold": "gold/padchest", "splits": "hash"}
 ONE_CSV = {"source": "files", "gold": "gold/none", "splits": "hash"}
@@ -44,7 +44,7 @@ COLUMNS = {"sensitivity": "public", "id": "path_to_image", "patient": "deid_pati
 
 
 class Run(NamedTuple):
-    """A side's turn: seconds, processor seconds, MiB at the peak, reports."""
+    """One turn of a side: seconds, processor seconds, peak MiB, reports."""
 
     seconds: float
     cpu: float
@@ -86,7 +86,7 @@ def main(
 
 
 def once(folder: Path, make: Callable[[Path], object]) -> Path:
-    """The folder `files` in it, made by `make` unless it was made whole before."""
+    """Returns the subfolder `files`, filled by `make` unless an earlier run has completed it."""
     if not (folder / "written").exists():
         Console(stderr=True).print(f"writing {folder}, once")
         (folder / "files").mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def once(folder: Path, make: Callable[[Path], object]) -> Path:
 
 
 def ours(extract: dict[str, Any], columns: dict[str, str] | None = None) -> Run:
-    """The stage in a project of its own, with some params of `extract` and of `extract.files` changed."""
+    """Runs the stage in a temporary project, with changed params of `extract` and `extract.files`."""
     with tempfile.TemporaryDirectory() as name:
         project = Path(name)
         for part in ("gold", "lexicon"):
@@ -119,7 +119,7 @@ def plain(corpus: Path) -> Run:
 
 
 def read_plainly(archive: str, table: str) -> None:
-    """A straightforward reader: a file after the other, sections by capitals and a colon at the beginning of a line."""
+    """A simple reader: one file after the other; a header is capitals and a colon at the start of a line."""
     rows = []
     with zipfile.ZipFile(archive) as reports:
         for name in reports.namelist():
@@ -138,7 +138,7 @@ def read_plainly(archive: str, table: str) -> None:
 
 
 def measure(command: list[str], folder: Path) -> Run:
-    """The command, run in the folder, from its start to its end."""
+    """Runs the command in the folder and measures it."""
     paths_of = os.pathsep.join([str(ROOT), str(ROOT / "src")])
     began, before = time.monotonic(), os.times()
     peak = 0
@@ -150,7 +150,7 @@ def measure(command: list[str], folder: Path) -> Run:
                 sys.exit(f"the reader took more than {MOST >> 20} GiB and was ended")
             time.sleep(0.05)
     if process.returncode:
-        sys.exit("the reader failed; what it said stands above")
+        sys.exit("the reader failed; see its output above")
     after = os.times()
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
     return Run(time.monotonic() - began, cpu, peak / 1024, 0)

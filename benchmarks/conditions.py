@@ -1,11 +1,11 @@
-"""Open-ended labels of the rules labeler against people's annotations, a lexicon beside the other, on the same reports.
+"""Open-ended labels of the rules labeler against people's annotations, for several lexicons on the same reports.
 
     python -m benchmarks.conditions --split validation      # from the root of the project, after `dvc repro synthesize`
 
-Concept-set micro F1 as the stage `final` computes it for the teacher: phrases become concepts by the scorer's lexicon,
-unmapped ones are false positives, optional concepts never count, annotated reports only. Intervals are 95 %, by a bootstrap
-over reports that say the same; the difference is of the last lexicon less the first, paired. An `uncertain` counts as present,
-and as absent beside.
+Micro F1 over concepts, as the stage `final` computes it for the teacher: the scorer's lexicon maps phrases to concepts, unmapped
+phrases are false positives, optional concepts never count, annotated reports only. Intervals are 95 %, from a bootstrap over
+groups of reports with the same text. The difference is the last lexicon minus the first, paired. Each table has `uncertain`
+counted as present, then as absent.
 """
 
 from typing import Annotated
@@ -32,7 +32,7 @@ TASK = "open_ended"
 
 
 def judge(p: ScoreParams, lexicon: str, split: str, uncertain: str) -> Judged:
-    """What the lexicon finds in the annotated reports of a split, beside the concepts that people coded."""
+    """Returns what the lexicon finds in the annotated reports of a split, with the concepts that people coded."""
     known = concepts.load_concepts(paths.CONCEPTS)
     scorer = OpenEnded(p, known, load_lexicon(paths.SCORER_LEXICON, known))
     reports = tables.read(Reports, paths.REPORTS).filter(pl.col("split").cast(pl.String) == split)
@@ -64,16 +64,16 @@ def main(
         judged = {name: judge(p, name, split, policy) for name in lexicons}
         for name, of in judged.items():
             tp, fp, fn = (int(n) for n in of.totals().sum(axis=0))
-            told = _told(Bootstrap(of.groups, p.bootstrap, p.seed).interval(of.totals()), "")
+            f1 = _shown(Bootstrap(of.groups, p.bootstrap, p.seed).interval(of.totals()), "")
             rates = (f"{share(tp, tp + fp):.3f}", f"{share(tp, tp + fn):.3f}", f"{int(of.unmapped.sum())}")
-            table.add_row(name, policy, f"{len(of.reports):,}", told, *rates)
+            table.add_row(name, policy, f"{len(of.reports):,}", f1, *rates)
         ours, theirs = judged[lexicons[-1]], judged[lexicons[0]]
         gain = Bootstrap(ours.groups, p.bootstrap, p.seed).difference(ours.totals(), theirs.totals())
-        table.add_row("last less first", policy, "", _told(gain, "+"), "", "", "", end_section=True)
+        table.add_row("last minus first", policy, "", _shown(gain, "+"), "", "", "", end_section=True)
     console.print(table)
 
 
-def _told(interval: Interval, sign: str) -> str:
+def _shown(interval: Interval, sign: str) -> str:
     return f"{interval.value:{sign}.3f} ({interval.low:{sign}.3f} to {interval.high:{sign}.3f})"
 
 

@@ -3,11 +3,11 @@
     python benchmarks/label_throughput.py                          # 228,000 reports, all cores; the bar is a minute on two
     python benchmarks/label_throughput.py --reports 20000 --jobs 1
 
-Reports are drawn from sentences written for this file, about 50 words each, findings and impression in columns of their own. As
-in real collections most sentences come again and again, but about every third is new (35 % in the last quarter of Open-i's
-training split), so that no memory of sentences can shine. A tenth of the reports goes first: memory is flat if ten times as many
-reports need hardly more (what grows is the hash of each id). Memory is the sum of the resident sets of the command and its
-processes, looked at 20 times a second, pages that they share counted once for each. Keep the machine idle.
+Reports are drawn from sentences written for this file: about 50 words each, with columns findings and impression. As in real
+collections most sentences recur, but about a third are new (35 % in the last quarter of Open-i's training split), so a cache of
+sentences has no unfair advantage. A tenth of the reports is measured first: memory is constant if ten times as many reports need
+hardly more (only the hashes of ids grow). Memory is the sum of the resident sets of the command and its processes, measured 20
+times per second; shared pages count once per process. Keep the machine idle.
 """
 
 import csv
@@ -34,7 +34,7 @@ SENTENCES = [
     "Pneumonia cannot be excluded in the appropriate clinical setting.", "Interval resolution of the right apical pneumothorax.",
     "Biapical pleural thickening, stable.", "An enteric tube courses below the diaphragm.", "Trachea is midline.",
 ]  # fmt: skip
-NEW = [  # with their places filled, hardly two are the same
+NEW = [  # with their placeholders filled, hardly two are the same
     "A {mm} mm nodule projects over the {side} {n}th rib.", "There is a {degree} {side} pleural effusion, {mm} mm deep.",
     "The tip of the {side} chest tube lies {mm} mm from the {n}th rib; no pneumothorax.",
     "{degree} wedge deformity of T{n} with {mm} percent loss of height.", "No opacity larger than {mm} mm at the {side} base.",
@@ -73,7 +73,7 @@ def main(
 
 
 def write(table: Path, reports: int) -> int:
-    """A CSV of so many reports; returns how many words they have."""
+    """Writes a CSV of `reports` reports; returns their number of words."""
     draw = random.Random(7)  # noqa: S311
     words = 0
     with table.open("w", encoding="utf-8", newline="") as file:
@@ -96,7 +96,7 @@ def fill(draw: random.Random) -> str:
 
 
 def measure(options: list[str]) -> Run:
-    """The command, from its start to its end."""
+    """Runs the command and measures it."""
     began = time.monotonic()
     command = [sys.executable, "-m", "raddistill.cli", "label", *options]
     peak = largest = 0
@@ -111,7 +111,7 @@ def measure(options: list[str]) -> Run:
 
 
 def family(pid: int) -> list[int]:
-    """A process and all below it (Linux)."""
+    """Returns a process and all its descendants (Linux)."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     except OSError:  # ended meanwhile
@@ -120,7 +120,7 @@ def family(pid: int) -> list[int]:
 
 
 def resident(pid: int) -> int:
-    """KiB."""
+    """Returns the resident memory of a process in KiB; 0 if it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except OSError:

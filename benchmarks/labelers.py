@@ -2,21 +2,21 @@
 
     python -m benchmarks.labelers --split validation      # from the root of the project, after `make repro`
 
-The phrases are those of our lexicons (the CheXpert labeler's are no file here). They hold wildcards and gaps, which the peers'
-phrase matcher has no form for, so each is written out as all that it finds in the reports of this run: the peers are handed the
-very mentions that ours finds. A row "cold" has all four lists of lexicon/cold (`ignore` shields words, `absent` denies,
-`uncertain` is at most uncertain), a row "cold, [mention] only" just that list, as someone with a list of terms would start. Our
-phrases were written and tuned beside our cues, so the peers are run with the phrases of each lexicon.
+The phrases are those of our lexicons. They have wildcards and gaps, which the peers' phrase matcher does not support. So each is
+replaced by all words that it finds in the reports of this run: the peers get the very mentions that ours finds. A row "cold" has
+all four lists of lexicon/cold (`ignore` shields words, `absent` denies, `uncertain` is at most uncertain). A row "cold, [mention]
+only" has just that list, as someone with a list of terms would start. Our phrases were tuned together with our cues, so the peers
+are run with the phrases of each lexicon.
 
-Ambiguous cells of the gold are masked, as in docs/analysis-plan.md; they stand beside it as absent and as present. An
-`uncertain` counts as present; as absent it stands beside it. Intervals are 95 %, by a bootstrap
-over reports that say the same; macro F1 is over the labels with score.macro_min_positives or more in all of the gold.
+Ambiguous cells of the gold are masked, as in docs/analysis-plan.md; further columns count them as absent and as present. An
+`uncertain` counts as present, and in a further column as absent. Intervals are 95 %, from a bootstrap over groups of reports with
+the same text. Macro F1 is over the labels with score.macro_min_positives or more positives in all of the gold.
 
-Every labeler is a process of its own on one core, and the labelers take turns; speed is reports per second of processor time
-in one loop over the reports (none is seen twice by a process; ours remembers sentences, and reports repeat theirs), the best
-of the turns. "medspaCy" splits sentences by spaCy's sentencizer, "medspaCy, PyRuSH" as medspacy.load() does, ten times slower.
-The peers get environments of their own under .store/peers (they ask for different spaCys), made on the first run; one that
-cannot be made is named as missing. What else was chosen for them is what served them best on train: docs/log.md.
+Every labeler is a process on one core, and the labelers take turns. Speed is reports per second of processor time in one loop
+over the reports, the best of the turns. No process sees a report twice; ours caches sentences, which reports repeat. "medspaCy"
+splits sentences by spaCy's sentencizer, "medspaCy, PyRuSH" as medspacy.load() does, ten times slower. Each peer has its own
+environment under .store/peers, made on the first run, because they need different versions of spaCy; one that cannot be made is
+reported as missing. The peers' other settings are those that were best for them on train: docs/log.md.
 """
 
 import math
@@ -47,7 +47,7 @@ Figures = dict[str, Any]
 
 
 def judge(truth: Truth, groups: list[str], said: list[dict[str, str]], uncertain: str) -> Judged:
-    """What was said, of the reports of `truth` in their order; `uncertain` (present or absent): what that one counts as."""
+    """Joins statuses with `truth`. `said`: by label, one entry per report of `truth`; `uncertain`: what it counts as."""
     counted = {statuses.PRESENT, statuses.UNCERTAIN} if uncertain == statuses.PRESENT else {statuses.PRESENT}
     decided = np.array([[of.get(name) in counted for name in truth.names] for of in said], dtype=bool)
     n = len(truth.reports)
@@ -56,7 +56,7 @@ def judge(truth: Truth, groups: list[str], said: list[dict[str, str]], uncertain
 
 
 def draw_macro(judged: Judged, macro: Bools, bootstrap: Bootstrap) -> tuple[float, Floats]:
-    """Macro F1 over the labels of `macro` (labels,), and the same of every draw (resamples,)."""
+    """Returns macro F1 over the labels of the mask `macro` (labels,), and the same for every draw (resamples,)."""
     counts = judged.counts()
     columns = np.flatnonzero(macro)
     drawn = np.array([f1(bootstrap.resample(counts[:, column])) for column in columns])
@@ -64,7 +64,7 @@ def draw_macro(judged: Judged, macro: Bools, bootstrap: Bootstrap) -> tuple[floa
 
 
 class Scorer:
-    """Figures of sides on the same reports: `truth` and text groups of these, labels of the macro average, and score params."""
+    """Scores sides on the same reports. `groups`: their text groups; `macro`: the labels of the macro average."""
 
     def __init__(self, truth: Truth, groups: list[str], macro: Bools, p: ScoreParams) -> None:
         self._truth, self._groups, self._macro, self._p = truth, groups, macro, p
@@ -74,7 +74,7 @@ class Scorer:
         return judge(self._truth, self._groups, said, statuses.PRESENT)
 
     def figures(self, said: list[dict[str, str]]) -> Figures:
-        """The measures of the pipeline's scorer, macro F1 with its interval, the other `uncertain`, and F1 by label."""
+        """Returns the pipeline's metrics, macro F1 with its interval, micro F1 under both policies, and F1 by label."""
         judged, draws = self.judged(said), (self._p.bootstrap, self._p.seed)
         macro, drawn = draw_macro(judged, self._macro, self._bootstrap)
         low, high = np.percentile(drawn, LEVEL)
@@ -90,7 +90,7 @@ class Scorer:
         }
 
     def difference(self, ours: list[dict[str, str]], theirs: list[dict[str, str]]) -> Figures:
-        """Ours less theirs, micro and macro F1, paired on the same reports and draws."""
+        """Returns micro and macro F1 of ours minus theirs, paired on the same reports and draws."""
         own, other = self.judged(ours), self.judged(theirs)
         micro = self._bootstrap.difference(own.totals(), other.totals())
         (value, drawn), (their_value, their_drawn) = (draw_macro(j, self._macro, self._bootstrap) for j in (own, other))
@@ -114,7 +114,7 @@ def accuracy_table(figures: dict[Side, Figures], title: str) -> Table:
 
 
 def speed_table(measured: dict[Side, Measured]) -> Table:
-    """ "mentions" stand beside how many our matcher finds by these phrases (ours leaves out those that are not current)."""
+    """The column "of" is the number of mentions that our matcher finds with these phrases; ours drops those not current."""
     table = _table("One core", "labeler", "phrases", "reports/s", "ours: x times", "peak MiB", "mentions", "of")
     for side, of in measured.items():
         ratio = measured[Side("ours", Source(side.source.lexicon))].speed / of.speed
@@ -124,7 +124,7 @@ def speed_table(measured: dict[Side, Measured]) -> Table:
 
 
 def label_table(figures: dict[Side, Figures]) -> Table:
-    """Without PyRuSH, to spare a column: its sentences are nearly the sentencizer's."""
+    """F1 by label; without PyRuSH, whose sentences are nearly the sentencizer's."""
     shown = {side: of for side, of in figures.items() if side.splitter != "pyrush"}
     heads = [escape(f"{side.name}\n{side.source.name.replace(', ', chr(10)).removesuffix(' only')}") for side in shown]
     table = _table("F1 by label", "label", "positives", *heads)
@@ -134,7 +134,7 @@ def label_table(figures: dict[Side, Figures]) -> Table:
 
 
 def difference_table(differences: dict[tuple[Side, Side], Figures]) -> Table:
-    table = _table("Ours less theirs, paired", "ours", "theirs", "phrases", "micro F1", "macro F1")
+    table = _table("Ours minus theirs, paired", "ours", "theirs", "phrases", "micro F1", "macro F1")
     for (own, other), of in differences.items():
         gains = (_interval(of, key, "+") for key in ("micro_f1", "macro_f1"))
         table.add_row(escape(own.source.name), other.name, escape(other.source.name), *gains)
@@ -159,7 +159,7 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def chosen_reports(split: str, sections: list[str], scope: str, annotated: list[str]) -> pl.DataFrame:
-    """The split's reports that people annotated and that have any of the sections (`findings`: both), sorted by id."""
+    """Returns the split's annotated reports with any of the sections (`findings`: with both), sorted by id."""
     reports = tables.read(Reports, paths.REPORTS).filter((pl.col("split").cast(pl.String) == split) | (split == "all"))
     has = pl.all_horizontal if scope == "findings" else pl.any_horizontal
     reports = reports.filter(has(pl.col("findings", "impression").is_not_null()))
@@ -167,7 +167,7 @@ def chosen_reports(split: str, sections: list[str], scope: str, annotated: list[
 
 
 def compare(scope: str, split: str, sides: list[Side], repeats: int, console: Console) -> Figures:
-    """Runs, scores and prints one scope of text."""
+    """Runs, scores and prints all sides on one scope of text."""
     p = params.load("score", ScoreParams)
     names = [label.name for label in load_labels(params.load("label_set", LabelSetParams).path)]
     gold = read_truth(tables.read(Gold, paths.GOLD), "multiple_choice", names)
@@ -210,7 +210,7 @@ def _as_json(
 
 
 def _without_nan(content: Any) -> Any:
-    """JSON has no nan (the F1 of a label that neither people nor labeler found); null stands in its place."""
+    """Replaces nan (F1 of a label that neither people nor labeler found) by null, as JSON has no nan."""
     if isinstance(content, dict):
         return {key: _without_nan(value) for key, value in content.items()}
     if isinstance(content, list):

@@ -1,10 +1,10 @@
-"""A real model as teacher: `transformers serve` on loopback labels real reports through `dvc exp run`, switched by -S.
+"""A real model as teacher: `transformers serve` on loopback labels real reports through `dvc exp run` with -S.
 
     python -m benchmarks.real_teacher --reports 20          # the embedded 135M model; minutes on two cores
 
-Needs FastAPI and Uvicorn for the server (`pip install fastapi uvicorn`), and the pipeline's `fetch` to have run here: reports are
-taken from data/raw, the model from the store. The pipeline runs in a clone in a temporary folder. Prints what became of the
-reports and how many answers it took. A model of this size is no teacher: what this shows is that the path is real.
+Needs FastAPI and Uvicorn for the server (`pip install fastapi uvicorn`), and a finished stage `fetch`: reports come from
+data/raw, the model from the store. The pipeline runs in a clone in a temporary folder. Prints the metrics of both tasks, with
+outcomes and number of answers. A model of this size is no useful teacher; the benchmark shows that the path works.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ STARTS_WITHIN_S = 180
 
 
 def pack(reports: int, archive: Path) -> str:
-    """Writes some of the collection's files, drawn by the hash of their names, into an archive of its form; its sha256."""
+    """Writes a sample of the collection's files, by hash of their names, into a .tgz; returns its SHA-256."""
     (whole,) = (ROOT / paths.RAW).glob("*.tgz")
     with tarfile.open(whole) as source, tarfile.open(archive, "w:gz") as few:
         members = [member for member in source if member.name.endswith(".xml")]

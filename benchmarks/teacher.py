@@ -4,15 +4,15 @@
     python -m benchmarks.teacher --profile                # and where ours spends its time
     python -m benchmarks.teacher --requests 100000 --turns 1 --sides ours      # memory: the peak and its course
 
-The server is tests/teacher_server.py, a process of its own that answers after 200 ms; with `--cores` it is kept off the clients'
-core. The bare client is what a competent user writes: AsyncOpenAI, a semaphore, `chat.completions.create`, a task a request, no
-retries, answers thrown away. Ours is the teacher's own: client_for, pacing, budget, retries, every answer synced to the journal
-before its worker goes on. Both send the same bodies: instructions, four worked examples, a schema, and a report of 50 words,
-6.4 kB in all.
+The server is tests/teacher_server.py in its own process; it answers after 200 ms. With `--cores` it runs on another core than the
+clients. The bare client is what a competent user writes: AsyncOpenAI, a semaphore, `chat.completions.create`, one task per
+request, no retries, answers discarded. Ours is the real one: client_for, rate limits, budget, retries, and every answer synced to
+the journal before its worker goes on. Both send the same bodies: instructions, four worked examples, a schema, and a report of 50
+words, 6.4 kB in total.
 
-Every side is a process of its own and they take turns. Seconds are of the wall, from the first request to the last; beside them
-the processor time of a request, which another busy process disturbs less: its inverse is what a core can do. Memory is the
-resident set, looked at each second; "at first" is after a tenth of the requests.
+Every side runs in its own process, and the sides take turns. Seconds are wall time, from the first request to the last. Processor
+time per request is printed, too, because other busy processes disturb it less; its inverse is what one core can do. Memory is the
+resident set, measured every second; "at first" is after a tenth of the requests.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ def body_of(number: int) -> dict[str, Any]:
 
 
 async def bare(url: str, requests: range, in_flight: int) -> None:
-    """A semaphore and a task a request."""
+    """The bare client: a semaphore and one task per request."""
     from openai import AsyncOpenAI
 
     slots = asyncio.Semaphore(in_flight)
@@ -81,7 +81,7 @@ async def bare(url: str, requests: range, in_flight: int) -> None:
 
 
 async def ours(url: str, requests: range, in_flight: int) -> None:
-    """The teacher's own way, with a journal on disk."""
+    """Our client, with a journal on disk."""
     from raddistill.llm_client.ask import ask_all
     from raddistill.llm_client.budget import Budget, Price, Prices
     from raddistill.llm_client.clients import client_for
@@ -132,13 +132,13 @@ async def timed(side: str, url: str, requests: range, in_flight: int) -> dict[st
 
 
 def resident() -> float:
-    """MiB (Linux)."""
+    """Returns the resident memory in MiB (Linux)."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize() / 2**20
 
 
 def run_side(side: str, url: str, first: int, requests: int, in_flight: int, profile: bool) -> None:
-    """In the child: prints what was measured as JSON."""
-    import openai  # noqa: F401 - a second, not to be timed
+    """Runs in the child process: prints the measurement as JSON."""
+    import openai  # noqa: F401 - takes a second, which is not timed
 
     profiler = cProfile.Profile()
     if profile:
@@ -182,7 +182,7 @@ def pinned(core: int | None) -> list[str]:
 def measure(
     side: str, url: str, first: int, requests: int, processes: int, in_flight: int, core: int | None, profile: bool
 ) -> list[dict]:
-    """A side in so many processes at once, each with its share of the requests and of those in flight."""
+    """Runs a side in several processes at once, each with its share of the requests and of those in flight."""
     share = requests // processes
     children = []
     for number in range(processes):
@@ -196,7 +196,7 @@ def measure(
 
 
 def report(side: str, got: list[dict], requests: int, server_s: float) -> float:
-    """Prints one measurement; returns requests a second."""
+    """Prints one measurement; returns requests per second."""
     seconds, cpu = max(each["seconds"] for each in got), sum(each["cpu"] for each in got)
     rate, mine, theirs = requests / seconds, 1000 * cpu / requests, 1000 * server_s / requests
     sizes = got[0]["sizes"]
@@ -224,8 +224,8 @@ def main(
         side, url, first, share, slots, profiled = json.loads(child)
         run_side(side, url, int(first), int(share), int(slots), bool(profiled))
         return
-    told = f"{requests:,} requests, {in_flight} in flight, {1000 * latency:.0f} ms"
-    print(f"{told}, {processes} process(es) a side, {os.cpu_count()} cores", flush=True)
+    settings = f"{requests:,} requests, {in_flight} in flight, {1000 * latency:.0f} ms"
+    print(f"{settings}, {processes} process(es) a side, {os.cpu_count()} cores", flush=True)
     rates: dict[str, list[float]] = {side: [] for side in sides.split(",")}
     with Server(latency, 1 if cores else None) as server:
         for first, side in turn_order(turns, rates):
@@ -234,12 +234,12 @@ def main(
             rates[side].append(report(side, got, requests, server.cpu() - before))
     if len(rates) == 2:
         ratios = [mine / theirs for theirs, mine in zip(rates["bare"], rates["ours"], strict=True)]
-        told = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-        print(f"ours / bare: {statistics.median(ratios):.2f} (median of {told})")
+        shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        print(f"ours / bare: {statistics.median(ratios):.2f} (median of {shown})")
 
 
 def turn_order(turns: int, rates: dict[str, list[float]]) -> Iterator[tuple[int, str]]:
-    """Sides in turns, the other one first each time; numbers keep the questions of all turns apart."""
+    """Yields the sides in turns, each time another one first, with a number that keeps the questions of all turns distinct."""
     number = 0
     for turn in range(turns):
         for side in list(rates)[:: 1 if turn % 2 == 0 else -1]:

@@ -1,17 +1,17 @@
-"""Training on a CPU: plain TRL against ours, on the very same sentences, and what each part of ours brings.
+"""Training on a CPU: plain TRL against ours on the same sentences, and the gain from each part of ours.
 
     python benchmarks/train_cpu.py            # from the root of the project, after `dvc repro merge`
 
 Plain TRL is `SFTTrainer` as a competent user sets it up: the same base, NF4, LoRA, optimiser, batch size, bf16 autocast and
-completion-only loss, no activation checkpointing, TRL's own defaults for what remains (random order, sdpa attention, adapters
-in bf16, logits of every position). Without losses of her own she asks for text: the same sentences below an instruction (the
-project's own for the forms `list` and `lines`), and as completion what the same targets say: the names worth more than 0.5, or
-phrases and codes, a line each. Ours reads a sentence without instruction (`head`, `tags`), so her sequences are several times as
-long: examples per second is the ratio that counts; tokens per second counts each side's own tokens, padding left out.
+completion-only loss, no activation checkpointing, and TRL's defaults for the rest (random order, sdpa attention, adapters in
+bf16, logits of every position). It learns answers as text: the same sentences after our instruction for the forms `list` and
+`lines`, and completions with the same targets (names above 0.5, or a line per phrase and code). Ours reads a sentence without
+instruction (`head`, `tags`), so plain sequences are several times as long. Compare examples per second; tokens per second counts
+each side's own tokens, without padding.
 
-Every run is a process of its own; sides take turns, so that a machine that slows down slows all of them. The first optimizer
-step warms up and is not counted. Ratios are medians over the turns. Keep the machine idle: beside another busy process
-its threads wait for each other, and every figure is worthless (a tenth of the speed was seen).
+Every run is its own process, and the sides take turns, so that a slower machine slows all of them. The first optimizer step warms
+up and is not counted. Ratios are medians over the turns. Keep the machine idle: with another busy process threads wait for each
+other, and speed can fall to a tenth.
 """
 
 import json
@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from raddistill import answers, errors, labelsets, params, paths
-from raddistill.student import allocation, models, training
+from raddistill.student import cpu_setup, models, training
 from raddistill.student.prompts import Renderer, encode
 from raddistill.tables import base as tables
 from raddistill.tables.examples import Examples
@@ -51,7 +51,7 @@ ROWS = {
 
 
 def chosen_examples(n: int) -> pl.DataFrame:
-    """The first n training rows by `order`, tasks mixed as in training, and a validation row, which is not timed."""
+    """Returns the first n training rows by `order`, tasks mixed as in training, and a validation row, which is not timed."""
     selected = tables.read(Examples, paths.EXAMPLES).filter(pl.col("selected") & pl.col("completion").is_not_null())
     train = selected.filter(pl.col("split") == "train")
     share = n / train.height
@@ -60,7 +60,7 @@ def chosen_examples(n: int) -> pl.DataFrame:
 
 
 def in_words(row: dict[str, Any], renderer: Renderer) -> tuple[str, str]:
-    """Prompt and completion as text of a row of `Examples`, whatever its form."""
+    """Returns prompt and completion as text of a row of `Examples`, whatever its answer form."""
     prompt, form = row["prompt"], row["answers"]
     if form in PLAIN:
         prompt = renderer.prompt("list" if form == "head" else "lines", prompt)
@@ -73,7 +73,7 @@ def in_words(row: dict[str, Any], renderer: Renderer) -> tuple[str, str]:
 
 
 def plain_trl(p: training.TrainParams, chosen: pl.DataFrame, folder: str) -> Any:
-    """TRL's trainer on the training rows, all of them as text."""
+    """Returns TRL's trainer on the training rows, all as text."""
     import torch
     from datasets import Dataset
     from peft import LoraConfig
@@ -121,7 +121,7 @@ def plain_trl(p: training.TrainParams, chosen: pl.DataFrame, folder: str) -> Any
 
 
 def take_away(part: str) -> None:
-    """Undoes one part of ours, in this process. (tcmalloc is left out when the process starts.)"""
+    """Disables one part of ours in this process. (tcmalloc is disabled when the process starts.)"""
     from raddistill.student import forward, losses, trainer
 
     if part == "prefix":
@@ -133,7 +133,7 @@ def take_away(part: str) -> None:
     elif part == "vocabulary":
 
         def with_all_logits(backbone: Any, examples: Any) -> tuple[Any, int]:
-            """As ours, and logits with their gradients for every position, which add nothing to the result."""
+            """As ours, but also computes logits and gradients of every position, which do not change the result."""
             hidden, shared = forward.hidden_states(backbone, examples)
             logits = (hidden @ backbone.get_input_embeddings().weight.to(hidden.dtype).T).float()
             return hidden + 0 * logits.logsumexp(-1, keepdim=True).to(hidden.dtype), shared
@@ -142,12 +142,12 @@ def take_away(part: str) -> None:
 
 
 def measure(side: str, n: int) -> dict[str, float]:
-    """One training, here and now: tokens and examples per second after the first step, and peak memory in GiB."""
+    """Trains in this process; returns tokens and examples per second after the first step, and peak memory in GiB."""
     from transformers import TrainerCallback
 
     p = params.load("train", training.TrainParams).model_copy(update={"epochs": 1, "evaluate_every": NEVER})
     runtime = params.load("runtime", params.RuntimeParams).model_copy(update={"progress": False})
-    allocation.use_threads(runtime.threads)
+    cpu_setup.use_threads(runtime.threads)
     seen: list[int] = []  # length of each example, as it comes
     ends: list[tuple[float, int]] = []  # of each step: when, and how many examples had come
 
@@ -179,7 +179,7 @@ def measure(side: str, n: int) -> dict[str, float]:
 
 
 def run_apart(side: str, n: int) -> dict[str, float]:
-    """`measure` in a process of its own, without what this one has preloaded."""
+    """Runs `measure` in a new process, without this one's preloaded library."""
     environment = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"} | {"HF_HUB_OFFLINE": "1"}
     command = [sys.executable, __file__, "--side", side, "--examples", str(n)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -204,11 +204,11 @@ def main(
 ) -> None:
     if side:
         if side not in ("trl", "tcmalloc"):
-            allocation.preload_tcmalloc()
+            cpu_setup.preload_tcmalloc()
         print(json.dumps(measure(side, examples)))
         return
-    told = not set(chosen_examples(examples)["answers"]) <= set(PLAIN)  # an instruction, which examples may share
-    sides = [each for each in ROWS if told or each != "prefix"] if ablations else ["trl", "ours"]
+    has_instruction = not set(chosen_examples(examples)["answers"]) <= set(PLAIN)  # which examples may share
+    sides = [each for each in ROWS if has_instruction or each != "prefix"] if ablations else ["trl", "ours"]
     show([{name: run_apart(name, examples) for name in sides} for _ in range(repeats)])
 
 

@@ -1,11 +1,11 @@
-"""QLoRA on one GPU at the size of Llama-3.1-8B, random weights: tokens per second and peak memory, our loss beside the plain one.
+"""QLoRA on one GPU at the size of Llama-3.1-8B, random weights: tokens per second and peak memory, our loss and the plain one.
 
     python -m benchmarks.train_gpu [--layers 32] [--seconds 20]
 
-Two settings of one model, one after the other in one process. `plain` is what TRL does without further settings: logits and cross
-entropy of every token. `head` is the student's own loss on the same token ids: one linear layer read at the end of each example,
-no vocabulary. Each with and without gradient checkpointing. A step is forward, backward and AdamW; tokens are of the examples.
-Prints a JSON line a setting. Needs CUDA; nothing is downloaded.
+Two settings of one model, one after the other in one process, each with and without gradient checkpointing. `plain` is TRL's
+default: logits and cross entropy of every token. `head` is the student's loss on the same token ids: one linear layer at the end
+of each example, no vocabulary. A step is forward, backward and AdamW; tokens are those of the examples. Prints one JSON line per
+setting. Needs CUDA; downloads nothing.
 """
 
 import argparse
@@ -49,13 +49,13 @@ def llama_8b(layers: int) -> Any:
             owner, _, attribute = parameter_name.rpartition(".")
             filled = torch.randn(parameter.shape, device="cuda", dtype=torch.bfloat16) * 0.02
             setattr(model.get_submodule(owner), attribute, torch.nn.Parameter(filled, requires_grad=False))
-    model.is_loaded_in_4bit = True  # what peft goes by
+    model.is_loaded_in_4bit = True  # peft checks this
     model.model.rotary_emb = type(model.model.rotary_emb)(config).to("cuda")
     return model
 
 
 def with_lora(model: Any) -> Any:
-    """LoRA of rank 16 on all linear layers, fp32, and the linear layer that `head` answers are read from."""
+    """Adds LoRA of rank 16, fp32, to all linear layers, and the linear layer that `head` answers are read from."""
     from peft import LoraConfig, get_peft_model
 
     models.add_score(model, LABELS + 1, seed=13)
@@ -67,7 +67,7 @@ def with_lora(model: Any) -> Any:
 
 
 def measure(name: str, step: Callable[[], Any], model: Any, seconds: float) -> None:
-    """Steps for so many seconds after two to warm up; prints tokens per second and peak memory."""
+    """Runs two steps to warm up, then steps for `seconds`; prints tokens per second and peak memory."""
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, fused=True)
     torch.cuda.reset_peak_memory_stats()
     done, began = -2, 0.0
@@ -116,11 +116,11 @@ def main() -> None:
         else:
             model.gradient_checkpointing_disable()
         for name, step in (("plain", plain), ("head", head)):
-            told = f"{name}, checkpointing {'on' if checkpointing else 'off'}"
+            setting = f"{name}, checkpointing {'on' if checkpointing else 'off'}"
             try:
-                measure(told, step, model, options.seconds)
+                measure(setting, step, model, options.seconds)
             except torch.OutOfMemoryError:
-                print(json.dumps({"setting": told, "out_of_memory": True}), flush=True)
+                print(json.dumps({"setting": setting, "out_of_memory": True}), flush=True)
                 torch.cuda.empty_cache()
 
 

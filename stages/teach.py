@@ -1,4 +1,4 @@
-"""One of several teachers labels every report; `synthesize` with the teacher `combined` puts them together. Never reads gold."""
+"""One of several teachers labels every report; `synthesize` combines them (teacher: combined). Never reads gold."""
 
 from raddistill import errors, labelsets, params, paths
 from raddistill.llm_client.settings import AskingParams

@@ -1,7 +1,7 @@
-"""QLoRA on the teacher's labels; resumes where an interrupted run of the same params and data stopped."""
+"""Trains the student by QLoRA on the teacher's labels; resumes an interrupted run with the same params and data."""
 
 from raddistill import errors, params, paths
-from raddistill.student import allocation, training
+from raddistill.student import cpu_setup, training
 from raddistill.tables import base as tables
 from raddistill.tables.examples import Examples
 
@@ -16,5 +16,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    allocation.preload_tcmalloc()
+    cpu_setup.preload_tcmalloc()
     errors.run(main)

@@ -23,13 +23,13 @@ from teacher_server import TeacherServer
 
 from raddistill import params
 from raddistill.errors import InputError, ParamsError
-from raddistill.llm_client import batch_api, batch_lines, rate_limit, troubles
+from raddistill.llm_client import batch_api, batch_lines, rate_limit, request_failures
 from raddistill.llm_client.ask import ask_all
 from raddistill.llm_client.batch_store import BatchStore
-from raddistill.llm_client.batches import Limits
 from raddistill.llm_client.budget import Budget, BudgetReached, Price, Prices
 from raddistill.llm_client.messages import Answer
-from raddistill.llm_client.run import Asked
+from raddistill.llm_client.run_batches import Limits
+from raddistill.llm_client.run_state import Asked
 from raddistill.llm_client.settings import AskingParams
 from raddistill.llm_client.store import Store
 from raddistill.teachers.llm.questions import Question
@@ -352,8 +352,8 @@ def test_no_line_of_a_server_raises(line: bytes) -> None:
     reading.take([line])
     others = {"no answer: broken reply", "no choices in the reply", ""}
     assert all(
-        troubles.SHOWN.fullmatch(t.reason.removeprefix("no answer: ")) or "HTTP" in t.reason or t.reason in others
-        for t in reading.troubles.values()
+        request_failures.SHOWN.fullmatch(t.reason.removeprefix("no answer: ")) or "HTTP" in t.reason or t.reason in others
+        for t in reading.failures.values()
     )
 
 

@@ -23,9 +23,9 @@ def test_labels_are_read_at_the_end_token_and_tags_at_the_words_which_stand_once
     words = tokenizer("mild edema", add_special_tokens=False)["input_ids"]
     ids = [tokenizer.cls_token_id, *words, tokenizer.sep_token_id]
     head, tags = (encode(tokenizer, "mild edema", None, form) for form in ("head", "tags"))
-    assert (head.input_ids, head.slots) == (ids, [len(ids) - 1])
-    assert (tags.input_ids, tags.slots) == (ids, list(range(1, len(ids) - 1)))
-    assert [("mild edema")[start:end] for start, end in tags.places] == list("mildedema")
+    assert (head.input_ids, head.read_at) == (ids, [len(ids) - 1])
+    assert (tags.input_ids, tags.read_at) == (ids, list(range(1, len(ids) - 1)))
+    assert [("mild edema")[start:end] for start, end in tags.offsets] == list("mildedema")
 
 
 def test_an_example_s_loss_does_not_depend_on_its_batch(encoder: Path, examples: pl.DataFrame) -> None:

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 
 from raddistill import answers, concepts, labelsets, params
 from raddistill.errors import InputError
-from raddistill.scoring import inputs, report, scores
+from raddistill.scoring import inputs, score_output, scores
 from raddistill.sources import extracting
 from raddistill.student import calibrating, linear, merging
 from raddistill.student.prompts import Renderer, encode
@@ -126,7 +126,7 @@ def test_teacher_and_gold_speak_of_the_set_and_of_nothing_else(made: SimpleNames
 def test_the_prompts_have_a_place_for_every_label(made: SimpleNamespace) -> None:
     renderer = Renderer(ROOT / "prompts/student", made.tokenizer, made.label_set)
     encoded = encode(made.tokenizer, renderer.prompt("slots", "corazon grand"), answers.render_slots(made.label_set), "slots")
-    assert len(encoded.slots) == len(made.names)
+    assert len(encoded.read_at) == len(made.names)
     targets = made.examples.filter(pl.col("task") == MC)["targets"]
     assert targets.list.len().unique().to_list() == [len(made.names)]
     listed = renderer.prompt("list", "corazon grand")
@@ -152,7 +152,7 @@ def test_scores_and_plots_are_of_the_set(made: SimpleNamespace, tmp_path: Path) 
     assert choice["student"]["reports"] == choice["reports"] > 50
     rows = result.per_label.filter(pl.col("task") == MC)
     assert set(rows["label"]) == set(made.names)
-    report.draw(result, tmp_path)
+    score_output.draw(result, tmp_path)
     drawn = pl.read_csv(tmp_path / "per_label.csv").filter(pl.col("task") == MC)
     assert set(drawn["label"]) == set(made.names)
     assert (tmp_path / "per_label.svg").stat().st_size > 1000

@@ -18,7 +18,7 @@ from raddistill.errors import InputError
 from raddistill.llm_client import ask
 from raddistill.llm_client.budget import BudgetReached
 from raddistill.llm_client.messages import Answer
-from raddistill.llm_client.run import Asked
+from raddistill.llm_client.run_state import Asked
 from raddistill.llm_client.settings import AskingParams
 from raddistill.llm_client.store import Store
 from raddistill.tables import base as tables

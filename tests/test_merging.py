@@ -174,7 +174,7 @@ def test_quarantined_reports_and_other_splits_are_asked_and_not_trained_on(merge
 
 
 def test_labels_that_all_come_without_evidence_are_refused_and_the_way_out_named(merge: Any) -> None:
-    with pytest.raises(InputError, match=r"no sentence can be told.*set merge\.multiple_choice\.units: reports$"):
+    with pytest.raises(InputError, match=r"sentences that state them are unknown.*set merge\.multiple_choice\.units: reports$"):
         merge(without_places="abd")
     told = r"set merge\.open_ended\.units: reports and merge\.open_ended\.answers: lines$"
     for units in (SENTENCES, WHOLE):

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from raddistill.scoring import report
+from raddistill.scoring import score_output
 from raddistill.scoring.scores import PER_LABEL, PRECISION_RECALL, RELIABILITY, Scored
 
 FILES = [f"{name}.{kind}" for name in ("per_label", "precision_recall", "reliability") for kind in ("csv", "svg")]
@@ -51,14 +51,14 @@ def nothing():
 
 def printed(of, width=100):
     out = io.StringIO()
-    report.print_table(of, Console(file=out, width=width))
+    score_output.print_table(of, Console(file=out, width=width))
     return out.getvalue()
 
 
 @pytest.mark.parametrize("of", [scored, nothing, with_whole], ids=["some", "nothing", "whole"])
 def test_drawing_twice_gives_the_same_bytes(tmp_path, of):
     for folder in ("one", "two"):
-        report.draw(of(), tmp_path / folder)
+        score_output.draw(of(), tmp_path / folder)
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == sorted(FILES)
     for name in FILES:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
@@ -72,7 +72,7 @@ def test_a_split_without_gold_is_told():
 
 
 def test_a_picture_holds_no_date_and_a_table_its_rows(tmp_path):
-    report.draw(scored(), tmp_path)
+    score_output.draw(scored(), tmp_path)
     assert "<dc:date>" not in (tmp_path / "per_label.svg").read_text()
     assert (tmp_path / "per_label.csv").read_text().splitlines()[:2] == [
         "task,arm,label,positives,f1,low,high,precision,recall,mcnemar_p",
@@ -100,7 +100,7 @@ def test_the_table_says_what_it_must():
 
 def test_the_teacher_on_the_whole_report_is_a_column_where_there_is_one():
     assert "whole" not in printed(scored())
-    lines = printed(with_whole(), width=report.WIDTH).splitlines()
+    lines = printed(with_whole(), width=score_output.WIDTH).splitlines()
     row = next(line for line in lines if "open_ended" in line)
     assert [cell.strip() for cell in row.strip("│ ").split("│")][5] == "0.850"
     assert "…" not in "".join(lines)

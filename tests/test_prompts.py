@@ -86,9 +86,9 @@ def test_slots_stand_at_the_last_token_of_each_name(renderer: Renderer, tokenize
     prompt = renderer.prompt("slots", REPORT)
     encoded = encode(tokenizer, prompt, answers.render_slots(LABELS), "slots")
     assert set(encoded.labels) == {IGNORED}
-    ends = [tokenizer.decode(encoded.input_ids[encoded.prompt_length : slot + 1]) for slot in encoded.slots]
+    ends = [tokenizer.decode(encoded.input_ids[encoded.prompt_length : slot + 1]) for slot in encoded.read_at]
     assert ends == ["Pleural Effusion", "Pleural Effusion\nEdema"]
-    assert encoded.slots[-1] == len(encoded.input_ids) - 1
+    assert encoded.read_at[-1] == len(encoded.input_ids) - 1
 
 
 @pytest.mark.parametrize("begin", [None, "<|system|>"])
@@ -96,7 +96,7 @@ def test_head_is_read_at_the_end_token(tiny_base: Path, begin: str | None) -> No
     tokenizer = AutoTokenizer.from_pretrained(tiny_base, bos_token=begin)
     encoded = encode(tokenizer, REPORT, "", "head")
     assert tokenizer.decode(encoded.input_ids) == (begin or "") + REPORT + "<|end|>"
-    assert encoded.slots == [len(encoded.input_ids) - 1]
+    assert encoded.read_at == [len(encoded.input_ids) - 1]
     assert encoded == encode(tokenizer, REPORT, None, "head")  # whatever the labels are
 
 
@@ -106,9 +106,9 @@ def test_tags_are_read_in_the_second_copy_of_the_words(tiny_base: Path, begin: s
     text = "Fracture of the 7th rib – naïve, no effusion."
     encoded = encode(tokenizer, text, "rib fracture | S22.3", "tags")
     assert tokenizer.decode(encoded.input_ids) == f"{begin or ''}{text}\n{text}"
-    assert tokenizer.decode([encoded.input_ids[slot] for slot in encoded.slots]) == text
-    assert len(encoded.places) == len(encoded.slots) == len(set(encoded.slots))
-    for slot, (start, end) in zip(encoded.slots, encoded.places, strict=True):
+    assert tokenizer.decode([encoded.input_ids[slot] for slot in encoded.read_at]) == text
+    assert len(encoded.offsets) == len(encoded.read_at) == len(set(encoded.read_at))
+    for slot, (start, end) in zip(encoded.read_at, encoded.offsets, strict=True):
         told = tokenizer.decode([encoded.input_ids[slot]])
         assert text[start:end] == told or not text[start:end].isascii()  # bytes of one letter share its place
     assert encoded == encode(tokenizer, text, None, "tags")

@@ -17,7 +17,7 @@ import pytest
 from raddistill.concepts import Concept
 from raddistill.errors import TableError
 from raddistill.labelsets import Label
-from raddistill.scoring import inputs, report, scores
+from raddistill.scoring import inputs, score_output, scores
 from raddistill.tables.calibration import Calibration, LabelCalibration
 from raddistill.tables.decisions import Decisions
 from raddistill.tables.examples import Examples
@@ -445,7 +445,7 @@ def test_a_teacher_whose_file_holds_no_scored_report_is_not_compared_with(scored
         assert alone.metrics[task]["unseen"]["teacher_reports"] == 0
     assert "teacher" not in set(alone.per_label["arm"]) | set(alone.precision_recall["arm"])
     assert alone.per_label["mcnemar_p"].is_null().all()
-    report.draw(alone, tmp_path)
+    score_output.draw(alone, tmp_path)
     assert (tmp_path / "per_label.svg").stat().st_size > 1000
 
 

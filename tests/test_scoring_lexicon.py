@@ -94,8 +94,8 @@ def test_every_phrase_of_the_lexicon_finds_its_own_concept():
     [
         ("phrase,code\n", "is not a CSV with the columns phrase, concept"),
         ("phrase,concept\nzebra,zebras\n", "does not have: zebras"),
-        ("phrase,concept\nscar,scar\nscars,opacity\n", "'scars' is nothing once stripped, or stands for two concepts"),
-        ("phrase,concept\nleft,\nleft,scar\n", "'left' is nothing once stripped"),
+        ("phrase,concept\nscar,scar\nscars,opacity\n", "'scars' has only stop words, or belongs to two concepts"),
+        ("phrase,concept\nleft,\nleft,scar\n", "'left' has only stop words"),
     ],
 )
 def test_a_broken_lexicon_says_what_is_wrong(tmp_path, content, message):

@@ -214,7 +214,7 @@ def test_an_answer_of_another_version(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         with store.transaction() as writer:
             writer.execute("INSERT INTO answers (key, answer) VALUES (?, ?)", (key(1), json.dumps({"key": key(1), "words": "x"})))
-        with pytest.raises(InputError, match="of another version"):
+        with pytest.raises(InputError, match="written by another version"):
             store.get(key(1))
 
 

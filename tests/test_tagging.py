@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raddistill.student.tagging import STATED, WITHIN, Codes, phrases_of, worth_of_tokens
+from raddistill.student.tagging import STATED, WITHIN, Codes, phrases_of, token_targets
 
 TEXT = "Mild cardio-megaly, left  pleural effusion."
 #       Mild      cardio    -          mega       ly         ,          left       pleural    eff        usion
@@ -19,18 +19,18 @@ def span(start: int, end: int, worth: float | None) -> dict[str, float | None]:
 
 
 def test_tokens_inside_a_span_have_its_worth_and_others_none_at_all() -> None:
-    worth = worth_of_tokens(PLACES, [span(5, 18, 0.6), span(26, 42, None)])
+    worth = token_targets(PLACES, [span(5, 18, 0.6), span(26, 42, None)])
     assert worth == [0.0, 0.6, 0.6, 0.6, 0.6, 0.0, 0.0, None, None, None, 0.0]
-    assert worth_of_tokens(PLACES, []) == [0.0] * 11
+    assert token_targets(PLACES, []) == [0.0] * 11
 
 
 def test_of_spans_that_overlap_the_longest_counts() -> None:
     for spans in ([span(20, 42, 1.0), span(26, 33, 0.3)], [span(26, 33, 0.3), span(20, 42, 1.0)]):
-        assert worth_of_tokens(PLACES, spans)[6:] == [1.0, 1.0, 1.0, 1.0, 0.0]
+        assert token_targets(PLACES, spans)[6:] == [1.0, 1.0, 1.0, 1.0, 0.0]
 
 
 def test_a_token_without_letters_of_its_own_is_worth_nothing() -> None:
-    assert worth_of_tokens([(0, 4), (4, 4), (4, 11)], [span(0, 11, 1.0)]) == [1.0, 0.0, 1.0]
+    assert token_targets([(0, 4), (4, 4), (4, 11)], [span(0, 11, 1.0)]) == [1.0, 0.0, 1.0]
 
 
 HIGH, MIDDLE, LOW = STATED + 0.01, WITHIN + 0.01, WITHIN - 0.01
@@ -74,10 +74,10 @@ def test_a_phrase_stands_in_the_text_as_whole_words_in_reading_order(text: str, 
 def test_codes_of_known_similar_and_unknown_phrases() -> None:
     codes = Codes(["small left effusion | J90\nold rib fracture | S22.3", "rib fracture | S22.4", "rib fracture | S22.3", "None"])
     codes_twice = Codes(["rib fracture | S22.4", "rib fracture | S22.4", "rib fracture | S22.3"])
-    assert codes.of("old rib fracture") == "S22.3"
-    assert codes_twice.of("rib fracture") == "S22.4"  # the most frequent
-    assert codes.of("rib fracture") == "S22.3"  # of equals the first by name
-    assert codes.of("left small effusions") == "J90"  # the most similar
-    assert codes.of("scoliosis") is None
-    assert Codes([]).of("rib fracture") is None
-    assert Codes(["rib fracture | "]).of("rib fractures") == ""  # a teacher without codes
+    assert codes.lookup("old rib fracture") == "S22.3"
+    assert codes_twice.lookup("rib fracture") == "S22.4"  # the most frequent
+    assert codes.lookup("rib fracture") == "S22.3"  # of equals the first by name
+    assert codes.lookup("left small effusions") == "J90"  # the most similar
+    assert codes.lookup("scoliosis") is None
+    assert Codes([]).lookup("rib fracture") is None
+    assert Codes(["rib fracture | "]).lookup("rib fractures") == ""  # a teacher without codes

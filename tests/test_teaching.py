@@ -13,7 +13,7 @@ from raddistill.student import parts
 from raddistill.student.parts import FEWEST_WORDS, Part, blanked, parts_of, quote
 from raddistill.student.selection import frequencies
 from raddistill.tasks.registry import TASKS
-from raddistill.tasks.task import Annotation, Answer, Mention, Weights
+from raddistill.tasks.task import AnnotatedMention, Annotation, ExampleAnswer, Weights
 
 LABELS = [Label(name=name, description="") for name in ("Edema", "Fracture", "Mass")]
 MASKED, GRADED = Weights("mask", soft_labels=True), Weights(0.7, soft_labels=False)
@@ -27,7 +27,7 @@ REPORT = {
 WHOLE = REPORT["text"].replace("\n", " ")
 
 
-def answer(form: str, annotation: Annotation, weights: Weights, text: str = "") -> Answer:
+def answer(form: str, annotation: Annotation, weights: Weights, text: str = "") -> ExampleAnswer:
     task = TASKS["open_ended" if form in ("lines", "tags") else "multiple_choice"]
     return task.answer(form, annotation, text, LABELS, weights)
 
@@ -89,9 +89,11 @@ def test_a_hedge_is_masked_or_a_number_or_the_teachers_own_probability(
     assert Weights(uncertain, soft).target(status, probability) == worth
 
 
-def mention(text: str, quoted: str, label: str, status: str = "present", p: float | None = None, code: str = "") -> Mention:
+def mention(
+    text: str, quoted: str, label: str, status: str = "present", p: float | None = None, code: str = ""
+) -> AnnotatedMention:
     start = text.index(quoted)
-    return Mention(label, status, p, code, start, start + len(quoted))
+    return AnnotatedMention(label, status, p, code, start, start + len(quoted))
 
 
 def test_a_part_holds_the_mentions_that_begin_in_it_and_of_nothing_else() -> None:
@@ -115,13 +117,13 @@ def test_a_part_holds_the_mentions_that_begin_in_it_and_of_nothing_else() -> Non
 
 def test_of_several_mentions_the_strongest_counts() -> None:
     statuses = [("absent", None), ("uncertain", 0.3), ("uncertain", 0.6), ("present", None)]
-    mentions = [Mention("Edema", status, p, "", 0, 1) for status, p in statuses]
+    mentions = [AnnotatedMention("Edema", status, p, "", 0, 1) for status, p in statuses]
     strongest = [answer("head", Annotation({}, mentions[:n]), MASKED).targets for n in range(5)]
     assert strongest == [[0.0, 0, 0], [0.0, 0, 0], [0.3, 0, 0], [0.6, 0, 0], [1.0, 0, 0]]
 
 
 def test_labels_of_a_whole_report_are_its_own_and_an_unknown_one_is_masked() -> None:
-    fracture = Mention("Fracture", "present", None, "", 0, 1)
+    fracture = AnnotatedMention("Fracture", "present", None, "", 0, 1)
     annotation = Annotation({"Edema": ("uncertain", None, ""), "Mass": ("absent", None, "")}, [fracture])
     assert answer("slots", annotation, GRADED)[:2] == ("Edema\nFracture\nMass", [0.7, None, 0.0])
     assert answer("head", annotation, MASKED)[:2] == ("", [None, None, 0.0])
@@ -144,7 +146,7 @@ def test_phrases_come_in_the_order_of_reading_and_denied_ones_not_at_all() -> No
     text = "Rib  Fracture and mild edema, no mass"
     found = {"mild edema": "J81.0", "rib fracture": "S22.3"}
     mentions = [mention(text.lower(), phrase, phrase, code=found[phrase]) for phrase in ("mild edema",)]
-    mentions += [Mention("rib fracture", "present", None, "S22.3", 0, 13), mention(text, "mass", "mass", "absent")]
+    mentions += [AnnotatedMention("rib fracture", "present", None, "S22.3", 0, 13), mention(text, "mass", "mass", "absent")]
     lines = "rib fracture | S22.3\nmild edema | J81.0"
     of_report = Annotation({p: ("present", None, code) for p, code in found.items()} | {"mass": ("absent", None, "")}, mentions)
     assert answer("lines", of_report, MASKED, text).completion == lines
@@ -160,7 +162,7 @@ def test_reports_without_a_finding_are_labelled_and_quarantined_ones_unknown() -
     labels, evidence = pl.DataFrame(edema | {"code": ["J81.0"]}), pl.DataFrame(edema | {"start": [4], "end": [9]})
     outcomes = pl.DataFrame({"report_id": list("abc"), "outcome": ["labelled", "labelled", "quarantined"]})
     assert parts.annotations_of(labels, evidence, outcomes) == {
-        "a": Annotation({"edema": ("present", None, "J81.0")}, [Mention("edema", "present", None, "J81.0", 4, 9)]),
+        "a": Annotation({"edema": ("present", None, "J81.0")}, [AnnotatedMention("edema", "present", None, "J81.0", 4, 9)]),
         "b": Annotation({}),
     }
 
@@ -191,7 +193,9 @@ def test_a_sentence_of_which_too_little_is_left_is_not_blanked() -> None:
 @given(st.lists(st.tuples(st.integers(0, 70), st.integers(1, 20)), min_size=1, max_size=4), st.text(max_size=3))
 def test_whole_words_of_mentions_are_blanked_and_nothing_else_changes(spans: list[tuple[int, int]], key: str) -> None:
     """Also where mentions overlap or end within a word."""
-    annotation = Annotation({}, [Mention("Edema", "present", None, "", start, start + length) for start, length in spans])
+    annotation = Annotation(
+        {}, [AnnotatedMention("Edema", "present", None, "", start, start + length) for start, length in spans]
+    )
     hidden, at = blanked(SENTENCE, annotation, "XXXX", key), 0
     if hidden is not None:
         assert "XXXX" in hidden

@@ -21,7 +21,7 @@ from raddistill.errors import InputError
 from raddistill.student import adapters, checkpoints, forward, losses, models, tagging, trainer, training
 from raddistill.student.predicting import Answerer
 from raddistill.student.prompts import IGNORED, answer_ids, encode
-from raddistill.student.tagging import Codes, worth_of_tokens
+from raddistill.student.tagging import Codes, token_targets
 
 FORMS = [("head", "tags"), ("slots", "lines")]
 
@@ -38,7 +38,7 @@ def some(forms: tuple[str, str], base: Path, n: int) -> tuple[list[Any], list[An
     rows = list(examples_of(base, forms).sort("part", "report_id", "task").head(n).select(columns).iter_rows())
     encoded = [encode(tokenizer, prompt, completion, form) for prompt, completion, form, *_ in rows]
     pairs = zip(encoded, rows, strict=True)
-    return encoded, [worth_of_tokens(e.places, spans) if spans else targets for e, (*_, targets, spans) in pairs]
+    return encoded, [token_targets(e.offsets, spans) if spans else targets for e, (*_, targets, spans) in pairs]
 
 
 def loud_model(base: Path) -> Any:
@@ -89,12 +89,12 @@ def test_losses_are_those_of_the_model_run_alone(forms: Any, base: Path) -> None
         ids = torch.tensor([example.input_ids])
         hidden = model.model(input_ids=ids).last_hidden_state[0]
         if example.form == "slots":
-            logits = model.lm_head(hidden[example.slots])
-            expected = cross_entropy(logits[:, yes] - logits[:, no], target) / losses.LABELS
+            logits = model.lm_head(hidden[example.read_at])
+            expected = cross_entropy(logits[:, yes] - logits[:, no], target) / losses.LABEL_LOSS_DIVISOR
         elif example.form == "head":
-            expected = cross_entropy((hidden[-1] @ model.score.weight.T)[:-1], target) / losses.LABELS
+            expected = cross_entropy((hidden[-1] @ model.score.weight.T)[:-1], target) / losses.LABEL_LOSS_DIVISOR
         elif example.form == "tags":
-            expected = cross_entropy((hidden[example.slots] @ model.score.weight.T)[:, -1], target) / losses.ANSWER_TOKENS
+            expected = cross_entropy((hidden[example.read_at] @ model.score.weight.T)[:, -1], target) / losses.ANSWER_TOKENS
         else:
             written = sum(label != IGNORED for label in example.labels)
             expected = model(input_ids=ids, labels=torch.tensor([example.labels])).loss * written / losses.ANSWER_TOKENS
@@ -372,7 +372,7 @@ def test_a_checkpoint_whose_best_one_is_damaged_is_not_gone_on_from(
     assert checkpoints.newest_whole(folder) is None
     output = capsys.readouterr().out
     assert "checkpoint-5 has a damaged" in output
-    assert "checkpoint-10 cannot be gone on from" in output
+    assert "checkpoint-10 cannot be resumed from" in output
     assert "the training starts anew" in output
 
 

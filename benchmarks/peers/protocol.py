@@ -1,8 +1,8 @@
-"""What every runner of a labeler does alike: reads a job, labels its reports on one core, writes labels, tells time and memory.
+"""Shared by the runners of labelers: reads a job, labels its reports on one core, writes labels, prints time and memory.
 
-Standard library only: runners live in environments of their own. A job is a JSON file with `reports` (JSON lines: report_id,
-findings, impression, text), `phrases` (JSON lines: label, says, phrase), `sections` (those to read), `out`, and what else a
-runner takes. Reports stay in the job's folder; nothing of them is printed.
+Standard library only, because each runner has its own environment. A job is a JSON file with `reports` (JSON lines: report_id,
+findings, impression, text), `phrases` (JSON lines: label, says, phrase), `sections` (to read), `out`, and further settings of a
+runner. Report text is never printed.
 """
 
 import json
@@ -20,7 +20,7 @@ Said = list[tuple[str, str]]  # (label, status) of each mention of a report
 
 
 def aggregate(said: Said) -> dict[str, str]:
-    """The status of each label that was mentioned: the strongest of its mentions, as in ours."""
+    """Returns the status of each mentioned label: the strongest of its mentions, as in ours."""
     found: dict[str, set[str]] = {}
     for label, status in said:
         found.setdefault(label, set()).add(status)
@@ -28,7 +28,7 @@ def aggregate(said: Said) -> dict[str, str]:
 
 
 def text_of(report: dict[str, Any], sections: list[str]) -> str:
-    """The sections as one text, a full stop between them where the first lacks one, so that no sentence spans both."""
+    """Returns the sections as one text, each ending with a full stop, so that no sentence spans two sections."""
     parts = [report[name].strip() for name in sections if report[name]]
     return " ".join(part if part.endswith((".", "!", "?")) else part + "." for part in parts)
 
@@ -39,10 +39,10 @@ def read_lines(path: str) -> list[dict[str, Any]]:
 
 
 def run(prepare: Callable[[dict[str, Any]], Callable[[Iterable[dict[str, Any]]], Iterator[Said]]]) -> None:
-    """Runs the job named on the command line: `prepare` takes it and hands back what turns reports into mentions.
+    """Runs the job named on the command line. `prepare`: takes the job, returns a function from reports to mentions.
 
-    Only the loop over the reports is timed, in processor time, which other processes on the machine do not stretch. Prints one
-    line of JSON: reports, mentions, seconds, peak MiB.
+    Only the loop over the reports is timed, in processor time, so that other processes matter less. Prints one line of JSON:
+    reports, mentions, seconds, peak MiB.
     """
     stay_on_one_core()
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
@@ -65,7 +65,7 @@ def stay_on_one_core() -> None:
 
 
 def peak_mib() -> float:
-    """Peak resident memory of this process. Linux counts ru_maxrss from the fork on, when the parent's memory was ours."""
+    """Returns the peak resident memory of this process. On Linux ru_maxrss would include the parent's, from before exec."""
     status = Path("/proc/self/status")
     if status.exists() and (peak := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
         return int(peak[1]) / 1024

@@ -1,7 +1,7 @@
-"""medspaCy: ConText with its default rules over the phrases, in a pipeline without a trained model.
+"""medspaCy: ConText with its default rules on the phrases, in a pipeline without a trained model.
 
-`splitter` of the job: spaCy's `sentencizer`, or PyRuSH, which medspacy.load() takes by itself and most of the time goes into.
-Negated is absent, uncertain (possible) uncertain; historical, hypothetical and family say nothing of the present.
+`splitter` of the job: spaCy's `sentencizer`, or PyRuSH, the default of medspacy.load(), which takes most of the time. A negated
+mention is absent, a possible one uncertain; historical, hypothetical and family mentions are dropped.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +32,7 @@ def prepare(job: dict[str, Any]) -> Callable[[Iterable[dict[str, Any]]], Iterato
 
 
 def said_of(span: Any) -> Said:
-    """Nothing or one (label, status). A phrase that denies by itself ("heart is normal") needs no cue."""
+    """Returns no or one (label, status). A phrase that is itself a denial ("heart is normal") needs no cue."""
     says, label = says_and_label(span)
     about = span._
     if says == "absent":

@@ -1,7 +1,7 @@
-"""negspaCy: NegEx with its termset `en_clinical` over the phrases. It knows negation only: what is not absent is present.
+"""negspaCy: NegEx with its termset `en_clinical` on the phrases. It knows only negation: what is not absent is present.
 
-It looks before and after a mention, never within, and ours may hold a gap ("heart is not enlarged"), so it is asked of the last
-word of each mention.
+It looks for cues before and after a mention, never inside. Ours may have a gap ("heart is not enlarged"), so it gets only the
+last word of each mention.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Ours: the reader of the rules teacher, by the lexicon that the job names."""
+"""Ours: the reader of the rules teacher, with the lexicon of the job."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Labelers as processes of their own, on the same reports and phrases: environments, phrases written out, turns."""
+"""Runs labelers in their own processes, in turns, on the same reports and phrases."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ NAMES = {"ours": "ours", "medspacy": "medspaCy", "negspacy": "negspaCy"}
 
 
 class Source(NamedTuple):
-    """Where phrases come from: a lexicon folder, all four lists of its label files or `[mention]` only."""
+    """The source of phrases: a lexicon folder; all four lists of its label files, or `[mention]` only."""
 
     lexicon: Path
     mention_only: bool = False
@@ -37,7 +37,7 @@ class Source(NamedTuple):
 
 
 class Side(NamedTuple):
-    """A labeler with its phrases: a row of the tables."""
+    """A labeler with its phrases; one row of the tables."""
 
     labeler: str  # one of NAMES: runs run_<labeler>.py
     source: Source
@@ -50,9 +50,9 @@ class Side(NamedTuple):
 
 @dataclass
 class Measured:
-    """What came of a side: statuses by report and label, mentions, and of every turn the seconds and the peak MiB.
+    """The results of a side: statuses by report and label, mentions, and seconds and peak MiB of every turn.
 
-    `expected`: how many mentions our matcher finds by the same phrases.
+    `expected`: number of mentions that our matcher finds with the same phrases.
     """
 
     said: list[dict[str, str]]
@@ -71,7 +71,7 @@ class Measured:
 
 
 class Written(NamedTuple):
-    """A phrase without wildcard or gap, as it stands in some report."""
+    """A phrase without wildcard or gap, as it occurs in a report."""
 
     label: str
     says: str  # present, uncertain, absent or ignore
@@ -79,7 +79,7 @@ class Written(NamedTuple):
 
 
 def list_sides(lexicons: list[Path], peers: bool) -> list[Side]:
-    """Ours and the peers by each lexicon; medspaCy with its own, slow splitter once, by the last."""
+    """Returns ours and the peers with each lexicon; medspaCy with its own, slow splitter only with the last."""
     sides: list[Side] = []
     for folder in lexicons:
         whole, mentions = Source(folder), Source(folder, mention_only=True)
@@ -90,9 +90,9 @@ def list_sides(lexicons: list[Path], peers: bool) -> list[Side]:
 
 
 def write_out(phrases: list[lexicon.Phrase], reports: list[dict[str, Any]], sections: list[str]) -> tuple[list[Written], int]:
-    """What the phrases find in the reports, distinct, in lower case, and how many mentions (those to ignore left out) that is.
+    """Returns the distinct words that the phrases find in the reports, in lower case, and the number of mentions not ignored.
 
-    Where the same words come of phrases that say different things (by what stands around), what they say most often.
+    If the same words come from phrases with different statuses (depending on their context), the most frequent status counts.
     """
     matcher = Matcher(phrases)
     found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
@@ -115,7 +115,7 @@ def _quotes(matcher: Matcher, sentence: str) -> Iterator[tuple[lexicon.Phrase, s
 
 
 def environment(peer: str) -> Path | None:
-    """The Python of the peer's environment, made where it is not there yet; None where that fails."""
+    """Returns the Python of the peer's environment, which is made if missing; None if that fails."""
     wanted = FOLDER / f"{peer}.txt"
     folder = (paths.store() / "peers" / peer).absolute()
     done = folder / f".installed-{hashlib.sha256(wanted.read_bytes()).hexdigest()[:16]}"
@@ -132,10 +132,10 @@ def environment(peer: str) -> Path | None:
 
 
 def run(python: Path | str, side: Side, folder: Path, job: dict[str, Any]) -> tuple[list[dict[str, str]], dict[str, float]]:
-    """A side's statuses by report, in the order of the job's reports, and its figures (mentions, seconds, peak_mib).
+    """Runs a side; returns statuses in the order of the job's reports, and its figures (mentions, seconds, peak_mib).
 
     Raises:
-        InputError: the runner failed. What it wrote is not shown, as that may hold report text.
+        InputError: the runner failed. Its output is not shown, as it may hold report text.
     """
     file, out = folder / "job.json", folder / "labels.jsonl"
     file.write_text(json.dumps({**job, "splitter": side.splitter, "lexicon": str(side.source.lexicon), "out": str(out)}))
@@ -149,10 +149,10 @@ def run(python: Path | str, side: Side, folder: Path, job: dict[str, Any]) -> tu
 
 
 def run_all(sides: list[Side], reports: list[dict[str, Any]], sections: list[str], repeats: int) -> dict[Side, Measured]:
-    """All sides, `repeats` times in turns; a peer whose environment cannot be made is left out.
+    """Runs all sides `repeats` times in turns, without peers whose environment cannot be made.
 
     Raises:
-        InputError: a broken lexicon; a runner that failed.
+        InputError: a lexicon is broken, or a runner failed.
     """
     measured: dict[Side, Measured] = {}
     pythons = {name: sys.executable if name == "ours" else environment(name) for name in {side.labeler for side in sides}}
@@ -171,10 +171,10 @@ def run_all(sides: list[Side], reports: list[dict[str, Any]], sections: list[str
         for side in sides * repeats:
             if python := pythons[side.labeler]:
                 file, expected = files[side.source]
-                said, told = run(python, side, folder, {**job, "phrases": file})
-                of_side = measured.setdefault(side, Measured(said, int(told["mentions"]), expected))
-                of_side.seconds.append(told["seconds"])
-                of_side.peaks.append(told["peak_mib"])
+                said, figures = run(python, side, folder, {**job, "phrases": file})
+                of_side = measured.setdefault(side, Measured(said, int(figures["mentions"]), expected))
+                of_side.seconds.append(figures["seconds"])
+                of_side.peaks.append(figures["peak_mib"])
     return measured
 
 

@@ -1,4 +1,4 @@
-"""The phrases in a spaCy document: for both peers the same, by spaCy's PhraseMatcher on lower case."""
+"""Finds the phrases in a spaCy document, for both peers alike, by spaCy's PhraseMatcher on lower case."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ SEPARATOR = "|"
 
 
 class Spotter:
-    """A component of a pipeline: fills doc.spans[GROUP] with the mentions, named `says|label`.
+    """A pipeline component: fills doc.spans[GROUP] with the mentions, named `says|label`.
 
-    Of the overlapping phrases of a label the longest counts, and one that says `ignore` only holds its words, as in ours.
-    Mentions of different labels may overlap, so they are a span group and no entities. `last_word`: only that of each mention.
+    Of a label's overlapping phrases the longest counts; one with `ignore` only blocks its words, as in ours. Mentions of
+    different labels may overlap, so they are a span group, not entities. `last_word`: keep only the last word of each mention.
     """
 
     def __init__(self, nlp: Any, phrases: list[dict[str, str]], last_word: bool = False) -> None:

@@ -159,10 +159,10 @@ def results(
         return
     import polars as pl
 
-    from raddistill.scoring import report, scores
+    from raddistill.scoring import score_output, scores
 
     no_rows = pl.DataFrame()
-    report.print_table(scores.Scored("test", metrics, no_rows, no_rows, no_rows, no_rows))
+    score_output.print_table(scores.Scored("test", metrics, no_rows, no_rows, no_rows, no_rows))
 
 
 @app.command()

@@ -15,7 +15,7 @@ from typing import Any
 from raddistill import params, paths
 from raddistill.errors import InputError
 from raddistill.scoring.arms import COLOURS
-from raddistill.scoring.report import STYLE, TITLES, errors_of, write_svg
+from raddistill.scoring.score_output import STYLE, TITLES, errors_of, write_svg
 
 FOLDER = Path("presets/ablations")
 SHOWN = ("student", "teacher")  # the arms that are asked about validation

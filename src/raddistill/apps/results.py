@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from raddistill import params, paths
-from raddistill.scoring import report
+from raddistill.scoring import score_output
 from raddistill.scoring.arms import GAINS
-from raddistill.scoring.report import GAIN, cell, shown_arms
+from raddistill.scoring.score_output import GAIN, cell, shown_arms
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 
 F1 = "{micro_f1:.3f} ({micro_f1_low:.3f} to {micro_f1_high:.3f})"
@@ -47,10 +47,10 @@ def gain_rows(metrics: dict[str, Any]) -> list[list[str]]:
 
 def print_folds(name: str, metrics: dict[str, Any], missing: list[int], file: Path) -> None:
     """Prints the tables of pooled folds, which folds are missing, and the spread over seeds; `metrics`: as of `folds.score`."""
-    out, tasks = report.wide(None), {task: figures for task, figures in metrics.items() if task != "folds"}
-    out.print(report.results_table(f"Micro F1 on the pooled folds {', '.join(metrics['folds'])} of {name}", tasks))
+    out, tasks = score_output.wide(None), {task: figures for task, figures in metrics.items() if task != "folds"}
+    out.print(score_output.results_table(f"Micro F1 on the pooled folds {', '.join(metrics['folds'])} of {name}", tasks))
     heads = ["task", "less", "reports", "micro F1", "as absent", "as present"]
-    out.print(report.table("Student less ...", heads, gain_rows(tasks), words=2))
+    out.print(score_output.table("Student less ...", heads, gain_rows(tasks), words=2))
     if missing:
         out.print(f"Missing: fold {', '.join(map(str, missing))}", markup=False)
     for task, of_task in tasks.items():

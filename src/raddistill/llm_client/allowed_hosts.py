@@ -1,7 +1,7 @@
-"""Where text may go: what is not public stays on this machine or goes to a host that the user has approved by name. Pure.
+"""Where text may be sent: text that is not public only to this machine or to a host that the user has approved by name. Pure.
 
-URLs are read by httpx2, which also opens the connection, so that no second reading of one URL can differ from the first. What is
-written in an unusual way is refused, not interpreted: `127.1`, a host with a percent sign, a backslash.
+URLs are parsed by httpx2, which also opens the connection, so that check and connection cannot read a URL differently. Unusual
+spellings are refused, not interpreted: `127.1`, a host with a percent sign, a backslash.
 """
 
 import ipaddress
@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 class Destination(NamedTuple):
-    """What a connection is opened to."""
+    """Host and port of a connection."""
 
     host: str  # ASCII, lower case; IPv6 in its short form without brackets
     port: int
@@ -31,12 +31,12 @@ class Destination(NamedTuple):
 
 
 def check_destination(url: str, sensitivities: Iterable[str], approved: list[str], named: str = "the teacher's URL") -> None:
-    """Returns if text of these sensitivities may be sent to the URL.
+    """Raises unless text of these sensitivities may be sent to the URL.
 
-    `named`: what the messages call the URL, as the environment variable it comes from. Never shown: user, password, path, query.
+    `named`: name of the URL in messages, such as its environment variable. User, password, path and query are never shown.
 
     Raises:
-        InputError: not a URL of http or https, or the text may not go there.
+        InputError: not an http or https URL, or the text may not be sent there.
         ParamsError: an entry of `approved` is neither host nor host:port.
     """
     entries = [approved_entry(entry, number) for number, entry in enumerate(approved, 1)]
@@ -52,11 +52,11 @@ def check_destination(url: str, sensitivities: Iterable[str], approved: list[str
 
 
 def check_proxy(proxy: str, place: Destination, approved: list[str]) -> None:
-    """Returns if text that is not public may go to `place` through the proxy; one on loopback has to be approved as well, as it
-    passes on what it gets.
+    """Raises unless text that is not public may go to `place` through the proxy. A proxy on loopback needs approval, too: it
+    passes the text on.
 
     Raises:
-        InputError: the proxy is no URL or is not approved.
+        InputError: the proxy is not a URL, or is not approved.
     """
     named = "the proxy of the environment (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY)"
     through = destination_of(
@@ -70,14 +70,14 @@ def check_proxy(proxy: str, place: Destination, approved: list[str]) -> None:
 
 
 def destination_of(url: str, named: str, schemes: Iterable[str] = PORTS) -> Destination:
-    """Host and port that a URL leads to.
+    """Returns host and port of a URL.
 
     Raises:
-        InputError: it cannot be read in one way only.
+        InputError: the URL is not valid, or is ambiguous.
     """
     try:
         parsed = httpx2.URL(url)
-    except httpx2.InvalidURL:  # its message repeats the URL, in which there may be a password
+    except httpx2.InvalidURL:  # its message repeats the URL, which may hold a password
         raise InputError(f"{named} is not a URL. Write it as https://host/v1 or http://localhost:8000/v1.") from None
     if parsed.scheme not in schemes or not parsed.raw_host:
         raise InputError(f"{named} has to begin with http:// or https:// and a host, as in http://localhost:8000/v1.")
@@ -89,14 +89,14 @@ def destination_of(url: str, named: str, schemes: Iterable[str] = PORTS) -> Dest
 
 
 def _canonical(host: str) -> str | None:
-    """The host in its one spelling; None where resolvers may read it in different ways."""
+    """The canonical spelling of a host; None if resolvers may read it in different ways."""
     if ":" in host:
         try:
             address = ipaddress.IPv6Address(host)
         except ValueError:
             return None
         return None if address.scope_id else str(address)
-    if _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):  # resolvers take 127.1, 2130706433 and 0x7f000001 for addresses
+    if _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):  # to resolvers 127.1, 2130706433 and 0x7f000001 are addresses
         try:
             return str(ipaddress.IPv4Address(host))
         except ValueError:
@@ -105,7 +105,7 @@ def _canonical(host: str) -> str | None:
 
 
 def is_loopback(host: str) -> bool:
-    """127.0.0.0/8, ::1 and `localhost`, nothing else: a name such as localhost.example.org is anyone's."""
+    """Whether the host is in 127.0.0.0/8, ::1 or `localhost`. A name such as localhost.example.org is not."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -114,7 +114,7 @@ def is_loopback(host: str) -> bool:
 
 
 def approved_entry(entry: str, number: int) -> tuple[str, int | None]:
-    """Host and port of the n-th approved host, from 1; None: any port.
+    """Returns host and port of an entry of asking.approved_hosts; port None: any. `number`: its place in the list, from 1.
 
     Raises:
         ParamsError: neither host nor host:port.
@@ -137,5 +137,5 @@ def approved_entry(entry: str, number: int) -> tuple[str, int | None]:
 
 
 def is_approved(place: Destination, entries: list[tuple[str, int | None]]) -> bool:
-    """Exactly approved: no subdomains, no prefixes; a dot at the end of a name makes no other name."""
+    """Whether host and port match an entry exactly: no subdomains, no prefixes. A dot at the end of a name is ignored."""
     return any(place.host.removesuffix(".") == host and port in (None, place.port) for host, port in entries)

@@ -1,37 +1,37 @@
-"""Reads the lines that come back from a batch, in whatever order and state they are."""
+"""Reads the output and error files of a batch, whose lines may be in any order, doubled or damaged."""
 
 import json
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from raddistill.llm_client import replies, troubles
+from raddistill.llm_client import replies, request_failures
 from raddistill.llm_client.budget import Budget
 from raddistill.llm_client.messages import Answer
+from raddistill.llm_client.request_failures import NO_MONEY, RequestFailure
 from raddistill.llm_client.store import Store
-from raddistill.llm_client.troubles import NO_MONEY, Trouble
 
 DAMAGED, STRANGE = "damaged lines", "lines about what was not asked"
-MISSING = Trouble("no answer: missing from the batch", again=True, charged=True)
+MISSING = RequestFailure("no answer: missing from the batch", again=True, charged=True)
 
 
 class Reading:
     """The answers of one ended batch, stored as they are read."""
 
     def __init__(self, model: str, reserved: dict[str, float | None], store: Store, budget: Budget) -> None:
-        """`reserved`: key -> USD set aside, or None where there is an answer; kept up to date."""
+        """`reserved`: key -> USD reserved, or None once the question is answered; updated while reading."""
         self._model, self._reserved, self._store, self._budget = model, reserved, store, budget
-        self._odd: dict[str, Counter[str]] = {}  # by file: numbers of lines, by what is wrong with them
-        self._seen: set[str] = set()  # keys that a line was about
-        self.troubles: dict[str, Trouble] = {}  # by key; what has an answer besides has no trouble
+        self._odd: dict[str, Counter[str]] = {}  # file id -> what is wrong -> number of lines
+        self._seen: set[str] = set()  # keys that occurred in a line
+        self.failures: dict[str, RequestFailure] = {}  # by key; ignored if another line holds the answer
         self.answered = 0
 
     def begin(self, file: str) -> None:
-        """A file is read from its beginning, perhaps once more."""
+        """Starts reading a file from its beginning, perhaps for the second time."""
         self._of_file = self._odd[file] = Counter()
 
     def take(self, lines: Iterable[bytes]) -> None:
-        """Stores the answers among whole lines, with one sync."""
+        """Stores the answers of complete lines, in one transaction."""
         answers = [answer for line in lines if line.strip() and (answer := self._answer(line))]
         if answers:
             self._store.add(answers)
@@ -39,16 +39,16 @@ class Reading:
 
     @property
     def lines(self) -> int:
-        """Different lines so far, damaged ones included."""
+        """The number of distinct lines so far, damaged ones included."""
         return len(self._seen) + sum(counts[DAMAGED] for counts in self._odd.values())
 
     def odd_lines(self) -> str:
-        """What was wrong, for people."""
+        """Counts of unusable lines, for the console."""
         return "".join(f", {n:,} {what}" for what, n in sum(self._odd.values(), Counter()).items())
 
-    def unanswered(self) -> dict[str, Trouble]:
-        """Why keys have no answer."""
-        return {key: self.troubles.get(key, MISSING) for key, usd in self._reserved.items() if usd is not None}
+    def unanswered(self) -> dict[str, RequestFailure]:
+        """Why each unanswered question has no answer, by key."""
+        return {key: self.failures.get(key, MISSING) for key, usd in self._reserved.items() if usd is not None}
 
     def _answer(self, line: bytes) -> Answer | None:
         try:
@@ -64,31 +64,31 @@ class Reading:
             return None
         self._seen.add(key)
         reserved = self._reserved[key]
-        if reserved is None:  # doubled, or read before: the first answer counts
+        if reserved is None:  # doubled or read before; the first answer counts
             return None
         outcome = _read_line(data)
-        if isinstance(outcome, Trouble):
-            self.troubles[key] = outcome
+        if isinstance(outcome, RequestFailure):
+            self.failures[key] = outcome
             return None
         usd = self._budget.settle(reserved, outcome.tokens, batch=True)
         self._reserved[key] = None
         return outcome.answer(key, self._model, request_id=_request_id(data), usd=usd, mode="batch")
 
 
-def _read_line(data: dict[str, Any]) -> replies.Reply | Trouble:
-    """The answer in a line of an output or error file, or why there is none."""
+def _read_line(data: dict[str, Any]) -> replies.Reply | RequestFailure:
+    """The reply in a line of an output or error file, or why it holds none."""
     response, error = data.get("response"), data.get("error")
     status = response.get("status_code") if isinstance(response, dict) else None
     body = response.get("body") if isinstance(response, dict) else None
     if status == 200:
-        return replies.read("text", body) or troubles.explain(body, {})
+        return replies.read("text", body) or request_failures.explain(body, {})
     if isinstance(status, int) and status >= 400:
-        return troubles.judge(status, {}, troubles.error_in(body))
-    codes = troubles.codes_of(error)
+        return request_failures.judge(status, {}, request_failures.error_in(body))
+    codes = request_failures.codes_of(error)
     if codes & NO_MONEY:
-        return troubles.judge(429, {}, error)
-    code = troubles.shown_code(codes)  # batch_expired, batch_cancelled
-    return Trouble(f"no answer: {code}", again=True, charged=False) if code else troubles.explain(None, {})
+        return request_failures.judge(429, {}, error)
+    code = request_failures.shown_code(codes)  # batch_expired, batch_cancelled
+    return RequestFailure(f"no answer: {code}", again=True, charged=False) if code else request_failures.explain(None, {})
 
 
 def _request_id(data: dict[str, Any]) -> str | None:

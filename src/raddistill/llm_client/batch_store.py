@@ -1,7 +1,7 @@
-"""Batches in the store until their answers are there: which questions each holds, where it stands, and which process has it.
+"""Keeps batches in the store until their answers arrive: the questions of each, its progress, and the run that owns it.
 
-A question is in one batch of a server at most (primary key), so no two processes submit the same one. Each run holds a lock on a
-file of its own; the kernel drops the lock when the process dies, and then another run adopts its batches.
+A question is in at most one batch per server (primary key), so no two processes submit the same one. Each run locks a file of its
+own. The kernel drops the lock when the process dies; then another run adopts its batches.
 """
 
 import fcntl
@@ -15,27 +15,27 @@ from typing import BinaryIO, NamedTuple
 from raddistill.errors import InputError
 from raddistill.llm_client.store import Store, private_folder
 
-# A question that another process was answered meanwhile is not claimed, nor one that is in a batch.
+# Does not claim a question that is in a batch, or that another process got an answer to.
 _CLAIM = "INSERT OR IGNORE INTO requests SELECT ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM answers WHERE key = ?)"
 
 
-class Batch(NamedTuple):
-    """Where a batch stands."""
+class StoredBatch(NamedTuple):
+    """One row of the table `batches`: how far a batch has got."""
 
     name: str
-    owner: str  # the run that has it
+    owner: str  # the run that works on it
     server: str  # sha256 of the base URL, which may contain credentials
     model: str
-    requests: int | None  # None: its questions are still being collected, and nothing was sent
-    file: str | None  # the server's id of the uploaded file; None: not uploaded, as far as is known
-    batch: str | None  # the server's id of the batch; None: not created, as far as is known
+    requests: int | None  # number of questions; None: still being collected, nothing was sent
+    file_id: str | None  # the server's id of the uploaded file; None: not uploaded, as far as known
+    batch_id: str | None  # the server's id of the batch; None: not created, as far as known
 
 
 class BatchStore:
-    """The batches of a store for one server and model, as one run sees them."""
+    """The batches for one server and model, as one run sees them."""
 
     def __init__(self, store: Store, url: str, model: str) -> None:
-        """Takes the lock by which other runs see that this one lives.
+        """Takes the lock that tells other runs that this one is alive.
 
         Raises:
             InputError: the file system has no locks.
@@ -44,17 +44,17 @@ class BatchStore:
         self._server = hashlib.sha256(url.encode()).hexdigest()
         self.owner = uuid.uuid4().hex
         private_folder(store.folder)
-        self._lock = open(self._lock_of(self.owner), "x+b", opener=_private)  # noqa: SIM115 - open as long as the run lives
+        self._lock = open(self._lock_of(self.owner), "x+b", opener=_private)  # noqa: SIM115 - open until `close`
         if not _try_lock(self._lock):
-            raise AssertionError("nobody else knows the file's name")
+            raise AssertionError("no other process knows the file's name")
 
     def close(self) -> None:
-        """Leaves the batches to a later run."""
+        """Drops the lock; unfinished batches are left to a later run."""
         Path(self._lock.name).unlink(missing_ok=True)
         self._lock.close()
 
     def start(self) -> str:
-        """Begins an empty batch of this run; returns its name."""
+        """Adds an empty batch of this run and returns its name."""
         name = uuid.uuid4().hex
         with self._store.transaction() as writer:
             writer.execute(
@@ -66,24 +66,24 @@ class BatchStore:
         """Puts requests (key, body as JSON) into a batch.
 
         Returns:
-            For each, whether it is in this batch now; False: it is answered, or in another batch (see `holder`).
+            For each request, whether it is in this batch now. False: it is answered, or in another batch (see `holder`).
         """
         with self._store.transaction() as writer:
             return [bool(writer.execute(_CLAIM, (key, self._server, name, body, key)).rowcount) for key, body in requests]
 
-    def note(self, name: str, *, requests: int | None = None, file: str | None = None, batch: str | None = None) -> None:
-        """Writes down how far a batch has got; None leaves a field as it is."""
+    def update(self, name: str, *, requests: int | None = None, file_id: str | None = None, batch_id: str | None = None) -> None:
+        """Stores the number of questions, the server's file id or its batch id; None leaves a field unchanged."""
         with self._store.transaction() as writer:
             writer.execute(
                 "UPDATE batches SET requests = coalesce(?, requests), file = coalesce(?, file), batch = coalesce(?, batch) "
                 "WHERE name = ?",
-                (requests, file, batch, name),
+                (requests, file_id, batch_id, name),
             )
 
-    def adopt(self, batch: Batch) -> bool:
-        """Makes the batch of a dead run this run's. False: its run lives, or another run was quicker."""
+    def adopt(self, batch: StoredBatch) -> bool:
+        """Makes this run the owner of a dead run's batch. False: its run is alive, or another run was quicker."""
         path = self._lock_of(batch.owner)
-        if batch.owner:  # else of an older version, whose processes were seen to be gone
+        if batch.owner:  # empty: of version 0.1, whose processes were found to be dead (store_migration.py)
             try:
                 with path.open("r+b") as lock:
                     if not _try_lock(lock):
@@ -96,36 +96,36 @@ class BatchStore:
             return bool(writer.execute(change, (self.owner, batch.name, batch.owner)).rowcount)
 
     def remove(self, name: str) -> None:
-        """The batch is done with."""
+        """Deletes a batch and its requests."""
         with self._store.transaction() as writer:
             writer.execute("DELETE FROM requests WHERE batch = ?", (name,))
             writer.execute("DELETE FROM batches WHERE name = ?", (name,))
 
-    def all(self) -> list[Batch]:
-        """The batches for this server and model, of whatever run, the oldest first."""
+    def all(self) -> list[StoredBatch]:
+        """Returns the batches of all runs for this server and model, oldest first."""
         found = self._store.read("SELECT * FROM batches WHERE server = ? AND model = ? ORDER BY rowid", self._server, self._model)
-        return [Batch(*row) for row in found]
+        return [StoredBatch(*row) for row in found]
 
     def others(self) -> int:
-        """The number of batches for other servers and models."""
+        """Returns the number of batches for other servers and models."""
         return len(self._store.read("SELECT name FROM batches")) - len(self.all())
 
-    def get(self, name: str) -> Batch | None:
-        """The batch; None: it is done with."""
+    def get(self, name: str) -> StoredBatch | None:
+        """Returns the batch; None if it was removed."""
         found = self._store.read("SELECT * FROM batches WHERE name = ?", name)
-        return Batch(*found[0]) if found else None
+        return StoredBatch(*found[0]) if found else None
 
     def holder(self, key: str) -> str | None:
-        """The name of the batch that a question is in."""
+        """Returns the name of the batch that holds a question; None if no batch does."""
         found = self._store.read("SELECT batch FROM requests WHERE key = ? AND server = ?", key, self._server)
         return found[0][0] if found else None
 
     def keys(self, name: str) -> list[str]:
-        """The keys of a batch's questions."""
+        """Returns the keys of a batch's questions."""
         return [key for (key,) in self._store.read("SELECT key FROM requests WHERE batch = ? ORDER BY rowid", name)]
 
     def bodies(self, name: str) -> Iterator[tuple[str, str]]:
-        """Key and body (JSON) of each question of a batch, one by one, as they may be 200 MB."""
+        """Yields key and body (JSON) of each question of a batch, one by one: together they may be 200 MB."""
         for key in self.keys(name):
             ((body,),) = self._store.read("SELECT body FROM requests WHERE key = ? AND server = ?", key, self._server)
             yield key, body
@@ -139,7 +139,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def _try_lock(file: BinaryIO) -> bool:
-    """False: another process, or another opened file of ours, holds it.
+    """Locks the file. False: another process, or another open file of this one, holds the lock.
 
     Raises:
         InputError: the file system has no locks.

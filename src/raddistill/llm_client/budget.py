@@ -1,4 +1,9 @@
-"""What answers cost: the price table, and the cap that no run passes."""
+"""What answers cost: the price table, and the cap that no run exceeds.
+
+At the cap `Budget.reserve` returns False. In direct mode `Sender.reserve` then waits until a request in flight frees money.
+In batch mode `_Collector.add` leaves the question for a later round. If nothing can free money, `Run.stopped` is OUT_OF_MONEY,
+and `Run.raise_if_stopped` raises BudgetReached, which ends the stage. All answers are kept; the next run has the whole cap again.
+"""
 
 import json
 import math
@@ -14,14 +19,14 @@ from raddistill.params import Section
 
 NO_CAP = -1.0
 MILLION = 1e6
-CHARACTERS_A_TOKEN = 4  # English, by OpenAI's own rule of thumb; only where no answer tells better
-# A server's chat template adds what the body does not show: a default system message, the date. SmolLM2's adds 20 tokens.
+CHARACTERS_A_TOKEN = 4  # English, by OpenAI's rule of thumb; used until answers give a better estimate
+# A server's chat template adds text to the body: a default system message, the date. SmolLM2's adds 20 tokens.
 TEMPLATE_TOKENS = 256
-DECISION_TOKENS = 64  # output of one question of a decisions call, which takes no bound of ours; a probability needs far fewer
+DECISION_TOKENS = 64  # output of one question of a decisions call, which has no max_tokens; a probability needs far fewer
 
 
 class BudgetReached(RaddistillError):  # noqa: N818 - not a user error
-    """The next request could cost more than is left of the cap. Everything answered is kept."""
+    """The next request could cost more than is left of the cap. All answers are kept."""
 
 
 class Price(Section):
@@ -29,9 +34,9 @@ class Price(Section):
 
     input: float = Field(ge=0, allow_inf_nan=False)
     cached_input: float = Field(ge=0, allow_inf_nan=False)
-    cache_write: float | None = Field(default=None, ge=0, allow_inf_nan=False)  # None: as input
+    cache_write: float | None = Field(default=None, ge=0, allow_inf_nan=False)  # None: the price of input
     output: float = Field(ge=0, allow_inf_nan=False)
-    batch: float = Field(default=1.0, gt=0, le=1)  # batch mode, as a share of the others; left out: as dear
+    batch: float = Field(default=1.0, gt=0, le=1)  # price in batch mode, as a share of the other prices; default: the same price
 
     @property
     def written(self) -> float:
@@ -39,21 +44,21 @@ class Price(Section):
 
     @property
     def highest(self) -> float:
-        """Of a prompt token."""
+        """The highest price of a prompt token."""
         return max(self.input, self.cached_input, self.written)
 
 
 class Tokens(NamedTuple):
-    """What one request used, as its server counted."""
+    """Tokens that one request used, as the server counted them."""
 
     prompt: int
     completion: int
     cached: int = 0  # of the prompt: read from the server's cache
-    written: int = 0  # of the prompt: put into it
+    written: int = 0  # of the prompt: written to the server's cache
 
 
 class Prices:
-    """The price table: exact names, and beginnings of names."""
+    """The price table: full names of models, and prefixes of names (`gpt-4*`)."""
 
     def __init__(self, prices: dict[str, Price]) -> None:
         self._exact = {name: price for name, price in prices.items() if not name.endswith("*")}
@@ -62,10 +67,10 @@ class Prices:
 
     @classmethod
     def load(cls, path: str | Path) -> "Prices":
-        """The table in a YAML file.
+        """Reads the table from a YAML file.
 
         Raises:
-            InputError: the file is missing, no YAML (line named) or not of the table's form (model and key named).
+            InputError: the file is missing, not YAML (line named), or has a wrong key or value (model and key named).
         """
         try:
             content = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
@@ -79,7 +84,7 @@ class Prices:
             raise InputError(f"{path}{f', line {where.line + 1}' if where else ''}: no YAML") from None
 
     def of(self, model: str) -> Price | None:
-        """The exact name wins, then the longest beginning."""
+        """The price of a model: by its full name, else by the longest prefix; None if neither is in the table."""
         return self._exact.get(model) or next((price for start, price in self._starts if model.startswith(start)), None)
 
 
@@ -90,7 +95,7 @@ def _wrong(error: ValidationError) -> str:
 
 
 def usd_of(price: Price, tokens: Tokens, batch: bool) -> float:
-    """USD for the tokens of one request or of many."""
+    """The price in USD of the tokens of one request, or of many."""
     cached = min(tokens.cached, tokens.prompt)
     written = min(tokens.written, tokens.prompt - cached)
     plain = tokens.prompt - cached - written
@@ -99,37 +104,38 @@ def usd_of(price: Price, tokens: Tokens, batch: bool) -> float:
 
 
 def size(body: dict[str, Any]) -> int:
-    """Bytes of a request as JSON in ASCII: no fewer than its bytes in UTF-8, roles, names and schema included."""
+    """Bytes of a request body as ASCII JSON, which are at least its bytes in UTF-8."""
     return len(json.dumps(body))
 
 
 def most_tokens(body: dict[str, Any], body_size: int | None = None) -> Tokens:
-    """More than a server can count for a request.
+    """An upper bound on the tokens of a request.
 
-    Tokens of byte-level BPE and SentencePiece with byte fallback hold one byte at least, so no text has more tokens than bytes.
+    A token of byte-level BPE, or of SentencePiece with byte fallback, is at least one byte. So a text has at most as many tokens
+    as bytes.
     """
     prompt = (size(body) if body_size is None else body_size) + TEMPLATE_TOKENS
     return Tokens(prompt, most_completion(body))
 
 
 def most_completion(body: dict[str, Any]) -> int:
-    """The bound on completion tokens that a body asks for itself, over all its choices; of a decisions call, ours."""
+    """The most completion tokens over all choices: the body's own bound, or DECISION_TOKENS for each decision."""
     bound = body.get("max_completion_tokens") or body.get("max_tokens") or DECISION_TOKENS * len(body.get("questions", []))
     return int(bound) * int(body.get("n") or 1)
 
 
 class Budget:
-    """Money of one run under its cap. Reserve the most that a request can cost, send it, settle with what it did cost.
+    """The money of one run. Use: reserve the most that a request can cost, send it, then settle at its actual cost.
 
-    What is spent and what is reserved together never pass the cap, so neither does the run, however requests overlap.
-    A request whose answer never arrived (timeout, dropped connection) may have been charged: it counts as the most it can cost.
+    Spent, lost and reserved money together never exceed the cap, however requests overlap. A request whose answer never arrived
+    (timeout, dropped connection) may have been charged, so its whole reservation counts as lost.
     """
 
     def __init__(self, cap_usd: float, prices: Prices, model: str) -> None:
         """`cap_usd` -1: no cap.
 
         Raises:
-            InputError: a cap on a model that has no price.
+            InputError: there is a cap, but no price for the model.
         """
         self._price = prices.of(model)
         if cap_usd != NO_CAP and self._price is None:
@@ -138,13 +144,13 @@ class Budget:
                 f"asking.prices names, such as {model}: {{input: 0, cached_input: 0, output: 0}}, or set asking.budget_usd to -1"
             )
         self.cap = math.inf if cap_usd == NO_CAP else cap_usd
-        self.spent = 0.0  # USD that answers cost
-        self.lost = 0.0  # USD that requests without an answer may have cost, at most
-        self.reserved = 0.0  # USD that requests under way may cost, at most
-        self._open = 0
+        self.spent = 0.0  # USD, for answers
+        self.lost = 0.0  # USD, the most that requests without an answer may have cost
+        self.reserved = 0.0  # USD, the most that open requests may cost
+        self._open = 0  # number of reservations
 
     def most(self, body: dict[str, Any], *, body_size: int | None = None, batch: bool = False) -> float:
-        """USD that a request can cost at most; `body_size` where it is known already."""
+        """The most that a request can cost, in USD. `body_size`: its `size`, if known."""
         if self._price is None:
             return 0.0
         tokens = most_tokens(body, body_size)
@@ -152,37 +158,38 @@ class Budget:
         return usd * (self._price.batch if batch else 1) / MILLION
 
     def reserve(self, usd: float) -> bool:
-        """Sets `usd` aside; False, and nothing set aside, where the cap does not allow it (now: see `exhausted`)."""
-        if usd and self.spent + self.lost + self.reserved + usd > self.cap:  # 0: a batch of an earlier run may have passed it
+        """Reserves `usd`. False: the cap does not allow it; it may later, unless `exhausted`."""
+        # a 0 reservation is always allowed: it is a batch already paid for
+        if usd and self.spent + self.lost + self.reserved + usd > self.cap:
             return False
         self.reserved += usd
         self._open += 1
         return True
 
     def settle(self, reserved: float, tokens: Tokens | None, *, batch: bool = False) -> float:
-        """Ends a reservation with what was used, and returns its USD; tokens None: the server did not say, so the most counts."""
+        """Ends a reservation and returns the actual cost in USD; the whole reservation if the server did not count `tokens`."""
         usd = reserved if tokens is None else 0.0 if self._price is None else usd_of(self._price, tokens, batch)
         self._end(reserved)
         self.spent += usd
         return usd
 
     def release(self, reserved: float, *, charged: bool) -> None:
-        """Ends a reservation without an answer; `charged`: the server may have worked for it all the same."""
+        """Ends a reservation without an answer. `charged`: the server may charge for the request all the same."""
         self._end(reserved)
         self.lost += reserved if charged else 0.0
 
     @property
     def exhausted(self) -> bool:
-        """Nothing is under way whose end could make room."""
+        """True if no open reservation could free money."""
         return self._open == 0
 
     def _end(self, reserved: float) -> None:
         self._open -= 1
         assert self._open >= 0, "more reservations ended than made"
-        self.reserved = self.reserved - reserved if self._open else 0.0  # no remainders of rounding
+        self.reserved = self.reserved - reserved if self._open else 0.0  # 0: no rounding errors left over
 
     def summary(self) -> str:
-        """For people: what was spent, and under which cap."""
+        """For the console: what was spent, and the cap."""
         if self._price is None:
             return "USD unknown, as the price table has no price for this model"
         cap = "no cap" if self.cap == math.inf else f"cap {_money(self.cap)}"
@@ -191,5 +198,5 @@ class Budget:
 
 
 def _money(usd: float) -> str:
-    """Cents, and for less than that two digits that say something."""
+    """Two decimals; two significant digits below a cent."""
     return f"{usd:.2f}" if usd >= 0.01 or usd == 0 else f"{usd:.2g}"

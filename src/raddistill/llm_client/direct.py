@@ -1,4 +1,4 @@
-"""Asks a server every open question, many at once."""
+"""Direct mode: asks a server every open question, many at the same time."""
 
 import asyncio
 import random
@@ -11,18 +11,18 @@ from typing import Any, Generic, TypeVar
 from raddistill.llm_client import budget, rate_limit
 from raddistill.llm_client.messages import Question
 from raddistill.llm_client.progress import AskingProgress
-from raddistill.llm_client.run import BROKEN, INTERRUPTED, OUT_OF_MONEY, R, Run
+from raddistill.llm_client.request_failures import RequestFailure
+from raddistill.llm_client.run_state import BROKEN, INTERRUPTED, OUT_OF_MONEY, R, Run
 from raddistill.llm_client.sender import Sender
 from raddistill.llm_client.store import Store
-from raddistill.llm_client.troubles import Trouble
 
 T = TypeVar("T")
 
-IN_A_ROW = 30  # questions without an answer, and none with one in between: it will not get better by itself
+IN_A_ROW = 30  # questions without an answer, one after the other, after which the run stops
 
 
 class _Tasks:
-    """The workers of a run, which may be stopped at any `await`, and their requests, which go on as they are paid for."""
+    """The workers of a run and their requests. Workers may be cancelled at any `await`; requests go on, as they are paid for."""
 
     def __init__(self, run: Run[Any]) -> None:
         self._run = run
@@ -44,14 +44,14 @@ class _Tasks:
             self.stop(BROKEN)
 
     def stop(self, why: str) -> None:
-        """No new requests; those in flight go on. The first reason counts."""
+        """Stops new requests; those in flight go on. The first reason counts."""
         if self._run.stopped is None:
             self._run.stopped = why
             for worker in self._workers:
                 worker.cancel()
 
     def interrupt(self) -> None:
-        """Ctrl-C: as `stop`; the second time, requests in flight are given up."""
+        """Handles Ctrl-C and SIGTERM: the first stops new requests, the second cancels those in flight."""
         if self._run.stopped is None:
             self.stop(INTERRUPTED)
         else:
@@ -59,13 +59,13 @@ class _Tasks:
                 request.cancel()
 
     async def finish(self) -> None:
-        """Returns when nothing is under way any more."""
+        """Returns when no worker and no request is left."""
         while left := self._workers | self._requests:
             await asyncio.wait(left)
 
 
 class Direct(Generic[R]):
-    """Workers that share one run, each with one request in flight."""
+    """The workers of one run, each with one request in flight."""
 
     def __init__(self, run: Run[R], reports: Iterable[R], store: Store, *, proven: bool, waits: Callable[[R], bool]) -> None:
         """`proven`, `waits`: see ask.ask_all."""
@@ -79,7 +79,7 @@ class Direct(Generic[R]):
         self._in_a_row = 0
 
     async def work(self, shown: AskingProgress) -> None:
-        """Returns when all is asked or the run is stopped, and what was in flight is stored; raises what a worker raised."""
+        """Returns when all is asked, or the run is stopped, and all answers are stored. Raises what a worker raised."""
         with _on_signal(self._tasks.interrupt):
             pending = {self._tasks.start(self._worker(), paid=False) for _ in range(self._run.asking.in_flight)}
             try:
@@ -87,7 +87,7 @@ class Direct(Generic[R]):
                     finished, pending = await asyncio.wait(pending, timeout=shown.every_s, return_when=asyncio.FIRST_COMPLETED)
                     if not finished:
                         shown.show()
-            finally:  # cancelled from outside: no new requests, but what is paid for is kept
+            finally:  # cancelled from outside: no new requests, but answers in flight are kept
                 if pending:
                     self._tasks.stop(INTERRUPTED)
                 await self._tasks.finish()
@@ -101,13 +101,13 @@ class Direct(Generic[R]):
         await asyncio.sleep(0)
 
     def _in_order(self, reports: Iterable[R]) -> Iterator[R]:
-        """All reports, then those that were put off. One iterator, shared by the workers."""
+        """Yields all reports, then the postponed ones. The workers share this iterator."""
         yield from reports
         self._first_pass = False
         yield from self._put_off
 
     async def _worker(self) -> None:
-        """Takes reports until there are none; each until nothing about it is open."""
+        """Takes reports until none is left, and asks about each until it has no open question."""
         for report in self._reports:
             while questions := self._run.still_open(report):
                 if self._first_pass and self._waits(report):
@@ -116,10 +116,10 @@ class Direct(Generic[R]):
                 await self._ask_once(questions[0])
             else:
                 self._run.done += 1
-            await asyncio.sleep(0)  # thousands of reports may be done already, and walking past them never waits for anything
+            await asyncio.sleep(0)  # lets others run: skipping thousands of finished reports never awaits
 
     async def _ask_once(self, question: Question) -> None:
-        """Asks, unless another worker is asking the very same: then waits until it has."""
+        """Asks a question; if another worker is asking the same one, waits for that worker instead."""
         if (other := self._being_asked.get(question.key)) is not None:
             await other.wait()
             return
@@ -131,9 +131,9 @@ class Direct(Generic[R]):
             over.set()
 
     async def _ask(self, question: Question) -> None:
-        """Tries until there is an answer in the store, or until the question has failed.
+        """Tries until the store has the answer or the question has failed.
 
-        Not left to the SDK's retries: each try may be charged, so each has to fit the budget.
+        The SDK's retries are not used, because each try may be charged and must fit the budget.
         """
         size = budget.size(question.body)
         for tries in range(1, self._run.asking.tries + 1):
@@ -141,41 +141,41 @@ class Direct(Generic[R]):
             if reserved is None:
                 await self._stop_here(OUT_OF_MONEY)
                 return
-            trouble = await asyncio.shield(self._tasks.start(self._sender.request(question, reserved), paid=True))
-            if trouble is None:
+            failure = await asyncio.shield(self._tasks.start(self._sender.request(question, reserved), paid=True))
+            if failure is None:
                 self._in_a_row, self._proven = 0, True
                 return
-            if trouble.stop is not None:
-                await self._stop_here(trouble.stop)
-            if not trouble.again or tries == self._run.asking.tries:
-                await self._fail(question, trouble)
+            if failure.stop is not None:
+                await self._stop_here(failure.stop)
+            if not failure.again or tries == self._run.asking.tries:
+                await self._fail(question, failure)
                 return
-            await asyncio.sleep(rate_limit.pause(trouble.wait_s, tries, random.random()))  # noqa: S311 - jitter
+            await asyncio.sleep(rate_limit.pause(failure.retry_after_s, tries, random.random()))  # noqa: S311 - jitter
 
-    async def _fail(self, question: Question, trouble: Trouble) -> None:
-        self._run.failed[question.key] = trouble.reason
-        if self._proven and not trouble.again:
-            return  # refused, as it was before: a run that goes on with an earlier one meets all refused questions in a row
+    async def _fail(self, question: Question, failure: RequestFailure) -> None:
+        self._run.failed[question.key] = failure.reason
+        if self._proven and not failure.again:
+            return  # a resumed run meets all earlier refusals first; do not count them
         self._in_a_row += 1
         if self._in_a_row == IN_A_ROW:
-            await self._stop_here(_lasting(trouble, self._run))
+            await self._stop_here(_lasting(failure, self._run))
 
 
-def _lasting(trouble: Trouble, run: Run[Any]) -> str:
-    """What to check where many questions in a row had no answer."""
+def _lasting(failure: RequestFailure, run: Run[Any]) -> str:
+    """The message after many questions in a row without an answer: what to check."""
     why = (
         f"and what is behind it if it is a proxy, and that {run.client.base_url.host} is the host you mean "
         f"(its URL comes from the environment)"
-        if trouble.again
+        if failure.again
         else f"and takes llm.answers, llm.logprobs and llm.max_tokens as they are, and has the model '{run.model}'"
     )
-    advice = trouble.advice or f"Check that the server runs, {why}"
-    return f"{IN_A_ROW} questions in a row had no answer, the last: {trouble.reason}. {advice}"
+    advice = failure.advice or f"Check that the server runs, {why}"
+    return f"{IN_A_ROW} questions in a row had no answer, the last: {failure.reason}. {advice}"
 
 
 @contextmanager
 def _on_signal(interrupt: Callable[[], None]) -> Iterator[None]:
-    """Calls `interrupt` at Ctrl-C and SIGTERM; where signals cannot be handled (another thread), asyncio's own way remains."""
+    """Calls `interrupt` at Ctrl-C and SIGTERM. Outside the main thread, asyncio's own handling remains."""
     loop, kept = asyncio.get_running_loop(), {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,13 +1,13 @@
-"""What goes out to a model and what comes back: the types that the modules of this room share."""
+"""The types that the modules of this package share: questions to a model and its answers."""
 
 from typing import Any, NamedTuple, Protocol
 
-LARGER_CONTEXT = (  # what to do about a server whose context does not hold question and answer
+LARGER_CONTEXT = (  # advice if the server's context is too small for question and answer
     "start the server with a larger one (vLLM --max-model-len, llama.cpp --ctx-size, Ollama OLLAMA_CONTEXT_LENGTH), "
     "or lower llm.examples or llm.max_tokens"
 )
 
-FILTER = "A content filter of the server, or of a router before it, strikes: have it switched off, or take another model"
+FILTER = "A content filter of the server, or of a router before it, blocks requests: have it switched off, or take another model"
 
 # What servers write into `finish_reason`, as `finish_word` spells it.
 FILTERED = {  # Azure and OpenAI; Bedrock; Google; Cohere; Zhipu
@@ -18,30 +18,30 @@ FAILED = {"error", "abort", "insufficient_system_resource", "network_error"}  # 
 
 
 class Question(Protocol):
-    """One request, and the key under which its answer is kept."""
+    """One request, and the key under which its answer is stored."""
 
     @property
     def key(self) -> str:
-        """sha256, hex, of everything that shapes the answer: the body with model and sampling, the form, the sample's number."""
+        """SHA-256, hex, of all that determines the answer: the body with model and sampling, `form`, the number of the sample."""
 
     @property
     def form(self) -> str:
-        """json_schema | text | decisions"""
+        """How the answer is asked for (`llm.answers`): json_schema | text | decisions."""
 
     @property
     def body(self) -> dict[str, Any]:
-        """Keyword arguments of `chat.completions.create`, or of `decisions.create` where the form is decisions."""
+        """Keyword arguments of `chat.completions.create`, or of `decisions.create` if `form` is decisions."""
 
 
 class Answer(NamedTuple):
-    """What was paid for, as the store keeps it."""
+    """A paid answer, as stored."""
 
-    key: str  # of its question
-    text: str | None  # the message; for decisions, the list `answers` as JSON; None where the model sent none
-    finish: str  # stop | length | content_filter | refusal | ...: the server's word. Ours: no_choices, no_message (of a filter)
+    key: str  # of the question
+    text: str | None  # the message; for decisions, the list `answers` as JSON; None if the model sent none
+    finish: str  # the server's word: stop | length | content_filter | refusal | ...; or ours: no_choices, no_message (filtered)
     model: str  # as the server names it
     fingerprint: str | None
-    logprobs: list[list[Any]] | None  # a token each: [token, log probability, [[alternative, log probability], ...]]
+    logprobs: list[list[Any]] | None  # one entry per token: [token, log probability, [[alternative, log probability], ...]]
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int  # of the prompt tokens

@@ -1,4 +1,4 @@
-"""What a person sees while a teacher is asked: a bar on a terminal, a line now and then in a log. Counts only."""
+"""Shows the progress of asking: a bar on a terminal, a line now and then in a log. Counts only, no text."""
 
 import time
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from raddistill.llm_client.run import Run
+from raddistill.llm_client.run_state import Run
 
 LINE_EVERY_S = 30.0
 BAR_EVERY_S = 0.5
 
 
 class AskingProgress:
-    """Shows on standard error how far a run is: a bar on a terminal, else a line every 30 seconds; or nothing."""
+    """Shows the progress of a run on standard error: a bar on a terminal, else a line every 30 seconds; or nothing."""
 
     def __init__(self, run: Run[Any]) -> None:
         self._console = Console(stderr=True, quiet=not run.progress)
@@ -35,7 +35,7 @@ class AskingProgress:
             self._bar.stop()
 
     def show(self) -> None:
-        """Shows how far it has got."""
+        """Updates the bar or prints a line."""
         line = self._line()
         if self._bar is None:
             self._console.print(f"asking: {line}", markup=False, highlight=False, soft_wrap=True)
@@ -51,7 +51,7 @@ class AskingProgress:
         return ", ".join([*parts, f"{run.tokens:,} tokens", run.budget.summary(), *([f"{left} left"] if left else [])])
 
     def _left(self) -> str | None:
-        """Time left, H:MM:SS, at the speed so far; None where it cannot be known."""
+        """Time left, H:MM:SS, at the speed so far; None if unknown."""
         if self._run.total is None or not self._run.done:
             return None
         seconds = round((self._run.total - self._run.done) * (time.monotonic() - self._began) / self._run.done)

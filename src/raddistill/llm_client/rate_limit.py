@@ -1,6 +1,6 @@
-"""How fast to ask: requests and tokens a minute, the pause that a server asks for, and how long to wait before another try.
+"""How fast to ask: requests and tokens per minute, a server's Retry-After, and the pause before a retry.
 
-Logic on a clock that is handed in; nothing here waits but `RateLimiter.wait`, through the `sleep` that is handed in.
+Clock and `sleep` are passed in; only `RateLimiter.wait` sleeps.
 """
 
 import asyncio
@@ -10,9 +10,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
 
-BURST_S = 0.1  # of an allowance that may go at once; without it, timers that ring a little late would cost speed
-LOOK_AGAIN_S = 1.0  # while waiting: answers that arrive meanwhile may have changed the limits
-LONGEST_WAIT_S = 24 * 3600.0  # what a server asks for beyond that is no instruction but a mistake
+BURST_S = 0.1  # of an allowance that may be used ahead of time; without it late timers would cost speed
+LOOK_AGAIN_S = 1.0  # while waiting: answers that arrive meanwhile may change the limits
+LONGEST_WAIT_S = 24 * 3600.0  # a longer Retry-After is taken for a mistake and ignored
 BACK_OFF_S = 0.5  # before the second try, doubled for each later one
 LONGEST_BACK_OFF_S = 30.0
 
@@ -31,9 +31,9 @@ def parse_duration(text: str | None) -> float | None:
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Returns the seconds that a server asks to wait, by `retry-after-ms` or `retry-after` (seconds or a date); None: no word.
+    """Returns the seconds of `retry-after-ms` or `retry-after` (seconds or a date); None if there is neither.
 
-    `now`: seconds since 1970, for dates. Not left to the SDK, which gives up where a server asks for more than two minutes.
+    `now`: seconds since 1970, for dates. The SDK's retries are not used: they give up if a server asks for more than two minutes.
     """
     ms = _sane(_number(headers.get("retry-after-ms")))
     if ms is not None:
@@ -49,12 +49,12 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
 
 
 def back_off(failed: int, draw: float) -> float:
-    """Seconds before the next try after `failed` tries (1, 2, ...): doubled each time, less up to a half by `draw` of [0, 1)."""
+    """Seconds before the next try after `failed` tries (1, ...): doubled each time, lowered by up to half (`draw`: 0 to 1)."""
     return float(min(BACK_OFF_S * 2 ** min(failed - 1, 30), LONGEST_BACK_OFF_S)) * (1 - draw / 2)
 
 
 def pause(wait_s: float | None, failed: int, draw: float) -> float:
-    """Seconds before the next try: a little more than the server asked for, or `back_off` where it did not."""
+    """Seconds before the next try: a little more than the server asked for, or `back_off` if it did not ask."""
     return back_off(failed, draw) if wait_s is None else wait_s * (1 + draw / 10)
 
 
@@ -70,17 +70,17 @@ def _sane(seconds: float | None) -> float | None:
 
 
 class _Allowance:
-    """So many units (requests or tokens) a minute, spread evenly."""
+    """A number of units (requests or tokens) per minute, spread evenly."""
 
     def __init__(self, kind: str, per_minute: float) -> None:
-        """`per_minute` 0: what the server's headers allow, and everything until they are heard."""
+        """`per_minute` 0: as the server's headers say; no limit before the first reply."""
         self._header = f"x-ratelimit-limit-{kind}"
         self._by_server = not per_minute
         self._a_second = per_minute / 60
-        self._free_at = -math.inf  # when all that was taken will have been earned
+        self._free_at = -math.inf  # when the units taken so far are used up at the allowed rate
 
     def wait(self, now: float) -> float:
-        """Seconds until the next may go."""
+        """Seconds until the next request may be sent."""
         return max(0.0, self._free_at - BURST_S - now) if self._a_second else 0.0
 
     def take(self, units: float, now: float) -> None:
@@ -88,22 +88,21 @@ class _Allowance:
             self._free_at = max(self._free_at, now) + units / self._a_second
 
     def give_back(self, units: float) -> None:
-        """Units taken too many (negative: too few)."""
+        """Returns units that were not used (negative: takes more)."""
         if self._a_second:
             self._free_at -= units / self._a_second
 
     def hear(self, headers: Mapping[str, str]) -> None:
-        """Takes over the limit that the server names."""
+        """Adopts the limit in the server's headers."""
         limit = _number(headers.get(self._header)) if self._by_server else None
         if limit is not None and 0 < limit < math.inf:
             self._a_second = limit / 60
 
 
 class RateLimiter:
-    """Lets requests go at an even pace, below the user's limits or else below the server's own.
+    """Spaces requests evenly, within the user's limits or else the server's own.
 
-    A Retry-After with HTTP 429 is about the account, so all requests wait for it. How many are in flight at once is for the
-    caller to bound.
+    A Retry-After with HTTP 429 applies to the account, so all requests wait for it. The caller limits how many are in flight.
     """
 
     def __init__(
@@ -113,14 +112,14 @@ class RateLimiter:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """0 requests or tokens a minute: as the server's headers say."""
+        """0 requests or tokens per minute: as the server's headers say."""
         self._requests, self._tokens = _Allowance("requests", requests_per_minute), _Allowance("tokens", tokens_per_minute)
         self._clock, self._sleep = clock, sleep
         self._closed_until = -math.inf
-        self._line = asyncio.Lock()  # first come, first served: the wait for many tokens must not starve
+        self._line = asyncio.Lock()  # first come, first served: a request with many tokens must not starve
 
     async def wait(self, tokens: float) -> None:
-        """Returns when a request that may need so many tokens may go, and counts it."""
+        """Waits until a request with this many tokens may be sent, and counts it."""
         async with self._line:
             while seconds := self._seconds():
                 await self._sleep(min(seconds, LOOK_AGAIN_S))
@@ -133,13 +132,13 @@ class RateLimiter:
         return max(0.0, self._closed_until - now, self._requests.wait(now), self._tokens.wait(now))
 
     def answered(self, headers: Mapping[str, str], tokens: float, used: float | None) -> None:
-        """A request that might have needed `tokens` has used so many (None: unknown)."""
+        """Records a reply: a request counted with `tokens` used `used` of them (None: unknown)."""
         self._requests.hear(headers)
         self._tokens.hear(headers)
         if used is not None:
             self._tokens.give_back(tokens - used)
 
     def throttled(self, wait_s: float | None) -> None:
-        """The server answered with HTTP 429 and the wish that we wait for so many seconds (None: it did not say)."""
+        """Records HTTP 429: no request is sent for `wait_s` seconds (None: the server named no time)."""
         if wait_s:
             self._closed_until = max(self._closed_until, self._clock() + wait_s)

@@ -1,4 +1,4 @@
-"""The body of a server's reply as an `Answer`: chat completions and decisions, direct or from a line of a batch. Pure."""
+"""Parses the body of a server's reply: chat completions and decisions, direct or from a line of a batch. Pure."""
 
 import json
 import math
@@ -6,16 +6,16 @@ from typing import Any, NamedTuple
 
 from raddistill.llm_client.budget import Tokens
 from raddistill.llm_client.messages import FAILED, FILTERED, Answer, finish_word
-from raddistill.llm_client.troubles import error_in, error_of
+from raddistill.llm_client.request_failures import error_in, error_of
 
-# Where servers with a reasoning parser put a model's thoughts, and some the whole answer. Kept in the form in which models write
-# thoughts into the message, so that one reader  judges both.
+# Where servers with a reasoning parser put a model's thoughts, some even the whole answer. Stored as <think>...</think>, which is
+# how models write thoughts into the message, so that the same parser reads both.
 THOUGHTS = ("reasoning_content", "reasoning", "thinking")
-MOST_LOGPROB = 1e6  # beyond it as good as infinite; JSON can spell whole numbers that no float holds
+MOST_LOGPROB = 1e6  # larger ones are clipped: JSON can hold integers that no float can
 
 
 class Reply(NamedTuple):
-    """A reply of the expected form."""
+    """A reply of the expected format; fields as in `Answer`."""
 
     text: str | None
     finish: str
@@ -25,7 +25,7 @@ class Reply(NamedTuple):
     tokens: Tokens | None  # None: the server counts none
 
     def answer(self, key: str, asked: str, *, request_id: str | None, usd: float, mode: str) -> Answer:
-        """The answer for the store; `asked`: the model that was asked for, where the server names none."""
+        """Returns the answer for the store. `asked`: name of the model if the server gives none."""
         tokens = self.tokens or Tokens(0, 0)
         return Answer(
             key=key, text=self.text, finish=self.finish, model=self.model or asked, fingerprint=self.fingerprint,
@@ -35,7 +35,7 @@ class Reply(NamedTuple):
 
 
 def read(form: str, data: object) -> Reply | None:
-    """The reply in the parsed body `data` to a question of this form; None: it holds none (see troubles.explain)."""
+    """Returns the reply in the parsed body `data` (`form`: see `Question`); None: no reply (see request_failures.explain)."""
     if not isinstance(data, dict):
         return None
     return _decisions(data) if form == "decisions" else _chat(data)
@@ -45,13 +45,13 @@ def _chat(data: dict[str, Any]) -> Reply | None:
     tokens = _tokens(_mapping(data.get("usage")), "prompt", "completion")
     named = _word(data.get("model")), _word(data.get("system_fingerprint"))
     choices = data.get("choices")
-    if choices in ([], None) and tokens and tokens.prompt and error_in(data) is None:  # a filter struck, and it was paid for
+    if choices in ([], None) and tokens and tokens.prompt and error_in(data) is None:  # filtered, but charged
         return Reply(None, "no_choices", *named, None, tokens)
     choice = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
     message, finish = choice.get("message"), _word(choice.get("finish_reason")) or "unknown"
     if error_of(choice) or finish_word(finish) in FAILED:
         return None
-    if not isinstance(message, dict):  # where it was paid for, a filter struck, or thoughts took all tokens
+    if not isinstance(message, dict):  # if charged: filtered, or thoughts took all tokens
         paid = message is None and tokens and tokens.prompt and choice.get("finish_reason")
         finish = "no_message" if finish_word(finish) in FILTERED else finish
         return Reply(None, finish, *named, None, tokens) if paid else None
@@ -63,7 +63,8 @@ def _chat(data: dict[str, Any]) -> Reply | None:
     if refusal:
         return Reply(_word(refusal if content is None else content), "refusal", *named, _logprobs(choice), tokens)
     if not (content or "").strip():
-        content = next((f"<think>{text}</think>" for name in THOUGHTS if (text := _filled(message.get(name)))), content)
+        thoughts = (text for name in THOUGHTS if isinstance(text := message.get(name), str) and text.strip())
+        content = next((f"<think>{text}</think>" for text in thoughts), content)
     return Reply(_word(content), finish, *named, _logprobs(choice), tokens)
 
 
@@ -76,10 +77,10 @@ def _decisions(data: dict[str, Any]) -> Reply | None:
 
 
 def _tokens(usage: dict[str, Any], asked: str, answered: str) -> Tokens | None:
-    """`asked` and `answered`: what the API calls the two kinds of tokens."""
+    """`asked` and `answered`: the API's names of the two kinds of tokens."""
     prompt, completion = _count(usage.get(f"{asked}_tokens")), _count(usage.get(f"{answered}_tokens"))
     total = _count(usage.get("total_tokens"))
-    if completion is None and prompt is not None and total is not None:  # Google leaves a zero out
+    if completion is None and prompt is not None and total is not None:  # Google omits a zero
         completion = max(total - prompt, 0)
     if prompt is None or completion is None:
         return None
@@ -90,7 +91,7 @@ def _tokens(usage: dict[str, Any], asked: str, answered: str) -> Tokens | None:
 
 
 def _logprobs(choice: dict[str, Any]) -> list[list[Any]] | None:
-    """[token, log probability, [[alternative, log probability], ...]] a token; None where one is not of that form."""
+    """[token, log probability, [[alternative, log probability], ...]] per token; None if an entry is malformed."""
     content = _mapping(choice.get("logprobs")).get("content")
     if not isinstance(content, list):
         return None
@@ -101,11 +102,10 @@ def _logprobs(choice: dict[str, Any]) -> list[list[Any]] | None:
 
 
 def _pair(token: object) -> list[Any] | None:
-    of = _mapping(token)
-    text, value = of.get("token"), of.get("logprob")
+    text, value = _mapping(token).get("token"), _mapping(token).get("logprob")
     if not isinstance(text, str) or not isinstance(value, int | float):
         return None
-    number = float(max(min(value, MOST_LOGPROB), -MOST_LOGPROB))  # in this order nan stays nan
+    number = float(max(min(value, MOST_LOGPROB), -MOST_LOGPROB))  # this order keeps nan
     return None if math.isnan(number) else [_word(text), number]
 
 
@@ -113,16 +113,12 @@ def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _filled(value: object) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
-
-
 def _sequence(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
 def _word(value: object) -> str | None:
-    """A string that every file can hold: JSON can spell half a surrogate pair, which neither UTF-8 nor Parquet can."""
+    """A string without lone surrogates, which JSON can hold but UTF-8 and Parquet cannot."""
     if not isinstance(value, str):
         return None
     return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

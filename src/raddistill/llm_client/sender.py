@@ -1,7 +1,7 @@
-"""One request at a time: within the budget, at the allowed rate, its answer stored before anything goes on with it.
+"""Sends one request: within the budget, at the allowed rate, with the answer stored before it is used.
 
-What a server says in its errors may repeat the prompt, and the SDK's exceptions hold the request. So none of them is shown,
-chained or kept: `_send` turns each into a few fixed words, outside of whose `except` nothing else is raised.
+A server's error may repeat the prompt, and the SDK's exceptions hold the request. So none of them is shown or kept: `_send` turns
+each into a few fixed words. Nothing is raised inside its `except`, so no SDK error is chained.
 """
 
 import asyncio
@@ -12,16 +12,16 @@ from typing import Any, NamedTuple, cast
 import httpx2
 import openai
 
-from raddistill.llm_client import budget, replies, troubles
+from raddistill.llm_client import budget, replies, request_failures
 from raddistill.llm_client.messages import Answer, Question
 from raddistill.llm_client.rate_limit import RateLimiter
-from raddistill.llm_client.run import Run
+from raddistill.llm_client.request_failures import RequestFailure
+from raddistill.llm_client.run_state import Run
 from raddistill.llm_client.store import Store
-from raddistill.llm_client.troubles import Trouble
 
 
 class Reserved(NamedTuple):
-    """What a request may use at most."""
+    """The most that a request may use."""
 
     usd: float
     tokens: float
@@ -39,16 +39,16 @@ class Sender:
         self._run = run
         self._limiter = RateLimiter(run.asking.requests_per_minute, run.asking.tokens_per_minute)
         self._writer = _Writer(store)
-        self._room = asyncio.Event()  # a reservation has ended
+        self._money_freed = asyncio.Event()  # a reservation has ended
 
     async def reserve(self, question: Question, size: int) -> Reserved | None:
-        """Waits until money and rate allow a request of `size` bytes; None: no request in flight can leave money for it."""
+        """Waits until budget and rate allow a request of `size` bytes. None: no request in flight can free money for it."""
         usd = self._run.budget.most(question.body, body_size=size)
         while not self._run.budget.reserve(usd):
             if self._run.budget.exhausted:
                 return None
-            self._room.clear()
-            await self._room.wait()
+            self._money_freed.clear()
+            await self._money_freed.wait()
         tokens = size / budget.CHARACTERS_A_TOKEN + budget.most_completion(question.body)
         try:
             await self._limiter.wait(tokens)
@@ -57,20 +57,20 @@ class Sender:
             raise
         return Reserved(usd, tokens)
 
-    async def request(self, question: Question, reserved: Reserved) -> Trouble | None:
-        """Sends a question and returns why there is no answer; None: the answer is stored."""
+    async def request(self, question: Question, reserved: Reserved) -> RequestFailure | None:
+        """Sends a question. Returns why there is no answer; None: the answer is stored."""
         outcome = await self._send(question)
-        if isinstance(outcome, Trouble):
+        if isinstance(outcome, RequestFailure):
             self._limiter.answered(outcome.headers or {}, reserved.tokens, None if outcome.charged else 0)
             if outcome.throttled:
-                self._limiter.throttled(outcome.wait_s)
+                self._limiter.throttled(outcome.retry_after_s)
             self._release(reserved.usd, charged=outcome.charged)
             return outcome
         reply, headers = outcome
         used = None if reply.tokens is None else reply.tokens.prompt + reply.tokens.completion
         self._limiter.answered(headers, reserved.tokens, used)
         usd = self._run.budget.settle(reserved.usd, reply.tokens)
-        self._room.set()
+        self._money_freed.set()
         answer = reply.answer(question.key, self._run.model, request_id=headers.get("x-request-id"), usd=usd, mode="direct")
         await self._writer.keep(answer)
         self._run.answered += 1
@@ -83,40 +83,44 @@ class Sender:
 
     def _release(self, usd: float, *, charged: bool) -> None:
         self._run.budget.release(usd, charged=charged)
-        self._room.set()
+        self._money_freed.set()
 
-    async def _send(self, question: Question) -> _Reply | Trouble:
-        """Returns troubles and never raises them: see the head of the module."""
+    async def _send(self, question: Question) -> _Reply | RequestFailure:
+        """Returns failures instead of raising them: see the module's docstring."""
         client = self._run.client
         try:
-            async with asyncio.timeout(self._run.asking.timeout_s):  # of the whole request; the client's own is of each read
+            async with asyncio.timeout(self._run.asking.timeout_s):  # for the whole request; the client's own timeout is per read
                 calls = cast(Any, client.decisions if question.form == "decisions" else client.chat.completions)
-                response = await calls.with_raw_response.create(**question.body)  # raw: servers send more forms than the SDK's
+                response = await calls.with_raw_response.create(
+                    **question.body
+                )  # raw: servers send replies that the SDK cannot parse
         except (TimeoutError, openai.APIConnectionError) as error:
             late = isinstance(error, TimeoutError | openai.APITimeoutError)
             never_sent = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
-            return Trouble(f"no answer: {'timeout' if late else 'connection lost'}", again=True, charged=not never_sent)
+            return RequestFailure(f"no answer: {'timeout' if late else 'connection lost'}", again=True, charged=not never_sent)
         except openai.APIStatusError as error:
             body = _parse(error.response.content)
-            return troubles.judge(error.status_code, error.response.headers, troubles.error_in(body))
+            return request_failures.judge(error.status_code, error.response.headers, request_failures.error_in(body))
         except openai.OpenAIError as error:
             name = type(error).__name__
-            return Trouble(name, again=False, charged=False, stop=f"the openai package could not ask ({name}): check the key")
+            return RequestFailure(
+                name, again=False, charged=False, stop=f"the openai package could not ask ({name}): check the key"
+            )
         body = _parse(response.content)
         reply = replies.read(question.form, body)
-        return troubles.explain(body, response.headers) if reply is None else _Reply(reply, response.headers)
+        return request_failures.explain(body, response.headers) if reply is None else _Reply(reply, response.headers)
 
 
 def _parse(content: bytes) -> object:
-    """The JSON of a body; None where it is none."""
+    """The parsed body; None if it is not JSON."""
     try:
         return json.loads(content)
-    except (ValueError, RecursionError):  # no JSON, no UTF-8; a thousand brackets
+    except (ValueError, RecursionError):  # not JSON or not UTF-8; brackets nested too deep
         return None
 
 
 class _Writer:
-    """Commits the answers that arrive while others are written as one group."""
+    """Writes answers in groups: those that arrive during a commit go into the next one."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -131,12 +135,12 @@ class _Writer:
         if self._next is None:
             self._next = asyncio.create_task(self._write())
             self._tasks.add(self._next)
-        await asyncio.shield(self._next)  # a request that is given up does not take the others' answers with it
+        await asyncio.shield(self._next)  # a cancelled request must not cancel the write of other answers
 
     async def _write(self) -> None:
         async with self._one:
             answers, self._waiting, self._next = self._waiting, [], None
-            await asyncio.to_thread(self._store.add, answers)  # a sync, or another process's lock, takes its time
+            await asyncio.to_thread(self._store.add, answers)  # may wait for the disk or for another process's lock
         self._tasks.discard(asyncio.current_task())
 
     async def finish(self) -> None:

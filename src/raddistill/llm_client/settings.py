@@ -10,7 +10,7 @@ Endpoint = Literal["openai", "azure", "compatible"]
 
 
 class AskingParams(Section):
-    """No stage of dvc.yaml lists this section, so that a change of it never invalidates an answer that was paid for."""
+    """No stage of dvc.yaml lists this section, so changing it never makes a paid answer stale."""
 
     mode: Literal["direct", "batch"]  # batch: files and batches endpoints, within a day, at the price table's batch rate
     in_flight: int = Field(ge=1)
@@ -18,10 +18,10 @@ class AskingParams(Section):
     tokens_per_minute: int = Field(ge=0)  # 0: as the server's headers say
     timeout_s: float = Field(gt=0)  # of one request
     tries: int = Field(ge=1)  # of one request, until it counts as failed
-    budget_usd: float = Field(ge=-1)  # spent by one run of the stage at most; -1: no cap, nothing else below 0
+    budget_usd: float = Field(ge=-1)  # the most that one run of the stage may spend; -1: no cap
     prices: str  # the price table, a YAML file
-    approved_hosts: list[str]  # where text that is not public may go, beside loopback: host or host:port
-    poll_s: float = Field(gt=0)  # batch mode: between two looks at the server
+    approved_hosts: list[str]  # host or host:port that may get text that is not public; loopback always may
+    poll_s: float = Field(gt=0)  # batch mode: seconds between two polls of the server
 
     @field_validator("budget_usd")
     @classmethod

@@ -1,7 +1,7 @@
-"""The store of answers that were paid for: one SQLite file, which several processes may use at once.
+"""The store of paid answers: one SQLite file, which several processes may use at the same time.
 
-An answer is committed before anything goes on with it, so it survives kill -9 and a power cut (write-ahead log, synced at every
-commit). The first answer of a key counts. Of a later one only the number of times that the question was paid is kept.
+An answer is committed before it is used, so it survives kill -9 and a power cut (write-ahead log, synced at every commit). The
+first answer of a key counts; a later one only increases `times_paid`.
 """
 
 import errno
@@ -18,12 +18,12 @@ from types import TracebackType
 from typing import Any
 
 from raddistill.errors import InputError
-from raddistill.llm_client import old_store
+from raddistill.llm_client import store_migration
 from raddistill.llm_client.messages import Answer
 
 FILE = "answers.sqlite"
-BUSY_S = 60.0  # that a writer waits for another process's commit
-GROUP = 1000  # answers in one transaction; bounds the memory of a long `add`
+BUSY_S = 60.0  # how long a writer waits for another process's commit
+GROUP = 1000  # answers per transaction; limits the memory of a long `add`
 TABLES = """
     CREATE TABLE answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL, times_paid INTEGER NOT NULL DEFAULT 1);
     CREATE TABLE batches (
@@ -41,13 +41,13 @@ _ADD = "INSERT INTO answers (key, answer) VALUES (?, ?) ON CONFLICT (key) DO UPD
 class Store:
     """Answers by the key of their question. Safe for several threads and processes.
 
-    Reading and writing have a connection each, so that looking an answer up never waits for a commit.
+    Reading and writing have a connection each, so reading never waits for a commit.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Opens the store in `folder`; an absent folder is an empty store and is made with the first answer.
+        """Opens the store in `folder`. A missing folder is an empty store and is made with the first answer.
 
-        Answers and batches that an older version kept there are brought in once (old_store.py).
+        Answers and batches of version 0.1 are imported once (store_migration.py).
 
         Raises:
             InputError: the file, or one of an older version, is damaged (named, with what to do).
@@ -56,12 +56,12 @@ class Store:
         self.path = folder / FILE
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
-        self._inode = 0  # of the file that is written
+        self._inode = 0  # of the file open for writing
         self._lock = threading.Lock()  # of the writer
-        if old_store.is_there(folder):
+        if store_migration.is_there(folder):
             with self.transaction() as writer:
-                old_store.bring_in(folder, writer)
-            old_store.put_away(folder)
+                store_migration.bring_in(folder, writer)
+            store_migration.put_away(folder)
 
     def __enter__(self) -> "Store":
         return self
@@ -76,7 +76,7 @@ class Store:
         return sum(n for (n,) in self.read("SELECT count(*) FROM answers"))
 
     def get(self, key: str) -> Answer | None:
-        """Returns the first answer of the key, whichever process added it; None where there is none.
+        """Returns the first answer of the key, from whatever process; None if there is none.
 
         Raises:
             InputError: the file is damaged, or the answer was written by another version of raddistill.
@@ -86,7 +86,7 @@ class Store:
             return None
         fields = json.loads(found[0][0])
         if set(fields) != set(Answer._fields):
-            raise InputError(f"{self.path}: the answer of {key} is of another version. Set RADDISTILL_JOURNAL to a new folder.")
+            raise InputError(f"{self.path}: answer {key} was written by another version. Set RADDISTILL_JOURNAL to a new folder.")
         return Answer(**fields)
 
     def add(self, answers: Iterable[Answer]) -> None:
@@ -102,7 +102,7 @@ class Store:
                 writer.executemany(_ADD, rows)
 
     def read(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        """Returns the rows of a query; none where the file does not exist yet."""
+        """Returns the rows of a query; none if the file does not exist yet."""
         with explained(self.path):
             if self._reader is None:
                 if not self.path.exists():
@@ -112,7 +112,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Yields the connection for writing. All that is written within is committed at the end, or none of it.
+        """Yields the connection for writing. At the end all of it is committed; after an exception none.
 
         Raises:
             OSError, InputError: as `add`.
@@ -145,7 +145,7 @@ class Store:
         return self._writer
 
     def _check_in_place(self) -> None:
-        """A file that was deleted or replaced takes no more answers: nobody would find them again."""
+        """Refuses to write to a file that was deleted or replaced: the answers would be lost."""
         try:
             in_place = self.path.stat().st_ino == self._inode
         except FileNotFoundError:
@@ -155,13 +155,13 @@ class Store:
 
 
 def to_json(answer: Answer) -> str:
-    """An answer as the table holds it. All ASCII, so that no lone surrogate of a server breaks the file."""
+    """An answer as JSON for the table. All ASCII, so that a server's lone surrogates do no harm."""
     assert len(bytes.fromhex(answer.key)) == 32, "a key is a sha256 in hex"
     return json.dumps(answer._asdict())
 
 
 def make_whole(path: Path) -> None:
-    """Makes an empty store for the user alone, unless another process was quicker; nobody ever sees it without its tables."""
+    """Makes an empty store that only the user can read, unless another process was quicker. It appears with all its tables."""
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
@@ -178,7 +178,7 @@ def make_whole(path: Path) -> None:
 
 
 def private_folder(folder: Path) -> None:
-    """Makes a folder that nobody but the user reads and that `git add -A` leaves out, wherever RADDISTILL_JOURNAL puts it."""
+    """Makes a folder that only the user can read and that git ignores, wherever RADDISTILL_JOURNAL puts it."""
     if not folder.is_dir():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     ignored = folder / ".gitignore"
@@ -188,7 +188,7 @@ def private_folder(folder: Path) -> None:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turns SQLite's errors into ones that name the file and say what to do.
+    """Turns SQLite's errors into errors that name the file and say what to do.
 
     Raises:
         OSError: no space, no permission or a failed write.

@@ -1,19 +1,19 @@
-"""The arms: everything that answers and is scored against people's annotations.
+"""The arms: the systems that are scored against people's annotations.
 
-A teacher is read under several policies, each a sub-arm: `teacher_present` counts its `uncertain` as present, `teacher_absent`
-as absent, `teacher_graded` by its probability, `teacher_budget` label by label as a gold budget showed.
+A teacher has a sub-arm for each policy about its `uncertain`: `teacher_present` counts it as present, `teacher_absent` as absent,
+`teacher_graded` by its probability, `teacher_budget` as the gold budget showed for each label.
 """
 
 from typing import NamedTuple
 
 
 class Arm(NamedTuple):
-    """One arm as it is shown."""
+    """The name of an arm, and how it is shown."""
 
-    name: str  # key of the metrics file, prefix of the files of predictions
-    column: int  # its place in the tables of results, from the left
-    heading: str  # of its column in the terminal, which is narrow
-    title: str  # of its column on pages
+    name: str  # key in the metrics file, prefix of prediction files
+    column: int  # place in tables of results, from the left
+    heading: str  # short column heading, for the terminal
+    title: str  # column heading on pages
     colour: str
 
 
@@ -27,7 +27,7 @@ ARMS = [  # in the order of the metrics file
 COLOURS = {arm.name: arm.colour for arm in ARMS}
 TEACHERS = ["teacher", "teacher_whole"]
 BUDGET = "teacher_budget"
-GAINS = {  # key of the metrics file: the arm that the student is compared with
+GAINS = {  # key in the metrics file -> the arm that the student is compared with
     "gain": "teacher",
     "gain_over_graded": "teacher_graded",
     "gain_over_teacher_whole": "teacher_whole",

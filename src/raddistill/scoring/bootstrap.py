@@ -1,8 +1,8 @@
 """F1 from counts, bootstrap intervals over clusters, paired differences, McNemar's exact test.
 
-Reports with the same text (one `text_group`) are a cluster, as they are not independent: the most frequent text occurs 53 times
-in Open-i's 3,955 reports. Percentile intervals, 95 % (Efron and Tibshirani 1993). F1 is computed from counts summed by cluster,
-so all draws are one product of matrices.
+Reports with the same text (one `text_group`) form a cluster, because they are not independent: the most frequent text occurs 53
+times in Open-i's 3,955 reports. Percentile intervals, 95 % (Efron and Tibshirani 1993). F1 is computed from counts summed by
+cluster, so all draws are one matrix product.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ class Interval:
 
 
 def f1(counts: Counts) -> Floats:
-    """Returns F1 along the last axis (tp, fp, fn), shape (...); nan where there is nothing to find and nothing was found."""
+    """Returns F1 along the last axis (tp, fp, fn), shape (...); nan if nothing is present and nothing was found."""
     tp, fp, fn = (counts[..., i].astype(np.float64) for i in range(3))
     with np.errstate(invalid="ignore"):
         return np.asarray(2 * tp / (2 * tp + fp + fn))
 
 
 def share(part: float, whole: float) -> float:
-    """Returns part / whole; nan where the whole is zero."""
+    """Returns part / whole; nan if the whole is zero."""
     return part / whole if whole else float("nan")
 
 
@@ -43,7 +43,7 @@ class Bootstrap:
     """Draws of clusters with replacement; the same draws for every arm, so that differences are paired."""
 
     def __init__(self, groups: Sequence[str] | npt.NDArray[np.str_], resamples: int, seed: int) -> None:
-        """`groups`: the cluster of each report, in the order of the counts that `interval` and `difference` get."""
+        """`groups`: the cluster of each report, in the order of the rows of `counts` below."""
         names, self._group_of = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
         draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / max(len(names), 1)), size=resamples)
         self._draws = draws.astype(np.float64)
@@ -53,7 +53,7 @@ class Bootstrap:
         return _interval(float(f1(counts.sum(axis=0))), f1(self.resample(counts)))
 
     def difference(self, ours: Counts, theirs: Counts) -> Interval:
-        """Returns micro F1 of `ours` less that of `theirs`, both (reports, 3), on the same draws."""
+        """Returns micro F1 of `ours` minus that of `theirs`, both (reports, 3), on the same draws."""
         value = float(f1(ours.sum(axis=0)) - f1(theirs.sum(axis=0)))
         return _interval(value, f1(self.resample(ours)) - f1(self.resample(theirs)))
 
@@ -65,7 +65,7 @@ class Bootstrap:
 
 
 def mcnemar(only_ours: int, only_theirs: int) -> float:
-    """Returns McNemar's exact two-sided p (1947) for the cells that only one of two arms got right; 1 where there are none."""
+    """Returns McNemar's exact two-sided p (1947), from the numbers of cells that only one arm got right; 1 if both are 0."""
     n, fewer = only_ours + only_theirs, min(only_ours, only_theirs)
     return min(1.0, float(2 * sum(comb(n, k) for k in range(fewer + 1)) / 2**n))
 

@@ -1,8 +1,7 @@
 """Compares the arms of one task on the same reports, alike for both tasks.
 
-A teacher's labels hold `uncertain`. Each of its sub-arms counts that in another way, and the teacher is compared as the better of
-present and absent. The choice is made on the very reports that are scored, in the teacher's favour: a gain must not come from
-how its doubt is read.
+A teacher's sub-arms differ in how its `uncertain` counts. It is compared as the better of present and absent, chosen on the
+scored reports themselves. We pick the policy that suits the teacher, so the policy cannot explain a gain.
 """
 
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from raddistill.scoring.truth import ArmDecisions, TaskNames, Truth
 from raddistill.tables.labels import Labels
 
 _STATUS = pl.col("status").cast(pl.String)
-IS_PRESENT = {  # by policy: whether an `uncertain` counts as present
+IS_PRESENT = {  # policy -> whether an `uncertain` counts as present
     "present": pl.lit(True),
     "absent": pl.lit(False),
     "graded": pl.col("probability").fill_null(0.0) > 0.5,
@@ -33,13 +32,13 @@ class Comparison:
 
     judged: dict[str, Judged]  # by arm and sub-arm
     metrics: dict[str, Any]
-    compared_as: dict[str, str] = field(default_factory=dict)  # a teacher: its sub-arm
+    compared_as: dict[str, str] = field(default_factory=dict)  # teacher -> the sub-arm that it is compared as
     per_label: Rows = field(default_factory=list)
     precision_recall: Rows = field(default_factory=list)
     reliability: Rows = field(default_factory=list)
 
     def find(self, arm: str) -> Judged | None:
-        """Returns an arm, a teacher as the sub-arm that it is compared as; None where it has none of the scored reports."""
+        """Returns an arm; for a teacher, the sub-arm that it is compared as. None if it has none of the scored reports."""
         judged = self.judged.get(self.compared_as.get(arm, arm))
         return judged if judged is not None and judged.reports else None
 
@@ -52,10 +51,10 @@ def compare(
     names: TaskNames,
     budget: frozenset[str] = frozenset(),
 ) -> Comparison:
-    """Returns the figures of each arm, the student's gains, and a row by arm and name.
+    """Returns the figures of each arm, the student's gains, and one row per arm and name.
 
-    The reports scored are those that the student was asked, people annotated, and no gold budget was spent on. Every other arm
-    is scored on those of them that it was asked. `groups`: text group by report.
+    Scored are the reports that people annotated, that the student was asked about, and that are not in the gold budget. Other
+    arms are scored on those of them that they were asked about. `groups`: report -> text group.
     """
     reports = sorted(set(arms["student"].reports) & set(truth.reports) - budget)
     judged = {arm: metrics.judge(truth, decisions.select(reports), groups, names.scored) for arm, decisions in arms.items()}
@@ -81,20 +80,20 @@ def compare(
 
 
 def labels_by_policy(teacher: str, labels: dy.DataFrame[Labels]) -> dict[str, pl.DataFrame]:
-    """Returns a teacher's labels by sub-arm, without `uncertain`; `graded` only where any `uncertain` has a probability."""
+    """Returns a teacher's labels by sub-arm, without `uncertain`; `graded` only if any `uncertain` has a probability."""
     graded = labels.filter(_STATUS == statuses.UNCERTAIN)["probability"].is_not_null().any()
     kept = {policy: is_present for policy, is_present in IS_PRESENT.items() if policy != "graded" or graded}
     return {f"{teacher}_{policy}": resolve(labels, is_present) for policy, is_present in kept.items()}
 
 
 def resolve(labels: pl.DataFrame, is_present: pl.Expr) -> pl.DataFrame:
-    """Returns Labels rows with each `uncertain` as present where the expression holds, else as absent."""
+    """Returns rows of `Labels` with each `uncertain` turned into present if `is_present` holds, else into absent."""
     decided = pl.when(is_present).then(pl.lit(statuses.PRESENT)).otherwise(pl.lit(statuses.ABSENT))
     return labels.with_columns(status=pl.when(_STATUS == statuses.UNCERTAIN).then(decided).otherwise(_STATUS))
 
 
 def choose_policies(judged: Mapping[str, Judged]) -> dict[str, str]:
-    """Returns the sub-arm of each teacher that is there: by its gold budget, or the better in micro F1; of equals, present."""
+    """Returns each teacher's sub-arm: `teacher_budget` after a gold budget, else the better in micro F1 (a tie: present)."""
     chosen = {}
     for teacher in TEACHERS:
         if f"{teacher}_present" in judged:
@@ -104,7 +103,7 @@ def choose_policies(judged: Mapping[str, Judged]) -> dict[str, str]:
 
 
 def _figures_by_policy(found: Comparison, teacher: str) -> Figures:
-    """Which policy was chosen, and micro F1 under each."""
+    """The chosen policy, and micro F1 under each."""
     choice = found.compared_as[teacher]
     chosen: Figures = {} if choice == BUDGET else {"uncertain_is_present": int(choice == f"{teacher}_present")}
     known = {policy: found.judged[arm] for policy in IS_PRESENT if (arm := f"{teacher}_{policy}") in found.judged}

@@ -1,4 +1,4 @@
-"""Reads what the scores of a split are computed from: the tables of the stages before."""
+"""Reads the tables of earlier stages from which the scores of a split are computed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from raddistill.tasks.names import TASKS
 
 @dataclass(frozen=True)
 class ArmTables:
-    """What a model answered."""
+    """The answers of a model."""
 
     predictions: dy.DataFrame[Predictions]
     probabilities: dy.DataFrame[Probabilities]
@@ -38,10 +38,10 @@ class ArmTables:
 
 @dataclass(frozen=True)
 class TeacherTables:
-    """What a teacher labelled for one task."""
+    """The labels of a teacher for one task."""
 
     labels: dy.DataFrame[Labels]
-    whole_labels: dy.DataFrame[Labels]  # of the whole report where the teacher reads a part of it; else without rows
+    whole_labels: dy.DataFrame[Labels]  # of the whole report, if the teacher reads only a part of it; else empty
     outcomes: dy.DataFrame[Outcomes]
 
 
@@ -58,15 +58,15 @@ class Inputs:
     calibration: Calibration
     label_set: list[Label]
     concepts: list[Concept]
-    lexicon: Path  # the scorer's
+    lexicon: Path  # of the scorer
 
     def split_column(self, column: str) -> dict[str, str]:
-        """Returns a column of the split's reports, by report."""
+        """Returns a column of the split's reports by report id."""
         return dict(self.reports.filter(pl.col("split").cast(pl.String) == self.split).select("report_id", column).iter_rows())
 
 
 def read_inputs(split: str, arms: list[str]) -> Inputs:
-    """Reads the tables where the stages write them; `arms`: those that predicted the split.
+    """Reads the tables from the stages' outputs. `arms`: the models that predicted the split.
 
     Raises:
         InputError, TableError: a file is missing or breaks its schema.

@@ -1,7 +1,7 @@
 """Metrics of one arm against people's annotations, and of two arms on the same reports. Both tasks are scored alike.
 
-Ambiguous cells are masked, or taken as absent or as present. The headline masks them: on Open-i there are more of them than
-positives, and they forgive over-calling.
+Ambiguous cells are masked, or count as absent or as present. The headline figure masks them, because on Open-i they outnumber the
+positives, and counting them as present would forgive false alarms.
 """
 
 from dataclasses import dataclass
@@ -38,33 +38,33 @@ class Judged(ByReport):
 
     names: list[str]
     groups: npt.NDArray[np.str_]  # (reports,): text group
-    normal: Bools  # (reports,): people found nothing at all
+    normal: Bools  # (reports,): people found nothing
     present: Bools  # (reports, names), as are the next two
     ambiguous: Bools
     decided: Bools
-    unmapped: Ints  # (reports,): false positives that are no name
+    unmapped: Ints  # (reports,): phrases without a name, each a false positive
     unparsed: Bools  # (reports,)
 
     def counts(self, ambiguous: Ambiguous = "masked") -> Counts:
-        """Returns true positives, false positives, false negatives of each cell, (reports, names, 3)."""
+        """Returns true positives, false positives and false negatives per cell, (reports, names, 3)."""
         return count(self.present, self.ambiguous, self.decided, ambiguous)
 
     def totals(self, ambiguous: Ambiguous = "masked") -> Counts:
-        """Returns the counts of each report, unmapped phrases among the false positives, (reports, 3)."""
+        """Returns the counts per report, (reports, 3); unmapped phrases are false positives."""
         counts: Counts = self.counts(ambiguous).sum(axis=1)
         counts[:, 1] += self.unmapped
         return counts
 
 
 def count(present: Bools, ambiguous: Bools, decided: Bools, taken_as: Ambiguous = "masked") -> Counts:
-    """Returns true positives, false positives, false negatives of each cell, (reports, names, 3)."""
+    """Returns true positives, false positives and false negatives per cell, (reports, names, 3)."""
     is_present = present | ambiguous if taken_as == "present" else present
     scored = ~ambiguous if taken_as == "masked" else np.ones_like(ambiguous)
     return np.stack([decided & is_present, decided & ~is_present & scored, ~decided & is_present], axis=-1).astype(np.int64)
 
 
 def judge(truth: Truth, decisions: ArmDecisions, groups: dict[str, str], scored: Bools) -> Judged:
-    """Joins an arm's decisions with the truth; `groups`: text group by report; `scored` (names,): the names that count."""
+    """Joins an arm's decisions with the truth. `groups`: report -> text group; `scored` (names,): the names that count."""
     own = truth.select(decisions.reports)
     names = [name for name, counts in zip(truth.names, scored, strict=True) if counts]
     of_reports = np.array([groups[report] for report in own.reports], dtype=str)
@@ -73,9 +73,9 @@ def judge(truth: Truth, decisions: ArmDecisions, groups: dict[str, str], scored:
 
 
 def figures(judged: Judged, macro: Bools, resamples: int, seed: int) -> Figures:
-    """Returns the metrics that both tasks share (design.md); nan where there is nothing to compute from.
+    """Returns the metrics that both tasks share (docs/analysis-plan.md); nan if undefined.
 
-    `macro` (names,): the names whose F1 is averaged. `specificity_normal`: the share of normal reports without a false alarm.
+    `macro` (names,): the names whose F1 is averaged. `specificity_normal`: share of normal reports without a false positive.
     """
     totals = judged.totals()
     tp, fp, fn = (int(n) for n in totals.sum(axis=0))
@@ -98,14 +98,14 @@ def figures(judged: Judged, macro: Bools, resamples: int, seed: int) -> Figures:
 
 
 def micro_f1(judged: Judged, ambiguous: Ambiguous = "masked") -> float:
-    """Returns F1 of all cells pooled; nan where nothing is present and nothing was decided."""
+    """Returns F1 of all cells pooled; nan if nothing is present and nothing was found."""
     return float(f1(judged.totals(ambiguous).sum(axis=0)))
 
 
 def gain(ours: Judged, theirs: Judged, resamples: int, seed: int) -> Figures:
-    """Returns micro F1 of ours less theirs, paired on the same reports and draws, and with ambiguous cells as absent, present.
+    """Returns micro F1 of ours minus theirs, paired on the same reports and draws; also with ambiguous cells as absent, present.
 
-    A gain is claimed only where all three have one sign.
+    A gain is claimed only if all three differences have the same sign.
     """
     assert ours.reports == theirs.reports, "a gain needs the same reports"
     difference = Bootstrap(ours.groups, resamples, seed).difference(ours.totals(), theirs.totals())
@@ -120,7 +120,7 @@ def gain(ours: Judged, theirs: Judged, resamples: int, seed: int) -> Figures:
 
 
 def by_name(judged: Judged, shown: Bools, resamples: int, seed: int) -> Rows:
-    """Returns a row with F1 and its interval for each name that `shown` (names,) holds, in the order of the names."""
+    """Returns one row per name of the mask `shown` (names,), with F1 and its interval."""
     counts = judged.counts()
     bootstrap = Bootstrap(judged.groups, resamples, seed)
     rows: Rows = []
@@ -143,7 +143,7 @@ def mcnemar_by_name(ours: Judged, theirs: Judged) -> dict[str, float]:
 
 
 def precision_recall(judged: Judged, probabilities: Floats) -> Rows:
-    """Returns a row a threshold, 0.01 to 0.99, cells of all names pooled; none where nothing is decided present."""
+    """Returns one row per threshold, 0.01 to 0.99, all cells pooled; no row if nothing is found or present."""
     scored = ~judged.ambiguous
     rows: Rows = []
     for threshold in THRESHOLDS:
@@ -155,7 +155,7 @@ def precision_recall(judged: Judged, probabilities: Floats) -> Rows:
 
 
 def reliability(judged: Judged, probabilities: Floats) -> Rows:
-    """Returns a row for each tenth of the probabilities that holds cells: their mean, the share present, the number of cells."""
+    """Returns one row per non-empty tenth of the probabilities: mean probability, share present, number of cells."""
     scored = ~judged.ambiguous
     chances, present = probabilities[scored], judged.present[scored]
     bins = np.minimum((chances * BINS).astype(int), BINS - 1)

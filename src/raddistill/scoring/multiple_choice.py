@@ -1,4 +1,4 @@
-"""Multiple choice: how logits, lists of labels and a teacher's labels become decisions."""
+"""Multiple choice: turns logits, lists of labels and a teacher's labels into decisions."""
 
 import dataframely as dy
 import numpy as np
@@ -16,7 +16,7 @@ from raddistill.tables.predictions import Predictions, Probabilities
 
 
 def label_names(p: ScoreParams, label_set: list[Label]) -> TaskNames:
-    """Returns the labels of the set: all count, and each has a row."""
+    """Returns the labels of the set: all of them count, and each has a row of its own."""
     return TaskNames([label.name for label in label_set], np.ones(len(label_set), dtype=bool), p.macro_min_positives, 0)
 
 
@@ -26,14 +26,14 @@ class MultipleChoice:
     has_curves = True
 
     def __init__(self, p: ScoreParams, label_set: list[Label], calibration: Calibration) -> None:
-        """`calibration` is the student's; other arms decide at a probability of 0.5."""
+        """`calibration`: of the student; other arms have the threshold 0.5."""
         self.names = label_names(p, label_set)
         self._label_set, self._calibration = label_set, calibration
         of_label = {name: label.teacher_uncertain_is_present for name, label in calibration.labels.items()}
         self.uncertain_is_present = of_label if calibration.against == "gold" else None
 
     def read_predictions(self, arm: str, tables: ArmTables, texts: dict[str, str]) -> ArmDecisions:
-        """Returns what an arm decided, by its lists where it answered in words, else by its logits.
+        """Returns an arm's decisions: from its lists if it answered in words, else from its logits.
 
         Raises:
             TableError: a report, or a part of it, lacks a logit; a label lacks a threshold.
@@ -43,14 +43,14 @@ class MultipleChoice:
         return self._from_logits(sorted(texts), tables.probabilities, self._calibration if arm == "student" else None)
 
     def read_labels(self, labels: pl.DataFrame, texts: dict[str, str], answered: set[str]) -> ArmDecisions:
-        """Returns a teacher's decisions by its labels without `uncertain`. A report without rows is unparsed."""
+        """Returns a teacher's decisions from its labels without `uncertain`. A report without rows is unparsed."""
         reports = list(texts)
         cells = labels.select("report_id", "label", pl.col("status").cast(pl.String)).iter_rows()
         matrix = fill_matrix(cells, reports, self.names.names, missing="")
         return _decisions(reports, matrix == statuses.PRESENT, (matrix == "").all(axis=1))
 
     def own_figures(self, truth: Truth, decisions: ArmDecisions, judged: Judged) -> Figures:
-        """Returns none: this task has the shared metrics only."""
+        """Returns no figures: this task has only the shared metrics."""
         return {}
 
     def _from_lists(self, predictions: dy.DataFrame[Predictions]) -> ArmDecisions:
@@ -62,7 +62,7 @@ class MultipleChoice:
     def _from_logits(
         self, reports: list[str], probabilities: dy.DataFrame[Probabilities], calibration: Calibration | None
     ) -> ArmDecisions:
-        """Present where sigmoid((yes - no) / temperature) reaches the label's threshold; without calibration 1 and 0.5."""
+        """Present if sigmoid((yes - no) / temperature) >= the label's threshold; without calibration these are 1 and 0.5."""
         names = self.names.names
         log_odds = _largest_log_odds(probabilities, reports, names)
         if lacking := int(np.isnan(log_odds).any(axis=1).sum()):
@@ -82,14 +82,14 @@ def _decisions(reports: list[str], decided: Bools, unparsed: Bools, probabilitie
 
 
 def _largest_log_odds(probabilities: dy.DataFrame[Probabilities], reports: list[str], names: list[str]) -> Floats:
-    """Returns the logit of yes less that of no, (reports, names), nan for a report of which any part lacks any.
+    """Returns the logit of yes minus that of no, (reports, names); nan for a report with a missing logit in any part.
 
-    Of a report read in parts, the part with the largest difference counts: a finding that is stated once is stated.
+    If a report is read in parts, the largest difference counts: a finding needs to be stated only once.
     """
     rows = probabilities.filter(pl.col("label").is_in(names))
     yes, no = (pl.col("logit").filter(pl.col("answer") == answer).first() for answer in ("yes", "no"))
     of_parts = rows.group_by("report_id", "part", "label").agg(log_odds=yes - no)
-    # A report is whole where each of its parts has a difference for every name.
+    # A report is complete if each of its parts has a difference for every name.
     sizes = of_parts.group_by("report_id").agg(cells=pl.col("log_odds").count(), parts=pl.col("part").n_unique())
     whole = sizes.filter(pl.col("cells") == pl.col("parts") * len(names))["report_id"]
     cells = of_parts.filter(pl.col("report_id").is_in(whole.implode())).group_by("report_id", "label").agg(pl.max("log_odds"))

@@ -1,4 +1,4 @@
-"""Open-ended: how phrases become concepts, and the metrics of phrases and codes that only this task has."""
+"""Open-ended: turns phrases into concepts, and computes the metrics of phrases and codes that only this task has."""
 
 import re
 from dataclasses import dataclass
@@ -17,21 +17,21 @@ from raddistill.scoring.truth import ArmDecisions, TaskNames, Truth
 
 Finding = tuple[str, str]  # phrase, code
 _WORD = re.compile(r"\w+")
-NO_CODE = ""  # the category of a finding without a code: never in the gold
+NO_CODE = ""  # the category of a finding without a code; never in the gold
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhraseDecisions(ArmDecisions):
-    """Decisions by phrases, which are distinct in a report; (reports,) each."""
+    """Decisions from phrases. Each field has shape (reports,) and counts the distinct phrases of a report."""
 
     phrases: Ints
-    fuzzy: Ints  # mapped by likeness only
-    ungrounded: Ints  # not in the report
+    fuzzy: Ints  # mapped to a concept by similarity only
+    ungrounded: Ints  # words not in the report
     categories: npt.NDArray[np.object_]  # frozensets of ICD-10-CM categories, without optional concepts and devices
 
 
 def concept_names(p: ScoreParams, concepts: list[Concept]) -> TaskNames:
-    """Returns the concepts: those of kind `score` count."""
+    """Returns the concepts, of which those of kind `score` count."""
     minimum = p.concept_macro_min_positives
     return TaskNames([c.concept for c in concepts], np.array([c.kind == "score" for c in concepts]), minimum, minimum)
 
@@ -43,13 +43,13 @@ class OpenEnded:
     uncertain_is_present: dict[str, bool] | None = None  # no gold budget is spent on this task
 
     def __init__(self, p: ScoreParams, concepts: list[Concept], lexicon: Lexicon) -> None:
-        """`lexicon`: the scorer's, from phrases to concepts."""
+        """`lexicon`: maps phrases to concepts."""
         self.names = concept_names(p, concepts)
         self._concepts, self._lexicon = concepts, lexicon
         self._device = np.array([c.kind == "device" for c in concepts])
 
     def read_predictions(self, arm: str, tables: ArmTables, texts: dict[str, str]) -> PhraseDecisions:
-        """Returns what an arm found, by its lines of phrase and code; what does not parse, or is null, is scored as empty."""
+        """Returns an arm's decisions from its lines `phrase | code`. An answer that is null or does not parse counts as empty."""
         findings: dict[str, list[Finding] | None] = {}
         for report, answer in tables.predictions.select("report_id", "answer").sort("report_id").iter_rows():
             parsed = answers.parse_lines(answer or "")
@@ -57,9 +57,9 @@ class OpenEnded:
         return self._map(findings, texts)
 
     def read_labels(self, labels: pl.DataFrame, texts: dict[str, str], answered: set[str]) -> PhraseDecisions:
-        """Returns what a teacher found in the reports of `texts`, by its labels without `uncertain`; absent ones do not count.
+        """Returns a teacher's decisions about the reports of `texts` from its labels without `uncertain`.
 
-        `answered`: the reports that it labelled. One of them without rows has no finding, any other is unparsed.
+        `answered`: the reports that it labelled. Such a report without rows has no finding; any other report is unparsed.
         """
         found: dict[str, list[Finding]] = {report: [] for report in texts}
         present = labels.filter(pl.col("status").cast(pl.String) == statuses.PRESENT)
@@ -69,7 +69,7 @@ class OpenEnded:
         return self._map({report: rows if report in answered else None for report, rows in found.items()}, texts)
 
     def own_figures(self, truth: Truth, decisions: PhraseDecisions, judged: Judged) -> Figures:
-        """Returns the metrics that only this task has; rates are of the distinct phrases of a report."""
+        """Returns the metrics that only this task has. Rates are shares of the distinct phrases."""
         abnormal = [report for report, normal in zip(judged.reports, judged.normal, strict=True) if not normal]
         present, ambiguous = truth.present[:, self._device], truth.ambiguous[:, self._device]
         phrases = int(decisions.phrases.sum())
@@ -84,7 +84,7 @@ class OpenEnded:
         }
 
     def _map(self, findings: dict[str, list[Finding] | None], texts: dict[str, str]) -> PhraseDecisions:
-        """Maps the findings of each report to concepts; None for a report without a readable answer."""
+        """Maps the findings of each report to concepts. Findings None: the report has no readable answer."""
         column_of = {name: column for column, name in enumerate(self.names.names)}
         outside = {c.concept for c in self._concepts if c.kind != "score"}
         decided = np.zeros((len(findings), len(column_of)), dtype=bool)
@@ -92,14 +92,14 @@ class OpenEnded:
         categories = np.empty(len(findings), dtype=object)
         for row, (report, of_report) in enumerate(findings.items()):
             text, coded = _words(texts[report]), set()
-            # Turned round, so that the first code of a phrase is the one that stays.
+            # reversed: the first code of a phrase wins
             codes = {" ".join(phrase.casefold().split()): code for phrase, code in reversed(of_report or [])}
             for phrase, code in codes.items():
                 match = self._lexicon.match(phrase)
                 tallies[:, row] += (1, match.concept is None, match.fuzzy, _words(phrase) not in text)
                 if match.concept is not None:
                     decided[row, column_of[match.concept]] = True
-                if match.concept not in outside:
+                if match.concept not in outside:  # unmapped phrases (None) count by their code
                     coded.add(_category(code))
             categories[row] = frozenset(coded)
         phrases, unmapped, fuzzy, ungrounded = tallies
@@ -116,10 +116,10 @@ class OpenEnded:
         )
 
     def _count_categories(self, truth: Truth, decisions: PhraseDecisions) -> Counts:
-        """Returns true positives, false positives, false negatives by category, (reports, 3).
+        """Returns true positives, false positives and false negatives of ICD-10-CM categories, (reports, 3).
 
-        Gold: the categories of the present concepts' codes. A category that a present concept accepts counts as its own; one of
-        an ambiguous concept is neither right nor wrong.
+        Gold: the categories of the present concepts' codes. A category that a present concept accepts counts as its own. A
+        category of an ambiguous concept is neither right nor wrong.
         """
         kept = [(column, c) for column, c in enumerate(self._concepts) if c.kind == "score"]
         counts = np.zeros((len(truth.reports), 3), dtype=np.int64)
@@ -134,15 +134,15 @@ class OpenEnded:
 
 
 def _accepted(concept: Concept) -> list[str]:
-    """The categories of a concept's own code, then of those that are accepted for it."""
+    """The categories of a concept's own code and of the other codes that it accepts."""
     return [_category(code) for code in [concept.code, *concept.accept.split(";")] if code]
 
 
 def _category(code: str) -> str:
-    """The first three characters of an ICD-10-CM code: J90 of J90, J98 of J98.4."""
+    """The first three characters of an ICD-10-CM code: J90 -> J90, J98.4 -> J98."""
     return code[:3] if len(code) >= 3 else NO_CODE
 
 
 def _words(text: str) -> str:
-    """The words between single spaces, so that a phrase is looked for from word to word, whatever the punctuation."""
+    """The words, each between single spaces: phrases are found as whole words, whatever the punctuation."""
     return f" {' '.join(_WORD.findall(text.casefold()))} "

@@ -1,10 +1,12 @@
 """Maps predicted phrases to concepts by the scorer's own lexicon (gold/scorer_lexicon.csv), which no teacher may import.
 
-The lexicon was written from knowledge of the domain and the concepts' names, then frozen. Its rows are phrase and concept. A row
-without a concept is a word that is stripped (laterality, site, severity, size, change, hedges), as it tells how or where, not
-what; redaction marks (XXXX) are stripped, too. Phrases are compared word by word, in lower case, singular, stripped. The longest
-phrase of the lexicon within the predicted one wins, the first of equally long ones; else the closest by rapidfuzz at 90 or more,
-flagged as fuzzy; else none. One phrase is one concept: "emphysema and fibrosis" counts once.
+The lexicon was written from knowledge of the domain and the concepts' names, then frozen. Its columns are phrase and concept.
+
+- A row without a concept is a stop word (laterality, site, severity, size, change, hedge): it says how or where, not what. Stop
+  words and redaction marks (XXXX) are removed before phrases are compared, word by word, in lower case and singular.
+- The longest phrase of the lexicon within the predicted phrase wins; of equally long ones the first.
+- Else the most similar phrase wins if rapidfuzz gives 90 or more; the match is flagged as fuzzy. Else there is none.
+- One predicted phrase is one concept: "emphysema and fibrosis" counts once.
 """
 
 import re
@@ -17,13 +19,13 @@ from rapidfuzz import fuzz, process
 from raddistill.concepts import Concept, read_rows
 from raddistill.errors import InputError
 
-FUZZY = 90.0  # design.md; rapidfuzz's ratio, 0 to 100
+FUZZY = 90.0  # rapidfuzz's ratio, 0 to 100; fixed in docs/analysis-plan.md
 _WORD = re.compile(r"[a-z0-9]+")
 
 
 @dataclass(frozen=True)
 class Match:
-    """The concept of a phrase, None where unmapped; `fuzzy` where only the closest phrase of the lexicon gave it."""
+    """The concept of a phrase; None if unmapped. `fuzzy`: found by the most similar phrase of the lexicon."""
 
     concept: str | None
     fuzzy: bool
@@ -38,13 +40,13 @@ class Lexicon:
         for phrase, concept in phrases.items():
             words = self.words(phrase)
             if not words or self._concepts.setdefault(words, concept) != concept:
-                raise InputError(f"the scorer's lexicon: '{phrase}' is nothing once stripped, or stands for two concepts")
+                raise InputError(f"the scorer's lexicon: '{phrase}' has only stop words, or belongs to two concepts")
         self._longest = max(map(len, self._concepts), default=0)
         self._joined = {" ".join(words): concept for words, concept in self._concepts.items()}
         self.match = cache(self._match)
 
     def words(self, phrase: str) -> tuple[str, ...]:
-        """Returns the words of a phrase in lower case, singular, without the stripped ones."""
+        """Returns the words of a phrase in lower case and singular, without stop words."""
         found = _WORD.findall(phrase.casefold())
         return tuple(_singular(word) for word in found if word not in self._stripped and not set(word) <= {"x"})
 
@@ -62,7 +64,7 @@ def load_lexicon(path: Path, concepts: list[Concept]) -> Lexicon:
     """Reads the frozen lexicon.
 
     Raises:
-        InputError: missing file, other columns, a concept that gold/concepts.csv does not have, a phrase of two concepts.
+        InputError: missing file, wrong columns, a concept that gold/concepts.csv lacks, or a phrase with two concepts.
     """
     rows = read_rows(path, ["phrase", "concept"])
     unknown = sorted({row["concept"] for row in rows} - {c.concept for c in concepts} - {""})

@@ -1,8 +1,7 @@
-"""Scores all arms on one split against people's annotations: the metrics file, and what its plots are drawn from.
+"""Scores all arms on one split against people's annotations: the metrics file, and the data of its plots.
 
-The reports scored are those that the student was asked and people annotated; every other arm is scored on its own share of
-them, and states how many. A teacher's share is the reports that it was given: what it could not label counts as empty, what its
-file does not hold is left out.
+Scored are the annotated reports that the student was asked about. Every other arm is scored on those of them that it was asked
+about, and states how many. A report that a teacher could not label counts as empty; one that is not in its file is left out.
 """
 
 import math
@@ -28,7 +27,7 @@ from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 
 __all__ = ["JUDGES", "Judge", "ScoreParams", "Scored", "score"]
 
-DIGITS = 4  # of every rate: enough for 1 in 10,000, and diffs stay quiet
+DIGITS = 4  # of every rate; more would only make diffs noisy
 PER_LABEL = ["task", "arm", "label", "positives", "f1", "low", "high", "precision", "recall", "mcnemar_p"]
 PRECISION_RECALL = ["arm", "kind", "threshold", "precision", "recall"]
 RELIABILITY = ["arm", "predicted", "observed", "cells"]
@@ -37,20 +36,20 @@ D = TypeVar("D", bound=ArmDecisions)
 
 
 class Judge(Protocol[D]):
-    """How the answers of one task become decisions, and the metrics that only this task has."""
+    """Turns the answers of one task into decisions, and computes the metrics that only this task has."""
 
-    names: TaskNames  # what is decided in each report
-    has_curves: bool  # whether precision and recall of the arms are drawn
-    uncertain_is_present: dict[str, bool] | None  # by label, as a gold budget showed; None where none was spent
+    names: TaskNames  # labels or concepts
+    has_curves: bool  # whether precision-recall curves are drawn
+    uncertain_is_present: dict[str, bool] | None  # by label, from the gold budget; None without one
 
     def read_predictions(self, arm: str, tables: ArmTables, texts: dict[str, str]) -> D:
-        """Returns what a model decided; `texts`: those of the reports that it was asked."""
+        """Returns a model's decisions. `texts`: of the reports that it was asked about."""
 
     def read_labels(self, labels: pl.DataFrame, texts: dict[str, str], answered: set[str]) -> D:
-        """Returns what a teacher decided about the reports of `texts`, of which it labelled those that it `answered`."""
+        """Returns a teacher's decisions about the reports of `texts`. `answered`: the reports that it labelled."""
 
     def own_figures(self, truth: Truth, decisions: D, judged: Judged) -> Figures:
-        """Returns further metrics of one arm; truth, decisions and judged are of the same reports."""
+        """Returns further metrics of one arm. The three arguments are of the same reports."""
 
 
 JUDGES: dict[str, Callable[[ScoreParams, Inputs], Judge[Any]]] = {  # by task
@@ -61,7 +60,11 @@ JUDGES: dict[str, Callable[[ScoreParams, Inputs], Judge[Any]]] = {  # by task
 
 @dataclass(frozen=True)
 class Scored:
-    """`metrics`: the metrics file, numbers only; three small tables, aggregates only, for `dvc plots`; rows of `Decisions`."""
+    """The scores of a split.
+
+    `metrics`: content of the metrics file, numbers only. Then three tables of aggregates for `dvc plots`, and rows of
+    `Decisions`.
+    """
 
     split: str
     metrics: dict[str, Any]
@@ -72,11 +75,11 @@ class Scored:
 
 
 def score(p: ScoreParams, given: Inputs) -> Scored:
-    """Scores every arm and the teacher on a split, both tasks.
+    """Scores every arm on a split, for both tasks.
 
     Raises:
         InputError: the scorer's lexicon is missing or names unknown concepts.
-        TableError: the tables do not fit each other (gold incomplete, logits missing, reports of another split).
+        TableError: the tables do not fit together (gold incomplete, logits missing, reports of another split).
     """
     found: dict[str, Comparison] = {}
     decisions = []
@@ -91,7 +94,7 @@ def score(p: ScoreParams, given: Inputs) -> Scored:
 
 
 def _score_task(p: ScoreParams, task: str, judge: Judge[Any], given: Inputs) -> tuple[Comparison, list[pl.DataFrame]]:
-    """One task's comparison, and rows of `Decisions` of each arm on the reports that the student was asked."""
+    """One task's comparison, and each arm's rows of `Decisions` on the reports that the student was asked about."""
     texts, groups = given.split_column("text"), given.split_column("text_group")
     truth = read_truth(given.gold, task, judge.names.names)
     arms = _read_arms(task, judge, given, texts)
@@ -114,14 +117,14 @@ def _read_arms(task: str, judge: Judge[D], given: Inputs, texts: dict[str, str])
     for arm, both_tasks in given.arms.items():
         tables = both_tasks.select(task)
         if strange := len(set(tables.predictions["report_id"]) - set(texts)):
-            raise TableError(f"{strange} predicted reports are not in the split that is scored; `dvc repro` predicts anew")
+            raise TableError(f"{strange} predicted reports are not in the split that is scored; `dvc repro` predicts again")
         asked = {report: texts[report] for report in tables.predictions["report_id"]}
         arms[arm] = judge.read_predictions(arm, tables, asked)
     return arms
 
 
 def _read_teacher(judge: Judge[D], teacher: TeacherTables, texts: dict[str, str]) -> dict[str, D]:
-    """The teacher's decisions by sub-arm, about those of the reports of `texts` that its file holds."""
+    """The teacher's decisions by sub-arm, about the reports of `texts` that are in its file."""
     unknown = set(teacher.outcomes.filter(pl.col("reason").is_in(UNKNOWN_BY_FILE))["report_id"])
     known = {report: text for report, text in texts.items() if report not in unknown}
     answered = set(teacher.outcomes.filter(pl.col("outcome") == "labelled")["report_id"])
@@ -132,16 +135,16 @@ def _read_teacher(judge: Judge[D], teacher: TeacherTables, texts: dict[str, str]
         )
     arms = {arm: judge.read_labels(rows, known, answered) for arm, rows in labels.items()}
     if teacher.whole_labels.height:
-        # A report may lack the part that the teacher reads; the whole report is always there.
+        # A report may lack the section that the teacher reads, but not the whole text.
         whole = labels_by_policy("teacher_whole", teacher.whole_labels)
         arms |= {arm: judge.read_labels(rows, known, set(known)) for arm, rows in whole.items()}
     return arms
 
 
 def _score_unseen(p: ScoreParams, found: Comparison, given: Inputs, texts: dict[str, str]) -> Figures:
-    """Student and teacher, each on those of its reports that have no near duplicate among the training texts."""
+    """Micro F1 of student and teacher on reports without a near duplicate among the training texts."""
     student, teacher = found.judged["student"], found.judged[found.compared_as["teacher"]]
-    # Sentences that the teacher wrote itself are of no report, so they have no text here to be near to.
+    # Written sentences belong to no report, so they have no text here.
     is_training = (pl.col("split").cast(pl.String) == "train") & pl.col("selected")
     trained = given.examples.filter(is_training)["report_id"].unique()
     training = given.reports.filter(pl.col("report_id").is_in(trained.implode()))["text"].to_list()
@@ -153,7 +156,7 @@ def _score_unseen(p: ScoreParams, found: Comparison, given: Inputs, texts: dict[
 
 
 def _add_curves(found: Comparison, arms: Mapping[str, ArmDecisions]) -> None:
-    """Rows of each arm with probabilities, and the point at which student and teachers were scored."""
+    """Adds the curves of each arm with probabilities, and the points at which student and teachers are scored."""
     for arm, decisions in arms.items():
         judged = found.judged[arm]
         probabilities = decisions.select(judged.reports).probabilities
@@ -168,7 +171,7 @@ def _add_curves(found: Comparison, arms: Mapping[str, ArmDecisions]) -> None:
 
 
 def tidy(figures: dict[str, Any]) -> dict[str, Any]:
-    """Returns the figures rounded, without what could not be computed (nan): DVC drops nulls, and JSON has no nan."""
+    """Returns the figures rounded, without nan: JSON has no nan, and DVC drops nulls."""
     rounded = {key: tidy(value) if isinstance(value, dict) else value for key, value in figures.items()}
     rounded = {key: round(value, DIGITS) if isinstance(value, float) else value for key, value in rounded.items()}
     return {key: value for key, value in rounded.items() if not (isinstance(value, float) and math.isnan(value))}

@@ -1,4 +1,4 @@
-"""Annotations and decisions as matrices of reports and names. A name is a label of the set, or a concept."""
+"""Annotations and decisions as matrices (reports, names). A name is a label of the label set, or a concept."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ class ByReport:
     reports: list[str]
 
     def select(self, reports: list[str]) -> Self:
-        """Returns the record of those of `reports` that it holds, in the order given."""
+        """Returns the record restricted to `reports`, in that order; unknown reports are ignored."""
         row_of = {report: row for row, report in enumerate(self.reports)}
         kept = [report for report in reports if report in row_of]
         rows = np.array([row_of[report] for report in kept], dtype=np.int64)
@@ -36,7 +36,7 @@ class ByReport:
 
 @dataclass(frozen=True)
 class Truth(ByReport):
-    """What people say of the reports that they annotated. A cell that is neither present nor ambiguous is absent."""
+    """People's annotations. A cell that is neither present nor ambiguous is absent."""
 
     names: list[str]
     present: Bools  # (reports, names)
@@ -44,37 +44,37 @@ class Truth(ByReport):
 
     @property
     def normal(self) -> Bools:
-        """(reports,): every name is absent."""
+        """(reports,): whether all names are absent."""
         return np.asarray(~(self.present | self.ambiguous).any(axis=1))
 
 
 @dataclass(frozen=True)
 class ArmDecisions(ByReport):
-    """What one arm decided about the reports that it was asked."""
+    """The decisions of one arm about the reports that it was asked about."""
 
     decided: Bools  # (reports, names)
-    unmapped: Ints  # (reports,): distinct phrases that are no name; each is a false positive
-    unparsed: Bools  # (reports,): no readable answer; scored as an empty one
-    probabilities: Floats | None = None  # (reports, names); None where the arm answers in words
+    unmapped: Ints  # (reports,): distinct phrases without a name; each is a false positive
+    unparsed: Bools  # (reports,): no readable answer; counts as empty
+    probabilities: Floats | None = None  # (reports, names); None if the arm answers in words
 
 
 @dataclass(frozen=True)
 class TaskNames:
-    """The names of a task, and from how many positives in the gold they are shown."""
+    """The names of a task, and how many positives in the gold they need to be shown."""
 
     names: list[str]
     scored: Bools  # (names,): those that count
-    macro_minimum: int  # positives of a name in the macro average
-    row_minimum: int  # positives of a name that has a row of its own
+    macro_minimum: int  # positives that a name in the macro average needs
+    row_minimum: int  # positives that a name with a row of its own needs
 
 
 def read_truth(gold: dy.DataFrame[Gold], task: str, names: list[str]) -> Truth:
-    """Returns the annotated reports of a task, without the excluded ones, sorted by id.
+    """Returns the annotations of a task, sorted by report id.
 
-    An annotator's `uncertain` counts as present: it was coded as something that the report states.
+    `uncertain` in gold means that the finding was coded, so it counts as present. One excluded cell drops the whole report.
 
     Raises:
-        TableError: more than one annotator; a report without a row for each of the names.
+        TableError: the gold has several annotators, or a report lacks a row for a name.
     """
     rows = gold.filter(pl.col("task") == task)
     if rows["annotator"].n_unique() > 1:
@@ -84,13 +84,13 @@ def read_truth(gold: dy.DataFrame[Gold], task: str, names: list[str]) -> Truth:
     reports = sorted(rows["report_id"].unique())
     matrix = fill_matrix(rows.select("report_id", "label", "status").iter_rows(), reports, names, missing="")
     if (missing := int((matrix == "").sum())) > 0:
-        raise TableError(f"the gold of {task} lacks {missing} of its cells (reports x names); `dvc repro extract` makes it anew")
+        raise TableError(f"the gold of {task} lacks {missing} of its cells (reports x names); `dvc repro extract` makes it again")
     present = (matrix == statuses.PRESENT) | (matrix == statuses.UNCERTAIN)
     return Truth(reports, names, present, matrix == statuses.AMBIGUOUS)
 
 
 def fill_matrix(cells: Iterable[Cell], reports: list[str], names: list[str], missing: Any) -> npt.NDArray[Any]:
-    """Returns the values as (reports, names) of objects, `missing` where there is none. Other reports and names are left out."""
+    """Returns the values as an object array (reports, names), with `missing` in empty cells. Ignores other reports and names."""
     matrix = np.full((len(reports), len(names)), missing, dtype=object)
     report_at = {report: row for row, report in enumerate(reports)}
     name_at = {name: column for column, name in enumerate(names)}
@@ -101,7 +101,7 @@ def fill_matrix(cells: Iterable[Cell], reports: list[str], names: list[str], mis
 
 
 def to_table(task: str, arm: str, decisions: ArmDecisions, names: list[str], groups: dict[str, str]) -> pl.DataFrame:
-    """Returns an arm's rows of the table `Decisions`, unsorted; `groups`: text group by report."""
+    """Returns an arm's rows of the table `Decisions`, unsorted. `groups`: report -> text group."""
     reports = decisions.reports
     asked = [(r, "unparsed" if lost else "asked", "", 1) for r, lost in zip(reports, decisions.unparsed, strict=True)]
     present = [(reports[row], "present", names[column], 1) for row, column in np.argwhere(decisions.decided)]
@@ -112,7 +112,7 @@ def to_table(task: str, arm: str, decisions: ArmDecisions, names: list[str], gro
 
 
 def from_table(rows: pl.DataFrame, names: list[str]) -> ArmDecisions:
-    """Returns the decisions of one task and arm (`Decisions` rows), reports sorted; labels other than `names` are left out."""
+    """Returns the decisions in rows of `Decisions` of one task and arm, sorted by report. Ignores labels not in `names`."""
     kind = pl.col("kind").cast(pl.String)
     asked = rows.filter(kind.is_in(["asked", "unparsed"])).sort("report_id")
     reports = asked["report_id"].to_list()

@@ -1,6 +1,6 @@
-"""The adapter folder: weights, what they were made from, and a model card. Equal trainings give equal bytes.
+"""The adapter folder: weights, their provenance, and a model card. Equal trainings give equal bytes.
 
-So nothing in it names the machine, the time or the git commit. The commit is the one whose dvc.lock holds the folder's hash.
+So nothing in it names machine, time or git commit. The commit is the one whose dvc.lock holds the folder's hash.
 """
 
 import hashlib
@@ -103,7 +103,7 @@ BASE_NAMES = {
 
 
 def save(model: Any, folder: Path, p: Section, base: Path, chosen: pl.DataFrame, outputs: int) -> None:
-    """Writes the adapter folder, whole or not at all. `outputs`: of the layer `score`, 0 where there is none."""
+    """Writes the adapter folder, whole or not at all. `outputs`: number of outputs of the layer `score`; 0 without the layer."""
     of_task = chosen.group_by("task").agg(pl.col("template_hash", "answers").first()).sort("task")
     provenance = {
         "params": p.model_dump(),
@@ -112,7 +112,7 @@ def save(model: Any, folder: Path, p: Section, base: Path, chosen: pl.DataFrame,
         "examples_sha256": hash_of(chosen),
         "base": json.loads(base.read_text(encoding="utf-8")),
         "template_hashes": dict(of_task.select("task", "template_hash").iter_rows()),
-        # 2.13.0+cpu is 2.13.0: which build of it a machine has is nothing of the adapter
+        # 2.13.0 for 2.13.0+cpu: the build belongs to the machine
         "libraries": {name: version.partition("+")[0] for name, version in versions().items()},
     }
     is_encoder = model.get_base_model().config.model_type in ENCODERS
@@ -131,14 +131,14 @@ def hash_of(examples: pl.DataFrame) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that train."""
+    """Returns the versions of the libraries that train, by name."""
     return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
 def _kind(provenance: dict[str, Any], is_encoder: bool) -> str | None:
-    """PEFT's type of task, by which others choose the class to load; None where no class has all that the answers need.
+    """PEFT's task type, by which others choose the class to load; None if no class has all layers that the answers need.
 
-    Without one, `AutoPeftModelForCausalLM` and its like refuse instead of leaving out the layer `score`.
+    With None, `AutoPeftModelForCausalLM` and its like refuse to load. With a type they would drop the layer `score` silently.
     """
     if not provenance["outputs"]:
         return "CAUSAL_LM"
@@ -146,9 +146,9 @@ def _kind(provenance: dict[str, Any], is_encoder: bool) -> str | None:
 
 
 def _settle_config(path: Path, base: dict[str, Any], kind: str | None) -> None:
-    """PEFT writes sets in hash order and the base model's place on this machine, which is no place to look for it elsewhere.
+    """Makes PEFT's config reproducible: lists are sorted, and the base model's path on this machine is removed.
 
-    So the base is named where it is one of the hub, and the key left out where it is not: then converters say what they miss.
+    A base model of the hub is named instead. For another one the key is left out, and converters say that it is missing.
     """
     config = json.loads(path.read_text(encoding="utf-8")) | {"task_type": kind}
     del config["base_model_name_or_path"]
@@ -161,10 +161,12 @@ def _settle_config(path: Path, base: dict[str, Any], kind: str | None) -> None:
 
 
 def _card(provenance: dict[str, Any], chosen: pl.DataFrame, kind: str | None, is_encoder: bool) -> str:
-    """The model card: how others load the adapter, and where its answers stand."""
+    """The model card: how to load the adapter, and how to read its answers."""
     base, outputs = provenance["base"], provenance["outputs"]
     trained, is_written = chosen.filter(pl.col("split") == "train"), pl.col("report_id").str.starts_with(ID_PREFIX)
-    hashed = Path(base["folder"]).name  # `fetch` names the folder by the hash of the wheel's file, which GGUF is unpacked from
+    hashed = Path(
+        base["folder"]
+    ).name  # `fetch` names the folder by the hash of the file in the wheel; GGUF is unpacked, so its files have other hashes
     is_gguf = base["source"] == "package" and not any(sha256.startswith(hashed) for sha256 in base["files"].values())
     is_nf4 = provenance["params"]["quantization"] == "nf4"
     where = f'"{base["location"]}", revision="{base["revision"]}"' if base["source"] == "hub" else '"../base"'

@@ -1,8 +1,8 @@
-"""Temperature and per-label thresholds from the student's validation logits; seconds on a CPU.
+"""Temperature and per-label thresholds for the student's validation logits. Takes seconds on a CPU.
 
-Against the teacher's labels by default. Against gold only if a run says so, and then for a stated number of validation
-reports, whose ids are written down so that no validation score uses them; the teacher gets the same reports for its one free
-choice, whether its `uncertain` counts as present.
+By default they are chosen against the teacher's labels. With calibrate.against: gold, a stated number of annotated validation
+reports is used; their ids are stored, and no validation score uses them. The teacher gets the same reports to decide whether its
+`uncertain` counts as present.
 """
 
 import hashlib
@@ -25,16 +25,16 @@ from raddistill.tables.labels import Labels
 from raddistill.tables.predictions import Probabilities
 from raddistill.tasks.names import MULTIPLE_CHOICE
 
-MIN_POSITIVES = 30  # with fewer, a threshold of a label's own would be fitted to noise: it takes that of all labels together
+MIN_POSITIVES = 30  # a label with fewer gets the threshold of all labels together, as its own would be fitted to noise
 GRID = np.round(np.arange(0.1, 0.91, 0.05), 2)
 
 
 class CalibrateParams(Section):
-    """Against what the student's thresholds are chosen."""
+    """What the student's thresholds are chosen against."""
 
     against: Literal["teacher", "gold"]
-    gold_reports: int = Field(ge=0)
-    spend: Literal["hash", "disagreements"]  # which annotated reports the budget goes to
+    gold_reports: int = Field(ge=0)  # the gold budget
+    spend: Literal["hash", "disagreements"]  # which annotated reports are used
 
 
 def calibrate(
@@ -45,14 +45,14 @@ def calibrate(
     gold: dy.DataFrame[Gold],
     label_set: list[Label],
 ) -> Calibration:
-    """Calibration of the multiple-choice logits. Where there are none (`list` answers) there is nothing to calibrate: no labels.
+    """Returns the calibration of the multiple-choice logits; without logits (`list` answers) it has no labels.
 
-    Against the teacher, the parts that it labelled are compared with what the student learns of them (`targets`). So
-    what is not trained on, such as a masked hedge, shapes no threshold, and a teacher of impressions says nothing of findings.
+    Against the teacher, logits are compared with the targets of the same parts. So only what is trained on counts: not a masked
+    label, and not a section that the teacher did not read.
 
     Raises:
-        ParamsError: gold is asked for without a number of reports, or the other way round.
-        InputError: the validation split holds too few annotated reports for the budget, or no part that the teacher labelled.
+        ParamsError: `against: gold` without `gold_reports`, or the reverse.
+        InputError: the validation split has too few annotated reports, or no part that the teacher labelled.
     """
     if (p.against == "gold") != (p.gold_reports > 0):
         raise ParamsError("calibrate: `against: gold` and `gold_reports` above 0 go together")
@@ -77,7 +77,7 @@ def calibrate(
 
 
 def _calibrate_label(cells: pl.DataFrame, of_all_labels: float) -> LabelCalibration:
-    """The teacher's `uncertain` counts as present if at least half of what it hedged is, or if it hedged nothing."""
+    """A teacher's `uncertain` counts as present if at least half of its hedged cells are present, or if it has none."""
     hedged = cells.filter(pl.col("teacher") == statuses.UNCERTAIN)["truth"]
     return LabelCalibration(
         threshold=best_threshold(cells, of_all_labels),
@@ -86,7 +86,7 @@ def _calibrate_label(cells: pl.DataFrame, of_all_labels: float) -> LabelCalibrat
 
 
 def _compare_with_targets(odds: pl.DataFrame, examples: pl.DataFrame, names: list[str]) -> pl.DataFrame:
-    """Odds, and as `truth` the targets of the same parts, a row each label that has one; `names`: the order of the targets."""
+    """Log-odds with the targets of the same parts as `truth`, one row per label with a target. `names`: order of the targets."""
     taught = examples.filter((pl.col("task") == MULTIPLE_CHOICE) & pl.col("targets").is_not_null())
     targets = taught.select("report_id", "part", pl.col("targets").alias("target")).explode("target")
     targets = targets.with_columns(label=pl.Series(names * taught.height, dtype=pl.String)).drop_nulls("target")
@@ -102,7 +102,7 @@ def _compare_with_targets(odds: pl.DataFrame, examples: pl.DataFrame, names: lis
 def _compare_with_gold(
     p: CalibrateParams, odds: pl.DataFrame, labels: pl.DataFrame, gold: pl.DataFrame
 ) -> tuple[pl.DataFrame, list[str]]:
-    """Odds of the whole reports of the budget (the highest of their parts), with people's labels as `truth`; and their ids."""
+    """Log-odds of the reports of the budget (the highest of their parts) with people's labels as `truth`; and the report ids."""
     of_report = odds.group_by("report_id", "label", maintain_order=True).agg(pl.col("odds").max())
     of_teacher = labels.filter(pl.col("task") == MULTIPLE_CHOICE).select("report_id", "label", teacher="status")
     annotated = gold.filter((pl.col("task") == MULTIPLE_CHOICE) & (pl.col("status") != statuses.EXCLUDED))
@@ -114,7 +114,7 @@ def _compare_with_gold(
 
 
 def fit_temperature(odds: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
-    """The temperature in 0.25 ... 4 with the least log loss of sigmoid(odds / temperature) (Guo et al., arXiv 1706.04599)."""
+    """Returns the temperature, 0.25 to 4, that minimises log loss of sigmoid(odds / temperature) (arXiv 1706.04599)."""
     grid = np.geomspace(0.25, 4.0, 161)
     signed = np.where(truth, odds, -odds)
     loss = [np.logaddexp(0, -signed / t).mean() for t in grid]
@@ -122,7 +122,7 @@ def fit_temperature(odds: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
 
 
 def best_threshold(cells: pl.DataFrame, otherwise: float) -> float:
-    """The threshold of the grid with the best F1, of equals the one nearest to 0.5; `otherwise` with fewer than MIN_POSITIVES.
+    """Returns the threshold of GRID with the best F1 (a tie: the one nearest to 0.5); `otherwise` below MIN_POSITIVES.
 
     `cells` has the columns probability and truth.
     """
@@ -138,7 +138,7 @@ def best_threshold(cells: pl.DataFrame, otherwise: float) -> float:
 
 
 def _budget(cells: pl.DataFrame, p: CalibrateParams) -> list[str]:
-    """The first annotated reports by hash of their id; or first those on most labels of which student and teacher disagree."""
+    """Ids of the budget: the first by hash of the id, or those with the most disagreements of student and teacher."""
     differs = (pl.col("odds") > 0) != (pl.col("teacher") == statuses.PRESENT)
     of_report = dict(cells.group_by("report_id").agg(differs.sum()).iter_rows())
     if len(of_report) < p.gold_reports:

@@ -1,7 +1,7 @@
-"""Finds the checkpoint from which an interrupted training resumes: none that a kill, a full disk or a power cut damaged.
+"""Finds the checkpoint from which an interrupted training resumes, and skips damaged ones.
 
-Cut files, zeros in place of weights and a state without its optimizer all look like checkpoints, and what reads them fails in a
-dozen ways, or not at all. So a checkpoint ends with the hashes of its files, in the format of sha256sum.
+A kill, a full disk or a power cut leaves truncated files, zeros instead of weights, or a state without optimizer. transformers
+fails on them in many ways, or not at all. So a complete checkpoint is sealed with the hashes of its files, in sha256sum's format.
 """
 
 import json
@@ -15,20 +15,20 @@ SEAL = "SHA256SUMS"
 STATE = "trainer_state.json"  # by transformers
 
 
-def place(folder: Path, step: int) -> Path:
-    """The checkpoint of a step, where transformers puts it."""
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Returns where transformers writes the checkpoint of a step."""
     return folder / f"checkpoint-{step}"
 
 
 def seal(checkpoint: Path) -> None:
-    """Writes the hashes of all files of a checkpoint that is complete."""
+    """Writes the hashes of all files of a complete checkpoint."""
     with write_whole(checkpoint / SEAL) as part:
         lines = [f"{sha256(file)}  {file.name}\n" for file in sorted(checkpoint.iterdir()) if file.name != SEAL]
         part.write_text("".join(lines), encoding="utf-8")
 
 
 def damage(checkpoint: Path) -> str | None:
-    """Returns what is wrong with a checkpoint; None where every file is as it was sealed."""
+    """Returns what is wrong with a checkpoint; None if every file is as sealed."""
     try:
         lines = (checkpoint / SEAL).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -47,14 +47,14 @@ def damage(checkpoint: Path) -> str | None:
 
 
 def newest_whole(folder: Path) -> Path | None:
-    """Returns the newest checkpoint in `folder` that is whole, as is the best one before it; None where there is none.
+    """Returns the newest undamaged checkpoint in `folder` whose best predecessor is undamaged, too; None if there is none.
 
-    Training ends with the best checkpoint, so both are needed. Prints what is wrong with every other, and deletes the damaged
-    ones: transformers would count them as kept.
+    Training ends by loading the best checkpoint, so both are needed. Prints what is wrong with unusable ones and deletes them,
+    because transformers would count them as kept.
     """
     found = [c for c in folder.glob("checkpoint-*") if c.name.removeprefix("checkpoint-").isdigit()]
     whole = []
-    for checkpoint in sorted(found, key=_step):
+    for checkpoint in sorted(found, key=lambda c: int(c.name.removeprefix("checkpoint-"))):
         if wrong := damage(checkpoint):
             print(f"{checkpoint} {wrong}; deleted")
             shutil.rmtree(checkpoint)
@@ -62,14 +62,10 @@ def newest_whole(folder: Path) -> Path | None:
             whole.append(checkpoint)
     for checkpoint in reversed(whole):
         best = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))["best_global_step"]
-        if not best or place(folder, best) in whole:
+        if not best or checkpoint_path(folder, best) in whole:
             return checkpoint
-        print(f"{checkpoint} cannot be gone on from: the best one before it, checkpoint-{best}, is gone; deleted")
+        print(f"{checkpoint} cannot be resumed from: the best one before it, checkpoint-{best}, is gone; deleted")
         shutil.rmtree(checkpoint)
     if found:
         print(f"no checkpoint in {folder} is whole: the training starts anew")
     return None
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix("checkpoint-"))

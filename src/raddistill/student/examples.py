@@ -1,6 +1,6 @@
-"""One example: the prompt of a text, and the answer that the teacher's annotation of it becomes. Computes only.
+"""Makes one example: the prompt of a text, and the answer from the teacher's annotation of it. Computes only.
 
-What is too long for the model is cut at its least telling end, never the answer.
+Long texts lose words at the end, findings first. Answers are never cut.
 """
 
 import re
@@ -13,14 +13,14 @@ from raddistill.passages import WHOLE, Passage, find_passages
 from raddistill.student import parts
 from raddistill.student.prompts import Renderer, encode, is_encoder
 from raddistill.tasks.names import PLAIN
-from raddistill.tasks.task import Annotation, Answer, Task, Weights
+from raddistill.tasks.task import Annotation, ExampleAnswer, Task, Weights
 
-BLANKED = 100_000  # added to the number of a part that comes again with words blanked: more than any report has sentences
+BLANKED = 100_000  # added to the part number of a blanked copy; more than any report has sentences
 _WORD = re.compile(r"\S+")
 
 
 class Fitted(NamedTuple):
-    """A prompt, and which slices of the text it still holds, as (start, end)."""
+    """A prompt, and the slices (start, end) of the text that it holds."""
 
     prompt: str
     kept: list[tuple[int, int]]
@@ -28,7 +28,7 @@ class Fitted(NamedTuple):
 
 
 class Fitter:
-    """Renders texts into prompts of one form that take, with their answer, at most `max_tokens`."""
+    """Renders texts into prompts of one answer form, which have at most `max_tokens` tokens with their answer."""
 
     def __init__(self, renderer: Renderer, tokenizer: Any, form: str, max_tokens: int) -> None:
         self._renderer, self._tokenizer, self._form, self._max_tokens = renderer, tokenizer, form, max_tokens
@@ -36,12 +36,11 @@ class Fitter:
     def fit(self, report: Mapping[str, str | None], completion: str | None) -> Fitted | None:
         """Returns the prompt of report["text"], shortened if need be.
 
-        The impression, where the radiologist sums up, is kept before the findings; words go from the end of the findings,
-        then of the impression. The answer is never cut: None where it leaves no room for the instruction. What is read without
-        an instruction (head, tags) is cut at its end.
+        Words are dropped from the end of the findings, then of the impression, which sums the report up. Text without an
+        instruction (head, tags) is cut at its end. None: instruction and answer alone are too long.
 
         Raises:
-            InputError: the instruction alone leaves no room for a report.
+            InputError: the instruction alone is too long.
         """
         text = report["text"] or ""
         if self._form in PLAIN:
@@ -51,7 +50,7 @@ class Fitter:
         if self._is_short(whole, completion):
             return Fitted(whole, [(0, len(text))], False)
         if not self._is_short(self._renderer.prompt(self._form, ""), completion):
-            # slots have the same answer for every report
+            # with slots every report has the same answer, so none would fit
             if self._form == "slots" or not self._is_short(self._renderer.prompt(self._form, ""), None):
                 tokens = f"merge.max_tokens: {self._max_tokens} tokens"
                 raise InputError(f"{tokens} do not hold the instruction of {self._form}; raise it")
@@ -72,25 +71,25 @@ class Fitter:
         return Fitted(self._renderer.prompt(self._form, "\n".join(text[start:end] for start, end in kept)), kept, True)
 
     def _first_tokens(self, text: str) -> str:
-        """As much of a text as fits, to a whole token; a beginning, so that places in it stay."""
+        """The longest prefix of whole tokens that fits. As a prefix it keeps all offsets valid."""
         over = len(encode(self._tokenizer, text, None, self._form).input_ids) - self._max_tokens
         if over <= 0:
             return text
-        places = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        stands_twice = self._form == "tags" and not is_encoder(self._tokenizer)
-        dropped = -(-over // 2) if stands_twice else over
-        return text[: places[len(places) - dropped - 1][1]]
+        offsets = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        is_repeated = self._form == "tags" and not is_encoder(self._tokenizer)  # each dropped token saves two
+        dropped = -(-over // 2) if is_repeated else over
+        return text[: offsets[len(offsets) - dropped - 1][1]]
 
 
 class _Section(NamedTuple):
-    """Where a section begins, its header included, and where each of its words ends."""
+    """The offset of a section, header included, and the end offset of each of its words."""
 
     start: int
     ends: list[int]
 
 
 def _sections(report: Mapping[str, str | None]) -> list[_Section]:
-    """The sections of a report, the most telling first."""
+    """The sections of a report, the most important first."""
     text = report["text"] or ""
     passages, reason = find_passages(report, ["findings", "impression"], first_only=False)
     if reason:
@@ -101,11 +100,11 @@ def _sections(report: Mapping[str, str | None]) -> list[_Section]:
         start = before + len(header) - len(header.lstrip())
         found.append(_Section(start, [word.end() for word in _WORD.finditer(text, passage.start, passage.end)]))
         before = passage.end
-    return found[::-1]
+    return found[::-1]  # impression before findings
 
 
 def _first_words(sections: list[_Section], words: int) -> list[tuple[int, int]]:
-    """Slices of the text that hold its so many most telling words, in the order of the text."""
+    """The slices of the text with its `words` most important words, in the order of the text."""
     kept = []
     for section in sections:
         ends = section.ends[:words]
@@ -116,24 +115,24 @@ def _first_words(sections: list[_Section], words: int) -> list[tuple[int, int]]:
 
 
 def only(text: str) -> dict[str, str | None]:
-    """A text without sections, in the form of a report."""
+    """Returns a report that consists of this text, without sections."""
     return {"text": text, "findings": None, "impression": None}
 
 
 class ExampleMaker:
-    """Makes the examples of one task in one form of answer, and counts what was cut."""
+    """Makes the examples of one task in one answer form, and counts what was cut."""
 
     def __init__(self, task: Task, form: str, renderer: Renderer, tokenizer: Any, weights: Weights, max_tokens: int) -> None:
         self.task, self.form, self.labels, self.weights = task, form, renderer.labels, weights
         self._tokenizer = tokenizer
         self._fitter = Fitter(renderer, tokenizer, form, max_tokens)
         self.shortened = self.cut_away = self.of_unknown_place = 0
-        self.too_long: list[str] = []  # ids of reports and sentences, one a part
+        self.too_long: list[str] = []  # ids of reports and sentences, one entry per part
 
     def example(self, report_id: str, report: Mapping[str, str | None], stated: Annotation | None) -> dict[str, Any]:
         """Returns the columns prompt, completion, targets and spans of `Examples`, and `states`: labels that the answer states.
 
-        The answer is null where nothing is known of the text, or where it is too long.
+        The answer is null if the teacher states nothing about the text, or if it is too long.
         """
         text = report["text"] or ""
         answer = self._answer(stated, text) if stated else None
@@ -141,43 +140,48 @@ class ExampleMaker:
         if fitted is None:
             self.too_long.append(report_id)
             answer, fitted = None, self._fit(report, None)
-        assert fitted is not None  # of an instruction alone
+        assert fitted is not None  # without an answer the prompt always fits
         self.shortened += fitted.is_cut
         if stated and answer and fitted.is_cut:
             answer = self._without_what_was_cut(stated, text, answer, fitted)
-        learned = answer._asdict() if answer else dict.fromkeys(Answer._fields)
+        learned = answer._asdict() if answer else dict.fromkeys(ExampleAnswer._fields)
         return learned | {"prompt": fitted.prompt, "states": sorted(answer.states) if answer else []}
 
     def blanked_copy(self, row: dict[str, Any], text: str, stated: Annotation, blank: str) -> list[dict[str, Any]]:
-        """The same part with words of its mentions blanked; none where too little is left of it, or if it had to be shortened."""
+        """Returns the row with words of its mentions blanked; no row if too few words are left, or if the text is too long."""
         hidden = parts.blanked(text, stated, blank, text)
         fitted = self._fit(only(hidden), self._answer(stated, text)) if hidden and row["completion"] is not None else None
         if fitted is None or fitted.is_cut:
             return []
         return [row | {"part": BLANKED + row["part"], "prompt": fitted.prompt, "asked": False}]
 
-    def _answer(self, stated: Annotation, text: str) -> Answer:
+    def _answer(self, stated: Annotation, text: str) -> ExampleAnswer:
         return self.task.answer(self.form, stated, text, self.labels, self.weights)
 
-    def _fit(self, report: Mapping[str, str | None], answer: Answer | None) -> Fitted | None:
+    def _fit(self, report: Mapping[str, str | None], answer: ExampleAnswer | None) -> Fitted | None:
         completion = answer.completion if answer else None
-        if completion is None and self.form == "slots":  # whose completion is the same for every report
+        if completion is None and self.form == "slots":  # its completion is the same for every report
             completion = answers.render_slots(self.labels)
         if completion is not None and self.form in self.task.nothing:
-            # where words are cut, "nothing" may be what is left to answer, and it may be the longer answer
+            # if words are cut, the answer may become "nothing", which may be the longer one
             both = (completion, self.task.nothing[self.form])
             completion = max(both, key=lambda c: len(encode(self._tokenizer, "", c, self.form).input_ids))
         return self._fitter.fit(report, completion)
 
-    def _without_what_was_cut(self, stated: Annotation, text: str, answer: Answer, fitted: Fitted) -> Answer:
-        """The answer to a shortened text: what is stated in words that it lost is not trained on."""
+    def _without_what_was_cut(self, stated: Annotation, text: str, answer: ExampleAnswer, fitted: Fitted) -> ExampleAnswer:
+        """The answer to a shortened text. Labels whose words were cut are not trained on."""
         lost, unknown = parts.lost_labels(stated, text, fitted.kept)
         self.cut_away += len(lost)
         self.of_unknown_place += len(unknown)
         left = self._answer(stated.without(lost), text)
-        targets, spans, end = answer.targets, answer.spans, len(fitted.prompt)
+        targets, spans, end = answer.targets, answer.spans, len(fitted.prompt)  # with spans the prompt is the text
         if targets is not None:
             targets = [None if label.name in lost else t for label, t in zip(self.labels, targets, strict=True)]
         if spans is not None:
-            spans = [s if s["end"] <= end else s | {"end": end, "worth": None} for s in spans if s["start"] < end]
+            spans = [_clip_span(span, end) for span in spans if span["start"] < end]
         return left._replace(targets=targets, spans=spans)
+
+
+def _clip_span(span: dict[str, Any], end: int) -> dict[str, Any]:
+    """A span that goes beyond `end` is clipped there and not trained on."""
+    return span if span["end"] <= end else span | {"end": end, "worth": None}

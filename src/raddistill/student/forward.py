@@ -1,7 +1,7 @@
-"""One forward over a batch of examples, the tokens that all of them begin with computed once.
+"""One forward pass over a batch of examples. The prefix that all of them share is computed once.
 
-The chat template and the instruction are the same for every report of a task: with 13 labels they are a third of the
-tokens. They go through the model as a batch of one; keys and values are repeated for the batch, gradients included.
+Chat template and instruction are the same for every report of a task: with 13 labels they are a third of the tokens. They go
+through the model as a batch of one; then keys and values are expanded to the batch, gradients included.
 """
 
 from collections.abc import Sequence
@@ -10,18 +10,18 @@ from typing import Any
 from raddistill.student.models import ENCODERS
 from raddistill.student.prompts import Encoded
 
-MIN_SHARED = 8  # shorter prefixes do not pay for the second forward
+MIN_SHARED = 8  # shorter prefixes are not worth the second forward pass
 
-# On a CPU, plain matrix products beat the fused kernel while the scores are small: 900 and 937 against 718 and 764 tokens/s
-# of training (SmolLM2-135M, batch 8, 2 cores, docs/log.md 2026-11-23). Beyond, they cost gigabytes.
+# On a CPU, plain matrix products beat the fused kernel while the attention matrix is small: 900 and 937 against 718 and 764
+# tokens/s of training (SmolLM2-135M, batch 8, 2 cores, docs/log.md 2026-11-23). For longer texts they cost gigabytes.
 EAGER_UP_TO = 256
 
 
 def shared_length(examples: Sequence[Encoded]) -> int:
-    """How many leading tokens all examples share, short of the first whose output is read: a slot, or the last of the prompt."""
+    """Returns how many leading tokens all examples share. It ends before the first token whose output is read."""
     if len(examples) < 2:
         return 0
-    limit = min(min([e.prompt_length - 1, *e.slots]) for e in examples)
+    limit = min(min([e.prompt_length - 1, *e.read_at]) for e in examples)
     first, last = min(e.input_ids for e in examples), max(e.input_ids for e in examples)
     for n, (a, b) in enumerate(zip(first, last, strict=False)):
         if a != b or n == limit:
@@ -30,10 +30,10 @@ def shared_length(examples: Sequence[Encoded]) -> int:
 
 
 def hidden_states(backbone: Any, examples: Sequence[Encoded]) -> tuple[Any, int]:
-    """Last hidden states of the tokens after the shared prefix, right-padded, and the prefix's length p.
+    """Returns the last hidden states after the shared prefix, right-padded, and the length p of the prefix.
 
-    Shape (len(examples), longest - p, hidden size). Row i, column t belongs to token p + t of example i.
-    Padding stands to the right, so causal attention alone keeps it out; an encoder needs the mask, and shares no prefix.
+    Shape (len(examples), longest - p, hidden size). Row i, column t belongs to token p + t of example i. Padding is on the
+    right, where causal attention ignores it. An encoder needs a mask and shares no prefix.
     """
     import torch
 
@@ -54,7 +54,7 @@ def hidden_states(backbone: Any, examples: Sequence[Encoded]) -> tuple[Any, int]
 
 
 def prefix_cache(backbone: Any, prefix: Sequence[int], rows: int) -> Any:
-    """Keys and values of `prefix`, computed once for a batch of so many rows; an empty prefix gives an empty cache."""
+    """Returns keys and values of `prefix`, computed once and expanded to `rows` rows; empty for an empty prefix."""
     import torch
     from transformers import DynamicCache
 
@@ -70,19 +70,19 @@ def prefix_cache(backbone: Any, prefix: Sequence[int], rows: int) -> Any:
 
 
 def slot_logits(hidden: Any, shared: int, examples: Sequence[Encoded], head: Any, answers: tuple[int, int]) -> Any:
-    """Logits of " yes" and " no" at every slot: shape (len(examples), number of labels, 2), float32."""
+    """Returns the logits of " yes" and " no" at every label's name: (len(examples), labels, 2), float32."""
     import torch
 
-    positions = torch.tensor([e.slots for e in examples], device=hidden.device) - shared
+    positions = torch.tensor([e.read_at for e in examples], device=hidden.device) - shared
     at_slots = hidden.gather(1, positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
     return (at_slots @ head.weight[list(answers)].to(at_slots.dtype).T).float()
 
 
 def score_logits(hidden: Any, shared: int, examples: Sequence[Encoded], score: Any) -> Any:
-    """Outputs of the linear layer `score` at every slot of all examples, one after the other: (slots, outputs), float32."""
+    """Returns the outputs of the linear layer `score` at all `read_at` of all examples in turn: (positions, outputs), float32."""
     import torch
 
-    rows = [i for i, e in enumerate(examples) for _ in e.slots]
-    columns = [position - shared for e in examples for position in e.slots]
+    rows = [i for i, e in enumerate(examples) for _ in e.read_at]
+    columns = [position - shared for e in examples for position in e.read_at]
     at_slots = hidden[torch.tensor(rows, device=hidden.device), torch.tensor(columns, device=hidden.device)]
     return score(at_slots.to(score.weight.dtype)).float()

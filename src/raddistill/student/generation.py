@@ -1,7 +1,7 @@
-"""Greedy answers of a batch of reports, in which a report that is done makes room at once.
+"""Greedy decoding of a batch of prompts. Finished rows leave the batch.
 
-transformers' `generate` runs a batch until its longest answer ends, while most reports have nothing or one finding to list.
-Here the rows that are done leave batch and cache, and the tokens that all prompts begin with are computed once.
+transformers' `generate` keeps all rows until the longest answer ends, but most reports have no finding or one. Here finished rows
+leave batch and cache, and the prefix that all prompts share is computed once.
 """
 
 from collections.abc import Collection, Sequence
@@ -12,14 +12,14 @@ from raddistill.student.prompts import Encoded
 
 
 def greedy(causal: Any, prompts: Sequence[Encoded], max_new_tokens: int, ends: Collection[int]) -> list[list[int]]:
-    """The most probable tokens after each prompt, up to one of `ends` (left out) or `max_new_tokens`."""
+    """Returns the greedy token ids after each prompt, up to one of `ends` (not included) or `max_new_tokens`."""
     import torch
 
     device = next(causal.parameters()).device
     shared = shared_length(prompts)
     rest = [prompt.input_ids[shared:] for prompt in prompts]
     longest = max(map(len, rest))
-    # padding stands between the shared tokens and the rest, so that all rows end together
+    # padding between shared prefix and rest, so that all rows end at the same position
     step = torch.tensor([[0] * (longest - len(ids)) + ids for ids in rest], device=device)
     mask = torch.tensor([[1] * shared + [0] * (longest - len(ids)) + [1] * len(ids) for ids in rest], device=device)
     causal.set_attn_implementation("sdpa")

@@ -1,7 +1,7 @@
 """The baseline arm: TF-IDF and logistic regression, trained on the same labels as the student.
 
-Without it nobody could say that a gain is the LLM's. It reads what the student reads, sentences or reports, and learns from the
-same examples with the same masks. Each of the task's classes (`Task.classes`) gets a classifier: a label, or a frequent line.
+It shows whether a gain is due to the LLM. It reads the same texts as the student (sentences or reports) and learns from the same
+examples with the same masks. Each class of the task (`Task.classes`), a label or a frequent line, gets a classifier.
 """
 
 import warnings
@@ -14,7 +14,7 @@ from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.tasks.registry import TASKS
 
-MIN_REPORTS = 2  # TF-IDF keeps words of two reports or more
+MIN_REPORTS = 2  # TF-IDF keeps words that occur in at least two texts
 LOGITS = {
     "report_id": pl.String, "task": pl.String, "part": pl.Int64, "label": pl.String, "answer": pl.String, "logit": pl.Float64
 }  # fmt: skip
@@ -22,9 +22,9 @@ ANSWERS = {"report_id": pl.String, "task": pl.String, "answer": pl.String}
 
 
 def predict(train: pl.DataFrame, asked: pl.DataFrame, label_set: list[Label]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(report_id, task, answer) and (report_id, task, part, label, answer, logit) as the student's `Answerer.answer` gives them.
+    """Returns tables with the columns of ANSWERS and of LOGITS, as `Answerer.answer` does.
 
-    `yes` has the log-odds as its logit, `no` 0. A label that is never or always present in training keeps that constant.
+    The logit of `yes` is the log-odds, that of `no` is 0. A label never or always present in training gets constant log-odds.
 
     Raises:
         InputError: fewer than `MIN_REPORTS` examples to learn a task from.
@@ -49,7 +49,7 @@ def predict(train: pl.DataFrame, asked: pl.DataFrame, label_set: list[Label]) ->
 
 
 def tabulate(asked: pl.DataFrame, pairs: list[list[tuple[float, float]]], label_set: list[Label]) -> pl.DataFrame:
-    """Logits of yes and no, a pair a label and asked part, as a table."""
+    """Returns the table LOGITS from (yes, no) pairs of shape (rows of `asked`, labels)."""
     keys = asked.select("report_id", "task", "part").iter_rows()
     rows = [
         (*key, label.name, answer, logit)
@@ -61,7 +61,7 @@ def tabulate(asked: pl.DataFrame, pairs: list[list[tuple[float, float]]], label_
 
 
 def one_answer(parts: pl.DataFrame) -> pl.DataFrame:
-    """One answer a report and task of those of its parts: their lines in order, each once. What is alone stays as it came."""
+    """Returns one answer per report and task: the distinct lines of its parts. An answer with one part is unchanged."""
     rows = []
     for key, of_report in parts.group_by("report_id", "task", maintain_order=True):
         texts = of_report["answer"].to_list()
@@ -71,10 +71,10 @@ def one_answer(parts: pl.DataFrame) -> pl.DataFrame:
 
 
 def log_odds(train: pl.Series, asked: pl.Series, truth: list[list[float | None]]) -> list[list[float]]:
-    """Log-odds, shape (asked texts, columns of `truth`).
+    """Returns log-odds of shape (asked texts, classes).
 
-    `truth` has a row per train text and may have no column; what is None is left out of its column, as the student's loss leaves
-    it out, and above 0.5 it is present.
+    `truth` has shape (train texts, classes), possibly without classes: above 0.5 is present; None is not trained on, as in the
+    student's loss.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression

@@ -1,4 +1,4 @@
-"""The losses of the student's forms of answer, one figure an example, whatever batch it comes in."""
+"""The losses of the student's answer forms: one number per example, independent of its batch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,8 +6,10 @@ from typing import Any
 from raddistill.student.forward import hidden_states, score_logits, slot_logits
 from raddistill.student.prompts import IGNORED, Encoded
 
-ANSWER_TOKENS = 16  # about what a teacher's answer has
-LABELS = 4  # averaged over all 13 labels, of which a sentence holds one, its loss vanished beside that of a tagged sentence
+ANSWER_TOKENS = 16  # about as many as a teacher's answer has
+LABEL_LOSS_DIVISOR = (
+    4  # not the number of labels: a sentence states about one of 13, and its mean loss vanished against that of tags
+)
 Targets = list[float | None] | None
 
 
@@ -18,13 +20,16 @@ def example_losses(
     answers: tuple[int, int],
     robust: float = 0.0,
 ) -> Any:
-    """One loss an example, shape (len(examples),), float32.
+    """Returns one loss per example, shape (len(examples),), float32.
 
-    Slots and head: binary cross entropy of the label's logit (slots: yes - no) against the soft target, summed over the labels
-    that have one, in units of LABELS. Tags: the same of the tokens of the text, in units of ANSWER_TOKENS. Text: cross entropy
-    summed over the completion's tokens, in the same units. Not the mean per example: that made the first token of "None" count
-    ten times the first of a list, and the student answered None to half of what it should have listed (validation recall 0.37,
-    docs/log.md 2026-11-23). Logits are computed where a loss is taken and nowhere else.
+    - Slots and head: binary cross entropy of the label's logit (slots: yes - no) against its target, summed over the labels with
+      a target, divided by LABEL_LOSS_DIVISOR.
+    - Tags: the same, summed over the tokens of the text, divided by ANSWER_TOKENS.
+    - Text: cross entropy summed over the tokens of the completion, divided by ANSWER_TOKENS. Not the mean per example: with it
+      the first token of "None" counted ten times as much as that of a list, and the student answered None to half of the reports
+      with findings (validation recall 0.37, docs/log.md 2026-11-23).
+
+    Logits are computed only at positions with a loss.
     """
     import torch
 
@@ -35,14 +40,14 @@ def example_losses(
         of_form, at = [examples[i] for i in rows], torch.tensor(rows, device=hidden.device)
         if form == "slots":
             logits = slot_logits(hidden[at], shared, of_form, causal.lm_head, answers)
-            each = _binary(logits[..., 0] - logits[..., 1], [targets[i] for i in rows], robust) / LABELS
+            each = _binary(logits[..., 0] - logits[..., 1], [targets[i] for i in rows], robust) / LABEL_LOSS_DIVISOR
         elif form == "head":
             logits = score_logits(hidden[at], shared, of_form, causal.score)[:, :-1]
-            each = _binary(logits, [targets[i] for i in rows], robust) / LABELS
+            each = _binary(logits, [targets[i] for i in rows], robust) / LABEL_LOSS_DIVISOR
         elif form == "tags":
             logits = score_logits(hidden[at], shared, of_form, causal.score)[:, -1]
             tokens = _binary(logits.unsqueeze(1), [[worth] for i in rows for worth in targets[i] or []], robust)
-            row_of = torch.tensor([n for n, e in enumerate(of_form) for _ in e.slots], device=hidden.device)
+            row_of = torch.tensor([n for n, e in enumerate(of_form) for _ in e.read_at], device=hidden.device)
             each = torch.zeros(len(rows), device=hidden.device).index_add(0, row_of, tokens / ANSWER_TOKENS)
         else:
             each = _text(hidden, shared, causal.lm_head, examples, rows)
@@ -51,7 +56,7 @@ def example_losses(
 
 
 def _binary(logits: Any, targets: Sequence[Targets], robust: float) -> Any:
-    """Loss of each row of `logits`, summed over its targets. `robust`: see `TrainParams`."""
+    """The loss of each row of `logits`, summed over its targets. `robust`: see `TrainParams`."""
     import torch
 
     rows: list[list[float]] = [[float("nan") if t is None else t for t in row or []] for row in targets]
@@ -71,7 +76,7 @@ def _text(hidden: Any, shared: int, head: Any, examples: Sequence[Encoded], writ
     for n, i in enumerate(written):
         positions = [t for t, label in enumerate(examples[i].labels) if label != IGNORED]
         rows += [n] * len(positions)
-        columns += [t - 1 - shared for t in positions]  # the token before predicts
+        columns += [t - 1 - shared for t in positions]  # the token before predicts it
         wanted += [examples[i].labels[t] for t in positions]
     row_of = torch.tensor(rows, device=hidden.device)
     at = hidden[torch.tensor(written, device=hidden.device)][row_of, torch.tensor(columns, device=hidden.device)]

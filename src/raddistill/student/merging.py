@@ -1,4 +1,4 @@
-"""Labels of all tasks to one table of examples: every prompt and answer rendered once, for training and prediction."""
+"""Merges the labels of all tasks into one table of examples, with prompts and answers for training and prediction."""
 
 import hashlib
 from collections.abc import Mapping
@@ -38,25 +38,25 @@ SHOWN = 10  # ids on the console; the quarantine has all
 
 
 class MergeParams(Section):
-    """What is trained on, and in which form."""
+    """What the student is trained on, and in which answer form."""
 
     seed: int
-    uncertain: float | Literal["mask"]  # probability that a teacher's `uncertain` is worth; mask: not trained on
-    soft_labels: bool  # a teacher's probabilities as targets where it gives them; else its statuses
+    uncertain: float | Literal["mask"]  # target of a teacher's `uncertain` (tasks/task.py, Weights); mask: not trained on
+    soft_labels: bool  # a teacher's probabilities, if it gives any, are the targets; else its statuses
     multiple_choice: ChoiceParams
     open_ended: OpenParams
-    blank: str = Field(min_length=1)  # what stands in these reports for a word that was taken out
-    validation_examples: int = Field(ge=1)  # of each task, looked at for early stopping
+    blank: str = Field(min_length=1)  # the reports' own placeholder for a removed word
+    validation_examples: int = Field(ge=1)  # per task, for early stopping
     max_tokens: int = Field(ge=32)
 
-    def of(self, task: str) -> TaskParams:
-        """The block of a task."""
+    def block_of(self, task: str) -> TaskParams:
+        """Returns the block of a task."""
         block: TaskParams = getattr(self, task)
         return block
 
 
 class Taught(NamedTuple):
-    """A teacher's tables for one task, as far as a student learns from them."""
+    """The tables of one task's teacher that a student learns from."""
 
     labels: dy.DataFrame[Labels]
     evidence: dy.DataFrame[Evidence]
@@ -65,8 +65,10 @@ class Taught(NamedTuple):
 
 
 class Merged(NamedTuple):
+    """The output of the stage `merge`."""
+
     examples: pl.DataFrame  # of `Examples`
-    quarantine: pl.DataFrame  # of `Quarantine`: what is asked but not trained on, as its answer is too long
+    quarantine: pl.DataFrame  # of `Quarantine`: reports and sentences whose answer is too long to train on
     metrics: dict[str, Any]
 
 
@@ -78,11 +80,14 @@ def merge(
     tokenizer: Any,
     prompts: Path,
 ) -> Merged:
-    """Returns the examples of all tasks: every part of every report, less training reports whose text is in another split.
+    """Returns examples, quarantine and metrics of all tasks.
+
+    Examples: one row per part of each report, without training reports whose text is in another split, too; written sentences;
+    copies with blanked words. A row is kept if prediction asks about it, or if it has an answer to train on.
 
     Raises:
-        InputError: a prompt template is missing; max_tokens hold no instruction, or no answer of a task; sentences are asked
-            for and the teacher's labels come without evidence; unknown sections.
+        InputError: a prompt template is missing; max_tokens are too few for an instruction or for every answer of a task; units
+            are sentences, but the teacher's labels have no evidence; unknown sections.
     """
     held_out = reports.filter(pl.col("split") != "train")["text_group"].unique().to_list()
     leaked = reports.filter((pl.col("split") == "train") & pl.col("text_group").is_in(held_out))
@@ -90,7 +95,7 @@ def merge(
     renderer = Renderer(prompts, tokenizer, label_set)
     examples, too_long, metrics = [], [], {}
     for name, task in TASKS.items():
-        labels, form = taught[name].labels, p.of(name).answers
+        labels, form = taught[name].labels, p.block_of(name).answers
         graded = labels.filter(pl.col("probability").is_not_null() & (pl.col("status") != statuses.UNCERTAIN))
         if graded.height and not p.soft_labels:
             console.print(f"{name}: {graded.height} probabilities of the teacher are not used; merge.soft_labels: true uses them")
@@ -103,9 +108,8 @@ def merge(
         of_use = rows.filter(pl.col("asked") | pl.col("known") | pl.col("selected"))
         examples.append(of_use.with_columns(pl.lit(value).alias(column) for column, value in constant.items()))
         too_long += [(report, f"{name}: the answer is too long for merge.max_tokens") for report in maker.too_long]
-    quarantine = pl.DataFrame(too_long, schema={"report_id": pl.String, "reason": pl.String}, orient="row").with_columns(
-        n=pl.int_range(pl.len()).over("report_id"), answer=pl.lit(None, pl.String)
-    )
+    quarantine = pl.DataFrame(too_long, schema={"report_id": pl.String, "reason": pl.String}, orient="row")
+    quarantine = quarantine.with_columns(n=pl.int_range(pl.len()).over("report_id"), answer=pl.lit(None, pl.String))
     made = pl.concat(examples).select(Examples.column_names())
     return Merged(made, quarantine.select(Quarantine.column_names()), metrics)
 
@@ -114,35 +118,35 @@ class _Merger:
     """Makes the table of one task."""
 
     def __init__(self, p: MergeParams, task: Task, maker: ExampleMaker) -> None:
-        self.p, self.name, self.how, self.maker = p, task.name, p.of(task.name), maker
-        self.sections = choose_sections(self.how.sections)
-        self.by_mention = self.how.units == "sentences" or maker.form == "tags"
+        self.p, self.name, self.block, self.maker = p, task.name, p.block_of(task.name), maker
+        self.sections = choose_sections(self.block.sections)
+        self.by_mention = self.block.units == "sentences" or maker.form == "tags"
         self.without_evidence = 0
 
     def merge(self, reports: pl.DataFrame, taught: Taught) -> pl.DataFrame:
-        """Rows for every part of every report and the sentences that the teacher wrote, with the columns that `select` adds."""
+        """Returns the rows of all parts of all reports and of written sentences, with the columns that `select` adds."""
         of_reports = (frame.join(reports, on="report_id", how="semi") for frame in taught[:3])
         annotations = parts.annotations_of(*of_reports)  # type: ignore[arg-type] # a semi-join keeps the schema
         self._refuse_labels_without_places(annotations)
         rows = []
         for report in reports.select("report_id", "split", "text", "findings", "impression").iter_rows(named=True):
             rows += self._rows_of_report(report, annotations.get(report["report_id"]))
-        if self.how.written:
+        if self.block.written:
             rows += self._rows_of_written(taught.written)
         self._refuse_no_answer(rows)
         schema: dict[str, Any] = dict(Examples.create_empty().schema)
         columns = ("report_id", "part", "split", "prompt", "completion", "targets", "spans", "asked")
         added = {"states": pl.List(pl.String), "about": pl.String, "key": pl.String}
         frame = pl.DataFrame(rows, schema={name: schema[name] for name in columns} | added, orient="row")
-        return select(frame, self.how.examples, self.how.written, self.p.validation_examples)
+        return select(frame, self.block.examples, self.block.written, self.p.validation_examples)
 
     def _rows_of_report(self, report: dict[str, Any], annotation: Annotation | None) -> list[dict[str, Any]]:
         key = hashlib.sha256(f"{self.p.seed}:{report['report_id']}".encode()).hexdigest()
         rows = []
-        for n, part in enumerate(parts.parts_of(report, self.how.units, self.sections)):
+        for n, part in enumerate(parts.parts_of(report, self.block.units, self.sections)):
             stated = self._stated_in(part, annotation) if annotation and part.taught else None
             words = parts.quote(report["text"], part)
-            is_whole = self.how.units == "reports" and part.asked and self.maker.form not in PLAIN
+            is_whole = self.block.units == "reports" and part.asked and self.maker.form not in PLAIN
             row = {"report_id": report["report_id"], "part": n, "split": report["split"], "asked": part.asked, "key": key}
             row |= self.maker.example(report["report_id"], report if is_whole else only(words), stated)
             rows.append(row)
@@ -160,17 +164,17 @@ class _Merger:
         return rows
 
     def _stated_in(self, part: Part, annotation: Annotation) -> Annotation | None:
-        """What the teacher states in a part; None where it cannot be told apart from the rest of the report."""
+        """What the teacher states in a part; None if it is unknown which of its labels belong to the part."""
         if self.by_mention and annotation.labels and not annotation.has_all_places:
             return None
         within = parts.within(annotation, part)
         return within if self.by_mention else Annotation(annotation.labels, within.mentions)
 
     def _is_blanked(self, key: str) -> bool:
-        return self.by_mention and fraction_of(f"{self.p.seed}:blank:{key}") <= self.how.blanked_share
+        return self.by_mention and fraction_of(f"{self.p.seed}:blank:{key}") <= self.block.blanked_share
 
     def _refuse_no_answer(self, rows: list[dict[str, Any]]) -> None:
-        """Names the reports whose answers were too long for max_tokens; refuses settings that leave no answer."""
+        """Prints the reports whose answers are too long for max_tokens; raises if no answer is left."""
         if not self.maker.too_long:
             return
         key, name = f"merge.max_tokens: {self.p.max_tokens} tokens", self.name
@@ -180,19 +184,19 @@ class _Merger:
         console.print(f"{name}: {len(self.maker.too_long)} answers are not trained on, {key} do not hold them: {shown}")
 
     def _refuse_labels_without_places(self, annotations: dict[str, Annotation]) -> None:
-        """Counts the reports whose labels have no place in the text; refuses a teacher that never gives one."""
+        """Counts the reports with a label without a mention; raises if the teacher gives no mentions at all."""
         if not self.by_mention or not annotations:
             return
         self.without_evidence = sum(not annotation.has_all_places for annotation in annotations.values())
         if self.without_evidence and not any(annotation.mentions for annotation in annotations.values()):
             key = f"merge.{self.name}"
             raise InputError(
-                f"{self.name}: the teacher's labels come without evidence, so no sentence can be told from the others;"
+                f"{self.name}: the teacher's labels have no evidence, so the sentences that state them are unknown;"
                 f" set {key}.units: reports" + (f" and {key}.answers: {IN_WORDS['tags']}" if self.maker.form == "tags" else "")
             )
 
     def counts(self, frame: pl.DataFrame) -> dict[str, int]:
-        """The numbers of metrics/merge.json, of the rows that `merge` made."""
+        """Returns the figures of metrics/merge.json for the rows that `merge` made."""
         chosen, train = frame.filter("selected"), frame.filter(pl.col("split") == "train")
         return {
             "train": chosen.filter((pl.col("split") == "train") & pl.col("about").is_null()).height,
@@ -203,8 +207,8 @@ class _Merger:
             "not_taught": frame.filter("asked")["completion"].null_count(),
             "reports_without_evidence": self.without_evidence,
             "shortened": self.maker.shortened,
-            # of shortened texts: labels or phrases that are not trained on, as their words are gone; and those that are trained
-            # on, as nobody knows where their words stood
+            # of shortened texts: labels or phrases not trained on, as their words were cut; and those trained on although it is
+            # unknown whether their words were cut
             "targets_cut_away": self.maker.cut_away,
             "targets_of_unknown_place": self.maker.of_unknown_place,
             "answer_too_long": len(self.maker.too_long),

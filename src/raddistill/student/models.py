@@ -1,4 +1,4 @@
-"""Base model and tokenizer, loaded from the store that `fetch` filled, after their hashes were checked."""
+"""Loads base model and tokenizer from the store that `fetch` filled, after checking their hashes."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ from raddistill import paths
 from raddistill.checksums import sha256
 from raddistill.errors import InputError
 
-# Models that read in both directions. They answer `head` and `tags` and write nothing.
+# Bidirectional models. They answer `head` and `tags`, and cannot write.
 ENCODERS = ("bert", "distilbert", "electra", "modernbert", "roberta", "xlm-roberta")
 AGAIN = "`dvc repro --force --single-item fetch` fetches it again"
 
@@ -25,10 +25,10 @@ def _read(record: Path) -> dict[str, Any]:
 
 
 def base_folder(record: Path) -> Path:
-    """The folder of the base model that models/base.json records, every file's sha256 checked.
+    """Returns the folder of the base model in models/base.json, after checking the SHA-256 of every file.
 
     Raises:
-        InputError: no record, no folder, a missing or changed file.
+        InputError: the record is missing, or a file is missing or changed.
     """
     base = _read(record)
     folder = Path(base["folder"]) if base["source"] == "folder" else paths.store() / base["folder"]
@@ -41,28 +41,28 @@ def base_folder(record: Path) -> Path:
     return folder
 
 
-def tell_hub_nothing(record: Path) -> None:
-    """Sets environment variables of this process: a base model that is not of the hub is loaded without a call to the hub.
+def set_hub_offline(record: Path) -> None:
+    """Takes the Hugging Face hub offline for a base model that is not from the hub; turns its telemetry off for all.
 
-    Call before transformers is imported, which reads them then.
+    Sets environment variables of this process, which transformers reads when it is imported: call this before.
     """
     if _read(record)["source"] != "hub":
         os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # else a thread reports library versions to the hub
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # else a thread sends library versions to the hub
 
 
 def model_type(folder: Path) -> str:
-    """What the config of a model folder says that it is: llama, bert, ..."""
+    """Returns the model type in the config of a model folder: llama, bert, ..."""
     return str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
 
 
 def load_tokenizer(record: Path) -> Any:
-    """The base model's tokenizer (needs no torch).
+    """Returns the base model's tokenizer (needs no torch).
 
     Raises:
-        InputError: see `base_folder`; or it has no chat template and is none of ENCODERS.
+        InputError: see `base_folder`; or the model has no chat template and is not one of ENCODERS.
     """
-    tell_hub_nothing(record)
+    set_hub_offline(record)
     from transformers import AutoTokenizer
 
     folder = base_folder(record)
@@ -76,7 +76,7 @@ def load_tokenizer(record: Path) -> Any:
 
 
 def compute_dtype() -> Any:
-    """bfloat16 on GPUs and on CPUs with bf16 arithmetic, else float32 (emulated bf16 is several times slower)."""
+    """Returns bfloat16 on GPUs and on CPUs with bf16 arithmetic, else float32 (emulated bf16 is several times slower)."""
     import torch
 
     if torch.cuda.is_available():
@@ -86,24 +86,24 @@ def compute_dtype() -> Any:
 
 
 def quiet_libraries() -> None:
-    """Call before peft or bitsandbytes is imported: what they complain of then is nothing that a user can mend."""
-    # bitsandbytes: that a package for faster CPU kernels, which fetches them from the hub, is not installed
+    """Silences warnings of peft and bitsandbytes that users can do nothing about. Call it before they are imported."""
+    # bitsandbytes: a package for faster CPU kernels is not installed; it would fetch them from the hub
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")  # peft on transformers
 
 
 def load_base(record: Path, quantization: str) -> Any:
-    """The base model as a `LlamaForCausalLM` (or whatever its config says), `nf4` or unquantised, on the GPU if there is one.
+    """Returns the base model with its language-model head, `nf4` or unquantised, on the GPU if there is one.
 
-    An encoder comes as its backbone alone, without the layer that guesses hidden words.
+    An encoder comes without the masked-language-model head.
     """
-    tell_hub_nothing(record)
+    set_hub_offline(record)
     import torch
     from transformers import AutoModel, AutoModelForCausalLM, BitsAndBytesConfig
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
-    # compute dtype named: bitsandbytes' default is float32, without a word (its PR #2077)
+    # compute dtype given: bitsandbytes' default is silently float32 (its PR #2077)
     nf4 = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -124,10 +124,10 @@ def load_base(record: Path, quantization: str) -> Any:
 
 
 def add_score(model: Any, outputs: int, seed: int) -> None:
-    """Gives a causal model the linear layer `score` (hidden size to `outputs`, no bias) that `head` and `tags` are read from.
+    """Adds the linear layer `score` (hidden size -> `outputs`, no bias), from which `head` and `tags` are read, to a model.
 
-    Name and shape are those of transformers' `LlamaForSequenceClassification`, so that an adapter holding it loads there, too.
-    float32, as the adapter: it is trained.
+    Name and shape are those of transformers' `LlamaForSequenceClassification`, so that adapters with it load there, too. float32
+    like the adapter, because it is trained.
     """
     import torch
 
@@ -139,10 +139,10 @@ def add_score(model: Any, outputs: int, seed: int) -> None:
 
 
 def keep_gradients_after_evaluation(model: Any) -> None:
-    """Works round bitsandbytes 0.50 on CPUs with AVX512-BF16.
+    """Works around a bug of bitsandbytes 0.50 on CPUs with AVX512-BF16.
 
-    There one forward in eval mode repacks the weights of `Linear4bit` in place, and every later training forward takes
-    a kernel without autograd: gradients upstream lose the base path, silently. tests/test_training.py shows it.
+    There one forward pass in eval mode repacks the weights of `Linear4bit` in place. All later training passes use a kernel
+    without autograd, so gradients through the base model are silently lost. tests/test_training.py shows it.
     """
     from bitsandbytes.nn import Linear4bit
 
@@ -152,9 +152,9 @@ def keep_gradients_after_evaluation(model: Any) -> None:
 
 
 def load_student(adapter: Path) -> Any:
-    """Base plus adapter, quantised as it was trained; on a CPU as one model in the compute dtype, which answers twice as fast.
+    """Returns base plus adapter, quantised as in training. On a CPU both are merged in the compute dtype, which is twice as fast.
 
-    NF4 weights are unpacked once instead of at every token, and the adapter is added to them: the same model but for rounding.
+    Merging unpacks NF4 weights once instead of at every token, and adds the adapter: the same model except for rounding.
 
     Raises:
         InputError: the adapter is missing; see also `base_folder`.

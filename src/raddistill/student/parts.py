@@ -1,7 +1,7 @@
-"""The parts in which a student reads a report, and what the teacher states in each. Computes only.
+"""Splits reports into the parts that a student reads, and finds what the teacher states in each. Computes only.
 
-A student reads whole reports, or sentence by sentence. Labels are of whole reports; the evidence says in which sentence each
-mention stands, so that a sentence can be an example, too.
+A student reads whole reports or single sentences. Labels belong to whole reports; the evidence has the offsets of each mention,
+so that a sentence can be an example, too.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.written import Written
-from raddistill.tasks.task import Annotation, Mention
+from raddistill.tasks.task import AnnotatedMention, Annotation
 
-FEWEST_WORDS = 3  # that must be left of a sentence with blanked words: fewer say nothing of any label
+FEWEST_WORDS = 3  # that blanking must leave; fewer say nothing about any label
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
 
 class Part(NamedTuple):
-    """text[start:end] of a report. `asked`: the student is asked about it; `taught`: the teacher read all of it."""
+    """text[start:end] of a report. `asked`: prediction asks about it; `taught`: the teacher read all of it."""
 
     start: int
     end: int
@@ -34,11 +34,11 @@ class Part(NamedTuple):
 
 
 def parts_of(report: Mapping[str, str | None], units: str, read: tuple[list[str], bool]) -> list[Part]:
-    """The parts of a report in the order of its text, at least one of them asked; `units`: sentences | reports.
+    """Returns the parts of a report in text order, at least one of them asked. `units`: sentences | reports.
 
-    `read` are the sections that the teacher looked at, as `passages.choose_sections` gives them. Where it read less than the
-    whole report, whole reports come as two parts: the report (asked) and what the teacher read (taught). So a student may learn
-    from impressions and answer about everything.
+    `read`: the sections that the teacher read, from `passages.choose_sections`. If these are not the whole report, units of
+    reports give two parts: the report (asked), and what the teacher read (taught). So a student may learn from impressions and
+    answer about everything.
     """
     text = report["text"] or ""
     everything, broken = find_passages(report, list(SECTIONS), first_only=False)
@@ -62,37 +62,37 @@ def parts_of(report: Mapping[str, str | None], units: str, read: tuple[list[str]
 
 
 def quote(text: str, part: Part) -> str:
-    """The words of a part. Line ends become spaces one by one, so that places in the part are places in the report."""
+    """Returns the text of a part. Each line end becomes one space, so offsets stay valid."""
     return text[part.start : part.end].replace("\r", " ").replace("\n", " ")
 
 
 def annotations_of(
     labels: dy.DataFrame[Labels], evidence: dy.DataFrame[Evidence], outcomes: dy.DataFrame[Outcomes]
 ) -> dict[str, Annotation]:
-    """What one task's teacher states, by report, of the reports that it labelled."""
+    """Returns one task's annotations by report id, for the reports that the teacher labelled."""
     found = {report: Annotation({}) for report in outcomes.filter(pl.col("outcome") == "labelled")["report_id"]}
     columns = ("report_id", "label", "status", "probability")
     for report, label, status, probability, code in labels.select(*columns, "code").iter_rows():
         found[report].labels[label] = (status, probability, code or "")
     for report, label, status, probability, start, end in evidence.select(*columns, "start", "end").iter_rows():
         code = found[report].labels[label][2]
-        found[report].mentions.append(Mention(label, status, probability, code, start, end))
+        found[report].mentions.append(AnnotatedMention(label, status, probability, code, start, end))
     return found
 
 
 def annotations_of_written(written: dy.DataFrame[Written]) -> dict[str, tuple[str, Annotation]]:
-    """Text and annotation of the sentences that a teacher wrote, by id."""
+    """Returns text and annotation of written sentences, by sentence id."""
     found: dict[str, tuple[str, Annotation]] = {}
     columns = ("sentence_id", "text", "label", "status", "probability", "code", "start", "end")
     for sentence, text, label, status, probability, code, start, end in written.select(columns).iter_rows():
         annotation = found.setdefault(sentence, (text, Annotation({})))[1]
         if label is not None:
-            annotation.mentions.append(Mention(label, status, probability, code or "", start, end))
+            annotation.mentions.append(AnnotatedMention(label, status, probability, code or "", start, end))
     return found
 
 
 def within(annotation: Annotation, part: Part) -> Annotation:
-    """What is stated in a part: the mentions that begin there, their places counted from its beginning."""
+    """Returns the mentions that begin in a part, with offsets from the start of the part."""
     kept = [
         m._replace(start=m.start - part.start, end=min(m.end, part.end) - part.start)
         for m in annotation.mentions
@@ -102,10 +102,10 @@ def within(annotation: Annotation, part: Part) -> Annotation:
 
 
 def lost_labels(annotation: Annotation, text: str, kept: list[tuple[int, int]]) -> tuple[frozenset[str], frozenset[str]]:
-    """Of the labels stated in a text: those whose words are in none of the slices `kept`, and those whose place nobody knows.
+    """Returns the stated labels whose words are outside all slices `kept`, and those whose place is unknown.
 
-    The strongest mention counts: a finding of which only a weaker hint is left is no longer in the text. A label without a
-    mention has its place where its own words stand in the text, if they do.
+    Only the strongest mentions count: a finding with only a weaker mention left is lost. A label without a mention is looked for
+    by its own words.
     """
     lost, unknown = set(), set()
     for label in annotation.stated():
@@ -120,18 +120,18 @@ def lost_labels(annotation: Annotation, text: str, kept: list[tuple[int, int]]) 
 
 
 def _places(phrase: str, text: str) -> list[tuple[int, int]]:
-    """Where a phrase stands in a text as whole words, whatever the letter case and the space between its words."""
+    """The spans of a phrase in a text, as whole words, whatever the letter case and the spaces."""
     words = r"\s+".join(map(re.escape, phrase.split()))
     return [found.span() for found in re.finditer(rf"(?<!\w){words}(?!\w)", text, re.IGNORECASE)]
 
 
 def blanked(text: str, annotation: Annotation, blank: str, key: str) -> str | None:
-    """`text` with about half of the words of its mentions, at least one of each, replaced by `blank`; None if too little is left.
+    """Returns `text` with half of the words of each mention (rounded up) replaced by `blank`; None if too few words are left.
 
-    A rule knows its phrases and nothing else. A student that sees the phrase in every example learns little more; hiding it now
-    and then makes site, size and verb carry the label, so that a phrase which no rule lists is found as well (SimSeed, arXiv
-    2305.14794). Which words: by hash of `key` and the word's place, so the same sentence is always blanked alike. Every mention
-    counts, denied ones too: else a blank would give a finding away.
+    A student that sees the phrase in every example learns only the phrases of the rules. If a phrase is sometimes hidden, site,
+    size and verb have to carry the label, and phrases that no rule lists are found, too (SimSeed, arXiv 2305.14794). Denied
+    mentions are blanked as well, else a blank would mean a finding. The words are chosen by hash of `key` and offset, so always
+    the same.
     """
     everything = [found.span() for found in _WORD.finditer(text)]
     hidden: set[tuple[int, int]] = set()

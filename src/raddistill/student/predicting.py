@@ -1,7 +1,7 @@
-"""One arm answers a stated sample of a split: raw text and logits, no threshold.
+"""Lets one arm answer a sample of a split: raw text and logits, no thresholds.
 
-Arms differ in what answers: `student` (base and adapter), `base` (untouched), `linear` (TF-IDF and logistic regression on
-the same labels). An untouched base has no layer to read `head` and `tags` from: it is asked in words (`list` and `lines`).
+The models of arms are `student` (base and adapter), `base` (untouched), and `linear` (TF-IDF and logistic regression on the same
+labels). An untouched base has no layer `score`, so in place of `head` and `tags` it is asked in words (`list` and `lines`).
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from raddistill import answers
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.params import RuntimeParams, Section
-from raddistill.student import allocation, linear, models
+from raddistill.student import cpu_setup, linear, models
 from raddistill.student.forward import hidden_states, score_logits, slot_logits
 from raddistill.student.generation import greedy
 from raddistill.student.linear import ANSWERS, LOGITS
@@ -32,7 +32,7 @@ from raddistill.tasks.names import FORMS, IN_WORDS, PLAIN, TASKS
 
 
 class PredictParams(Section):
-    """Who answers how many reports of which split."""
+    """The model of an arm, and the reports that it is asked about."""
 
     model: Literal["student", "base", "linear"]
     split: Literal["train", "validation", "test"]
@@ -41,13 +41,13 @@ class PredictParams(Section):
     max_new_tokens: int = Field(ge=1)
 
     def reports(self, task: str) -> int:
-        """How many reports are asked for a task; -1: all."""
+        """Returns the number of reports to ask about for a task; -1: all."""
         number: int = getattr(self, f"{task}_reports")
         return number
 
 
 class Predicted(NamedTuple):
-    """What one arm answered."""
+    """The answers of one arm."""
 
     predictions: dy.DataFrame[Predictions]
     probabilities: dy.DataFrame[Probabilities]
@@ -62,14 +62,14 @@ def predict(
     prompts: Path,
     runtime: RuntimeParams,
 ) -> Predicted:
-    """Returns the answers of `arm` to the first reports of its split, in the order of their hash, for all tasks.
+    """Returns the answers of `arm` about the first reports of its split, by column `order`, for all tasks.
 
     Raises:
-        InputError: the split holds no report; model files are missing or changed.
+        InputError: the split holds no report; model files are missing or changed; the student was not trained on a task.
     """
     asked = _asked(arm, p, examples)
     trained = examples.filter(pl.col("selected") & (pl.col("split") == "train"))
-    if asked.is_empty():  # no model is loaded for an arm that is asked nothing
+    if asked.is_empty():  # do not load a model for nothing
         answered, logits = pl.DataFrame(schema=ANSWERS), pl.DataFrame(schema=LOGITS)
     elif p.model == "linear":
         answered, logits = linear.predict(trained, asked, label_set)
@@ -91,7 +91,7 @@ def predict(
 
 
 def _asked(arm: str, p: PredictParams, examples: pl.DataFrame) -> pl.DataFrame:
-    """The parts of the first reports of the split, as many for each task as the params say."""
+    """The parts of the first reports of the split, with the number of reports per task in the params."""
     of_split = examples.filter((pl.col("split") == p.split) & pl.col("asked"))
     if of_split.is_empty():
         raise InputError(f"predict.{arm}: the split '{p.split}' holds no report")
@@ -103,7 +103,7 @@ def _asked(arm: str, p: PredictParams, examples: pl.DataFrame) -> pl.DataFrame:
 
 
 def _refuse_untrained(arm: str, asked: pl.DataFrame, trained: pl.DataFrame) -> None:
-    """An adapter that was not trained on a task has no outputs for its plain form."""
+    """Raises if the student is asked about a task that it was not trained on: its adapter has no outputs for the answers."""
     untrained = asked.filter(pl.col("answers").is_in(PLAIN)).join(trained, on="task", how="anti")["task"].unique().sort()
     if len(untrained):
         raise InputError(
@@ -113,7 +113,7 @@ def _refuse_untrained(arm: str, asked: pl.DataFrame, trained: pl.DataFrame) -> N
 
 
 def in_words(asked: pl.DataFrame, renderer: Renderer) -> pl.DataFrame:
-    """Rows of `Examples` to be answered in words: the parts of a report that were to be read by `score` as one prompt."""
+    """Joins the parts of a report into one text prompt, for models without the layer `score`."""
     plain = asked.filter(pl.col("answers").is_in(PLAIN))
     form = pl.col("answers").first().cast(pl.String).replace_strict(IN_WORDS)
     whole = plain.group_by("report_id", "task", maintain_order=True).agg(
@@ -126,21 +126,21 @@ def in_words(asked: pl.DataFrame, renderer: Renderer) -> pl.DataFrame:
 
 
 class Answerer:
-    """A causal language model with its tokenizer, ready to answer examples."""
+    """A model with its tokenizer, ready to answer examples."""
 
     def __init__(self, model: Any, tokenizer: Any, runtime: RuntimeParams) -> None:
         self._model = model.eval()
         self._causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.tokenizer = tokenizer
         self._runtime = runtime
-        generation = getattr(self._causal, "generation_config", None)  # an encoder has none: it writes nothing
-        stated = generation.eos_token_id if generation else None  # Llama 3.1 has three, the base may use any of them
+        generation = getattr(self._causal, "generation_config", None)  # an encoder has none
+        stated = generation.eos_token_id if generation else None  # Llama 3.1 has three, any of which ends an answer
         self._ends = {tokenizer.eos_token_id, *(stated if isinstance(stated, list) else [stated])}
 
     @classmethod
     def load(cls, model: str, weights: Path, runtime: RuntimeParams) -> "Answerer":
-        """The student from its adapter folder, or the base from models/base.json, unquantised as its makers ship it."""
-        allocation.use_threads(runtime.threads)
+        """Loads the student from its adapter folder, or the unquantised base from models/base.json."""
+        cpu_setup.use_threads(runtime.threads)
         models.quiet_libraries()
         if model == "student":
             return cls(models.load_student(weights), models.load_tokenizer(weights / "base.json"), runtime)
@@ -149,7 +149,7 @@ class Answerer:
     def answer(
         self, asked: pl.DataFrame, label_set: list[Label], max_new_tokens: int, codes: Codes
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """(report_id, task, answer) and (report_id, task, part, label, answer, logit) for rows of the examples table."""
+        """Returns tables with the columns of ANSWERS and of LOGITS for rows of `Examples`."""
         rows = {form: asked.filter(pl.col("answers") == form) for form in FORMS}
         written = pl.concat(rows[form] for form in FORMS if form not in ("slots", *PLAIN))
         texts = [self.write(written, max_new_tokens), self.point(rows["tags"], codes)]
@@ -157,7 +157,7 @@ class Answerer:
         return linear.one_answer(pl.concat(texts)), pl.concat(logits)
 
     def read_slots(self, asked: pl.DataFrame, label_set: list[Label]) -> pl.DataFrame:
-        """Logits of yes and no at every label's slot: one forward a batch, nothing generated."""
+        """Returns the logits of yes and no at every label's name, from one forward pass per batch."""
         yes_no = answer_ids(self.tokenizer) if asked.height else (0, 0)
 
         def read(hidden: Any, shared: int, examples: list[Encoded]) -> Any:
@@ -167,7 +167,7 @@ class Answerer:
         return linear.tabulate(asked, pairs, label_set)
 
     def read_head(self, asked: pl.DataFrame, label_set: list[Label]) -> pl.DataFrame:
-        """The label outputs of `score` at the end of every part, as the logit of yes; that of no is 0."""
+        """Returns the outputs of `score` at the end of every part as logits of yes; the logit of no is 0."""
 
         def read(hidden: Any, shared: int, examples: list[Encoded]) -> Any:
             return score_logits(hidden, shared, examples, self._causal.score)[:, :-1].tolist()
@@ -176,21 +176,21 @@ class Answerer:
         return linear.tabulate(asked, [[(yes, 0.0) for yes in of_part] for of_part in odds], label_set)
 
     def point(self, asked: pl.DataFrame, codes: Codes) -> pl.DataFrame:
-        """The phrases that the tags point at in every part, a line each with its code, if they are like a known one."""
+        """Returns the tagged phrases of every part, as lines `phrase | code`. Phrases unlike any known one are left out."""
 
         def read(hidden: Any, shared: int, examples: list[Encoded]) -> list[Any]:
             tags = score_logits(hidden, shared, examples, self._causal.score)[:, -1].sigmoid().tolist()
-            ends = list(itertools.accumulate(len(e.slots) for e in examples))
-            return [(e.places, tags[end - len(e.slots) : end]) for e, end in zip(examples, ends, strict=True)]
+            ends = list(itertools.accumulate(len(e.read_at) for e in examples))
+            return [(e.offsets, tags[end - len(e.read_at) : end]) for e, end in zip(examples, ends, strict=True)]
 
         lines = []
-        for text, (places, tags) in zip(asked["prompt"], self._forward(asked, None, "tags", read), strict=True):
-            coded = {phrase: codes.of(phrase) for phrase in phrases_of(text, places, tags)}
+        for text, (offsets, tags) in zip(asked["prompt"], self._forward(asked, None, "tags", read), strict=True):
+            coded = {phrase: codes.lookup(phrase) for phrase in phrases_of(text, offsets, tags)}
             lines.append(answers.render_lines((phrase, code) for phrase, code in coded.items() if code is not None))
         return _answered(asked, lines)
 
     def write(self, asked: pl.DataFrame, max_new_tokens: int) -> pl.DataFrame:
-        """Greedy answers, batched by length, special tokens left out."""
+        """Returns greedy answers, without special tokens."""
         encoded = [encode(self.tokenizer, prompt, None, "lines") for prompt in asked["prompt"]]
         texts = [""] * asked.height
         with self._inference():
@@ -203,7 +203,7 @@ class Answerer:
     def _forward(
         self, asked: pl.DataFrame, completion: str | None, form: str, read: Callable[[Any, int, list[Encoded]], Any]
     ) -> list[Any]:
-        """What `read` takes from the hidden states of each row's prompt. Reports repeat their sentences: each text goes once."""
+        """Applies `read` to the hidden states of each prompt. Reports repeat sentences, so each text is computed once."""
         texts = asked["prompt"].unique(maintain_order=True).to_list()
         encoded = [encode(self.tokenizer, text, completion, form) for text in texts]
         found: dict[str, Any] = {}
@@ -215,7 +215,7 @@ class Answerer:
         return [found[text] for text in asked["prompt"]]
 
     def _batches(self, encoded: list[Encoded], what: str) -> Iterator[list[int]]:
-        """Row numbers by length, as many a batch as `runtime.predict_tokens` holds; a progress bar over them."""
+        """Yields batches of row numbers, sorted by length, of at most `runtime.predict_tokens` tokens; shows progress."""
         batches: list[list[int]] = []
         for i in sorted(range(len(encoded)), key=lambda i: len(encoded[i].input_ids)):
             size = len(encoded[i].input_ids)
@@ -227,7 +227,7 @@ class Answerer:
 
     @contextlib.contextmanager
     def _inference(self) -> Iterator[None]:
-        """No gradients, and bf16 where the machine computes in it."""
+        """Turns gradients off, and uses bf16 if the machine computes in it."""
         import torch
 
         is_bf16 = models.compute_dtype() == torch.bfloat16

@@ -1,10 +1,12 @@
-"""From a report to what the model reads: one template, one `encode`, used by training and prediction alike.
+"""Turns reports into the model's input: one template and one `encode`, for training and prediction alike.
 
-Answers come in five forms. `list`, `lines` and `slots` are a prompt (chat template around prompts/*.jinja) and a completion. In
-`slots` the completion is the label names, one a line, without any answer: the answers are read as logits at the last token of
-each name, so nothing of one label's answer can reach another's (docs/log.md has the comparison with answers fed back).
-`head` and `tags` are the report's words alone, without instruction: a linear layer reads the labels at the end token, or at each
-token whether it belongs to a finding. Instruction, chat template and label names took half of the tokens and taught nothing.
+There are five answer forms:
+
+- `list`, `lines`: a prompt (chat template around prompts/student/*.jinja) and a completion in words.
+- `slots`: the same prompt; the completion is the label names, one per line, without answers. Answers are read as logits at the
+  last token of each name, so the answer to one label cannot influence another (docs/log.md has the comparison).
+- `head`, `tags`: the report's text without an instruction. The linear layer `score` reads all labels at the end token (head), or
+  at each token whether it belongs to a finding (tags). The instruction took half of the tokens and taught nothing.
 """
 
 import hashlib
@@ -24,23 +26,23 @@ IGNORED = -100  # PyTorch's cross entropy skips these positions
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of one example (length n), the labels of the same length, and where its slots are read.
+    """Token ids of one example, and the positions at which its answer is read.
 
-    `labels` is -100 but where the loss is taken on text. `slots` are the positions in `input_ids` at which something is read: one
-    a label (slots), the end token (head), each token of the second copy (tags), none (list, lines). `places` are the tags' tokens
-    as (start, end) in the prompt. `prompt_length` is the number of leading tokens that hold no answer.
+    `labels`: for the loss on text; as long as `input_ids`, IGNORED outside the completion. `read_at`: positions in `input_ids`:
+    one per label (slots), the end token (head), each token of the text, or of its second copy (tags), none (list, lines).
+    `prompt_length`: number of leading tokens without an answer. `offsets`: (start, end) in the text of each token (tags only).
     """
 
     input_ids: list[int]
     labels: list[int]
-    slots: list[int]
+    read_at: list[int]
     prompt_length: int
     form: str
-    places: list[tuple[int, int]]
+    offsets: list[tuple[int, int]]
 
 
 class Renderer:
-    """Renders reports into prompts with the templates of one folder and one tokenizer's chat template."""
+    """Renders reports into prompts, with the templates of a folder and a tokenizer's chat template."""
 
     def __init__(self, folder: Path, tokenizer: Any, labels: list[Label]) -> None:
         self._tokenizer = tokenizer
@@ -54,10 +56,10 @@ class Renderer:
         )
 
     def prompt(self, answers: str, report: str) -> str:
-        """The text up to where the assistant's answer begins; for `head` and `tags` the report's words and nothing else.
+        """Returns the text before the assistant's answer; for `head` and `tags` the report's text alone.
 
         Raises:
-            InputError: a template is missing or broken.
+            InputError: a template is missing or broken, or the model is an encoder, which cannot answer in words.
         """
         if answers in PLAIN:
             return report
@@ -81,16 +83,16 @@ class Renderer:
         return path.read_text(encoding="utf-8").strip()
 
     def template_hash(self, answers: str) -> str:
-        """Changes whenever a prompt would: hash of the rendered prompt of an empty report."""
+        """Returns a hash of the prompt of an empty report; for head and tags, of the form's name only."""
         if answers in PLAIN:
             return hashlib.sha256(answers.encode()).hexdigest()[:16]
         return hashlib.sha256(self.prompt(answers, "").encode()).hexdigest()[:16]
 
 
 def encode(tokenizer: Any, prompt: str, completion: str | None, answers: str) -> Encoded:
-    """Ids, loss labels and slots of one example; without a completion, the prompt alone (head and tags need none).
+    """Returns one example as tokens. Without a completion, the prompt alone; head and tags ignore the completion.
 
-    Slot lines are encoded piece by piece, so that the last token of a name is known whatever the tokenizer would merge.
+    With slots, label names and line ends are tokenized one by one, so that no token spans the end of a name.
     """
     if answers in PLAIN:
         return _encode_plain(tokenizer, prompt, answers)
@@ -101,13 +103,13 @@ def encode(tokenizer: Any, prompt: str, completion: str | None, answers: str) ->
         answer_ids = [*_ids(tokenizer, completion), tokenizer.eos_token_id]
         labels = [IGNORED] * len(prompt_ids) + answer_ids
         return Encoded(prompt_ids + answer_ids, labels, [], len(prompt_ids), answers, [])
-    ids, slots, newline = list(prompt_ids), [], _ids(tokenizer, "\n")
+    ids, read_at, newline = list(prompt_ids), [], _ids(tokenizer, "\n")
     for name in completion.split("\n"):
         ids += _ids(tokenizer, name)
-        slots.append(len(ids) - 1)
+        read_at.append(len(ids) - 1)
         ids += newline
-    ids = ids[: slots[-1] + 1]
-    return Encoded(ids, [IGNORED] * len(ids), slots, len(prompt_ids), answers, [])
+    ids = ids[: read_at[-1] + 1]
+    return Encoded(ids, [IGNORED] * len(ids), read_at, len(prompt_ids), answers, [])
 
 
 def _encode_plain(tokenizer: Any, text: str, form: str) -> Encoded:
@@ -120,26 +122,26 @@ def _encode_plain(tokenizer: Any, text: str, form: str) -> Encoded:
     words = made["input_ids"]
     if form == "head":
         ids = [*begin, *words, last]
-        slots, places = [len(ids) - 1], []
-    elif encoder:  # sees both sides of a word: no second copy
+        read_at, offsets = [len(ids) - 1], []
+    elif encoder:  # bidirectional, so no second copy
         ids = [*begin, *words, last]
-        slots, places = list(range(1, len(ids) - 1)), made["offset_mapping"]
+        read_at, offsets = list(range(1, len(ids) - 1)), made["offset_mapping"]
     else:
         ids = [*begin, *words, *_ids(tokenizer, "\n"), *words]
-        slots, places = list(range(len(ids) - len(words), len(ids))), made["offset_mapping"]
-    return Encoded(ids, [IGNORED] * len(ids), slots, len(ids), form, places)
+        read_at, offsets = list(range(len(ids) - len(words), len(ids))), made["offset_mapping"]
+    return Encoded(ids, [IGNORED] * len(ids), read_at, len(ids), form, offsets)
 
 
 def is_encoder(tokenizer: Any) -> bool:
-    """Whether the tokenizer is that of an encoder, by its class token; others have a chat template."""
+    """Whether the tokenizer is that of an encoder: it has a class token and no chat template."""
     return tokenizer.chat_template is None and tokenizer.cls_token_id is not None
 
 
 def answer_ids(tokenizer: Any) -> tuple[int, int]:
-    """Token ids of " yes" and " no".
+    """Returns the token ids of " yes" and " no".
 
     Raises:
-        InputError: one of them is not a single token, so its logit could not be read.
+        InputError: one of them is not a single token, so its logit cannot be read.
     """
     ids = [_ids(tokenizer, word) for word in (" yes", " no")]
     if any(len(i) != 1 for i in ids):

@@ -1,4 +1,4 @@
-"""Which examples are trained on: rare labels first, each text once, samples that grow with their size. Computes only."""
+"""Selects the examples to train on: rare labels first, each text once. A larger sample contains the smaller. Computes only."""
 
 import hashlib
 import math
@@ -9,13 +9,16 @@ import polars as pl
 
 
 def select(rows: pl.DataFrame, examples: int, written: int, validation_examples: int) -> pl.DataFrame:
-    """Adds `order`, a report's place in its split, and `selected`: whether training or early stopping sees a row.
+    """Returns the rows with the columns `order`, `selected`, `known` and `first`.
 
-    Also adds `known` (has an answer, and is of a report) and `first` (its text comes for the first time in the split). The
-    numbers are those of `TaskParams` and `MergeParams`.
+    `order`: rank of the report in its split; `selected`: used for training or early stopping; `known`: part of a report with an
+    answer; `first`: known, and the first row of its split with this text.
 
-    `rows` are one task's: columns of `Examples`, and `key` (hash that decides the order), `states` (labels that the answer
-    states) and `about` (label that a sentence of the teacher was written for; null for parts of reports).
+    Args:
+        rows: of one task, with columns of `Examples`, and `key` (hash that decides the order), `states` (labels that the answer
+            states) and `about` (label that a written sentence is about; null for parts of reports).
+        examples, written: as in `TaskParams`.
+        validation_examples: as in `MergeParams`.
     """
     known = pl.col("completion").is_not_null() & pl.col("about").is_null()
     first = pl.struct("prompt", "split").is_first_distinct().over(known)
@@ -28,7 +31,7 @@ def select(rows: pl.DataFrame, examples: int, written: int, validation_examples:
         first=first & known,
         order=(pl.col("key").rank("dense").over("split") - 1).cast(pl.Int64),
     )
-    # training takes rows by turn, early stopping by the order of the reports, and each so many written sentences of a label
+    # training takes rows by turn, early stopping by order of the reports; written sentences are limited per label
     place_in_training = pl.col("turn").rank("ordinal").over("split", "first")
     place_in_validation = pl.struct("order", "part").rank("ordinal").over("split", "first")
     place_of_written = pl.col("key").rank("ordinal").over("about")
@@ -40,20 +43,20 @@ def select(rows: pl.DataFrame, examples: int, written: int, validation_examples:
 
 
 def turn(key: str, states: Iterable[str], counts: dict[str, int]) -> float:
-    """When an example's turn comes: the lower the earlier. Drawn without replacement, weighted by the rarest label it states.
+    """Returns when an example is drawn; lower is earlier. Weighted sampling without replacement by the rarest label it states.
 
-    Exponential with rate 1 / frequency (Efraimidis and Spirakis 2006): a report with a label of 20 others' is some 50 times as
-    likely to come first as one of 1,000 in which nothing was found.
+    Exponential with rate 1 / frequency (Efraimidis and Spirakis 2006): an example with a label that occurs 20 times is drawn
+    before one with a label that occurs 1,000 times in 50 of 51 cases.
     """
     rarest = min((counts.get(label, 1) for label in states), default=counts.get("", 1))
     return -math.log(fraction_of(key)) * rarest
 
 
 def fraction_of(key: str) -> float:
-    """A number above 0 and up to 1 by hash, evenly spread."""
+    """Returns a uniform number in (0, 1] by hash."""
     return (int(hashlib.sha256(key.encode()).hexdigest()[:13], 16) + 1) / 2**52
 
 
 def frequencies(stated: Iterable[Iterable[str]]) -> dict[str, int]:
-    """In how many examples each label (or code) is stated; '' counts those that state none."""
+    """Returns the number of examples that state each label or code; '' counts those that state none."""
     return Counter(label for labels in stated for label in list(labels) or [""])

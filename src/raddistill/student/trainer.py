@@ -1,6 +1,6 @@
-"""TRL's SFTTrainer with the student's losses, the order of batches, sealed checkpoints and progress. Imports torch.
+"""TRL's SFTTrainer with the student's losses, order of batches, sealed checkpoints and progress. Imports torch.
 
-What a person sees of a training: a bar with loss, tokens a second and time left on a terminal, or a line now and then in a log.
+Progress is a bar with loss, tokens per second and time left on a terminal, or a line now and then in a log.
 """
 
 import random
@@ -22,41 +22,41 @@ from raddistill.student import checkpoints
 from raddistill.student.losses import example_losses
 from raddistill.student.prompts import Encoded
 
-RUN = 32  # batches that are sorted by length together: of 8, the one with the longest sentences was half padding
+BATCHES_PER_SORT = 32  # batches that are sorted by length together; with 8, one batch was half padding
 
 
 class SealedCheckpoints(TrainerCallback):
-    """Seals each checkpoint once it is written, and finds the best one again if the project was moved since."""
+    """Seals each written checkpoint, and finds the best one again if the project was moved."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        # transformers keeps the best one as a path, and forgets it with a warning where that is no more
+        # transformers stores the best one as a path and, if the path is gone, drops it with a warning
         if state.best_global_step:
-            state.best_model_checkpoint = str(checkpoints.place(Path(args.output_dir), state.best_global_step))
+            state.best_model_checkpoint = str(checkpoints.checkpoint_path(Path(args.output_dir), state.best_global_step))
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        checkpoints.seal(checkpoints.place(Path(args.output_dir), state.global_step))
+        checkpoints.seal(checkpoints.checkpoint_path(Path(args.output_dir), state.global_step))
 
 
 class StudentTrainer(SFTTrainer):
-    """Takes the losses of both tasks on hidden states, with the shared prefix computed once.
+    """Computes the losses of both tasks from hidden states, with the shared prefix computed once.
 
-    TRL's own forward keeps no slots, and its collator would drop the targets. The collator here hands rows on as they are
-    (`list`): what must be padded is known only once the prefix is cut off.
+    TRL's collator would drop the targets. The collator here (`list`) passes rows on unchanged, because padding is known only once
+    the prefix is cut off.
     """
 
     def __init__(self, *args: Any, answers: tuple[int, int], robust: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._answers, self._robust = answers, robust
-        self.model_accepts_loss_kwargs = False  # our losses are means per example: accumulated batches are averaged
+        self.model_accepts_loss_kwargs = False  # our loss is a mean over examples, so accumulated batches are averaged
         self.tokens_seen = 0
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> torch.Tensor:
-        """Mean over the batch's examples; `inputs` are rows of the dataset as the collator left them."""
+        """Returns the mean over the batch's examples. `inputs`: rows of the dataset, from the collator."""
         self.tokens_seen += sum(len(row["input_ids"]) for row in inputs)
         return self._losses(model, inputs).mean()
 
     def evaluation_loop(self, dataloader: Any, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
-        """Mean loss over all examples (Trainer's own loop would weigh a short last batch like a full one)."""
+        """Returns the mean loss over all examples. Trainer's own loop would give a short last batch the weight of a full one."""
         model: Any = self.model
         model.eval()
         with torch.no_grad(), self.compute_loss_context_manager():
@@ -67,8 +67,8 @@ class StudentTrainer(SFTTrainer):
     def _losses(self, model: Any, rows: list[dict[str, Any]]) -> torch.Tensor:
         causal = self.accelerator.unwrap_model(model).get_base_model()
         examples = [Encoded(**{name: row[name] for name in Encoded.__dataclass_fields__}) for row in rows]
-        # accelerate's autocast wraps the outer model's forward, which the shared prefix goes past: without it, fp32 adapters
-        # pull half of the arithmetic into fp32 (490 against 680 tokens/s on 2 cores)
+        # accelerate's autocast wraps the outer model's forward, which the shared prefix bypasses. Without autocast here, fp32
+        # adapters move half of the arithmetic to fp32 (490 against 680 tokens/s on 2 cores)
         with self.accelerator.autocast():
             losses: torch.Tensor = example_losses(causal, examples, [row["targets"] for row in rows], self._answers, self._robust)
         return losses
@@ -77,25 +77,25 @@ class StudentTrainer(SFTTrainer):
         return data  # rows are lists of ids; `hidden_states` puts them on the device
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """None in checkpoints; the adapter gets ours."""
+        """Writes no card into checkpoints; the adapter gets ours."""
 
 
 def settle_precision(model: Any) -> None:
-    """Adapters in fp32, whose inputs autocast alone casts."""
+    """Puts adapters into fp32, and leaves the casting of their inputs to autocast."""
     for parameter in model.parameters():
-        if parameter.requires_grad:  # TRL starts QLoRA adapters in bf16 and resumes them in fp32: then a resumed run differs
+        if parameter.requires_grad:  # TRL starts QLoRA adapters in bf16, but resumes in fp32: resumed runs would differ
             parameter.data = parameter.data.float()
     for module in model.modules():
-        # else peft casts inputs to fp32 and autocast casts them back to bf16: the same figures, a tenth slower
+        # else peft casts inputs to fp32, and autocast casts them back to bf16: same results, a tenth slower
         if isinstance(module, BaseTunerLayer):
             module.cast_input_dtype_enabled = False  # type: ignore[attr-defined]
 
 
 def batch_order(lengths: Sequence[int], tasks: Sequence[str], seed: int, epochs: int, batch_size: int) -> list[int]:
-    """Row numbers for all epochs in the order of training: every `batch_size` of them is a batch of like task and length.
+    """Returns row numbers for all epochs in training order. Each `batch_size` rows are a batch of one task and similar length.
 
-    Like lengths waste no padding; like tasks share the longest prefix. Within an epoch rows are shuffled, cut into runs of
-    RUN batches, sorted by task and length inside a run, and the batches shuffled again. Every row comes once an epoch.
+    Similar lengths save padding; one task shares the longest prefix. In each epoch the rows of a task are shuffled, sorted by
+    length within runs of BATCHES_PER_SORT batches, and the batches shuffled. Every row occurs once per epoch.
     """
     generator = random.Random(seed)  # noqa: S311 (order of training, nothing secret)
     order: list[int] = []
@@ -105,19 +105,19 @@ def batch_order(lengths: Sequence[int], tasks: Sequence[str], seed: int, epochs:
         for task in sorted(set(tasks)):
             rows = [i for i, t in enumerate(tasks) if t == task]
             generator.shuffle(rows)
-            run = RUN * batch_size
+            run = BATCHES_PER_SORT * batch_size
             ranked = [i for start in range(0, len(rows), run) for i in sorted(rows[start : start + run], key=lengths.__getitem__)]
             full = len(ranked) - len(ranked) % batch_size
             batches += [ranked[start : start + batch_size] for start in range(0, full, batch_size)]
             left += ranked[full:]
         generator.shuffle(batches)
-        # what fills no batch goes last; the mixed batches across epochs share a shorter prefix, no more
+        # rows that fill no batch go last; they form mixed batches, which only share a shorter prefix
         order += [i for batch in batches for i in batch] + left
     return order
 
 
 class ConsoleProgress(TrainerCallback):
-    """A rich bar on a terminal; a line every twentieth part of the run otherwise; nothing if `show` is false."""
+    """Shows a bar on a terminal, else a line after every twentieth of the run; nothing if `show` is false."""
 
     def __init__(self, show: bool) -> None:
         self._console = Console(quiet=not show)
@@ -130,7 +130,7 @@ class ConsoleProgress(TrainerCallback):
         )
         self._bar = Progress(*columns, console=self._console)
         self._began, self._first = time.monotonic(), 0
-        self.tokens_seen: Callable[[], int] = int  # of examples, padding not counted; the trainer's, once there is one
+        self.tokens_seen: Callable[[], int] = int  # without padding; replaced by the trainer's counter
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._began, self._first = time.monotonic(), state.global_step

@@ -1,9 +1,8 @@
 """QLoRA on the examples: TRL's SFTTrainer with our losses, batches without wasted padding, and resume.
 
-Input: selected rows of the examples table. Output: the adapter folder (safetensors, provenance, model card), a few
-figures and the loss curves. Checkpoints lie outside the outputs, in a folder named by the hash of everything that shapes
-the training, and go when it is done: DVC deletes outputs before a run, and another experiment's checkpoint must never be
-taken up.
+Input: selected rows of `Examples`. Output: the adapter folder (safetensors, provenance, model card), metrics and loss curves.
+Checkpoints are not among the outputs, because DVC deletes these before a run. Their folder is named by the hash of everything
+that determines the training, so no run resumes from another experiment; it is deleted at the end.
 """
 
 import hashlib
@@ -21,9 +20,9 @@ from pydantic import Field
 from raddistill.checksums import sha256
 from raddistill.errors import InputError
 from raddistill.params import RuntimeParams, Section
-from raddistill.student import adapters, allocation, checkpoints, models
+from raddistill.student import adapters, checkpoints, cpu_setup, models
 from raddistill.student.prompts import answer_ids, encode
-from raddistill.student.tagging import worth_of_tokens
+from raddistill.student.tagging import token_targets
 from raddistill.tables.examples import Examples
 from raddistill.tasks.names import PLAIN
 
@@ -31,9 +30,9 @@ from raddistill.tasks.names import PLAIN
 class TrainParams(Section):
     """QLoRA (Dettmers et al. 2023, arXiv 2305.14314): NF4 with double quantisation, bf16 compute, fp32 adapters.
 
-    `robust` is q of generalised cross entropy (Zhang and Sabuncu, arXiv 1805.07836), for targets of 0 alone; at 0 it is cross
-    entropy. A finding that the teacher missed is taught as absent. The gradient of a target of 0 is (1 - p) ** q of what it is
-    with cross entropy, so the surer the student is that the finding is there (p), the less it is pulled away from it.
+    `robust` is q of generalised cross entropy (Zhang and Sabuncu, arXiv 1805.07836), used only for targets of 0; with q = 0 it is
+    cross entropy. A finding that the teacher missed has the target 0. There the gradient is (1 - p) ** q times that of cross
+    entropy, so the surer the student is of the finding (p), the less the target counts.
     """
 
     seed: int
@@ -56,6 +55,8 @@ class TrainParams(Section):
 
 @dataclass(frozen=True)
 class Trained:
+    """The metrics and loss curves of a training."""
+
     metrics: dict[str, Any]
     curve: pl.DataFrame  # step, loss, learning_rate, grad_norm
     validation_curve: pl.DataFrame  # step, loss
@@ -64,17 +65,17 @@ class Trained:
 def train(
     p: TrainParams, examples: dy.DataFrame[Examples], base: Path, unfinished: Path, runtime: RuntimeParams, adapter: Path
 ) -> Trained:
-    """Trains on the selected training rows, stops early on the selected validation rows (teacher labels), writes `adapter`.
+    """Trains on the selected training rows, stops early by the selected validation rows (teacher labels), writes `adapter`.
 
-    `unfinished` holds the checkpoints of trainings that were interrupted, a folder each.
+    `unfinished`: folder with the checkpoints of interrupted trainings, one folder each.
 
     Raises:
-        InputError: nothing to train on or to validate on; the base model is missing or changed.
+        InputError: no rows to train on or to validate on; the base model is missing or changed.
     """
     chosen = examples.filter(pl.col("selected") & pl.col("completion").is_not_null())
     if chosen.filter(pl.col("split") == "train").is_empty() or chosen.filter(pl.col("split") == "validation").is_empty():
         raise InputError("no examples to train or validate on; raise the numbers in params.yaml, section merge")
-    allocation.use_threads(runtime.threads)
+    cpu_setup.use_threads(runtime.threads)
     models.quiet_libraries()
     folder = unfinished / fingerprint(p, chosen, base)
     trainer = build_trainer(p, chosen, base, folder, runtime)
@@ -89,8 +90,8 @@ def train(
 
 
 def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path, runtime: RuntimeParams) -> Any:
-    """The trainer over the selected rows, not yet started; `folder` takes its checkpoints."""
-    models.tell_hub_nothing(base)
+    """Returns a trainer over the selected rows, not yet started. `folder`: for its checkpoints."""
+    models.set_hub_offline(base)
     from datasets import Dataset
     from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
 
@@ -127,14 +128,14 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
 
 
 def _settings(p: TrainParams, folder: Path, steps: int) -> Any:
-    """TRL's settings for a training of so many steps; `folder` takes its checkpoints."""
+    """TRL's settings for a training of `steps` steps. `folder`: for its checkpoints."""
     import torch
     from trl import SFTConfig
 
     return SFTConfig(
         output_dir=str(folder),
         seed=p.seed,
-        num_train_epochs=1,  # `batch_order` lays out every epoch, so that a resumed run sees the same batches
+        num_train_epochs=1,  # `batch_order` has all epochs in it, so that a resumed run sees the same batches
         train_sampling_strategy="sequential",
         per_device_train_batch_size=p.batch_size,
         per_device_eval_batch_size=p.batch_size,
@@ -152,8 +153,8 @@ def _settings(p: TrainParams, folder: Path, steps: int) -> Any:
         save_strategy="steps",
         eval_steps=min(p.evaluate_every, steps),
         save_steps=min(p.evaluate_every, steps),
-        save_total_limit=3,  # the newest, the one before should that be damaged, and the best
-        restore_callback_states_from_checkpoint=True,  # of early stopping: how often in a row there was no better loss
+        save_total_limit=3,  # the newest, the one before in case that is damaged, and the best
+        restore_callback_states_from_checkpoint=True,  # of early stopping: the number of evaluations without a better loss
         load_best_model_at_end=True,
         metric_for_best_model="eval_loss",
         greater_is_better=False,
@@ -167,7 +168,7 @@ def _settings(p: TrainParams, folder: Path, steps: int) -> Any:
 
 
 def _lora(p: TrainParams, outputs: int, is_encoder: bool) -> Any:
-    """Adapters on all linear layers; the layer `score`, where there is one, is trained whole."""
+    """Adapters on all linear layers; the layer `score`, if there is one, is fully trained."""
     from peft import LoraConfig
 
     return LoraConfig(
@@ -182,25 +183,25 @@ def _lora(p: TrainParams, outputs: int, is_encoder: bool) -> Any:
 
 
 def outputs_of(chosen: pl.DataFrame) -> int:
-    """How many outputs the layer `score` needs: the labels, then one for tags; 0 where nothing is read from it."""
+    """Returns the number of outputs of the layer `score`: one per label, then one for tags; 0 if no form reads it."""
     if not any(form in chosen["answers"] for form in PLAIN):
         return 0
     return max(map(len, chosen["targets"].drop_nulls()), default=0) + 1
 
 
 def encode_rows(tokenizer: Any, frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """The rows of an examples frame as token ids, in its order, with their targets."""
+    """Returns rows of `Examples` as fields of `Encoded` with `targets`, in the same order."""
     rows = []
     columns = ("prompt", "completion", "answers", "targets", "spans")
     for prompt, completion, answers, targets, spans in frame.select(columns).iter_rows():
         encoded = encode(tokenizer, prompt, completion, answers)
-        wanted = worth_of_tokens(encoded.places, spans) if answers == "tags" else targets
-        rows.append({**encoded.__dict__, "places": [], "targets": wanted})
+        wanted = token_targets(encoded.offsets, spans) if answers == "tags" else targets
+        rows.append({**encoded.__dict__, "offsets": [], "targets": wanted})
     return rows
 
 
 def fingerprint(p: TrainParams, chosen: pl.DataFrame, base: Path) -> str:
-    """Hash of everything that shapes a training: params, examples, base model, and the libraries that wrote its checkpoints."""
+    """Returns a hash of all that determines a training: params, examples, base model, and versions of libraries."""
     parts = [p.model_dump(), adapters.versions(), sha256(base), adapters.hash_of(chosen)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from raddistill import answers
 from raddistill.labelsets import Label
 from raddistill.tasks.names import MULTIPLE_CHOICE
-from raddistill.tasks.task import Annotation, Answer, Classes, Task, TaskParams, Weights
+from raddistill.tasks.task import Annotation, Classes, ExampleAnswer, Task, TaskParams, Weights
 
 
 class ChoiceParams(TaskParams):
@@ -25,30 +25,30 @@ class ChoiceParams(TaskParams):
     @model_validator(mode="after")
     def _lists_are_of_reports(self) -> Self:
         if self.answers == "list" and self.units == "sentences":
-            raise ValueError("answers: list are of whole reports; set units: reports")
+            raise ValueError("answers: list needs whole reports; set units: reports")
         return self
 
 
 class MultipleChoice(Task):
-    """Answers in the forms head, slots and list."""
+    """Its answer forms are head, slots and list."""
 
     name = MULTIPLE_CHOICE
     nothing: ClassVar = {"list": answers.NORMAL}
     has_logits = True
 
-    def answer(self, form: str, annotation: Annotation, text: str, labels: list[Label], weights: Weights) -> Answer:
-        """Targets of each label (head, slots), or the names of those above 0.5 (list)."""
+    def answer(self, form: str, annotation: Annotation, text: str, labels: list[Label], weights: Weights) -> ExampleAnswer:
+        """Returns a target per label (head, slots), or the names of the labels with a target above 0.5 (list)."""
         strongest = annotation.strongest()
         if form == "list":
             names = [label.name for label in labels if label.name in strongest and weights.is_listed(*strongest[label.name])]
-            return Answer(answers.render_list(names), None, None, annotation.stated())
-        # a label that a report's labels lack is unknown; one without a mention in a part is not there
+            return ExampleAnswer(answers.render_list(names), None, None, annotation.stated())
+        # whole report: a label without a row is unknown; part of a report: a label without a mention is absent
         missing = None if annotation.labels else 0.0
         targets = [weights.target(*strongest[label.name]) if label.name in strongest else missing for label in labels]
-        return Answer(answers.render_slots(labels) if form == "slots" else "", targets, None, annotation.stated())
+        return ExampleAnswer(answers.render_slots(labels) if form == "slots" else "", targets, None, annotation.stated())
 
     def classes(self, examples: pl.DataFrame, labels: list[Label]) -> Classes:
-        """The labels of the label set, by their targets or the names in the list."""
+        """Returns the labels of the label set; truth from their targets, or from the names in the list."""
         names = [label.name for label in labels]
         if examples["targets"][0] is not None:
             return Classes(names, examples["targets"].to_list())
@@ -56,5 +56,5 @@ class MultipleChoice(Task):
         return Classes(names, [[float(name in found) for name in names] for found in listed])
 
     def write(self, names: Sequence[str]) -> str:
-        """The names, separated by commas, or "Normal"."""
+        """Returns the names, separated by commas, or "Normal"."""
         return answers.render_list(names)

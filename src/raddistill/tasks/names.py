@@ -1,7 +1,7 @@
-"""The words that every room shares: tasks, splits, arms and forms of answer. It imports nothing and holds no code.
+"""Names that all packages share: tasks, splits and answer forms. Imports nothing and holds no code.
 
-So a stage that needs the name of a task does not depend on what a task does: an edit of `tasks/open_ended.py` makes no
-label stale.
+So a stage that needs only the name of a task does not depend on the task's code: an edit of `tasks/open_ended.py` makes no label
+stale.
 """
 
 MULTIPLE_CHOICE = "multiple_choice"  # which labels of the label set does the report state?
@@ -10,14 +10,11 @@ TASKS = [MULTIPLE_CHOICE, OPEN_ENDED]
 
 SPLITS = ["train", "validation", "test"]
 
-# Arms of the results, in the order of their rows: who answers the same question about the same reports.
-ARMS = ["student", "teacher", "teacher_whole", "linear", "base"]
-
-FORMS = ["head", "slots", "list", "tags", "lines"]  # how a student answers; `student/prompts.py` says what each looks like
-PLAIN = ("head", "tags")  # forms that read the report's words alone, without an instruction
-TEMPLATES = {  # form to its file in prompts/student
+FORMS = ["head", "slots", "list", "tags", "lines"]  # answer forms; `student/prompts.py` describes them
+PLAIN = ("head", "tags")  # forms whose input is the report's text alone, without an instruction
+TEMPLATES = {  # form -> file in prompts/student
     "slots": "multiple_choice_slots.jinja",
     "list": "multiple_choice_list.jinja",
     "lines": "open_ended.jinja",
 }
-IN_WORDS = {"head": "list", "tags": "lines"}  # the form in which a model is asked that has no layer to read a plain form from
+IN_WORDS = {"head": "list", "tags": "lines"}  # a model without the layer `score` is asked in this form instead

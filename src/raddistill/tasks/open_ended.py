@@ -9,9 +9,9 @@ import polars as pl
 from raddistill import answers
 from raddistill.labelsets import Label
 from raddistill.tasks.names import OPEN_ENDED
-from raddistill.tasks.task import Annotation, Answer, Classes, Task, TaskParams, Weights, is_stated
+from raddistill.tasks.task import Annotation, Classes, ExampleAnswer, Task, TaskParams, Weights, is_stated
 
-MIN_LINES = 5  # a classifier learns the answer lines that stand in so many training examples
+MIN_LINES = 5  # a classifier learns the answer lines of at least this many training examples
 
 
 class OpenParams(TaskParams):
@@ -21,38 +21,38 @@ class OpenParams(TaskParams):
 
 
 class OpenEnded(Task):
-    """Answers in the forms tags and lines."""
+    """Its answer forms are tags and lines."""
 
     name = OPEN_ENDED
     nothing: ClassVar = {"lines": answers.NONE}
     has_logits = False
 
-    def answer(self, form: str, annotation: Annotation, text: str, labels: list[Label], weights: Weights) -> Answer:
-        """A line `phrase | code` for each phrase above 0.5; for tags also the spans of all that is present or uncertain."""
+    def answer(self, form: str, annotation: Annotation, text: str, labels: list[Label], weights: Weights) -> ExampleAnswer:
+        """Returns a line `phrase | code` per phrase above 0.5; for tags also the spans of all mentions present or uncertain."""
         if form == "lines" and annotation.labels:
             return _lines_of_report(annotation, text, weights)
         stated = sorted((m for m in annotation.mentions if is_stated(m.status)), key=lambda m: m.start)
         listed = {(m.label, m.code): None for m in stated if weights.is_listed(m.status, m.probability)}
         spans = [{"start": m.start, "end": m.end, "worth": weights.target(m.status, m.probability)} for m in stated]
         codes = frozenset(m.code for m in stated)
-        return Answer(answers.render_lines(listed), None, spans if form == "tags" else None, codes)
+        return ExampleAnswer(answers.render_lines(listed), None, spans if form == "tags" else None, codes)
 
     def classes(self, examples: pl.DataFrame, labels: list[Label]) -> Classes:
-        """The (phrase, code) pairs of the frequent answer lines."""
+        """Returns the (phrase, code) pairs of the frequent answer lines."""
         lines = [answers.parse_lines(completion).findings for completion in examples["completion"]]
         counts = Counter(finding for found in lines for finding in found)
         names = sorted(finding for finding, count in counts.items() if count >= MIN_LINES)
         return Classes(names, [[float(name in found) for name in names] for found in map(set, lines)])
 
     def write(self, names: Sequence[tuple[str, str]]) -> str:
-        """One line for each (phrase, code), or "None"."""
+        """Returns one line per (phrase, code), or "None"."""
         return answers.render_lines(names)
 
 
-def _lines_of_report(annotation: Annotation, text: str, weights: Weights) -> Answer:
-    """The phrases of a whole report in the order of its text: copying is easier to learn in reading order."""
+def _lines_of_report(annotation: Annotation, text: str, weights: Weights) -> ExampleAnswer:
+    """The phrases of a whole report in the order of its text, as copying is easier to learn in reading order."""
     normalised = " ".join(text.lower().split())
     listed = [(phrase, code) for phrase, (status, p, code) in annotation.labels.items() if weights.is_listed(status, p)]
     listed.sort(key=lambda finding: (normalised.find(finding[0]), finding[0]))
     codes = frozenset(code for status, _, code in annotation.labels.values() if is_stated(status))
-    return Answer(answers.render_lines(listed), None, None, codes)
+    return ExampleAnswer(answers.render_lines(listed), None, None, codes)

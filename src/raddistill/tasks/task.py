@@ -1,7 +1,7 @@
 """What a task is: one question about a report, and how a teacher's labels become the answer that a student learns.
 
-`MultipleChoice` and `OpenEnded` are the two tasks; `tasks/registry.py` lists them. How a task is judged stands in `scoring`.
-Everything here computes only: no file, no clock, no torch.
+`MultipleChoice` and `OpenEnded` are the two tasks; `tasks/registry.py` lists them; the package `scoring` scores
+them. Nothing here reads files or the clock, or imports torch.
 """
 
 from abc import ABC, abstractmethod
@@ -21,21 +21,21 @@ Target = float | None  # probability that something is present, as the student l
 
 
 class TaskParams(Section):
-    """The block of params.yaml, section merge, that every task has: how the student reads reports, and how many train it."""
+    """A task's block in the section merge of params.yaml: how the student reads reports, and what it is trained on."""
 
     units: Literal["sentences", "reports"]
-    sections: str | list[str]  # what the teacher read, and so what is trained on; prediction reads the whole report
+    sections: str | list[str]  # what the teacher read, and so what is trained on; prediction always reads the whole report
     examples: int = Field(ge=-1)  # sentences or reports to train on, rare labels first (0: none, -1: all)
-    written: int = Field(ge=0)  # sentences of the teacher's own making beside them, of each label or code
-    answers: str  # the form of answer; each task narrows it to its own
+    written: int = Field(ge=0)  # further sentences, written by the teacher: number per label or code
+    answers: str  # the answer form; each task allows its own
 
     @property
     def blanked_share(self) -> float:
-        """Share of the sentences with a mention that come again with some of its words blanked."""
+        """Share of the sentences with a mention that get a copy with some of its words blanked."""
         return 0.0
 
 
-class Mention(NamedTuple):
+class AnnotatedMention(NamedTuple):
     """One mention of a label or phrase in a text; `start` and `end` in code points, as in `Evidence`."""
 
     label: str
@@ -47,7 +47,7 @@ class Mention(NamedTuple):
 
     @property
     def strength(self) -> int:
-        """The rank of the status: of several mentions the strongest counts."""
+        """The rank of the status; of several mentions the strongest counts."""
         return statuses.RANKED.index(self.status)
 
 
@@ -60,7 +60,7 @@ class Annotation:
     """
 
     labels: dict[str, tuple[str, float | None, str]]
-    mentions: list[Mention] = field(default_factory=list)
+    mentions: list[AnnotatedMention] = field(default_factory=list)
 
     @property
     def has_all_places(self) -> bool:
@@ -69,10 +69,10 @@ class Annotation:
         return all(label in placed or not is_stated(status) for label, (status, *_) in self.labels.items())
 
     def strongest(self) -> dict[str, tuple[str, float | None]]:
-        """Returns status and probability by label: those of the report where known, else those of the strongest mention."""
+        """Returns status and probability by label: those of the report if known, else those of the strongest mention."""
         if self.labels:
             return {label: (status, probability) for label, (status, probability, _) in self.labels.items()}
-        by_label: dict[str, list[Mention]] = defaultdict(list)
+        by_label: dict[str, list[AnnotatedMention]] = defaultdict(list)
         for mention in self.mentions:
             by_label[mention.label].append(mention)
         found = {label: max(group, key=lambda m: (m.strength, m.probability or 0.0)) for label, group in by_label.items()}
@@ -83,13 +83,13 @@ class Annotation:
         return frozenset(label for label, (status, _) in self.strongest().items() if is_stated(status))
 
     def without(self, labels: frozenset[str]) -> "Annotation":
-        """Returns the annotation less some labels and their mentions."""
+        """Returns the annotation without some labels and their mentions."""
         left = {label: cells for label, cells in self.labels.items() if label not in labels}
         return Annotation(left, [mention for mention in self.mentions if mention.label not in labels])
 
 
-class Answer(NamedTuple):
-    """An example's answer: the columns completion, targets and spans of `Examples`."""
+class ExampleAnswer(NamedTuple):
+    """The answer of an example: the columns completion, targets and spans of `Examples`."""
 
     completion: str
     targets: list[Target] | None
@@ -99,13 +99,13 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Weights:
-    """How much a teacher's status counts as a target."""
+    """How a teacher's status becomes a target. `uncertain` is merge.uncertain of params.yaml, which is applied only here."""
 
     uncertain: float | Literal["mask"]
     soft_labels: bool
 
     def target(self, status: str, probability: float | None) -> Target:
-        """Returns the probability that the student learns; None where a label is not trained on."""
+        """Returns the probability that the student learns; None if the label is not trained on."""
         if self.soft_labels and probability is not None:
             return probability
         if status == statuses.UNCERTAIN:
@@ -113,14 +113,14 @@ class Weights:
         return float(status == statuses.PRESENT)
 
     def is_listed(self, status: str, probability: float | None) -> bool:
-        """Returns whether an answer in words lists it: a text cannot leave a label open, so a masked one is not listed."""
+        """Returns whether an answer in words lists the label. Words cannot leave a label open, so a masked one is not listed."""
         return (self.target(status, probability) or 0.0) > 0.5
 
 
 class Classes(NamedTuple):
-    """What a classifier of a task learns: a name for each class, and which training example is of which.
+    """The classes that a classifier of a task learns.
 
-    `truth` has shape (examples, classes); above 0.5 means present, None is left out.
+    `truth` has shape (examples, classes): above 0.5 means present, None is not trained on.
     """
 
     names: Sequence[Any]
@@ -131,22 +131,22 @@ class Task(ABC):
     """One question about a report."""
 
     name: ClassVar[str]
-    nothing: ClassVar[Mapping[str, str]]  # form of answer in words to the answer where the report states nothing
-    has_logits: ClassVar[bool]  # whether classifiers give a logit for each class, or write the classes that they find
+    nothing: ClassVar[Mapping[str, str]]  # answer form in words -> the answer if the report states nothing
+    has_logits: ClassVar[bool]  # True: a classifier gives a logit per class; False: it writes the classes that it finds
 
     @abstractmethod
-    def answer(self, form: str, annotation: Annotation, text: str, labels: list[Label], weights: Weights) -> Answer:
-        """Returns what the student is to answer about `text`, in one of the task's forms."""
+    def answer(self, form: str, annotation: Annotation, text: str, labels: list[Label], weights: Weights) -> ExampleAnswer:
+        """Returns the answer about `text` that the student learns, in one of the task's answer forms."""
 
     @abstractmethod
     def classes(self, examples: pl.DataFrame, labels: list[Label]) -> Classes:
-        """Returns the classes of training rows of `Examples`, for a classifier that learns from them."""
+        """Returns the classes of training rows of `Examples`."""
 
     @abstractmethod
     def write(self, names: Sequence[Any]) -> str:
-        """Returns the answer in words that lists some classes."""
+        """Returns the answer in words that lists these classes."""
 
 
 def is_stated(status: str) -> bool:
-    """Whether a status says that something is there, or may be."""
+    """Whether a status is present or uncertain."""
     return status in (statuses.PRESENT, statuses.UNCERTAIN)

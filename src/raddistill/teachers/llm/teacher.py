@@ -15,7 +15,7 @@ from raddistill.labelsets import Label
 from raddistill.llm_client.ask import ask_all
 from raddistill.llm_client.budget import Budget, Prices
 from raddistill.llm_client.clients import client_for
-from raddistill.llm_client.run import Asked
+from raddistill.llm_client.run_state import Asked
 from raddistill.llm_client.settings import AskingParams
 from raddistill.llm_client.store import Store
 from raddistill.passages import choose_sections

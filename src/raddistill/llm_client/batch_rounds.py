@@ -1,8 +1,8 @@
 """Asks open questions through the files and batches endpoints, within a day and at the price table's batch rate.
 
-In rounds: what is open is collected into batches, submitted and waited for, and its answers are stored; then what is open now,
-until nothing is. A batch is in the store (batch_store.py) from before its upload until its last answer is there, so the next run
-picks up after a run that was killed, at whatever moment: what was submitted is never submitted again.
+Each round collects the open questions into batches, submits them, waits, and stores the answers. Rounds end when no question is
+open. A batch is in the store (batch_store.py) from before its upload until its last answer is stored. So a run may be killed at
+any moment: the next run continues with its batches, and nothing is submitted twice.
 """
 
 import asyncio
@@ -16,20 +16,20 @@ import openai.types
 from raddistill.errors import InputError, ParamsError
 from raddistill.llm_client.batch_api import QUEUE_FULL, QueueFullError
 from raddistill.llm_client.batch_lines import Reading
-from raddistill.llm_client.batch_store import Batch
-from raddistill.llm_client.batches import Batches, Limits, Reservations, line_of
+from raddistill.llm_client.batch_store import StoredBatch
 from raddistill.llm_client.messages import Question
-from raddistill.llm_client.run import OUT_OF_MONEY, R, Run
+from raddistill.llm_client.request_failures import SHOWN
+from raddistill.llm_client.run_batches import Batches, Limits, Reservations, line_of
+from raddistill.llm_client.run_state import OUT_OF_MONEY, R, Run
 from raddistill.llm_client.store import Store
-from raddistill.llm_client.troubles import SHOWN, Trouble
 
-ENDED = {"completed", "expired", "cancelled", "canceled"}  # Azure's documents spell it both ways
-CHUNK = 256  # reports whose questions are put into a batch together, between two looks at Ctrl-C
+ENDED = {"completed", "expired", "cancelled", "canceled"}  # Azure's documents use both spellings
+CHUNK = 256  # reports whose questions are added to a batch together; Ctrl-C is handled between chunks
 
 
 async def ask_in_batches(run: Run[R], reports: Iterable[R], store: Store, limits: Limits) -> None:
-    """Returns when nothing is open any more, or the budget allows no more (`run.stopped`)."""
-    assert iter(reports) is not reports, "batches are asked for in rounds: an iterator is used up after the first"
+    """Returns when no question is open, or when the budget allows no more (then `run.stopped` is set)."""
+    assert iter(reports) is not reports, "all rounds read the reports, so these must not be an iterator"
     batches = Batches(run, store, limits)
     try:
         while await _round(run, reports, store, batches):
@@ -39,48 +39,44 @@ async def ask_in_batches(run: Run[R], reports: Iterable[R], store: Store, limits
 
 
 async def _round(run: Run[R], reports: Iterable[R], store: Store, batches: Batches) -> bool:
-    """Asks what is open now, once. False: nothing is, or there is no money for it."""
+    """Asks all open questions once. False: none is open, or the budget allows none."""
     await batches.pick_up()
     awaited, all_collected = await _collect(run, reports, store, batches)
     if not awaited and not all_collected:
-        awaited = set(batches.ours)  # their ends make room for the rest
+        awaited = set(batches.ours)  # when they end, money and queue are free for the rest
         if not awaited:
             run.stopped = OUT_OF_MONEY
             return False
-    for batch in batches.kept.all():
-        if batch.name in batches.ours and batch.batch is None:
-            await _submit(batches, batch)
-    while await _look(batches, awaited):
+    for batch in batches.stored.all():
+        if batch.name in batches.ours and batch.batch_id is None:
+            try:
+                await batches.submit(batch)
+            except QueueFullError:
+                await _postpone(batches, batches.stored.get(batch.name) or batch)  # read again: now it has a file id
+    while await _poll(batches, awaited):
         await asyncio.sleep(run.asking.poll_s)
     return bool(awaited)
 
 
-async def _submit(batches: Batches, batch: Batch) -> None:
-    try:
-        await batches.submit(batch)
-    except QueueFullError:
-        await _give_up_place(batches, batches.kept.get(batch.name) or batch)  # its file is there by now
-
-
-async def _look(batches: Batches, awaited: set[str]) -> bool:
-    """Once at all batches; stores the answers of those that have ended. False: none is left of those that are awaited."""
-    for batch in batches.kept.all():
+async def _poll(batches: Batches, awaited: set[str]) -> bool:
+    """Polls every batch once and stores the answers of ended ones. False: no awaited batch is left."""
+    for batch in batches.stored.all():
         if batch.name not in batches.ours:
             await batches.adopt(batch)
             continue
-        seen = await batches.look(batch)
+        seen = await batches.poll(batch)
         if seen.status == "failed":
             await _refused(batches, batch, seen, awaited=batch.name in awaited)
         elif seen.status in ENDED:
             await _harvest(batches, batch, seen)
-    return bool(awaited & {batch.name for batch in batches.kept.all()})
+    return bool(awaited & {batch.name for batch in batches.stored.all()})
 
 
 async def _collect(run: Run[R], reports: Iterable[R], store: Store, batches: Batches) -> tuple[set[str], bool]:
-    """Puts what is open into batches.
+    """Puts the open questions into batches.
 
     Returns:
-        Names of the batches to wait for, and whether room and money sufficed for all that is open.
+        Names of the batches to wait for, and whether queue and budget sufficed for all open questions.
     """
     collector = _Collector(run, batches)
     run.done, remaining = 0, iter(reports)
@@ -101,19 +97,19 @@ class _Collector:
     """Fills batches with questions."""
 
     def __init__(self, run: Run[Any], batches: Batches) -> None:
-        self._run, self._batches, self._kept = run, batches, batches.kept
-        self._name: str | None = None  # of the batch that is being filled
-        self._requests = self._bytes = 0  # in it
-        self._pending: dict[str, tuple[str, float]] = {}  # key -> body and USD reserved, of what is not in the store yet
-        self.awaited: set[str] = set()  # names of the batches that hold what is open
+        self._run, self._batches, self._stored = run, batches, batches.stored
+        self._name: str | None = None  # of the batch being filled
+        self._requests = self._bytes = 0  # in the batch being filled
+        self._pending: dict[str, tuple[str, float]] = {}  # key -> body and USD reserved; not in the store yet
+        self.awaited: set[str] = set()  # names of the batches that hold open questions
 
     def add(self, question: Question) -> bool:
-        """Puts a question into a batch, if it is in none. False: money, or the server's queue, allows no more.
+        """Puts a question into a batch unless it is in one. False: the budget or the server's queue allows no more.
 
         Raises:
-            ParamsError: a question for the decisions endpoint, which takes no batches.
+            ParamsError: the question is for the decisions endpoint, which takes no batches.
         """
-        holder = self._name if question.key in self._pending else self._kept.holder(question.key)
+        holder = self._name if question.key in self._pending else self._stored.holder(question.key)
         if holder is not None:
             self.awaited.add(holder)
             return True
@@ -127,20 +123,22 @@ class _Collector:
         if self._requests >= limits.requests or self._bytes + length > limits.bytes:
             self.finish()
         most = self._run.budget.most(question.body, body_size=len(body), batch=True)
-        if (self._name is None and len(self._batches.ours) >= self._batches.at_once) or not self._run.budget.reserve(most):
+        if (self._name is None and len(self._batches.ours) >= self._batches.max_open_batches) or not self._run.budget.reserve(
+            most
+        ):
             return False
         if self._name is None:
-            self._name = self._kept.start()
+            self._name = self._stored.start()
             self._batches.ours[self._name] = Reservations()
         self._pending[question.key] = body, most
         self._requests, self._bytes = self._requests + 1, self._bytes + length
         return True
 
     def flush(self) -> None:
-        """Writes what was added into the store. What another run has put into a batch meanwhile is waited for there."""
+        """Writes the added questions to the store. If another run has put one into a batch meanwhile, that batch is awaited."""
         if self._name is None:
             return
-        claimed = self._kept.claim(self._name, [(key, body) for key, (body, _) in self._pending.items()])
+        claimed = self._stored.claim(self._name, [(key, body) for key, (body, _) in self._pending.items()])
         for (key, (body, most)), ours in zip(self._pending.items(), claimed, strict=True):
             if ours:
                 self._batches.ours[self._name][key] = most
@@ -148,53 +146,51 @@ class _Collector:
             else:
                 self._run.budget.release(most, charged=False)
                 self._requests, self._bytes = self._requests - 1, self._bytes - len(line_of(key, body))
-                self.awaited |= {holder for holder in [self._kept.holder(key)] if holder}
+                if holder := self._stored.holder(key):
+                    self.awaited.add(holder)
         self._pending = {}
 
     def finish(self) -> None:
-        """The batch is complete; from now on a later run picks it up."""
+        """Completes the batch being filled. From now on a later run would continue with it."""
         self.flush()
         if self._name is not None and self._requests:
-            self._kept.note(self._name, requests=self._requests)
+            self._stored.update(self._name, requests=self._requests)
         elif self._name is not None:
-            self._kept.remove(self._name)
+            self._stored.remove(self._name)
             del self._batches.ours[self._name]
         self._name, self._requests, self._bytes = None, 0, 0
 
 
-async def _harvest(batches: Batches, batch: Batch, seen: openai.types.Batch) -> None:
-    """Stores the answers of an ended batch, settles it, and clears it away here and there."""
+async def _harvest(batches: Batches, batch: StoredBatch, seen: openai.types.Batch) -> None:
+    """Stores the answers of an ended batch, settles its costs, and removes it from the server and the store."""
     reading = Reading(batches.run.model, batches.ours[batch.name], batches.store, batches.run.budget)
     if seen.output_file_id:
         await batches.server.read(seen.output_file_id, reading)
-        if seen.request_counts and reading.lines < seen.request_counts.completed:  # a short reply, that we do not pay twice
+        if (
+            seen.request_counts and reading.lines < seen.request_counts.completed
+        ):  # the reply was cut short; read again, or we would pay twice
             await batches.server.read(seen.output_file_id, reading)
     if seen.error_file_id:
         await batches.server.read(seen.error_file_id, reading)
     batches.run.answered += reading.answered
     unanswered = reading.unanswered()
-    for key, trouble in unanswered.items():
-        _count_try(batches, key, trouble)
-    charged = {key for key, trouble in unanswered.items() if trouble.charged}
+    for key, failure in unanswered.items():
+        batches.tries[key] += 1
+        if not failure.stop and (not failure.again or batches.tries[key] >= batches.run.asking.tries):
+            batches.run.failed[key] = failure.reason
+    charged = {key for key, failure in unanswered.items() if failure.charged}
     await batches.remove(batch.name, [seen.input_file_id, seen.output_file_id, seen.error_file_id], charged)
     batches.run.say(f"batch {seen.status}: {reading.answered:,} answers of {batch.requests:,}{reading.odd_lines()}")
-    batches.run.stopped = next((trouble.stop for trouble in unanswered.values() if trouble.stop), None)
-    if batches.run.stopped:
-        batches.run.raise_stopped()
+    batches.run.stopped = next((failure.stop for failure in unanswered.values() if failure.stop), None)
+    batches.run.raise_if_stopped()
 
 
-def _count_try(batches: Batches, key: str, trouble: Trouble) -> None:
-    batches.tries[key] += 1
-    if not trouble.stop and (not trouble.again or batches.tries[key] >= batches.run.asking.tries):
-        batches.run.failed[key] = trouble.reason
-
-
-async def _refused(batches: Batches, batch: Batch, seen: openai.types.Batch, *, awaited: bool) -> None:
-    """The server does not take the batch as a whole."""
+async def _refused(batches: Batches, batch: StoredBatch, seen: openai.types.Batch, *, awaited: bool) -> None:
+    """Handles a batch that the server refused as a whole: postpones it if the queue is full, else removes it."""
     errors = (seen.errors.data if seen.errors else None) or []
     codes = sorted({error.code for error in errors if error.code and SHOWN.fullmatch(error.code)})
     if QUEUE_FULL in codes:
-        await _give_up_place(batches, batch)
+        await _postpone(batches, batch)
         return
     await batches.remove(batch.name, [seen.input_file_id])
     if awaited:
@@ -204,17 +200,20 @@ async def _refused(batches: Batches, batch: Batch, seen: openai.types.Batch, *, 
         )
 
 
-async def _give_up_place(batches: Batches, batch: Batch) -> None:
-    """The server's queue is full: this batch comes later, behind fewer others, or smaller where there are none.
+async def _postpone(batches: Batches, batch: StoredBatch) -> None:
+    """Removes a batch because the server's queue is full; its questions go into a later batch.
+
+    Later fewer batches are open at once. If no other batch is open, the later batch is half as large.
 
     Raises:
         InputError: not even one question fits.
     """
-    running = sum(each.name in batches.ours and each.batch is not None for each in batches.kept.all() if each.name != batch.name)
+    others = [each for each in batches.stored.all() if each.name != batch.name]
+    running = sum(each.name in batches.ours and each.batch_id is not None for each in others)
     requests = batch.requests or 0
-    await batches.remove(batch.name, [batch.file])
+    await batches.remove(batch.name, [batch.file_id])
     if running:
-        batches.at_once = running
+        batches.max_open_batches = running
     elif requests > 1:
         batches.limits = batches.limits._replace(requests=requests // 2)
     else:

@@ -1,8 +1,8 @@
 """Memory and threads of a CPU run.
 
-Training frees and asks for the same large blocks every step; glibc hands each back to the kernel and faults it in again.
-tcmalloc keeps them: more tokens per second and a quarter less memory (docs/log.md, 2026-11-23, also on why glibc's own settings
-are no way out). It is used where it is found and never required.
+Training frees and allocates the same large blocks in every step. glibc returns each to the kernel and faults it in again;
+tcmalloc keeps them, which gives more tokens per second and a quarter less memory. docs/log.md, 2026-11-23, says why glibc's
+settings do not help. tcmalloc is optional.
 """
 
 import ctypes.util
@@ -11,9 +11,9 @@ import sys
 
 
 def preload_tcmalloc() -> None:
-    """Starts this very command again with tcmalloc preloaded, where the library is found; else does nothing.
+    """Restarts this command with tcmalloc preloaded, if the library is found. Linux only.
 
-    Linux only. Does nothing where something is preloaded already (so it happens once).
+    Does nothing if LD_PRELOAD is set, so it restarts only once.
     """
     library = ctypes.util.find_library("tcmalloc_minimal") or ctypes.util.find_library("tcmalloc")
     if library and sys.platform.startswith("linux") and "LD_PRELOAD" not in os.environ:
@@ -21,7 +21,7 @@ def preload_tcmalloc() -> None:
 
 
 def use_threads(threads: int) -> None:
-    """Sets torch's threads; 0 means all cores this process may use (torch alone would count the whole machine's)."""
+    """Sets torch's threads. 0: all cores that this process may use; torch's default counts all cores of the machine."""
     import torch
 
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

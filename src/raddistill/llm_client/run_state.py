@@ -1,9 +1,9 @@
-"""What one run of asking knows and counts, whether it asks directly or in batches."""
+"""The state of one run of asking, direct or in batches."""
 
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, NoReturn, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import openai
 
@@ -13,52 +13,53 @@ from raddistill.llm_client.messages import Question
 from raddistill.llm_client.settings import AskingParams
 
 R = TypeVar("R")
-Q = TypeVar("Q", bound=Question)
 
 INTERRUPTED, OUT_OF_MONEY, BROKEN = "interrupted", "budget", "error"  # why a run stopped; any other reason is shown as it is
 
 
 class Asked(NamedTuple):
-    """What came of a run."""
+    """The result of a run."""
 
-    failed: dict[str, str]  # key of the question: why it has no answer, in fixed words
+    failed: dict[str, str]  # key of the question -> why it has no answer, in fixed words
     answered: int  # questions answered and stored by this run
 
 
 @dataclass
 class Run(Generic[R]):
-    """The means of a run, and how far it has got."""
+    """The settings and counters of a run."""
 
     open_questions: Callable[[R], Iterable[Question]]
     client: openai.AsyncOpenAI
     asking: AskingParams
     model: str
     budget: Budget
-    total: int | None  # reports; None: not known
-    progress: bool  # whether to show it
-    stopped: str | None = None
-    failed: dict[str, str] = field(default_factory=dict)
+    total: int | None  # number of reports; None: unknown
+    progress: bool  # whether to show progress
+    stopped: str | None = None  # why the run was stopped
+    failed: dict[str, str] = field(default_factory=dict)  # as in Asked
     done: int = 0  # reports with nothing left to ask
     answered: int = 0
     tokens: int = 0
 
     def still_open(self, report: R) -> list[Question]:
-        """The questions about a report that could still be answered."""
+        """Returns the questions about a report without an answer that have not failed."""
         return [question for question in self.open_questions(report) if question.key not in self.failed]
 
     def say(self, text: str) -> None:
-        """A line for people on standard error, where progress is shown."""
+        """Prints a line on standard error if progress is shown."""
         if self.progress:
             say(text)
 
-    def raise_stopped(self) -> NoReturn:
-        """Ends the run with the reason in `stopped`.
+    def raise_if_stopped(self) -> None:
+        """Raises the error for the reason in `stopped`, if there is one.
 
         Raises:
             KeyboardInterrupt: Ctrl-C or SIGTERM.
-            BudgetReached: the next request could pass the cap.
-            InputError: the server refuses everyone, or nothing more can be asked.
+            BudgetReached: the next request could exceed the cap.
+            InputError: any other reason.
         """
+        if self.stopped is None:
+            return
         of = "" if self.total is None else f" of {self.total:,}"
         kept = (
             f"{self.done:,}{of} reports are done, {self.answered:,} questions were answered by this run; all answers are kept, "
@@ -75,5 +76,5 @@ class Run(Generic[R]):
 
 
 def say(text: str) -> None:
-    """A line for people on standard error."""
+    """Prints a line on standard error."""
     print(f"asking: {text}", file=sys.stderr, flush=True)

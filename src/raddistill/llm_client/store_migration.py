@@ -1,28 +1,29 @@
-"""What version 0.1 kept as files: answers.jsonl, and batches/NAME.jsonl with NAME.json. Read once into SQLite."""
+"""Imports the files of version 0.1 into SQLite, once: answers.jsonl, and batches/NAME.jsonl with NAME.json."""
 
 import fcntl
 import json
 import sqlite3
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from raddistill.errors import InputError
 
 ANSWERS = "answers.jsonl"
 BATCHES = "batches"
-IMPORTED = ".imported"  # ending of a file whose content is in SQLite
-DEAD = ""  # owner of a batch that no living process has
+IMPORTED = ".imported"  # suffix of an imported file
+DEAD = ""  # owner of a batch without a living process
 _BODY = len(b'{"crc32": "01234567", ')
 
 
 def is_there(folder: Path) -> bool:
-    """Whether an older version left anything in the folder."""
+    """Whether the folder holds files of version 0.1."""
     return (folder / ANSWERS).exists() or any((folder / BATCHES).glob("*.json"))
 
 
 def bring_in(folder: Path, writer: sqlite3.Connection) -> None:
-    """Writes the old answers and batches into the tables; what is there already stays as it is.
+    """Writes the old answers and batches into the tables; existing rows stay unchanged.
 
     Raises:
         InputError: a file is damaged, or a process of an older version is using it (file named, with what to do).
@@ -34,14 +35,14 @@ def bring_in(folder: Path, writer: sqlite3.Connection) -> None:
 
 
 def put_away(folder: Path) -> None:
-    """Renames what was brought in, so that it is not read again and nothing is lost."""
+    """Renames the imported files, so that they are not imported again and nothing is lost."""
     for path in [folder / ANSWERS, *(folder / BATCHES).glob("*.json"), *(folder / BATCHES).glob("*.jsonl")]:
-        if path.exists():
+        with suppress(FileNotFoundError):  # another process that was started at the same time has renamed it
             path.replace(path.with_name(path.name + IMPORTED))
 
 
 def _answers(path: Path) -> Iterator[dict[str, object]]:
-    """The whole lines: {"crc32": "<8 hex>", "key": ...}, the checksum being of what follows it. A torn last line is left out."""
+    """Complete lines: {"crc32": "<8 hex>", "key": ...}; the checksum covers the rest of the line. A torn last line is skipped."""
     if not path.exists():
         return
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Shows the scores: a table in the terminal, and plots as CSV (for `dvc plots`) and SVG, equal bytes for equal scores."""
+"""Shows the scores: a table in the terminal, and plots as CSV (for `dvc plots`) and SVG. Equal scores give equal bytes."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,11 +16,11 @@ from raddistill.scoring.scores import Scored
 from raddistill.tables import base as tables
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 
-WIDTH = 112  # columns that the table needs; 100 without the teacher on the whole report
+WIDTH = 112  # characters that the table needs; 100 without the teacher on the whole report
 GAIN = "{micro_f1:+.3f} ({low:+.3f} to {high:+.3f})"
 TITLES = {MULTIPLE_CHOICE: "Multiple choice: labels", OPEN_ENDED: "Open-ended: concepts"}
 STYLE: Any = {
-    "svg.hashsalt": "raddistill",  # else the ids within differ from run to run
+    "svg.hashsalt": "raddistill",  # else the ids in the file differ from run to run
     "svg.fonttype": "path",
     "font.size": 10.0,
     "axes.spines.top": False,
@@ -32,8 +32,8 @@ STYLE: Any = {
 
 
 def draw(scored: Scored, folder: Path) -> None:
-    """Writes per_label, precision_recall and reliability, each as .csv and as .svg, into `folder`."""
-    import matplotlib as mpl  # a second of import that `print_table` need not wait for
+    """Writes per_label, precision_recall and reliability into `folder`, each as .csv and .svg."""
+    import matplotlib as mpl  # takes a second, which `print_table` need not wait
 
     with mpl.rc_context(STYLE):
         for name, picture in (
@@ -46,25 +46,25 @@ def draw(scored: Scored, folder: Path) -> None:
 
 
 def shown_arms(metrics: dict[str, Any]) -> list[Arm]:
-    """Returns the arms of the tables, from the left; the teacher on the whole report only where a task has it."""
+    """Returns the arms in table order; the teacher on the whole report only if a task has it."""
     whole = any("teacher_whole" in of_task for of_task in metrics.values())
     return sorted((arm for arm in ARMS if whole or arm.name != "teacher_whole"), key=lambda arm: arm.column)
 
 
-def cell(figures: dict[str, Any], form: str, reports: int | None = None) -> str:
-    """Returns figures in the form given; "-" where one of them could not be computed.
+def cell(figures: dict[str, Any], template: str, reports: int | None = None) -> str:
+    """Returns `template` filled with the figures; "-" if one of them is missing.
 
-    Their number of reports follows in brackets where it is another than `reports`.
+    Their number of reports follows in brackets if it is not `reports`.
     """
     try:
-        text = form.format(**figures)
+        text = template.format(**figures)
     except KeyError:
         return "-"
     return text if reports is None or figures["reports"] == reports else f"{text} [{figures['reports']}]"
 
 
 def results_table(title: str, metrics: dict[str, Any]) -> Table:
-    """Returns a row a task: reports, micro F1 of each arm, and the gain over the teacher with its interval."""
+    """Returns a table with one row per task: reports, micro F1 per arm, and the gain over the teacher with its interval."""
     arms = shown_arms(metrics)
     rows = []
     for task, of_task in metrics.items():
@@ -74,7 +74,7 @@ def results_table(title: str, metrics: dict[str, Any]) -> Table:
 
 
 def table(title: str, heads: list[str], rows: list[list[str]], words: int = 1) -> Table:
-    """Returns a table for the terminal; the first columns, as many as `words`, are aligned to the left."""
+    """Returns a table for the terminal; the first `words` columns are aligned to the left."""
     made = Table(title=title, title_justify="left")
     for column, head in enumerate(heads):
         made.add_column(head, justify="left" if column < words else "right", no_wrap=True)
@@ -84,12 +84,12 @@ def table(title: str, heads: list[str], rows: list[list[str]], words: int = 1) -
 
 
 def wide(console: Console | None) -> Console:
-    """Returns a console that is wide enough: without a terminal, rich takes 80 columns and would cut figures off."""
+    """Returns a console that is wide enough. Without a terminal rich assumes 80 columns and would cut figures off."""
     return console or Console(width=max(Console().width, WIDTH))
 
 
 def print_table(scored: Scored, console: Console | None = None) -> None:
-    """Prints the table of results, and where to look next."""
+    """Prints the table of results, and where the other figures are."""
     out = wide(console)
     out.print(results_table(f"Micro F1 on the {scored.split} split, against labels made by people", scored.metrics))
     if any("teacher_whole" in metrics for metrics in scored.metrics.values()):
@@ -135,7 +135,7 @@ def _per_label(scored: Scored) -> Any:
 
 
 def errors_of(values: Iterable[float], lows: Iterable[float], highs: Iterable[float]) -> list[list[float]]:
-    """Returns the lengths of error bars to the left and to the right, as matplotlib takes them."""
+    """Returns the lengths of error bars to the left and to the right, as matplotlib expects them."""
     rows = list(zip(values, lows, highs, strict=True))
     return [[max(value - low, 0) for value, low, _ in rows], [max(high - value, 0) for value, _, high in rows]]
 
@@ -167,7 +167,7 @@ def _reliability(bins: pl.DataFrame) -> Any:
 
 
 def _unit_square(x: str, y: str, title: str) -> tuple[Any, Any]:
-    """A figure with one panel of which both axes go from 0 to 1."""
+    """A figure with one panel; both axes go from 0 to 1."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 4.6), layout="constrained")
@@ -178,6 +178,6 @@ def _unit_square(x: str, y: str, title: str) -> tuple[Any, Any]:
 
 
 def write_svg(figure: Any, path: Path) -> None:
-    """Writes a picture without the date of the day."""
+    """Writes a figure as SVG without a date."""
     with write_whole(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
         figure.savefig(file, format="svg", metadata={"Date": None})
