@@ -27,7 +27,7 @@ from raddistill import cli
 from raddistill.apps.label import formats, report_file
 from raddistill.errors import InputError
 from raddistill.labelsets import load_labels
-from raddistill.sections.compose import compose
+from raddistill.sections.report_text import compose
 from raddistill.statuses import to_chexpert
 from raddistill.tables import base as tables
 from raddistill.tables.labels import Labels

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from raddistill import errors, experiments, params, paths
+from raddistill import errors, params, paths, untracked_files
 from raddistill.apps import ablation_commands, folds_commands, pipeline
 from raddistill.apps.label import commands
 from raddistill.apps.label.commands import label, show
@@ -177,7 +177,7 @@ def check() -> None:
     if changed:
         raise InputError("dvc.lock is out of date: `dvc repro`, then commit dvc.lock and metrics/")
     print("dvc.lock is up to date")
-    for line in experiments.missing_files(experiments.strings_of(params.read())):
+    for line in untracked_files.missing_files(untracked_files.strings_of(params.read())):
         print(f"missing in a clone, and in queued experiments: {line}")
 
 

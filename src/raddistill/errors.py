@@ -34,10 +34,10 @@ def run(main: Callable[..., None]) -> None:
 
     A `RaddistillError`, or an error of the operating system, becomes one line on standard error and the exit code 1.
     """
-    from raddistill import experiments
+    from raddistill import untracked_files
 
     try:
-        experiments.print_missing_files()
+        untracked_files.print_missing_files()
         main(*sys.argv[1:])
     except RaddistillError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

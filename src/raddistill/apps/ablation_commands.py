@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raddistill import experiments, params, paths
+from raddistill import params, paths, untracked_files
 from raddistill.apps import pipeline
 from raddistill.errors import InputError
 
@@ -80,7 +80,7 @@ def _queue(question: "Question") -> Iterator[str]:
     before = [*pipeline.overrides(params.read()), *shared]
     for changes in question.points.values():
         settings = dict(each.split("=", 1) for each in (*before, *pipeline.overrides(changes)))  # a later one wins
-        experiments.refuse_missing_files(value.strip("'") for value in settings.values())
+        untracked_files.refuse_missing_files(value.strip("'") for value in settings.values())
     known = pipeline.dvc_output("exp", "list", "--name-only").split()
     for point, changes in question.points.items():
         name = question.experiment(point)

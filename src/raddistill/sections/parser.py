@@ -26,7 +26,6 @@ from typing import NamedTuple
 from raddistill.reading.cells import is_missing
 from raddistill.sections import lexicon as lexicons
 from raddistill.sections import markup
-from raddistill.sections.compose import one_line_end, tidy
 from raddistill.sections.findings_fallback import Section, add_findings
 from raddistill.sections.header_detection import find_headers
 from raddistill.sections.lexicon import (
@@ -42,6 +41,7 @@ from raddistill.sections.lexicon import (
     SectionLexicon,
     normalise,
 )
+from raddistill.sections.report_text import one_line_end, tidy
 
 BETWEEN = "\n\n"  # ends a sentence, so nothing is read across two pieces of a section
 
@@ -54,7 +54,7 @@ class Parsed(NamedTuple):
 
 
 class Words(NamedTuple):
-    """The sections that the table of reports has, as compose.section_text makes them; None where there is none."""
+    """The sections that the table of reports has, as report_text.section_text makes them; None where there is none."""
 
     findings: str | None
     impression: str | None

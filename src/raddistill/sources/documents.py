@@ -23,7 +23,7 @@ def no_progress(done: int, total: int | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One report as it was read; sections as sections/compose.section_text makes them, None where the report has none."""
+    """One report as it was read; sections as sections/report_text.section_text makes them, None where the report has none."""
 
     report_id: str
     patient_id: str | None

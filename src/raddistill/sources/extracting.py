@@ -21,12 +21,12 @@ from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.privacy import ID_IS_TEXT, may_be_text
 from raddistill.reading.cells import NOT_UTF8
-from raddistill.sections import compose
+from raddistill.sections import report_text
 from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sources import extract_metrics
 from raddistill.sources.collections.files import Files, FilesParams
 from raddistill.sources.documents import SECTIONS, SHOWN, Document, Failure, Source
-from raddistill.sources.gold import adjudication, collecting
+from raddistill.sources.gold import adjudication, reading_gold
 from raddistill.sources.splits import splitting
 from raddistill.tables.quarantine import too_many
 from raddistill.tables.reports import Reports
@@ -108,8 +108,8 @@ def extract(
         is_encoding = p.source == "files" and NOT_UTF8 in quarantine["reason"]
         raise InputError(complaint + ("; extract.files.encoding names the encoding" if is_encoding else ""))
     known = pl.concat([read["report_id"], failed["report_id"]])
-    written = collecting.read_gold(source, collecting.annotations_by_id(read, kept), Path(p.gold), label_set, concepts, known)
-    gold, n_quarantined, unknown = collecting.of_known_reports(written, kept["report_id"], quarantine["report_id"])
+    written = reading_gold.read_gold(source, reading_gold.annotations_by_id(read, kept), Path(p.gold), label_set, concepts, known)
+    gold, n_quarantined, unknown = reading_gold.of_known_reports(written, kept["report_id"], quarantine["report_id"])
     agreed, gold = adjudication.agreement(gold), adjudication.adjudicate(gold, p.annotators)
     reports = kept.with_columns(source=pl.lit(source.name), sensitivity=pl.lit(source.sensitivity)).select(*Reports.columns())
     metrics = extract_metrics.counts(reports, gold, quarantine) | extract_metrics.corpus(kept, reports, p.near_duplicate)
@@ -187,7 +187,7 @@ def _row(p: ExtractParams, d: Document) -> tuple[Any, ...]:
     group = splitting.text_group(d.findings, d.impression)
     by_hash = splitting.split(d.patient_id or group, p.salt, p.train, p.validation, p.fold)
     words = (d.findings, d.impression, d.indication, d.comparison)
-    text = compose.compose(d.findings, d.impression)
+    text = report_text.compose(d.findings, d.impression)
     return d.report_id, d.patient_id, *words, d.split, d.date, text, group, by_hash, list(d.annotations), d.without_headers
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from raddistill import answers
+from raddistill import answer_format
 from raddistill.errors import InputError
 from raddistill.passages import WHOLE, Passage, find_passages
 from raddistill.student import parts
@@ -162,7 +162,7 @@ class ExampleMaker:
     def _fit(self, report: Mapping[str, str | None], answer: Answer | None) -> Fitted | None:
         completion = answer.completion if answer else None
         if completion is None and self.form == "slots":  # whose completion is the same for every report
-            completion = answers.render_slots(self.labels)
+            completion = answer_format.render_slots(self.labels)
         if completion is not None and self.form in self.task.nothing:
             # where words are cut, "nothing" may be what is left to answer, and it may be the longer answer
             both = (completion, self.task.nothing[self.form])

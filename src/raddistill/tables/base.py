@@ -9,8 +9,8 @@ import dataframely as dy
 import polars as pl
 from dataframely.exc import SchemaError, ValidationError
 
-from raddistill.atomic import write_whole
 from raddistill.errors import InputError, TableError
+from raddistill.files import write_whole
 
 T = TypeVar("T", bound=dy.Schema)
 R = TypeVar("R")

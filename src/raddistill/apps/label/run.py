@@ -21,8 +21,8 @@ from rich.console import Console
 from raddistill.apps.label.formats import Format, ReportLabels
 from raddistill.apps.label.report_file import Batch, Reject, ReportFile
 from raddistill.apps.label.rules import read_report
-from raddistill.atomic import part_of, write_whole
 from raddistill.errors import InputError, RaddistillError
+from raddistill.files import part_of, write_whole
 from raddistill.teachers.rules.reading import Reader
 
 SMALL = 4  # batches; a file that ends within them is not worth a second process

@@ -18,8 +18,8 @@ from raddistill.concepts import Concept
 from raddistill.labelsets import Label
 from raddistill.reading.cells import NOT_UTF8, is_missing, is_utf8
 from raddistill.sections import parser
-from raddistill.sections.compose import section_text, tidy
 from raddistill.sections.lexicon import SectionLexicon
+from raddistill.sections.report_text import section_text, tidy
 from raddistill.sources.collections import image_rows
 from raddistill.sources.documents import Document, Failure, Progress, no_progress
 from raddistill.tables.gold import Gold

@@ -22,8 +22,8 @@ from raddistill.reading import columns
 from raddistill.reading.cells import NOT_UTF8, as_text, is_missing, is_utf8
 from raddistill.reading.rows import FORMATS, Folder, open_rows
 from raddistill.sections import parser
-from raddistill.sections.compose import section_text
 from raddistill.sections.lexicon import SectionLexicon
+from raddistill.sections.report_text import section_text
 from raddistill.sources.documents import PROGRESS_EVERY, SECTIONS, SHOWN, Document, Failure, Progress, no_progress
 from raddistill.sources.gold import beside_reports
 from raddistill.sources.gold.beside_reports import NO_FINDING

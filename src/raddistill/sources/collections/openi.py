@@ -20,7 +20,7 @@ from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.privacy import ID_IS_TEXT, may_be_text
-from raddistill.sections.compose import section_words
+from raddistill.sections.report_text import section_words
 from raddistill.sources.documents import Document, Failure, Progress, no_progress
 from raddistill.sources.gold import mesh_codes
 

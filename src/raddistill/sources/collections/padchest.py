@@ -18,7 +18,7 @@ from raddistill.concepts import Concept
 from raddistill.labelsets import Label
 from raddistill.privacy import may_be_text
 from raddistill.reading.cells import NOT_UTF8, is_utf8, strings_in
-from raddistill.sections.compose import section_text
+from raddistill.sections.report_text import section_text
 from raddistill.sources.collections import image_rows
 from raddistill.sources.documents import Document, Failure, Progress, no_progress
 from raddistill.sources.gold import padchest_labels

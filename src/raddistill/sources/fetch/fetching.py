@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raddistill.atomic import write_whole
+from raddistill.files import write_whole
 from raddistill.params import Section
 from raddistill.sources.fetch import models
 from raddistill.sources.fetch.packages import Packaged, obtain

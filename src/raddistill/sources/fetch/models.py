@@ -12,9 +12,8 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
-from raddistill.atomic import part_of
-from raddistill.checksums import sha256
 from raddistill.errors import InputError
+from raddistill.files import part_of, sha256
 from raddistill.sources.fetch.packages import Packaged, console, obtain, obtain_folder
 from raddistill.tables.base import write_json
 

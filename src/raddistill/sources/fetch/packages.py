@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from rich.console import Console
 
-from raddistill.checksums import sha256
 from raddistill.errors import InputError
+from raddistill.files import sha256
 
 console = Console(stderr=True, highlight=False)
 

@@ -20,7 +20,7 @@ from raddistill.privacy import such_as
 from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sources import extract_metrics, extracting
 from raddistill.sources.extracting import Extracted, ExtractParams
-from raddistill.sources.gold import collecting
+from raddistill.sources.gold import reading_gold
 from raddistill.sources.splits import splitting
 
 SET_ASIDE = "test split of the first cohort"
@@ -76,7 +76,7 @@ def _join(first: Extracted, second: Extracted, near_duplicate: float) -> Extract
     set_aside = aside.select("report_id", reason=pl.lit(SET_ASIDE))
     quarantine = pl.concat([part.select("report_id", "reason") for part in (first.quarantine, second.quarantine, set_aside)])
     training = kept.filter(pl.col("split") == "train")
-    metrics = extract_metrics.counts(reports, gold, quarantine.filter(pl.col("reason") != collecting.UNKNOWN)) | {
+    metrics = extract_metrics.counts(reports, gold, quarantine.filter(pl.col("reason") != reading_gold.UNKNOWN)) | {
         "texts_of_training_in_second": second.reports.join(training, on="text_group", how="semi").height,
         "patients_of_training_in_second": second.reports.join(training, on="patient_id", how="semi").height,
         "near_neighbours": splitting.near_neighbours(reports, near_duplicate),

@@ -8,7 +8,7 @@ import pytest
 from pipeline_truth import ROOT
 from typer.testing import CliRunner
 
-from raddistill import cli, errors, experiments
+from raddistill import cli, errors, untracked_files
 from raddistill.apps import ablation_commands
 from raddistill.errors import InputError
 
@@ -59,7 +59,9 @@ def git(*words: str) -> None:
 
 
 def missed_of(source: str) -> list[str]:
-    return experiments.missing_files([*experiments.strings_of({"teacher": "rules", "fold": 1, "each": [source]}), "data/raw"])
+    return untracked_files.missing_files(
+        [*untracked_files.strings_of({"teacher": "rules", "fold": 1, "each": [source]}), "data/raw"]
+    )
 
 
 def test_nothing_is_missed_of_what_git_knows_or_dvc_brings(clone: Path) -> None:
@@ -134,4 +136,4 @@ def test_outside_of_git_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(InputError, match="is it a clone"):
-        experiments.missing_files([])
+        untracked_files.missing_files([])
