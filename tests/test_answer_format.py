@@ -37,7 +37,7 @@ def test_a_list_with_anything_unknown_is_unparsed(answer):
 
 @pytest.mark.parametrize("name", ["Mass, large", "Two\nlines", "normal", ""])
 def test_a_name_that_would_not_read_back_is_refused(name):
-    with pytest.raises(InputError, match="cannot stand in a comma-separated answer"):
+    with pytest.raises(InputError, match="does not fit a comma-separated answer"):
         answer_format.render_list([name])
 
 
