@@ -21,7 +21,7 @@ def cohens_kappa(first: npt.ArrayLike, second: npt.ArrayLike) -> float | None:
 def krippendorffs_alpha(counts: Ints, times: Ints) -> float | None:
     """Returns Krippendorff's alpha, or None.
 
-    `counts` (patterns x values): how many raters gave each value to a unit. `times` (patterns,): how many units have that pattern.
+    `counts` (patterns x values): how many raters gave each value to a unit. `times` (patterns,): units with that pattern.
 
     alpha = 1 - (n - 1) (n - sum o_cc) / (n^2 - sum n_c^2). Only units with at least two ratings count: n is the number of their
     ratings, n_c of those with value c, and o_cc is the sum of n_uc (n_uc - 1) / (m_u - 1) over units u with m_u ratings.
