@@ -63,7 +63,7 @@ PLAIN = {
     "answerer", "batch", "batches", "binary", "broken", "che", "checker", "checkpoints", "chest", "classes", "combine",
     "comparison", "console", "content", "contents", "context", "conversation", "cxr", "delimited", "destination", "direct",
     "document", "early", "encoded", "error", "estimate", "excerpt", "extracted", "failure", "fault", "figure", "fits",
-    "fitted", "fitter", "format", "gathered", "inquiry", "interrupted", "json", "judged", "limiter", "limits", "listed",
+    "fitted", "fitter", "format", "inquiry", "interrupted", "json", "judged", "limiter", "limits", "listed",
     "literal", "main", "maker", "match", "matcher", "member", "merged", "mimic", "node", "packaged", "pad", "parquet",
     "parsed", "plain", "plus", "price", "prices", "progress", "questioner", "queue", "rate", "reached", "reader", "reading",
     "reject", "remotes", "renderer", "reply", "reserved", "result", "runtime", "sealed", "sender", "server", "shown",
