@@ -530,7 +530,7 @@ def test_labels_with_the_reports_in_a_list(extract: Extract, tmp_path: Path) -> 
     made = extract(tmp_path / "r.csv", {"gold": str(tmp_path / "gold"), "annotators": "both"}, labels="found")
     assert statuses(made, "Edema") == {"a": "absent", "b": "absent", "c": "present"}
     wide(tmp_path / "gold/multiple_choice/found.csv", a={"Edema": "0"})
-    with pytest.raises(InputError, match="gold: found stands for a file of annotations and for labels beside the reports"):
+    with pytest.raises(InputError, match="gold: found is the name of a file of annotations and of labels in the report file"):
         extract(tmp_path / "r.csv", {"gold": str(tmp_path / "gold")}, labels="found")
 
 
