@@ -228,7 +228,7 @@ def test_what_is_put_aside_is_counted_and_strict_makes_it_an_error(here: Path) -
         "report_id stands in an earlier row, too", "blank report_id", "no text", "no impression",
     ]  # fmt: skip
     assert SECRET not in aside
-    assert f"{written} of 34 reports labelled: o.csv\n{len(rows)} put aside in o.csv.quarantine.csv (" in told
+    assert f"{written} of 34 reports labelled: o.csv\n{len(rows)} unusable, listed in o.csv.quarantine.csv (" in told
     assert "blank report_id: 1; no impression: 6; no text: 1" in told
     label("r.csv", "-o", "o.csv", "--overwrite")
 
@@ -329,7 +329,7 @@ def test_settings_that_do_not_go_together(reports_csv: Path) -> None:
     assert "wide" in label(reports_csv, "-o", "o.csv", "--format", "narrow", code=2)
     assert "No such option" in label(reports_csv, "-o", "o.csv", "--resume", code=2)
     label(reports_csv, "-o", "o.csv")
-    refused(r"o\.csv is there already; --overwrite replaces it", reports_csv, "-o", "o.csv")
+    refused(r"o\.csv exists; --overwrite replaces it", reports_csv, "-o", "o.csv")
 
 
 def test_a_label_set_and_a_lexicon_of_ones_own(reports_csv: Path) -> None:

@@ -129,12 +129,12 @@ def _queue(ablation: Ablation) -> Iterator[str]:
     for point, changes in ablation.points.items():
         name = ablation.experiment(point)
         if name in known:
-            yield f"{name} is there; `dvc exp remove {name}` first, to run it again"
+            yield f"{name} exists; `dvc exp remove {name}` first, to run it again"
             continue
         options = [f"-S={override}" for override in (*shared, *pipeline.overrides(changes))]
         command = [sys.executable, "-m", "dvc", "exp", "run", "--queue", "--quiet", "--name", name, *options, "evaluate"]
         if subprocess.run(command, check=False).returncode:
-            raise InputError(f"DVC did not queue {name}; its own words stand above")
+            raise InputError(f"DVC did not queue {name}; its message is above")
         yield f"{name} is queued"
 
 
