@@ -150,7 +150,7 @@ def test_the_other_way_round_differences_change_their_sign(place: Path) -> None:
      ((10, 10), (0, 10), 0.6075, 1.0), ((0, 10), (0, 20), -0.1611, 0.2775), ((10, 10), (0, 20), 0.6791, 1.0)],
 )  # fmt: skip
 def test_intervals_are_the_published_ones(first: tuple[int, int], second: tuple[int, int], low: float, high: float) -> None:
-    row = compare_cohorts._row(compare_cohorts._share(*second), compare_cohorts._share(*first))
+    row = compare_cohorts._compare(compare_cohorts._share(*second), compare_cohorts._share(*first))
     assert row.low == pytest.approx(low, abs=6e-5)
     assert row.high == pytest.approx(high, abs=6e-5)
 

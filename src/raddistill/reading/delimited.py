@@ -49,7 +49,7 @@ class Delimited(TextRows):
             raise InputError(f"{source} is empty; its first line must name the columns")
 
     def rows(self, wanted: list[str]) -> Iterator[Row]:
-        """Yields the cells of the wanted columns, of which the first has the ids, for every row; for a broken row, at most the id.
+        """Yields the cells of the wanted columns, of which the first has the ids, of every row; of a broken row, at most the id.
 
         A row is held back as `above` until the next one shows whether it was cut.
         """
@@ -112,7 +112,7 @@ class Delimited(TextRows):
                 yield cells, LINE_END if self._has_lone_cr else f"{len(cells)} cells, the header has {width}"
 
     def _with_lone_cr(self) -> Iterator[str]:
-        """Yields the lines, with each CR within a line replaced by _LONE_CR. If the first line ends in a CR, every CR ends a line."""
+        """Yields the lines, with CRs within a line replaced by _LONE_CR. If the first line ends in a CR, every CR ends a line."""
         held: list[str] = []
         cr_ends_lines: bool | None = None
         for line in self._lines:
