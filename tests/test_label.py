@@ -322,7 +322,7 @@ def test_settings_that_do_not_go_together(reports_csv: Path) -> None:
         shutil.copy(reports_csv, name)
         refused(r"is the input itself, or would replace it", name, "-o", "o.csv")
         Path(name).unlink()
-    refused(r"must name a file: ", reports_csv, "-o", "-")
+    refused(r"must name a file, not ", reports_csv, "-o", "-")
     refused(r"no column 'report'; did you mean 'report_id'", reports_csv, "-o", "o.csv", "--id-column", "report")
     refused(r"no column 'note'", reports_csv, "-o", "o.csv", "--text-column", "note")
     assert [str(file) for file in Path().iterdir()] == ["reports.csv"]

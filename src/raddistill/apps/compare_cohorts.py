@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from raddistill.errors import InputError
+from raddistill.sources.documents import SECTIONS
 from raddistill.statuses import ABSENT, AMBIGUOUS, EXCLUDED, PRESENT, UNCERTAIN
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
@@ -23,10 +24,8 @@ MARKS = {
     "[** **]": r"\[\*\*.*?\*\*\]",  # MIMIC-II and -III
     "[NAME]": r"[\[<][A-Z][A-Z _-]{2,}[0-9]*[\]>]",
 }
-SECTIONS = ["findings", "impression", "indication", "comparison"]
 WORDS_AT_ONCE = 20_000  # reports whose words are listed at a time, which takes 100 MB
 WORD = r"\S+"
-IN_JSON = ("values", "difference", "low", "high")
 STYLE = {"letters": r"\p{L}", "capitals": r"\p{Lu}", "accented": r"[\p{L}--[a-zA-Z]]", "numbers": "[0-9]+"}
 BODY = pl.concat_str("findings", "impression", separator=" ", ignore_nulls=True).alias("body")  # without headers
 UNMARKED = BODY.str.replace_all("|".join(MARKS.values()), " ")  # capitals and numbers of redaction marks do not count
@@ -39,7 +38,7 @@ class Cohort:
     name: str
     reports: pl.DataFrame  # Reports
     labels: pl.DataFrame | None  # report_id, label, status, labeller (teacher or annotator); multiple choice only
-    unknown_reports: int = 0  # labelled reports that are not in the table of reports; counted for its first cohort only
+    unknown_ids: int = 0  # labelled reports that are not in the table of reports; counted for its first cohort only
 
     @property
     def labellers(self) -> list[str]:
@@ -81,16 +80,11 @@ class Comparison(NamedTuple):
     def as_json(self) -> dict[str, Any]:
         """Returns the cohorts, then the figures by section. Shares are fractions in [0, 1]."""
         about = [
-            {
-                "name": c.name,
-                "reports": c.reports.height,
-                "labellers": c.labellers,
-                "labels_of_unknown_reports": c.unknown_reports,
-            }
+            {"name": c.name, "reports": c.reports.height, "labellers": c.labellers, "labels_of_unknown_reports": c.unknown_ids}
             for c in self.cohorts
         ]
         return {"cohorts": about} | {
-            section: {name: {key: getattr(row, key) for key in IN_JSON} for name, row in rows.items()}
+            section: {name: {key: x for key, x in row._asdict().items() if key != "is_percent"} for name, row in rows.items()}
             for section, rows in self.rows.items()
         }
 
@@ -101,8 +95,7 @@ def read(files: list[Path], labels: list[Path]) -> tuple[Cohort, Cohort]:
     `labels`: one table of labels or gold for each of `files`, in the same order, or none.
 
     Raises:
-        InputError: there are not two cohorts; the number of label tables differs from that of report tables; or a label table
-            has none of the reports.
+        InputError: there are not two cohorts, fewer or more label than report tables, or none of the reports has labels.
         TableError: a file is not a table of reports, labels or gold.
     """
     if labels and len(labels) != len(files):
@@ -114,15 +107,16 @@ def read(files: list[Path], labels: list[Path]) -> tuple[Cohort, Cohort]:
         if rows is not None and unknown == rows["report_id"].n_unique():
             raise InputError(f"{labels[n]} labels none of the reports of {file}; give labels in the order of the reports")
         for (source,), own in reports.sort("source").group_by("source", maintain_order=True):
-            own_labels = None if rows is None else rows.join(own, on="report_id", how="semi")
-            cohorts.append(Cohort(str(source), own, own_labels, unknown))
+            cohorts.append(
+                Cohort(str(source), own, None if rows is None else rows.join(own, on="report_id", how="semi"), unknown)
+            )
             unknown = 0
     if len(cohorts) != 2:
         there = ", ".join(f"{c.name} ({c.reports.height} reports)" for c in cohorts) or "none"
         raise InputError(f"two cohorts are compared: two tables of one source each, or one table of two; found: {there}")
     if cohorts[0].name == cohorts[1].name:
         cohorts = [replace(c, name=str(file)) for c, file in zip(cohorts, files, strict=True)]
-        if cohorts[0].name == cohorts[1].name:
+        if files[0] == files[1]:
             raise InputError(f"{files[0]} was given twice")
     return cohorts[0], cohorts[1]
 
@@ -144,8 +138,7 @@ def _read_labels(file: Path) -> pl.DataFrame:
 def compare(first: Cohort, second: Cohort) -> Comparison:
     """Returns every figure of both cohorts and their differences.
 
-    Intervals are Newcombe's (1998, Stat Med 17:873, method 10) for independent reports; several reports per patient make them too
-    narrow.
+    Intervals are Newcombe's (1998, Stat Med 17:873, method 10). They are too narrow if patients have several reports.
     """
     words = _words_of(first.reports), _words_of(second.reports)
     profiles = _profile(first, second, *words), _profile(second, first, *reversed(words))
@@ -255,6 +248,5 @@ def _compare(first: Figure, second: Figure) -> Difference:
 
     # Newcombe's interval of the difference, from the Wilson intervals of both shares
     (low_a, high_a), (low_b, high_b) = (binomtest(each.count, each.of).proportion_ci(method="wilson") for each in (first, second))
-    return Difference(
-        values, is_percent, b - a, b - a - math.hypot(b - low_b, high_a - a), b - a + math.hypot(high_b - b, a - low_a)
-    )
+    below, above = math.hypot(b - low_b, high_a - a), math.hypot(high_b - b, a - low_a)
+    return Difference(values, is_percent, b - a, b - a - below, b - a + above)

@@ -30,9 +30,9 @@ def _notes(first: Cohort, second: Cohort) -> list[str]:
         notes.append(f"Labelled by {', '.join(first.labellers)} and by {', '.join(second.labellers)}.")
         if first.labellers != second.labellers:
             notes.append("Other labellers: rates differ for that reason, too. For a fair comparison let one teacher label both.")
-    for cohort in (c for c in (first, second) if c.unknown_reports):
+    for cohort in (c for c in (first, second) if c.unknown_ids):
         notes.append(
-            f"{cohort.unknown_reports} ids with labels are not in the table of reports of {cohort.name}; they were left out."
+            f"{cohort.unknown_ids} ids with labels are not in the table of reports of {cohort.name}; they were left out."
         )
     return notes
 
