@@ -26,6 +26,7 @@ MARKS = {
 }
 WORDS_AT_ONCE = 20_000  # reports whose words are listed at a time, which takes 100 MB
 WORD = r"\S+"
+IN_JSON = ("values", "difference", "low", "high")
 STYLE = {"letters": r"\p{L}", "capitals": r"\p{Lu}", "accented": r"[\p{L}--[a-zA-Z]]", "numbers": "[0-9]+"}
 BODY = pl.concat_str("findings", "impression", separator=" ", ignore_nulls=True).alias("body")  # without headers
 UNMARKED = BODY.str.replace_all("|".join(MARKS.values()), " ")  # capitals and numbers of redaction marks do not count
@@ -83,16 +84,14 @@ class Comparison(NamedTuple):
             {"name": c.name, "reports": c.reports.height, "labellers": c.labellers, "labels_of_unknown_reports": c.unknown_ids}
             for c in self.cohorts
         ]
-        return {"cohorts": about} | {
-            section: {name: {key: x for key, x in row._asdict().items() if key != "is_percent"} for name, row in rows.items()}
-            for section, rows in self.rows.items()
-        }
+        figures: dict[str, Any] = {"cohorts": about}
+        for section, rows in self.rows.items():
+            figures[section] = {name: {key: getattr(row, key) for key in IN_JSON} for name, row in rows.items()}
+        return figures
 
 
 def read(files: list[Path], labels: list[Path]) -> tuple[Cohort, Cohort]:
-    """Returns the two cohorts of one table of reports with two sources, or of two tables.
-
-    `labels`: one table of labels or gold for each of `files`, in the same order, or none.
+    """Returns the two cohorts of one table of reports or of two. `labels`: one table for each of `files`, in order, or none.
 
     Raises:
         InputError: there are not two cohorts, fewer or more label than report tables, or none of the reports has labels.
@@ -107,9 +106,8 @@ def read(files: list[Path], labels: list[Path]) -> tuple[Cohort, Cohort]:
         if rows is not None and unknown == rows["report_id"].n_unique():
             raise InputError(f"{labels[n]} labels none of the reports of {file}; give labels in the order of the reports")
         for (source,), own in reports.sort("source").group_by("source", maintain_order=True):
-            cohorts.append(
-                Cohort(str(source), own, None if rows is None else rows.join(own, on="report_id", how="semi"), unknown)
-            )
+            own_labels = rows if rows is None else rows.join(own, on="report_id", how="semi")
+            cohorts.append(Cohort(str(source), own, own_labels, unknown))
             unknown = 0
     if len(cohorts) != 2:
         there = ", ".join(f"{c.name} ({c.reports.height} reports)" for c in cohorts) or "none"
