@@ -31,7 +31,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from raddistill import answers, errors, labelsets, params, paths
+from raddistill import answer_format, errors, labelsets, params, paths
 from raddistill.student import cpu_setup, models, training
 from raddistill.student.prompts import Renderer, encode
 from raddistill.tables import base as tables
@@ -69,7 +69,7 @@ def in_words(row: dict[str, Any], renderer: Renderer) -> tuple[str, str]:
     present = {label.name: (worth or 0.0) > 0.5 for label, worth in zip(renderer.labels, row["targets"], strict=True)}
     if form == "slots":
         return prompt, "\n".join(f"{name}: {'yes' if is_so else 'no'}" for name, is_so in present.items())
-    return prompt, answers.render_list(name for name, is_so in present.items() if is_so)
+    return prompt, answer_format.render_list(name for name, is_so in present.items() if is_so)
 
 
 def plain_trl(p: training.TrainParams, chosen: pl.DataFrame, folder: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from raddistill import answers, params
+from raddistill import answer_format, params
 from raddistill.labelsets import Label
 from raddistill.student import models
 from raddistill.student.prompts import Renderer
@@ -40,7 +40,9 @@ def examples_of(base: Path, forms: tuple[str, str] = ("head", "tags"), splits: d
 
 def _learned(renderer: Renderer, form: str, text: str) -> dict[str, Any]:
     spans = [{"start": 19, "end": 22, "worth": 0.8}, {"start": 23, "end": 27, "worth": None}]
-    completion = {"slots": answers.render_slots(LABELS), "list": "Edema, Fracture", "head": ""}.get(form, "mild edema | J81.0")
+    completion = {"slots": answer_format.render_slots(LABELS), "list": "Edema, Fracture", "head": ""}.get(
+        form, "mild edema | J81.0"
+    )
     return {
         "prompt": text if form in PLAIN else renderer.prompt(form, text),
         "completion": completion if form in PLAIN or len(text) % 2 or form == "slots" else "None",

@@ -61,7 +61,7 @@ def gathered() -> dict[str, Any]:
 
 def test_the_picture_is_the_same_bytes_for_the_same_figures(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        ablations.draw(gathered(), tmp_path / f"{name}.svg")
+        ablations.draw_picture(gathered(), tmp_path / f"{name}.svg")
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
 
 
@@ -75,7 +75,7 @@ def test_the_page_has_a_row_a_point_and_says_what_was_not_run(tmp_path: Path, mo
 
 
 def test_no_experiment_of_a_question_is_an_error_that_says_how_to_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    question = ablations.Question("never-run", "?", "?", [], {}, {"a": {}})
+    question = ablations.Ablation("never-run", "?", "?", [], {}, {"a": {}})
     with pytest.raises(InputError, match=r"raddistill ablation queue never-run"):
         ablations.gather(question, "two cores")
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from raddistill import cli
 from raddistill.apps import compare_cohorts, compare_cohorts_page
 from raddistill.errors import InputError, TableError
-from raddistill.sections import compose
+from raddistill.sections import report_text
 from raddistill.sources.splits import splitting
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
@@ -42,7 +42,7 @@ def reports(rows: list[tuple[str, str | None, str | None, str | None, str | None
         {
             "report_id": report_id, "patient_id": patient, "source": source, "sensitivity": "public",
             "findings": findings, "impression": impression, "indication": indication, "comparison": None,
-            "text": compose.compose(findings, impression), "split": "test" if report_id == "h1" else "train",
+            "text": report_text.compose(findings, impression), "split": "test" if report_id == "h1" else "train",
             "text_group": splitting.text_group(findings, impression),
         }
         for report_id, patient, findings, impression, indication in rows
@@ -150,7 +150,7 @@ def test_the_other_way_round_differences_change_their_sign(place: Path) -> None:
      ((10, 10), (0, 10), 0.6075, 1.0), ((0, 10), (0, 20), -0.1611, 0.2775), ((10, 10), (0, 20), 0.6791, 1.0)],
 )  # fmt: skip
 def test_intervals_are_the_published_ones(first: tuple[int, int], second: tuple[int, int], low: float, high: float) -> None:
-    row = compare_cohorts._row(compare_cohorts._share(*second), compare_cohorts._share(*first))
+    row = compare_cohorts._compare(compare_cohorts._share(*second), compare_cohorts._share(*first))
     assert row.low == pytest.approx(low, abs=6e-5)
     assert row.high == pytest.approx(high, abs=6e-5)
 

@@ -15,7 +15,7 @@ from written_sentences import SHORT, SIGNS, parse
 
 from raddistill import cli, concepts, labelsets, params, paths
 from raddistill.sections import markup, parser
-from raddistill.sections.compose import compose
+from raddistill.sections.report_text import compose
 from raddistill.sources import extracting
 from raddistill.sources.collections.files import FilesParams
 from raddistill.statuses import UNMENTIONED

@@ -338,7 +338,7 @@ def test_the_files_own_split_and_its_leaks(extract: Extract, tmp_path: Path, cap
     assert reasons(made) == {"d": "no split in the source's file", "e": "a split of another name"}
     assert made.metrics["leaks"] == {"patients": 1, "reports_of_patients": 2, "texts": 1, "training_reports_of_texts": 1}
     assert made.metrics["near_neighbours"] == {"validation": 0, "test": 0}  # a copy is a leak, and dropped; none is near
-    assert "1 patients stand in more than one split" in " ".join(capsys.readouterr().err.split())
+    assert "1 patients are in more than one split" in " ".join(capsys.readouterr().err.split())
     by_hash = extract(csv_of(tmp_path / "r.csv", *SPLIT_ROWS), patient="who", split="split")
     assert by_hash.reports.height == 5
     assert by_hash.metrics["leaks"]["patients"] == 0
@@ -530,7 +530,7 @@ def test_labels_with_the_reports_in_a_list(extract: Extract, tmp_path: Path) -> 
     made = extract(tmp_path / "r.csv", {"gold": str(tmp_path / "gold"), "annotators": "both"}, labels="found")
     assert statuses(made, "Edema") == {"a": "absent", "b": "absent", "c": "present"}
     wide(tmp_path / "gold/multiple_choice/found.csv", a={"Edema": "0"})
-    with pytest.raises(InputError, match="gold: found stands for a file of annotations and for labels beside the reports"):
+    with pytest.raises(InputError, match="gold: found is the name of a file of annotations and of labels in the report file"):
         extract(tmp_path / "r.csv", {"gold": str(tmp_path / "gold")}, labels="found")
 
 

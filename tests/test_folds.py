@@ -140,7 +140,7 @@ def test_decisions_of_a_run_before_are_not_kept_as_those_of_another(world, tmp_p
 def test_labels_that_are_not_there_now_are_named(world, tmp_path):
     keep(tmp_path / "one", world, 0)
     fewer = folds.names(P, LABELS[1:], CONCEPTS)
-    with pytest.raises(TableError, match="about labels that are not there now: Edema"):
+    with pytest.raises(TableError, match="about labels that no longer exist: Edema"):
         folds.score(P, folds.read(tmp_path / "one"), tables()["gold"], fewer)
 
 

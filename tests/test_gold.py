@@ -121,7 +121,7 @@ def test_a_concept_that_gold_concepts_does_not_have_is_named():
     [
         ("heads.csv", "head,decision\n", "is not a CSV with the columns head, decision, why"),
         ("heads.csv", "head,decision,why\nAorta,maybe,\n", "unknown decision maybe"),
-        ("labels.csv", "label,status,head,any_of,none_of,why\nEdema,present,Aorta, Thoracic,,,\n", "asks for quotes"),
+        ("labels.csv", "label,status,head,any_of,none_of,why\nEdema,present,Aorta, Thoracic,,,\n", "needs quotes"),
         ("labels.csv", "label,status,head,any_of,none_of,why\nEdema,absent,Aorta,,,\n", "unknown status absent"),
         ("concepts.csv", None, "is missing; params.yaml names its folder as extract.gold"),
     ],

@@ -27,7 +27,7 @@ from raddistill import cli
 from raddistill.apps.label import formats, report_file
 from raddistill.errors import InputError
 from raddistill.labelsets import load_labels
-from raddistill.sections.compose import compose
+from raddistill.sections.report_text import compose
 from raddistill.statuses import to_chexpert
 from raddistill.tables import base as tables
 from raddistill.tables.labels import Labels
@@ -228,7 +228,7 @@ def test_what_is_put_aside_is_counted_and_strict_makes_it_an_error(here: Path) -
         "report_id stands in an earlier row, too", "blank report id", "no text", "no impression",
     ]  # fmt: skip
     assert SECRET not in aside
-    assert f"{written} of 34 reports labelled: o.csv\n{len(rows)} put aside in o.csv.quarantine.csv (" in told
+    assert f"{written} of 34 reports labelled: o.csv\n{len(rows)} unusable, listed in o.csv.quarantine.csv (" in told
     assert "blank report id: 1; no impression: 6; no text: 1" in told
     label("r.csv", "-o", "o.csv", "--overwrite")
 
@@ -322,14 +322,14 @@ def test_settings_that_do_not_go_together(reports_csv: Path) -> None:
         shutil.copy(reports_csv, name)
         refused(r"is the input itself, or would replace it", name, "-o", "o.csv")
         Path(name).unlink()
-    refused(r"must name a file: ", reports_csv, "-o", "-")
+    refused(r"must name a file, not ", reports_csv, "-o", "-")
     refused(r"no column 'report'; did you mean 'report_id'", reports_csv, "-o", "o.csv", "--id-column", "report")
     refused(r"no column 'note'", reports_csv, "-o", "o.csv", "--text-column", "note")
     assert [str(file) for file in Path().iterdir()] == ["reports.csv"]
     assert "wide" in label(reports_csv, "-o", "o.csv", "--format", "narrow", code=2)
     assert "No such option" in label(reports_csv, "-o", "o.csv", "--resume", code=2)
     label(reports_csv, "-o", "o.csv")
-    refused(r"o\.csv is there already; --overwrite replaces it", reports_csv, "-o", "o.csv")
+    refused(r"o\.csv exists; --overwrite replaces it", reports_csv, "-o", "o.csv")
 
 
 def test_a_label_set_and_a_lexicon_of_ones_own(reports_csv: Path) -> None:

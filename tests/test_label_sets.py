@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from transformers import AutoTokenizer
 
-from raddistill import answers, concepts, labelsets, params
+from raddistill import answer_format, concepts, labelsets, params
 from raddistill.errors import InputError
 from raddistill.scoring import inputs, score_output, scores
 from raddistill.sources import extracting
@@ -125,13 +125,14 @@ def test_teacher_and_gold_speak_of_the_set_and_of_nothing_else(made: SimpleNames
 
 def test_the_prompts_have_a_place_for_every_label(made: SimpleNamespace) -> None:
     renderer = Renderer(ROOT / "prompts/student", made.tokenizer, made.label_set)
-    encoded = encode(made.tokenizer, renderer.prompt("slots", "corazon grand"), answers.render_slots(made.label_set), "slots")
+    slots = answer_format.render_slots(made.label_set)
+    encoded = encode(made.tokenizer, renderer.prompt("slots", "corazon grand"), slots, "slots")
     assert len(encoded.read_at) == len(made.names)
     targets = made.examples.filter(pl.col("task") == MC)["targets"]
     assert targets.list.len().unique().to_list() == [len(made.names)]
     listed = renderer.prompt("list", "corazon grand")
     assert ", ".join(made.names) in listed
-    assert answers.parse_list(answers.render_list(made.names), made.label_set) == made.names
+    assert answer_format.parse_list(answer_format.render_list(made.names), made.label_set) == made.names
 
 
 def test_an_llm_is_asked_for_every_label(made: SimpleNamespace) -> None:

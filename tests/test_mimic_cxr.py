@@ -396,5 +396,5 @@ def test_two_files_of_one_kind_are_refused(tmp_path: Path) -> None:
 def test_files_beside_what_is_named_are_not_left_out_without_a_word(tmp_path: Path) -> None:
     raw = annotated(zipped(tmp_path, FILES), "50000001,1.0")
     for named in (raw / "mimic-cxr-reports.zip", raw / "files"):
-        with pytest.raises(InputError, match=r"beside it lies mimic-cxr-.*name the folder"):
+        with pytest.raises(InputError, match=r"next to it is mimic-cxr-.*name the folder"):
             list(MimicCXR().read(named))

@@ -10,7 +10,7 @@ import torch
 from peft import PeftModel
 from student_world import LABELS, ROOT, RUNTIME, examples_of, train_params
 
-from raddistill import answers, params
+from raddistill import answer_format, params
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.student import adapters, models, predicting, tagging, training
@@ -92,7 +92,7 @@ def test_slots_are_blind_to_the_labels(examples: pl.DataFrame, answerer: Callabl
 def test_input_holds_names_and_no_answer(examples: pl.DataFrame, base: Path) -> None:
     tokenizer = models.load_tokenizer(base)
     for prompt in of(examples, "test", "multiple_choice")["prompt"]:
-        encoded = encode(tokenizer, prompt, answers.render_slots(LABELS), "slots")
+        encoded = encode(tokenizer, prompt, answer_format.render_slots(LABELS), "slots")
         assert tokenizer.decode(encoded.input_ids) == prompt + "Edema\nPleural Effusion\nFracture"
         assert not set(answer_ids(tokenizer)) & set(encoded.input_ids[encoded.prompt_length :])
 
@@ -309,9 +309,9 @@ def test_what_is_pointed_at_stands_in_the_report_once_with_a_code(
     assert answered["report_id"].to_list() == [f"test{n}" for n in range(10)]
     unlabelled = asked.with_columns(spans=pl.lit(None, asked.schema["spans"]), completion=pl.lit(None, pl.String))
     assert answered.equals(with_score(ALONE).answer(unlabelled, LABELS, NEW_TOKENS, Codes(["no effusion | J90"]))[0])
-    told = {report: answers.parse_lines(answer) for report, _, answer in answered.iter_rows()}
+    told = {report: answer_format.parse_lines(answer) for report, _, answer in answered.iter_rows()}
     assert sum(len(parsed.findings) for parsed in told.values()) > 5
-    kept = {report: set(answers.parse_lines(answer).findings) for report, _, answer in few.iter_rows()}
+    kept = {report: set(answer_format.parse_lines(answer).findings) for report, _, answer in few.iter_rows()}
     assert all(of_report <= set(told[report].findings) for report, of_report in kept.items())
     assert 0 < sum(map(len, kept.values())) < sum(len(parsed.findings) for parsed in told.values())
     for report, parsed in told.items():

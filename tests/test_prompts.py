@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from raddistill import answers
+from raddistill import answer_format
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.student.prompts import IGNORED, Renderer, answer_ids, encode
@@ -84,7 +84,7 @@ def test_training_and_prediction_share_the_prefix(renderer: Renderer, tokenizer:
 
 def test_slots_stand_at_the_last_token_of_each_name(renderer: Renderer, tokenizer: Any) -> None:
     prompt = renderer.prompt("slots", REPORT)
-    encoded = encode(tokenizer, prompt, answers.render_slots(LABELS), "slots")
+    encoded = encode(tokenizer, prompt, answer_format.render_slots(LABELS), "slots")
     assert set(encoded.labels) == {IGNORED}
     ends = [tokenizer.decode(encoded.input_ids[encoded.prompt_length : slot + 1]) for slot in encoded.read_at]
     assert ends == ["Pleural Effusion", "Pleural Effusion\nEdema"]

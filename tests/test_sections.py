@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raddistill.sections import markup
-from raddistill.sections.compose import compose, section_text, tidy
+from raddistill.sections.report_text import compose, section_text, tidy
 from raddistill.sentences import sentences, with_lines
 
 section = st.none() | st.text(min_size=1).map(tidy)

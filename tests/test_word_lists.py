@@ -45,7 +45,7 @@ def test_another_process_reads_the_same_words(folder: Path) -> None:
         ("headers", "\ntitle\n", "\nreport\n", r"headers\.txt: 'report' opens two sections"),
         ("headers", "[main]\n", "[main]\ntitles\n", r"headers\.txt: 'titles' opens no section"),
         ("headers", "[exam]", "[examm]", r"line \d+: \[examm\] is none of the sections findings, .*"),
-        ("headers", "[findings]", "finding\n[findings]", r"line \d+: it stands above the first \[section\]"),
+        ("headers", "[findings]", "finding\n[findings]", r"line \d+: it is above the first \[section\]"),
         ("titles", "[chest]\n", "", r"titles\.txt has no phrases of \[chest\]"),
         ("parts", "lung(s|)", "(a|b)" * 10, r"line \d+: more than 1000 alternatives"),
     ],

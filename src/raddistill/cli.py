@@ -1,7 +1,7 @@
-"""The commands of `raddistill`. Each is a function that can be called from Python, and a few lines: the work is in apps/.
+"""The commands of `raddistill`. Each is a short function that can be called from Python; the work is done in apps/.
 
-Nothing here runs a stage: settings stay in params.yaml, and DVC runs the pipeline. `label` and `show` need no pipeline.
-Commands import what they need within their function, so that `raddistill preset` answers at once.
+No command runs a stage: settings stay in params.yaml, and DVC runs the pipeline. `label` and `show` need no pipeline.
+Each command imports what it needs within its function, so that `raddistill preset` answers at once.
 """
 
 import json
@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from raddistill import errors, experiments, params, paths
-from raddistill.apps import ablation_commands, folds_commands, pipeline
+from raddistill import errors, params, paths, untracked_files
+from raddistill.apps import ablations, folds_commands, pipeline
 from raddistill.apps.label import commands
 from raddistill.apps.label.commands import label, show
 from raddistill.errors import InputError
@@ -46,7 +46,7 @@ app = typer.Typer(
     """,
 )
 app.add_typer(folds_commands.app, name="folds")
-app.add_typer(ablation_commands.app, name="ablation")
+app.add_typer(ablations.app, name="ablation")
 app.command(help=commands.LABEL_HELP)(label)
 app.command(help=commands.SHOW_HELP)(show)
 
@@ -75,7 +75,7 @@ def estimate(
 ) -> None:
     """Prints how many tokens and how much money an LLM teacher would take. Sends nothing.
 
-    `raddistill estimate`: the LLM teachers of params.yaml, or, where there is none, both tasks as if they had one.
+    `raddistill estimate`: the LLM teachers of params.yaml. If it has none, both tasks as if they had one.
 
     `raddistill estimate open_ended`: one task
 
@@ -110,7 +110,7 @@ def compare_cohorts(
 
     The tables are those that `extract` and `synthesize` write, of any checkout. Labels of one teacher compare the reports. Labels
     of two teachers, or gold of two places, compare the labellers as well. Small shares of a small cohort can tell who is meant:
-    look before you pass them on.
+    check the figures before you pass them on.
     """
     from raddistill.apps import compare_cohorts, compare_cohorts_page
     from raddistill.apps.console import print_page
@@ -127,7 +127,7 @@ def preset(
     name: Annotated[str, typer.Argument(help="Name of a preset, such as quick; --list shows all.")] = "",
     show: Annotated[bool, typer.Option("--list", help="Lists the presets and what each is for.")] = False,
 ) -> None:
-    """Prints a named setting as overrides for DVC. Of two presets in a row, the later one wins.
+    """Prints a named setting as overrides for DVC. If two presets set the same key, the later one wins.
 
     `dvc exp run $(raddistill preset quick)`
 
@@ -177,7 +177,7 @@ def check() -> None:
     if changed:
         raise InputError("dvc.lock is out of date: `dvc repro`, then commit dvc.lock and metrics/")
     print("dvc.lock is up to date")
-    for line in experiments.missing_files(experiments.strings_of(params.read())):
+    for line in untracked_files.missing_files(untracked_files.strings_of(params.read())):
         print(f"missing in a clone, and in queued experiments: {line}")
 
 

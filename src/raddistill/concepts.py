@@ -1,8 +1,8 @@
-"""The concepts that open-ended answers are scored as: gold/concepts.csv, one row a concept.
+"""Open-ended answers are scored as concepts: gold/concepts.csv, one row per concept.
 
-Columns: `concept` (name), `code` (ICD-10-CM, may end in "-" for a category, blank where none), `accept` (further codes,
-";"-separated), `kind` and `note`. Kinds: `score`; `optional` (predicted: no false positive; missed: no false negative);
-`device` (an axis of its own, outside the headline).
+Columns: `concept` (its name), `code` (ICD-10-CM; it may end in "-" for a category, or be blank), `accept` (further codes,
+";"-separated), `kind` and `note`. Kinds: `score`; `optional` (neither a false positive if predicted nor a false negative if
+missed); `device` (scored separately, not in the headline).
 """
 
 import csv
@@ -29,7 +29,7 @@ def read_rows(path: Path, columns: list[str]) -> list[dict[str, str]]:
     """Returns the rows of a CSV file of the repository.
 
     Raises:
-        InputError: missing file, other columns.
+        InputError: the file is missing, or its columns are not exactly `columns`.
     """
     try:
         with path.open(encoding="utf-8", newline="") as lines:
@@ -46,12 +46,12 @@ def load_concepts(path: Path) -> list[Concept]:
     """Returns the concepts in the file's order.
 
     Raises:
-        InputError: missing file, other columns or kinds, a concept named twice.
+        InputError: the file is missing, its columns or a kind are wrong, or it names a concept twice.
     """
     try:
         concepts = [Concept.model_validate(row) for row in read_rows(path, list(Concept.model_fields))]
     except ValidationError as error:
-        raise InputError(f"{path}: a row breaks the form: {', '.join(str(e['loc'][0]) for e in error.errors())}") from None
+        raise InputError(f"{path}: a row has a wrong {', '.join(str(e['loc'][0]) for e in error.errors())}") from None
     names = [c.concept for c in concepts]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:

@@ -1,7 +1,7 @@
-"""Errors that a user can mend: in her files, her params or on her machine.
+"""Errors that the user can fix: in files, params or on the machine.
 
-A message names the file, the column or the key, and says what to do next. It holds ids and counts, never report text.
-Bad rows go to quarantine, and a broken invariant is an `assert`; neither is such an error.
+A message names the file, column or key, and says what to do next. It contains ids and counts, never report text. Bad rows go to
+quarantine instead, and a broken invariant is an `assert`.
 
     RaddistillError
         ParamsError   params.yaml
@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 
 class RaddistillError(Exception):
-    """The root of all errors that a user can mend."""
+    """The base class of all errors that the user can fix."""
 
 
 class ParamsError(RaddistillError):
@@ -22,7 +22,7 @@ class ParamsError(RaddistillError):
 
 
 class InputError(RaddistillError):
-    """A file or an option from the user is missing, damaged or not of the expected form."""
+    """A file or an option from the user is missing, damaged or wrong."""
 
 
 class TableError(RaddistillError):
@@ -30,14 +30,14 @@ class TableError(RaddistillError):
 
 
 def run(main: Callable[..., None]) -> None:
-    """Runs the `main` of a stage or a command with the words of the command line.
+    """Runs `main` of a stage or a command with the arguments of the command line.
 
-    A `RaddistillError`, or an error of the operating system, becomes one line on standard error and the exit code 1.
+    A `RaddistillError` or an error of the operating system is printed as one line on standard error, with exit code 1.
     """
-    from raddistill import experiments
+    from raddistill import untracked_files
 
     try:
-        experiments.print_missing_files()
+        untracked_files.print_missing_files()
         main(*sys.argv[1:])
     except RaddistillError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

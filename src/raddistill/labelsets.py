@@ -1,7 +1,4 @@
-"""A label set is a file: the names of the labels, what they mean, and their order.
-
-Nothing in the code knows how many there are. The file is a YAML list of `name` and `description`.
-"""
+"""A label set is a YAML list of labels, each with `name` and `description`. The order of the list is that of the labels."""
 
 from pathlib import Path
 
@@ -14,11 +11,11 @@ from raddistill.params import Section
 
 
 class Label(BaseModel):
-    """One label: its name as shown to the model and in the tables, and one line on what it means."""
+    """One label of a label set."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-    name: str
-    description: str
+    name: str  # as in prompts and tables
+    description: str  # one line on what it means
 
 
 class LabelSetParams(Section):
@@ -28,10 +25,10 @@ class LabelSetParams(Section):
 
 
 def load_labels(path: str | Path) -> list[Label]:
-    """The labels of a label-set file, in its order.
+    """Returns the labels of a label-set file, in its order.
 
     Raises:
-        InputError: the file is missing, of another form, empty, or names a label twice.
+        InputError: the file is missing, is not such a list, is empty, or names a label twice.
     """
     try:
         content = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))

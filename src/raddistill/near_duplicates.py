@@ -1,8 +1,8 @@
-"""Finds held-out texts that have a near duplicate in training. Templates make a split look easier than it is.
+"""Finds held-out texts that have a near duplicate in training: reports from a template make a split look easier than it is.
 
-Two texts are near duplicates if the Jaccard index of their sets of words (lower case) reaches a threshold. The comparison is
-exact, so its time grows faster than the number of texts: 32,000 against 46,000 take 3 seconds of one core (PadChest), 7,000
-against 212,000 take 5 (MIMIC-CXR's own splits), 267,000 against 624,000 take 100. Memory: 0.2 GB, and five bytes for each word
+Two texts are near duplicates if the Jaccard index of their sets of lower-case words reaches a threshold. The comparison is exact,
+so its time grows faster than the number of texts. On one core, 32,000 against 46,000 texts take 3 seconds (PadChest), 7,000
+against 212,000 take 5 (MIMIC-CXR's own splits), and 267,000 against 624,000 take 100. Memory is 0.2 GB, and five bytes per word
 of a text.
 """
 
@@ -18,13 +18,13 @@ import polars as pl
 from scipy import sparse  # type: ignore[import-untyped]
 
 WORD = re.compile(r"\w+")
-FREQUENT = 256  # words whose columns are multiplied as dense ones, which is faster; the others stay sparse
-TRAINING_AT_ONCE, HELD_OUT_AT_ONCE = 32_768, 256  # texts that are compared with each other at a time
+FREQUENT = 256  # the most frequent words have dense columns, which multiply faster; the others stay sparse
+TRAINING_AT_ONCE, HELD_OUT_AT_ONCE = 32_768, 256  # texts compared at a time
 Texts = Sequence[str] | pl.Series
 
 
 def has_near_duplicate(texts: Texts, training: Texts, jaccard: float) -> npt.NDArray[np.bool_]:
-    """Returns for each text whether its Jaccard index with any training text is `jaccard` (0 to 1) or more."""
+    """Returns for each of `texts` whether its Jaccard index with any training text is at least `jaccard` (0 to 1)."""
     words = _word_sets(chain(texts, training))
     size = np.diff(words.indptr)
     held_out_size = size[: len(texts)]
@@ -32,7 +32,7 @@ def has_near_duplicate(texts: Texts, training: Texts, jaccard: float) -> npt.NDA
     by_size = len(texts) + np.argsort(size[len(texts) :], kind="stable")
     n_parts = -(-len(by_size) // TRAINING_AT_ONCE)
     for n in range(n_parts):
-        # A part holds training texts of all sizes, so most near duplicates are found in the first one and not compared again.
+        # Each part has training texts of all sizes, so the first part finds most near duplicates; found ones are skipped later.
         part = by_size[n::n_parts]
         order = np.argsort(-np.bincount(words[part].indices, minlength=words.shape[1]), kind="stable")
         dense, others = _columns(words[part], order)
@@ -54,9 +54,9 @@ def has_near_duplicate(texts: Texts, training: Texts, jaccard: float) -> npt.NDA
 
 
 def _word_sets(texts: Iterable[str]) -> sparse.csr_array:
-    """(texts, words) of ones."""
+    """Returns a matrix (texts x words) with 1 where the text contains the word."""
     column_of: defaultdict[str, int] = defaultdict(count().__next__)
-    columns, ends = array("i"), array("q", [0])  # arrays: lists of Python's numbers would take eight times the room
+    columns, ends = array("i"), array("q", [0])  # a list of Python ints would take eight times the memory
     for text in texts:
         columns.extend({column_of[word] for word in WORD.findall(text.lower())})
         ends.append(len(columns))
@@ -65,6 +65,6 @@ def _word_sets(texts: Iterable[str]) -> sparse.csr_array:
 
 
 def _columns(words: sparse.csr_array, order: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.float32], sparse.csr_array]:
-    """The first columns of `order` as a dense matrix, the others as a sparse one."""
+    """Returns the first FREQUENT columns in this `order` as a dense matrix, the others as a sparse one."""
     words = words.astype(np.float32)
     return words[:, order[:FREQUENT]].toarray(), words[:, order[FREQUENT:]]

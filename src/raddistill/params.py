@@ -1,7 +1,7 @@
-"""Reads a section of params.yaml into the typed class that stands beside the code that uses it.
+"""Reads a section of params.yaml into a typed class, which is defined next to the code that uses it.
 
-YAML 1.2 through ruamel.yaml, as DVC does: `dvc exp run -S train.learning_rate=5e-5` writes `5e-05`, which PyYAML
-(YAML 1.1) would hand on as a string. Values live in params.yaml only; no class here or elsewhere holds a default.
+The parser is ruamel.yaml (YAML 1.2), as in DVC: `dvc exp run -S train.learning_rate=5e-5` writes `5e-05`, which PyYAML (YAML 1.1)
+would read as a string. Values are in params.yaml only: no class has a default.
 """
 
 import copy
@@ -19,7 +19,7 @@ PARAMS = Path("params.yaml")
 
 
 class Section(BaseModel):
-    """A section of params.yaml: frozen, strictly typed, no unknown keys, no input echoed in errors."""
+    """A section of params.yaml: frozen, strictly typed, without unknown keys. Errors do not repeat the input."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
@@ -28,10 +28,10 @@ S = TypeVar("S", bound=Section)
 
 
 def load(section: str, into: type[S], path: Path = PARAMS) -> S:
-    """The section with the dotted name `section` (e.g. `predict.base_test`) as an `into`.
+    """Returns the section with the dotted name `section`, such as `predict.base_test`, as an object of the class `into`.
 
     Raises:
-        ParamsError: no such file or section; a missing, unknown or wrongly typed key (named).
+        ParamsError: the file or section is missing, or a key is missing, unknown or of the wrong type.
     """
     node = read(path)
     for key in section.split("."):
@@ -42,7 +42,11 @@ def load(section: str, into: type[S], path: Path = PARAMS) -> S:
 
 
 def check(section: str, node: object, into: type[S], path: Path = PARAMS) -> S:
-    """The values `node` of a section as an `into`. Raises ParamsError: a missing, unknown or wrongly typed key (named)."""
+    """Returns the values `node` of a section as an object of the class `into`.
+
+    Raises:
+        ParamsError: a key is missing, unknown or of the wrong type.
+    """
     try:
         return into.model_validate(node)
     except ValidationError as error:
@@ -57,7 +61,7 @@ def read(path: Path = PARAMS) -> dict[str, Any]:
     """Returns all of params.yaml as plain Python values.
 
     Raises:
-        ParamsError: no such file, or it is not YAML with sections.
+        ParamsError: the file is missing, or is not YAML with sections.
     """
     try:
         content = copy.deepcopy(_parse(path.read_text(encoding="utf-8")))
@@ -73,13 +77,13 @@ def read(path: Path = PARAMS) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=4)
 def _parse(text: str) -> Any:
-    """Parses a text once: it takes 40 ms, and a stage loads up to eight sections."""
+    """Parses each text once, since that takes 40 ms and a stage loads up to eight sections."""
     return YAML(typ="safe", pure=True).load(text)
 
 
 class RuntimeParams(Section):
-    """Speed only; no stage of dvc.yaml lists these."""
+    """Settings of speed only. No stage of dvc.yaml depends on them."""
 
     threads: int  # 0: all cores
-    predict_tokens: int  # tokens a forward in prediction, padding included
+    predict_tokens: int  # per forward pass in prediction, with padding
     progress: bool

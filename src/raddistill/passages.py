@@ -1,4 +1,4 @@
-"""The sections of a report that a teacher reads, and their places in `reports.text`."""
+"""The passages of a report that a teacher reads: chosen sections, and where they are in `reports.text`."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -6,9 +6,9 @@ from typing import NamedTuple
 from raddistill.errors import InputError
 
 SECTIONS = ("findings", "impression")  # in the order of `reports.text`
-WHOLE = "text"  # the name of the section where a report has none and is read whole
-# Named choices: the sections in the order in which they are looked for, and whether only the first one that is there is read.
-# MIMIC-CXR's labels were made from the impression, or from the findings where there is none.
+WHOLE = "text"  # the name of the section if a report has none and is read whole
+# Name to (sections in order of preference, whether only the first one that exists is read).
+# MIMIC-CXR's labels were made from the impression, or from the findings of a report without one.
 CHOICES = {
     "findings_and_impression": (("findings", "impression"), False),
     "impression_else_findings": (("impression", "findings"), True),
@@ -25,12 +25,12 @@ class Passage(NamedTuple):
 
 
 def choose_sections(sections: str | list[str]) -> tuple[list[str], bool]:
-    """Returns the sections to look for, in order, and whether only the first one that a report has is read.
+    """Returns the sections in order of preference, and whether only the first one that a report has is read.
 
     `sections` is a key of `CHOICES`, or a list such as ["impression"].
 
     Raises:
-        InputError: there is no such choice, or the list is empty or names an unknown section.
+        InputError: the choice is unknown, or the list is empty or names an unknown section.
     """
     if isinstance(sections, str):
         if sections not in CHOICES:
@@ -44,9 +44,9 @@ def choose_sections(sections: str | list[str]) -> tuple[list[str], bool]:
 
 
 def find_passages(report: Mapping[str, str | None], sections: list[str], first_only: bool) -> tuple[list[Passage], str | None]:
-    """Returns the passages of the wanted sections in `report["text"]`, or why there is none, as a reason for quarantine.
+    """Returns the passages of the wanted sections in `report["text"]`, and the reason for quarantine if there is none.
 
-    With `first_only` the order of `sections` decides: of ["impression", "findings"], the findings are read where there is no
+    With `first_only`, the order of `sections` decides: ["impression", "findings"] reads the findings only if there is no
     impression.
     """
     found: dict[str, Passage] = {}

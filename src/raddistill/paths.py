@@ -1,6 +1,6 @@
-"""Where every file of the pipeline lies, relative to the root of the project.
+"""The path of every file of the pipeline, relative to the root of the project.
 
-Exempt from the code dependencies in dvc.yaml: what a stage takes from here is listed there file by file.
+This module is no code dependency in dvc.yaml: the stages list the files themselves.
 """
 
 import importlib.resources
@@ -48,32 +48,32 @@ TEACHER_TABLES = ("labels", "evidence", "outcomes", "quarantine", "answers")  # 
 
 
 def table(name: str, key: str) -> Path:
-    """A table of one task or of one arm."""
+    """Returns the path of a table of one task or arm."""
     return Path(f"data/{name}/{key}.parquet")
 
 
 def tables_of(record: type, key: str) -> dict[str, Path]:
-    """The tables of one task or arm that a record has as fields: field to path."""
+    """Returns field to path for the tables of one task or arm that are the fields of `record`."""
     return {name: table(name, key) for name in record.__annotations__}
 
 
 def tables_by_key(record: type, keys: Iterable[str]) -> dict[str, dict[str, Path]]:
-    """The same of several tasks or arms: key to field to path, for `tables.base.read_records`."""
+    """Returns key to field to path for several tasks or arms, as `tables.base.read_records` takes them."""
     return {key: tables_of(record, key) for key in keys}
 
 
 def task_tables(task: str) -> dict[str, Path]:
-    """The tables of a task's teacher, by their names."""
+    """Returns name to path for the tables of a task's teacher."""
     return {name: table(name, task) for name in (*TEACHER_TABLES, "written", "whole_labels")}
 
 
 def taught(task: str, teacher: str) -> Path:
-    """The folder of one of several teachers; those of a task lie in one folder, which `combined` reads."""
+    """Returns the folder of one of several teachers. Those of a task share a parent folder, which `combined` reads."""
     return Path(f"data/teachers/{task}/{teacher}")
 
 
 def taught_tables(task: str, teacher: str) -> dict[str, Path]:
-    """The tables of one of several teachers, by their names."""
+    """Returns name to path for the tables of one of several teachers."""
     return {name: taught(task, teacher) / f"{name}.parquet" for name in TEACHER_TABLES}
 
 
@@ -94,31 +94,31 @@ def taught_spending_metrics(teacher: str) -> Path:
 
 
 def store() -> Path:
-    """Untracked: base weights. At DVC_ROOT, so that queued and temporary runs share it with the main checkout."""
+    """Returns the untracked folder of base weights, at DVC_ROOT so that queued and temporary runs share it."""
     return Path(os.environ.get("RADDISTILL_STORE") or Path(os.environ.get("DVC_ROOT") or ".") / ".store")
 
 
 def checkpoints() -> Path:
-    """Untracked: unfinished trainings, a folder each, named by the hash of params and data."""
+    """Returns the untracked folder of unfinished trainings: one folder each, named by the hash of params and data."""
     return Path(os.environ.get("DVC_ROOT") or ".") / ".checkpoints"
 
 
 def journal() -> Path:
-    """Untracked: the answers that were paid for. At DVC_ROOT, so that queued and temporary runs pay for none of them again."""
+    """Returns the untracked folder of paid answers, at DVC_ROOT so that queued and temporary runs pay for none of them again."""
     return Path(os.environ.get("RADDISTILL_JOURNAL") or Path(os.environ.get("DVC_ROOT") or ".") / ".journal")
 
 
 def weights(model: str) -> Path:
-    """What an arm's model is loaded from: the adapter (which names its base), or the base alone."""
+    """Returns what an arm's model is loaded from: the adapter, which names its base, or the base alone."""
     return ADAPTER if model == "student" else BASE
 
 
 def package() -> Path:
-    """Where this package is installed."""
+    """Returns the folder in which this package is installed."""
     return Path(str(importlib.resources.files("raddistill")))
 
 
 def shipped_lexicons() -> Path:
-    """lexicon/: within the package where it was installed from a wheel (setup.py puts it there), else in the repository."""
+    """Returns lexicon/: within the package if it was installed from a wheel (setup.py puts it there), else in the repository."""
     inside = package() / "lexicon"
     return inside if inside.is_dir() else package().parents[1] / "lexicon"

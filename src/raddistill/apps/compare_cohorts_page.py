@@ -4,13 +4,13 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from raddistill.apps.compare_cohorts import Cohort, Comparison, Row
+from raddistill.apps.compare_cohorts import Cohort, Comparison, Difference
 
-HIDDEN = {"labels uncertain", "labels absent"}  # not on the page, which would be three times as long; in the JSON
+HIDDEN = {"labels uncertain", "labels absent"}  # in the JSON only; the page would be three times as long
 
 
 def page(comparison: Comparison) -> RenderableType:
-    """The comparison as one table, section by section, and what is to be known when reading it."""
+    """Returns the comparison as one table, section by section, with notes on how to read it."""
     first, second = comparison.cohorts
     table = Table(title=escape(f"{first.name} and {second.name}"), title_justify="left")
     for column in ("", escape(first.name), escape(second.name), "difference"):
@@ -25,13 +25,15 @@ def page(comparison: Comparison) -> RenderableType:
 
 
 def _notes(first: Cohort, second: Cohort) -> list[str]:
-    notes = ["Differences: second less first, shares in percentage points with the 95 % interval of independent reports."]
+    notes = ["Differences: second minus first, shares in percentage points with the 95 % interval of independent reports."]
     if first.labels is not None and second.labels is not None:
         notes.append(f"Labelled by {', '.join(first.labellers)} and by {', '.join(second.labellers)}.")
         if first.labellers != second.labellers:
             notes.append("Other labellers: rates differ for that reason, too. For a fair comparison let one teacher label both.")
-    for cohort in (c for c in (first, second) if c.strangers):
-        notes.append(f"{cohort.strangers} ids with labels are not in the table of reports of {cohort.name}; they were left out.")
+    for cohort in (c for c in (first, second) if c.unknown_ids):
+        notes.append(
+            f"{cohort.unknown_ids} ids with labels are not in the table of reports of {cohort.name}; they were left out."
+        )
     return notes
 
 
@@ -41,7 +43,7 @@ def _cell(value: float | None, is_percent: bool) -> str:
     return f"{100 * value:.1f} %" if is_percent else f"{value:,.{_decimals(value)}f}"
 
 
-def _difference(row: Row) -> str:
+def _difference(row: Difference) -> str:
     if row.difference is None:
         return "-"
     if not row.is_percent:

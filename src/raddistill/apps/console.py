@@ -4,6 +4,6 @@ from rich.console import Console, RenderableType
 
 
 def print_page(page: RenderableType, width: int = 200) -> None:
-    """Prints `page` as wide as the terminal; in a file or a pipe, which has no edge, `width` characters wide."""
+    """Prints `page` as wide as the terminal, or `width` characters wide into a file or a pipe."""
     console = Console()
     (console if console.is_terminal else Console(width=width)).print(page)

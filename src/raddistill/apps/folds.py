@@ -1,10 +1,12 @@
-"""Keeps the runs of several folds and scores them as one: each report by the student that was not trained on it.
+"""Keeps the runs of several folds and scores them as one: each report by a student that was not trained on it.
 
-A kept run is two files in folds/NAME: `fold-<k>.parquet`, the table `Decisions`, and `fold-<k>.json`, what made it. A run of the
-same fold with another training seed is `fold-<k>-seed-<s>`. Scores come from the code that scores a single run.
+A kept run is two files in folds/NAME: `fold-<k>.parquet`, the table `Decisions`, and `fold-<k>.json`, the params and metrics of
+its training. A run of the same fold with another training seed is `fold-<k>-seed-<s>`. Scores come from the code that scores a
+single run.
 """
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,13 +30,18 @@ from raddistill.tables.gold import Gold
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 
 SHAPE_NO_DECISION = ("runtime", "asking", "remotes", "score")  # sections of params.yaml
-MAY_DIFFER = ("extract.fold", "train.seed", "fetch.reports.path", "fetch.base.path")  # what is at the paths has a checksum
+MAY_DIFFER = (
+    "extract.fold",
+    "train.seed",
+    "fetch.reports.path",
+    "fetch.base.path",
+)  # the content of both paths is pinned by hash
 ABSENT = "(no such key)"
 
 
 @dataclass(frozen=True)
-class Run:
-    """One kept run; `path` is that of its decisions."""
+class KeptRun:
+    """One kept run. `path` is that of its decisions."""
 
     path: Path
     fold: int
@@ -44,22 +51,22 @@ class Run:
 
     @property
     def reports(self) -> set[str]:
-        """Returns the reports that its student was asked."""
+        """Returns the ids of the reports that its student was asked."""
         return set(self.decisions.filter(pl.col("arm") == "student")["report_id"])
 
 
 def names(p: ScoreParams, label_set: list[Label], concepts: list[Concept]) -> dict[str, TaskNames]:
-    """Returns the names of each task, as single runs are scored."""
+    """Returns task to its names: labels of the set, or concepts."""
     return {MULTIPLE_CHOICE: label_names(p, label_set), OPEN_ENDED: concept_names(p, concepts)}
 
 
 def keep(folder: Path, decisions: pl.DataFrame, params: dict[str, Any], train: dict[str, Any], made_by: dict[str, Any]) -> Path:
     """Writes a run into `folder` and returns the path of its decisions. It replaces a run of the same fold and seed.
 
-    `params`: all of params.yaml; `train`: the metrics of the training; `made_by`: the git commit.
+    `params`: all of params.yaml. `train`: the metrics of the training. `made_by`: the git commit.
 
     Raises:
-        InputError: the decisions are those of another fold or seed that is kept: nothing ran since.
+        InputError: these decisions are already kept for another fold or seed, so nothing ran since.
     """
     fold, seed = params["extract"]["fold"], params["train"]["seed"]
     known = read(folder) if folder.is_dir() else []
@@ -75,11 +82,11 @@ def keep(folder: Path, decisions: pl.DataFrame, params: dict[str, Any], train: d
     return path
 
 
-def read(folder: Path) -> list[Run]:
-    """Returns the kept runs, by fold, the first kept of a fold before its other seeds.
+def read(folder: Path) -> list[KeptRun]:
+    """Returns the kept runs by fold; within a fold, the first kept run comes before its other seeds.
 
     Raises:
-        InputError: none are there, or one lacks the file that says what made it.
+        InputError: there are none, or the JSON file of one is missing or damaged.
     """
     runs = []
     for path in folder.glob("fold-*.parquet"):
@@ -89,14 +96,17 @@ def read(folder: Path) -> list[Run]:
             made_by = (content["fold"], content["seed"], content["params"])
         except (FileNotFoundError, KeyError, ValueError):
             raise InputError(f"{record} is missing or damaged; `git checkout {record}` restores it") from None
-        runs.append(Run(path, *made_by, _ordered(tables.read(Decisions, path))))
+        runs.append(KeptRun(path, *made_by, _ordered(tables.read(Decisions, path))))
     if not runs:
         raise InputError(f"{folder} holds no runs; `raddistill folds keep {folder.name}` puts the last one there")
     return sorted(runs, key=lambda run: (run.fold, "-seed-" in run.path.stem, run.seed))
 
 
-def refuse_mixture(runs: list[Run]) -> None:
-    """Raises InputError where runs do not belong together: other params, reports of two folds, or other reports of one fold."""
+def refuse_mixture(runs: list[KeptRun]) -> None:
+    """
+    Raises:
+        InputError: the params of the runs differ, two folds share reports, or the reports of a fold differ between its runs.
+    """
     first = runs[0]
     for run in runs[1:]:
         ours, theirs = _flat(run.params), _flat(first.params)
@@ -107,18 +117,18 @@ def refuse_mixture(runs: list[Run]) -> None:
         for other_run in runs[:at]:
             if run.fold != other_run.fold and (shared := run.reports & other_run.reports):
                 raise InputError(f"{run.path} and {other_run.path.name} are of two folds, but share {len(shared)} reports")
-            if run.fold == other_run.fold and (apart := run.reports ^ other_run.reports):
-                raise InputError(f"{run.path} and {other_run.path.name} are of one fold, but differ in {len(apart)} reports")
+            if run.fold == other_run.fold and (not_shared := run.reports ^ other_run.reports):
+                raise InputError(f"{run.path} and {other_run.path.name} are of one fold, but differ in {len(not_shared)} reports")
 
 
-def score(p: ScoreParams, runs: list[Run], gold: dy.DataFrame[Gold], names: dict[str, TaskNames]) -> dict[str, Any]:
-    """Returns the metrics of the folds as one, by task: those of the stage `final`, `labels`, and `seeds` if there are several.
+def score(p: ScoreParams, runs: list[KeptRun], gold: dy.DataFrame[Gold], names: dict[str, TaskNames]) -> dict[str, Any]:
+    """Returns the metrics of all folds as one run, by task: those of `final`, `labels`, and `seeds` if there are several.
 
-    A teacher is compared under one policy for all folds, the better on the pooled reports.
+    The teacher has one policy for `uncertain` in all folds: the one that scores better on the pooled reports.
 
     Raises:
         InputError: the runs do not belong together.
-        TableError: a label that is not among the names; gold with holes.
+        TableError: a label is not among the names, or gold lacks rows.
     """
     refuse_mixture(runs)
     firsts = [next(run for run in runs if run.fold == fold) for fold in sorted({run.fold for run in runs})]
@@ -131,10 +141,10 @@ def score(p: ScoreParams, runs: list[Run], gold: dy.DataFrame[Gold], names: dict
     return tidy(metrics)
 
 
-def _pool(p: ScoreParams, task: str, runs: list[Run], gold: dy.DataFrame[Gold], names: TaskNames) -> Comparison:
+def _pool(p: ScoreParams, task: str, runs: list[KeptRun], gold: dy.DataFrame[Gold], names: TaskNames) -> Comparison:
     rows = pl.concat([run.decisions for run in runs]).filter(pl.col("task") == task)
     if strange := sorted(set(rows["label"]) - {*names.names, ""}):
-        raise TableError(f"{runs[0].path.parent}: decisions of {task} about labels that are not there now: {', '.join(strange)}")
+        raise TableError(f"{runs[0].path.parent}: decisions of {task} about labels that no longer exist: {', '.join(strange)}")
     groups = dict(rows.select("report_id", "text_group").unique().iter_rows())
     arms = {arm: from_table(rows.filter(pl.col("arm") == arm), names.names) for arm in {"student", *rows["arm"]}}
     return compare(p, read_truth(gold, task, names.names), arms, groups, names)
@@ -148,9 +158,10 @@ def _by_label(pooled: Comparison) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _score_seeds(p: ScoreParams, task: str, runs: list[Run], gold: dy.DataFrame[Gold], names: TaskNames) -> dict[str, float]:
-    """Student and gain over the seeds that all folds with more than one of them share; empty where there are no two."""
-    folds = {fold for fold in {run.fold for run in runs} if sum(run.fold == fold for run in runs) > 1}
+def _score_seeds(p: ScoreParams, task: str, runs: list[KeptRun], gold: dy.DataFrame[Gold], names: TaskNames) -> dict[str, float]:
+    """Returns the spread of student and gain over the seeds that all folds with several seeds share; {} for less than two."""
+    seeds_of = Counter(run.fold for run in runs)
+    folds = {fold for fold, seeds in seeds_of.items() if seeds > 1}
     shared = set.intersection(*({run.seed for run in runs if run.fold == fold} for fold in folds)) if folds else set()
     if len(shared) < 2:
         return {}

@@ -22,8 +22,8 @@ def keep(
 
     `dvc exp run -S extract.fold=1 && raddistill folds keep default`
 
-    A run of the same fold with another train.seed is kept beside the first. Commit the folder to git. This works with public
-    reports only: ids and decisions of other reports belong into git no more than their text does.
+    A run of the same fold with another train.seed is kept as well. Commit the folder to git. This works with public reports
+    only: ids and decisions of other reports do not belong in git.
     """
     from raddistill.apps import folds
     from raddistill.tables import base as tables

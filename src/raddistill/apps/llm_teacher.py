@@ -1,4 +1,4 @@
-"""What an LLM teacher would be sent and what that would cost, before anything is sent. Nothing here asks a server."""
+"""Shows what would be sent to an LLM teacher and what that would cost. Nothing here contacts a server."""
 
 import json
 from pathlib import Path
@@ -20,10 +20,10 @@ from raddistill.teachers.synthesizing import SynthesizeParams, TeachParams, llm_
 
 
 def print_estimate(names: list[str]) -> None:
-    """Prints tokens and money that each of these teachers would take; of those of params.yaml where `names` is empty.
+    """Prints tokens and money that each of these teachers would take. Without `names`: all LLM teachers of params.yaml.
 
     Raises:
-        InputError: a teacher of that name has no section `llm`.
+        InputError, ParamsError: as in `inquiry_of`.
     """
     asking = params.load("asking", AskingParams)
     reports, prices = tables.read(Reports, paths.REPORTS), Prices.load(asking.prices)
@@ -36,12 +36,12 @@ def print_estimate(names: list[str]) -> None:
 
 
 def print_questions(report_id: str, name: str, as_json: bool) -> None:
-    """Prints what the teacher `name` would be sent about a report, and the answer that the store has of it, if any.
+    """Prints what would be sent to the teacher `name` about a report, and the stored answer, if there is one.
 
-    With `as_json`: only the bodies of the requests, one a line.
+    With `as_json`: only the bodies of the requests, one per line.
 
     Raises:
-        InputError: there is no such report or teacher.
+        InputError: the report is unknown; else as in `inquiry_of`.
     """
     inquiry, _ = inquiry_of(name)
     with Store(paths.journal()) as store:
@@ -53,20 +53,20 @@ def print_questions(report_id: str, name: str, as_json: bool) -> None:
 
 
 def llm_teachers() -> list[str]:
-    """Returns the tasks and the names of teachers that are LLMs by params.yaml; both tasks where there is none."""
+    """Returns the tasks and names of the LLM teachers in params.yaml; both tasks if it has none."""
     content = params.read()
     teachers = content.get("synthesize", {}) | content.get("teachers", {})
     return [name for name, p in teachers.items() if p.get("teacher") == "llm"] or TASKS
 
 
 def inquiry_of(name: str) -> tuple[Inquiry, LLMParams]:
-    """Returns what a teacher asks, and its settings. `name`: a task, or a name in the section `teachers` of params.yaml.
+    """Returns the inquiry of a teacher and its settings. `name`: a task, or a name in the section `teachers` of params.yaml.
 
     A task whose teacher is no LLM is treated as if it had one.
 
     Raises:
         InputError: the teacher has no section `llm`.
-        ParamsError: there is no teacher of that name.
+        ParamsError: the teacher is unknown.
     """
     labels = load_labels(params.load("label_set", LabelSetParams).path)
     p: SynthesizeParams | TeachParams

@@ -1,4 +1,4 @@
-"""What the command line asks of DVC and git: presets as overrides, stages that are out of date, the commit; and metrics."""
+"""Presets as overrides for DVC, stale stages, the git commit, and metrics files."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def preset_names() -> list[str]:
 
 
 def load_preset(name: str) -> dict[str, Any]:
-    """Returns a preset: what it is `about`, and its `params`, nested as in params.yaml.
+    """Returns a preset: a description `about`, and its `params`, nested as in params.yaml.
 
     Raises:
         InputError: there is no such preset.
@@ -63,7 +63,7 @@ def _in_hydras_syntax(value: Any) -> str:
 def stale_lines(status: dict[str, Any]) -> Iterator[str]:
     """Yields a line for each change in the output of `dvc status --json` that can change a result.
 
-    Data that was only not pulled ("deleted", "not in cache") changes nothing.
+    Data that is missing only because it was not pulled ("deleted", "not in cache") is no such change.
     """
     for stage, changes in status.items():
         for change in changes:
@@ -91,7 +91,7 @@ def dvc_output(*words: str) -> str:
     """Returns what `dvc WORDS` prints.
 
     Raises:
-        InputError: it failed.
+        InputError: the command failed.
     """
     result = subprocess.run([sys.executable, "-m", "dvc", *words], capture_output=True, text=True, check=False)
     if result.returncode:
@@ -101,7 +101,7 @@ def dvc_output(*words: str) -> str:
 
 
 def current_commit() -> dict[str, Any]:
-    """Returns the `commit` that is checked out, None outside of git, and whether the checkout is `clean`, without changes."""
+    """Returns the `commit` that is checked out (None outside of git), and whether the checkout is `clean`."""
     commit, changes = (
         subprocess.run(["git", *words], capture_output=True, text=True, check=False)
         for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
@@ -115,7 +115,7 @@ def load_metrics(path: Path) -> dict[str, Any]:
     """Returns the content of a metrics file.
 
     Raises:
-        InputError: it is missing or no JSON.
+        InputError: the file is missing, or not JSON.
     """
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

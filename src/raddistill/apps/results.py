@@ -1,4 +1,4 @@
-"""Shows what metrics/ holds: the README's table and docs/results.md in Markdown, and pooled folds in the terminal."""
+"""Shows the content of metrics/: the README's table and docs/results.md in Markdown, and pooled folds in the terminal."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ teacher counts its `uncertain` under the better of its two policies. What is com
 
 
 def table(metrics: dict[str, Any]) -> str:
-    """Returns a line a task, in Markdown: reports, micro F1 of each arm, gains over teacher and linear, with 95 % intervals."""
+    """Returns a Markdown table with one row per task: reports, micro F1 of each arm, gains over teacher and linear."""
     arms = shown_arms(metrics)
     lines = [["task", "reports", *(arm.title for arm in arms), "gain over teacher", "gain over linear"]]
     for task, figures in metrics.items():
@@ -34,8 +34,10 @@ def table(metrics: dict[str, Any]) -> str:
 
 
 def gain_rows(metrics: dict[str, Any]) -> list[list[str]]:
-    """Returns a row for each gain of the student: task, the other arm, reports, micro F1 with ambiguous cells masked, as absent
-    and as present."""
+    """Returns one row per gain of the student: task, other arm, reports, and the difference of micro F1 three times.
+
+    Ambiguous cells are masked, count as absent, and count as present.
+    """
     rows = []
     for task, figures in metrics.items():
         for key, other in GAINS.items():
@@ -46,11 +48,11 @@ def gain_rows(metrics: dict[str, Any]) -> list[list[str]]:
 
 
 def print_folds(name: str, metrics: dict[str, Any], missing: list[int], file: Path) -> None:
-    """Prints the tables of pooled folds, which folds are missing, and the spread over seeds; `metrics`: as of `folds.score`."""
+    """Prints the tables of pooled folds, the missing folds, and the spread over seeds. `metrics`: from `folds.score`."""
     out, tasks = score_output.wide(None), {task: figures for task, figures in metrics.items() if task != "folds"}
     out.print(score_output.results_table(f"Micro F1 on the pooled folds {', '.join(metrics['folds'])} of {name}", tasks))
-    heads = ["task", "less", "reports", "micro F1", "as absent", "as present"]
-    out.print(score_output.table("Student less ...", heads, gain_rows(tasks), words=2))
+    heads = ["task", "minus", "reports", "micro F1", "as absent", "as present"]
+    out.print(score_output.table("Student minus ...", heads, gain_rows(tasks), words=2))
     if missing:
         out.print(f"Missing: fold {', '.join(map(str, missing))}", markup=False)
     for task, of_task in tasks.items():
@@ -102,13 +104,13 @@ def _ablations() -> Iterator[str]:
 
 
 def gains(metrics: dict[str, Any]) -> str:
-    """Returns the gains in Markdown, without their numbers of reports."""
-    heads = ["task", "student less", "masked", "as absent", "as present"]
+    """Returns the gains as a Markdown table, without the number of reports."""
+    heads = ["task", "student minus", "masked", "as absent", "as present"]
     return _markdown([heads, *([*row[:2], *row[3:]] for row in gain_rows(metrics))], words=2)
 
 
 def _settings(used: dict[str, Any], train: dict[str, Any]) -> str:
-    """Base, seed, size and learning rate in a sentence."""
+    """Returns base, seed, size and learning rate as a sentence."""
     examples = ", ".join(f"{n:,} {task.replace('_', ' ')}" for task, n in sorted(train["examples"]["train"].items()))
     p = used["train"]
     return (

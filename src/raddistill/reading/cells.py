@@ -1,4 +1,4 @@
-"""What cells of other people's tables hold: nothing in a word, a list in a string, bytes of another encoding."""
+"""Reads cells of other people's tables: words that mean "missing", lists in a string, bytes of another encoding."""
 
 import ast
 import contextlib
@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 NOT_UTF8 = "not UTF-8"  # also of characters that no encoding has, such as JSON's "\ud800"
-# What pandas, R, databases and spreadsheets write where there is nothing.
+# How pandas, R, databases and spreadsheets write a missing value.
 _NO_VALUE = {"", "nan", "null", "na", "n/a", "n.a", "nat", "undefined", r"\n"}
 _NONE = {"none", "nil"}
 _APART = re.compile(r"[\s;|]+")
-_AROUND = " .,;:!?()[]{}<>#\"'`*-–—"  # not "_": "___" stands for words that were taken out
-_MOST_WORDS = 6  # "nan nan", "nan;nan": columns that somebody joined
+_AROUND = " .,;:!?()[]{}<>#\"'`*-–—"  # not "_": "___" stands for redacted words
+_MOST_WORDS = 6  # "nan nan", "nan;nan": joined columns
 
 _STRING = r"[uU]?(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
 _LIST = re.compile(rf"\[\s*(?:{_STRING}(?:(?:\s*,\s*|\s+){_STRING})*(?:\s*,)?\s*)?\]", re.DOTALL)
@@ -21,7 +21,7 @@ _STRINGS = re.compile(_STRING, re.DOTALL)
 
 
 def is_utf8(text: str) -> bool:
-    """Returns False if bytes of another encoding stand in it (the readers keep them as surrogates)."""
+    """Returns False if the text has bytes of another encoding, which the readers keep as surrogates."""
     if text.isascii():
         return True
     try:
@@ -32,8 +32,9 @@ def is_utf8(text: str) -> bool:
 
 
 def as_text(cell: Any) -> str | None:
-    """Returns a cell as text: a whole number as its digits, also of a float (a column of numbers with gaps) or a decimal (a
-    database); None where there is nothing (the readers make None of NaN, too).
+    """Returns a cell as text; None for null (the readers make None of NaN, too).
+
+    A whole number is written without decimals, also if it is a float (a column with missing numbers) or a decimal (a database).
     """
     if cell is None:
         return None
@@ -43,9 +44,9 @@ def as_text(cell: Any) -> str | None:
 
 
 def is_missing(words: str, none_is_said: bool = False) -> bool:
-    """Returns whether these words only say that nothing is there: "nan", "None.", "N/A", "(null)", or punctuation alone.
+    """Returns whether the words only mean "missing": "nan", "None.", "N/A", "(null)", or punctuation alone.
 
-    `none_is_said`: "none" is an answer here. So it is of a comparison: there was no earlier film.
+    `none_is_said`: "none" is an answer here, as in a comparison, where it says that there is no earlier film.
     """
     parts = _APART.split(words)
     if len(parts) > _MOST_WORDS:
@@ -60,10 +61,10 @@ def is_blank(cell: Any) -> bool:
 
 
 def strings_in(cell: str) -> list[str] | None:
-    """The strings of a list as Python, JSON or numpy print it, trimmed, without blank ones; None where the cell is no such list.
+    """Returns the strings of a list as Python, JSON or numpy print it, trimmed, without blank ones; None if it is no such list.
 
-    Between two strings stands a comma, or white space where the commas were lost ("['a' 'b']"). Python itself would join
-    neighbouring strings to one. Nothing is evaluated but the escapes of a single string.
+    Strings are separated by a comma, or by white space, as numpy does ("['a' 'b']"), which Python itself would join. Only the
+    escapes of a single string are evaluated.
     """
     if not _LIST.fullmatch(cell.strip()):
         return None
@@ -71,7 +72,7 @@ def strings_in(cell: str) -> list[str] | None:
     for written in _STRINGS.findall(cell):
         string = None
         with contextlib.suppress(ValueError, SyntaxError), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes that Python does not know
+            warnings.simplefilter("ignore")  # for escapes that Python does not know
             string = ast.literal_eval(written) if "\\" in written else written.lstrip("uU")[1:-1]
         if string is None:
             return None

@@ -1,4 +1,4 @@
-"""Rows of CSV and TSV files, also where cells hold line ends that nobody quoted."""
+"""Reads rows of CSV and TSV files, and finds those that an unquoted line end has cut in two."""
 
 import contextlib
 import csv
@@ -15,27 +15,31 @@ from raddistill.reading.lines import BROKEN_GZIP, Binary, Row, TextRows
 if TYPE_CHECKING:
     import polars as pl
 
-CHUNK = 10_000  # rows of which there are Python objects at one time
-_INDEX = ("", "unnamed: 0", "index")  # names of a first column that pandas writes: it holds numbers
-_NOTHING = " \t\r\x00\x1a"  # white space, and what old systems end a file with
+CHUNK = 10_000  # rows that are Python objects at a time
+_INDEX = ("", "unnamed: 0", "index")  # names of the first column that pandas writes, which has numbers
+_NOTHING = " \t\r\x00\x1a"  # white space, and characters with which old systems end a file
 LONGEST_CELL = 2**31 - 1  # csv's own limit is 128 KiB
 LINE_END = "a line end within a cell without quotes"
-_LONE_CR = "\udc0d"  # stands for a CR that ends no line while rows are told apart; no decoding makes this character
+_LONE_CR = "\udc0d"  # replaces a CR within a line while the rows are parsed; no decoding yields this character
 
 
 class Delimited(TextRows):
-    """CSV or TSV with a header, quoted as RFC 4180 has it: cells may hold line ends.
+    """CSV or TSV with a header, quoted as in RFC 4180: quoted cells may contain line ends.
 
-    Not everybody quotes them. Where rows end in LF or CRLF, a lone CR is a character of its cell: such a row is read whole if its
-    cells can be told. Any other line end in a cell without quotes looks like the end of a row. It shows by the rest of the cell,
-    which makes a row of too few cells, or has words where the id should be; then the half row beside it is not read, either.
+    If rows end in LF or CRLF, a lone CR belongs to its cell, and the row is read if its number of cells is right. Any other
+    unquoted line end splits a row in two. An example with the columns id and text:
+
+        a,No effusion       the first part looks like a whole row
+        or edema.           the rest has too few cells, or text in place of the id
+
+    Such a rest is set aside, and so is the row next to it, which may be the other part.
     """
 
     def __init__(self, source: str, binary: Binary, encoding: str, delimiter: str) -> None:
         super().__init__(source, binary, encoding, newline="")
         csv.field_size_limit(LONGEST_CELL)
-        self._has_lone_cr = False  # whether the row that is read has one
-        # Strict, else a stray quote would swallow the rows that follow without a word.
+        self._has_lone_cr = False  # of the current row
+        # Strict, else a stray quote would silently swallow the following rows.
         self._reader = csv.reader(self._with_lone_cr(), delimiter=delimiter, strict=True)
         try:
             self.columns = next(self._reader, [])
@@ -45,7 +49,10 @@ class Delimited(TextRows):
             raise InputError(f"{source} is empty; its first line must name the columns")
 
     def rows(self, wanted: list[str]) -> Iterator[Row]:
-        """Every row with the cells of the wanted columns, of which the first has the ids; of a broken row at most the id."""
+        """Yields the cells of the wanted columns, of which the first has the ids, of every row; of a broken row, at most the id.
+
+        A row is held back as `above` until the next one shows whether it was cut.
+        """
         at = [self.columns.index(column) for column in wanted]
         id_is_first = at[0] == 0
         above: Row | None = None
@@ -53,13 +60,13 @@ class Delimited(TextRows):
         for cells, reason in self.records():
             is_rest = bool(cells) and self._is_rest(cells, at)
             if above and not above.reason and is_rest and not above_is_rest:
-                above = _set_aside(above.cells[0], wanted, LINE_END)  # it may go on here
+                above = _set_aside(above.cells[0], wanted, LINE_END)  # it may continue in this row
             if above:
                 yield above
-            if reason:  # what stands in the place of the id may be part of a report, unless it begins the row
+            if reason:  # the cell in place of the id may be report text, unless it begins the row
                 above = _set_aside(cells[0] if id_is_first and reason == LINE_END else None, wanted, reason)
             elif above_is_cut and not id_is_first:
-                above = _set_aside(cells[at[0]], wanted, LINE_END)  # it may have begun above
+                above = _set_aside(cells[at[0]], wanted, LINE_END)  # it may be the end of the row above
             elif is_rest and not may_be_text(cells[at[0]]):
                 above = _set_aside(None, wanted, LINE_END)
             else:
@@ -69,17 +76,17 @@ class Delimited(TextRows):
             yield above
 
     def _is_rest(self, cells: list[str], at: list[int]) -> bool:
-        """Returns whether these cells may be the rest of the row above, which a line end has cut, and not a row of their own."""
+        """Returns whether these cells may be the rest of the row above, which an unquoted line end has cut."""
         if len(cells) < len(self.columns):
             return len(cells) == 1 or may_be_text(cells[0])
         is_index = 0 not in at and self.columns[0].strip().lower() in _INDEX
         return may_be_text(cells[at[0]]) or (is_index and may_be_text(cells[0]))
 
     def records(self) -> Iterator[tuple[list[str], str | None]]:
-        """Yields all cells of every row, and why they are not to be used; an empty line is no row.
+        """Yields all cells of every row, and the reason if they are unusable. Empty lines are skipped.
 
         Raises:
-            InputError: a quote is opened that nothing closes.
+            InputError: a quote is never closed.
         """
         width = len(self.columns)
         while True:
@@ -95,7 +102,7 @@ class Delimited(TextRows):
             if cells is None:
                 return
             if not any(cell.strip(_NOTHING) for cell in cells):
-                continue  # an empty line, also as spreadsheets write it (",,"), and what ends some files
+                continue  # an empty line, also as spreadsheets write it (",,"), or the end of some files
             if self._has_lone_cr:
                 cells = [cell.replace(_LONE_CR, "\r") for cell in cells]
                 cells[-1] = cells[-1].rstrip("\r")  # "\r\r\n", which ends the row
@@ -105,7 +112,7 @@ class Delimited(TextRows):
                 yield cells, LINE_END if self._has_lone_cr else f"{len(cells)} cells, the header has {width}"
 
     def _with_lone_cr(self) -> Iterator[str]:
-        """Yields the lines, with each CR that ends none of them marked; where the first line ends in a CR, every CR ends one."""
+        """Yields the lines, with CRs within a line replaced by _LONE_CR. If the first line ends in a CR, every CR ends a line."""
         held: list[str] = []
         cr_ends_lines: bool | None = None
         for line in self._lines:
@@ -129,13 +136,13 @@ def _set_aside(report_id: str | None, wanted: list[str], reason: str) -> Row:
 
 
 def read_csv(path: Path) -> "tuple[list[str], pl.DataFrame]":
-    """Returns the names of the columns, and all rows as strings, of a CSV (UTF-8, commas, packed by gzip or not).
+    """Returns the names of the columns, and all rows as strings, of a CSV (UTF-8, commas, with or without gzip).
 
-    The table's own columns are numbered, as two of the file may have one name.
+    The columns of the returned table are numbered, since two columns of the file may have the same name.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        InputError: it is not such a CSV, or a row cannot be read (its number and the reason are told).
+        FileNotFoundError: the file does not exist.
+        InputError: it is not such a CSV, or a row cannot be read. The message has the row's number and the reason.
     """
     import polars as pl
 

@@ -1,6 +1,6 @@
-"""Text files of rows, as they are or packed by gzip, or from standard input: what all share, and JSON lines.
+"""Text files of rows, with or without gzip, or from standard input: the common base, and JSON lines.
 
-Text is decoded with `surrogateescape`, so that bytes of another encoding spoil their own row only, and can be found there.
+Text is decoded with `surrogateescape`, so that bytes of another encoding affect only their own row.
 """
 
 import codecs
@@ -19,26 +19,26 @@ from typing import Any, NamedTuple
 from raddistill.errors import InputError
 
 STDIN = "-"
-GZIP, PARQUET = b"\x1f\x8b", b"PAR1"  # how such files begin
-PEEKED = 100  # JSON lines have no header: the columns are the keys of so many lines
-_CONSTANTS = {"Infinity": math.inf, "-Infinity": -math.inf}  # no NaN, which pandas has for nothing
+GZIP, PARQUET = b"\x1f\x8b", b"PAR1"  # first bytes of such files
+PEEKED = 100  # JSON lines have no header: the columns are the keys of the first lines
+_CONSTANTS = {"Infinity": math.inf, "-Infinity": -math.inf}  # no NaN: pandas writes it for a missing value
 BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
 def named(source: str) -> str:
-    """Returns what messages call it."""
+    """Returns the name of the source in messages."""
     return "standard input" if source == STDIN else source
 
 
 class Row(NamedTuple):
-    """The cells of the wanted columns; or a reason why there are none, or not all."""
+    """The cells of the wanted columns. `reason`: why cells are missing, if the row is broken."""
 
     cells: list[Any]
     reason: str | None = None
 
 
 class Binary:
-    """The bytes of a file or of standard input, unpacked if they are gzip's; knows how far they were read."""
+    """The bytes of a file or of standard input, unpacked from gzip, with the amount that was read."""
 
     def __init__(self, source: str) -> None:
         self._raw: Any = sys.stdin.buffer if source == STDIN else Path(source).open("rb")  # noqa: SIM115 (see `close`)
@@ -54,10 +54,10 @@ class Binary:
         return bool(self.stream.peek(1).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"))
 
     def text(self, source: str, encoding: str, newline: str) -> io.TextIOWrapper:
-        """Decoded, a byte order mark taken off.
+        """Returns the decoded stream, without a byte order mark.
 
         Raises:
-            InputError: it begins with the mark of UTF-16, and the encoding is another.
+            InputError: it begins with the byte order mark of UTF-16, but the encoding is UTF-8.
         """
         utf8 = codecs.lookup(encoding).name == "utf-8"
         if utf8 and self.stream.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
@@ -74,7 +74,7 @@ class Binary:
 
 
 class TextRows:
-    """What CSV and JSON lines share."""
+    """The common base of CSV and JSON lines."""
 
     def __init__(self, source: str, binary: Binary, encoding: str, newline: str) -> None:
         self._source, self._binary, self._encoding = source, binary, encoding
@@ -85,7 +85,7 @@ class TextRows:
     def _guarded(self) -> Iterator[str]:
         try:
             yield from self._text
-        except UnicodeError:  # encodings in which a wrong byte cannot be kept for its row
+        except UnicodeError:  # an encoding without surrogateescape
             raise InputError(f"{self._source} is not {self._encoding}; another --encoding?") from None
         except BROKEN_GZIP:
             raise InputError(f"{self._source} is damaged: its compressed data end too early or are broken") from None
@@ -98,7 +98,7 @@ class TextRows:
 
 
 class JsonLines(TextRows):
-    """An object a line."""
+    """A file with one JSON object per line."""
 
     def __init__(self, source: str, binary: Binary, encoding: str) -> None:
         super().__init__(source, binary, encoding, newline="\n")
@@ -108,7 +108,7 @@ class JsonLines(TextRows):
         if self._peeked and not known:
             raise InputError(f"{source}: none of its first lines is a JSON object")
         self.columns = list(dict.fromkeys(key for row in known for key in row))
-        self.not_expected: frozenset[str] = frozenset()  # keys that a row is set aside for, if `columns` has them not
+        self.not_expected: frozenset[str] = frozenset()  # a row with one of these keys that is not in `columns` is set aside
 
     def rows(self, wanted: list[str]) -> Iterator[Row]:
         for row in itertools.chain(self._peeked, self._objects):

@@ -1,6 +1,6 @@
-"""Rows of anything that holds reports, one after the other: text files (delimited.py, lines.py), Parquet, folders of text files.
+"""Opens any table of reports and yields its rows: text files (delimited.py, lines.py), Parquet, folders of text files.
 
-All of them hand on cells as they stand, and a reason where a row is broken; their readers decide what is a report.
+Cells are passed on unchanged, with a reason if a row is broken. The callers decide what is a report.
 """
 
 import codecs
@@ -26,10 +26,10 @@ class Rows(Protocol):
     """A file, open at its first row."""
 
     columns: list[str]
-    total: int | None  # in any unit, the same as that of `done`; None where unknown
+    total: int | None  # in the unit of `done`; None if unknown
 
     def rows(self, wanted: list[str]) -> Iterator[Row]:
-        """Yields every row with the cells of the wanted columns, of which the first holds the ids of the reports."""
+        """Yields every row with the cells of the wanted columns, of which the first has the report ids."""
         ...
 
     def done(self) -> int: ...
@@ -38,13 +38,13 @@ class Rows(Protocol):
 
 
 def open_rows(source: str, form: str | None, encoding: str) -> Rows:
-    """Opens a file, a folder, or "-". `form` is one of FORMATS' values or `folder`; None: by the name, or by the first character.
+    """Opens a file, a folder, or "-". `form`: a value of FORMATS or `folder`; None: by the name, or by the first character.
 
     Raises:
-        InputError: no such file, unknown form or encoding, or not of its form.
+        InputError: the file is missing or not in its format, or the format or encoding is unknown.
     """
     try:
-        io.TextIOWrapper(io.BytesIO(), encoding)  # refuses what is no encoding of text, too, such as base64
+        io.TextIOWrapper(io.BytesIO(), encoding)  # also refuses codecs that are no text encodings, such as base64
     except LookupError:
         raise InputError(f"there is no encoding '{encoding}'; usual ones are utf-8, cp1252, latin-1, utf-16") from None
     path = Path(source)
@@ -89,7 +89,7 @@ def _form_of(source: str, path: Path) -> str | None:
 
 
 class Parquet:
-    """A Parquet file, some rows of a row group at a time."""
+    """A Parquet file, read in batches of rows."""
 
     def __init__(self, source: str) -> None:
         import pyarrow as pa
@@ -100,7 +100,7 @@ class Parquet:
         try:
             self._file = pq.ParquetFile(source)
         except (pa.ArrowException, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:  # the machine's; pyarrow's own, of damaged ends, have none
+            if isinstance(error, OSError) and error.errno is not None:  # an error of the system; those of pyarrow have none
                 raise
             raise InputError(f"{source} is not a readable Parquet file") from None
         self._source = source
@@ -127,9 +127,9 @@ class Parquet:
 
 
 def _values(column: Any) -> list[Any]:
-    """Returns the cells. NaN, which pandas has for nothing, is None.
+    """Returns the cells. NaN, a missing value in pandas, is None.
 
-    Text comes through bytes, so that wrong ones spoil their own row only. Bytes are unmarked text (Hive).
+    Text is decoded here, so that wrong bytes affect only their own row. Hive writes text as plain bytes.
     """
     import pyarrow as pa
 

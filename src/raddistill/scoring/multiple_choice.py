@@ -4,7 +4,7 @@ import dataframely as dy
 import numpy as np
 import polars as pl
 
-from raddistill import answers, statuses
+from raddistill import answer_format, statuses
 from raddistill.errors import TableError
 from raddistill.labelsets import Label
 from raddistill.scoring.bootstrap import Floats
@@ -55,7 +55,7 @@ class MultipleChoice:
 
     def _from_lists(self, predictions: dy.DataFrame[Predictions]) -> ArmDecisions:
         rows = predictions.sort("report_id")
-        read = [None if answer is None else answers.parse_list(answer, self._label_set) for answer in rows["answer"]]
+        read = [None if answer is None else answer_format.parse_list(answer, self._label_set) for answer in rows["answer"]]
         decided = [[name in (named or []) for name in self.names.names] for named in read]
         return _decisions(rows["report_id"].to_list(), np.array(decided, dtype=bool), np.array([named is None for named in read]))
 

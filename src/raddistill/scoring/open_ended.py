@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from raddistill import answers, statuses
+from raddistill import answer_format, statuses
 from raddistill.concepts import Concept
 from raddistill.scoring.bootstrap import Counts, Ints, f1, share
 from raddistill.scoring.inputs import ArmTables
@@ -52,7 +52,7 @@ class OpenEnded:
         """Returns an arm's decisions from its lines `phrase | code`. An answer that is null or does not parse counts as empty."""
         findings: dict[str, list[Finding] | None] = {}
         for report, answer in tables.predictions.select("report_id", "answer").sort("report_id").iter_rows():
-            parsed = answers.parse_lines(answer or "")
+            parsed = answer_format.parse_lines(answer or "")
             findings[report] = None if parsed.unparsed else parsed.findings
         return self._map(findings, texts)
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from raddistill import paths
-from raddistill.atomic import write_whole
+from raddistill.files import write_whole
 from raddistill.scoring.arms import ARMS, COLOURS, Arm
 from raddistill.scoring.scores import Scored
 from raddistill.tables import base as tables

@@ -1,4 +1,4 @@
-"""Finds the findings where no header says so: the body of a report, by where it stands and by what it says."""
+"""Finds the findings of a report in which no header says where they are, by the place and the words of its body."""
 
 import itertools
 import re
@@ -15,11 +15,12 @@ from raddistill.sections.lexicon import (
     UNKNOWN,
     VIEWS,
     SectionLexicon,
+    Topic,
 )
 
 
 class Section(NamedTuple):
-    """What stands under one header (or before the first): code points `start` to `end` of the text, white space included."""
+    """The text under one header, or before the first. Offsets are code points; white space is included."""
 
     name: str  # one of NAMES; PART, VIEWS or UNKNOWN until the findings have been found
     start: int
@@ -27,42 +28,44 @@ class Section(NamedTuple):
 
 
 def add_findings(text: str, sections: list[Section], lexicon: SectionLexicon) -> list[Section]:
-    """Returns the same sections, with findings where no header says them but a body of sentences is there."""
+    """Returns the same sections. If no header opens findings, but there is a body of sentences, that body becomes findings."""
     if any(section.name in (FINDINGS, BOTH) and text[section.start : section.end].strip() for section in sections):
         return _add_below_impressions(text, sections, lexicon)
-    sections = _add_titled(text, sections, lexicon)
+    sections = _name_by_first_sentence(text, sections, lexicon)
     names = [section.name if text[section.start : section.end].strip() else "" for section in sections]
     if set(names) <= {EXAM, VIEWS, ""}:
         titles = [lexicon.is_title(text[section.start : section.end].lower()) for section in sections]
         return [s if title else s._replace(name=FINDINGS) for s, title in zip(sections, titles, strict=True)]
-    parts = FINDINGS in names or PART in names
-    stop = next((at for at, name in enumerate(names) if name in READING), len(names))
-    found = _add_last_body(text, sections, range(stop), lexicon, sure=parts, last_resort=stop == len(names))
-    if not parts and found == sections:
-        found = _add_last_body(text, sections, range(stop, len(names)), lexicon, sure=True)
+    has_findings_parts = FINDINGS in names or PART in names
+    first_reading = next((at for at, name in enumerate(names) if name in READING), len(names))
+    is_last_resort = first_reading == len(names)
+    found = _add_last_body(text, sections, range(first_reading), lexicon, has_findings_parts, is_last_resort)
+    if not has_findings_parts and found == sections:
+        found = _add_last_body(text, sections, range(first_reading, len(names)), lexicon, chest_only=True)
     if any(section.name in READING for section in found):
         return found
+    # Nothing readable was found: prose under unknown headers becomes findings.
     return [
         s._replace(name=FINDINGS) if s.name == UNKNOWN and lexicon.is_prose(text[s.start : s.end], stops=False) else s
         for s in found
     ]
 
 
-def _add_titled(text: str, sections: list[Section], lexicon: SectionLexicon) -> list[Section]:
-    """Makes findings of prose under titles, and of unknown headers above the impression whose first sentence is of the chest."""
+def _name_by_first_sentence(text: str, sections: list[Section], lexicon: SectionLexicon) -> list[Section]:
+    """Names as findings: prose under titles, and, above the impression, unknown sections that begin with a chest finding."""
     names = [section.name for section in sections]
     stop = names.index(IMPRESSION) if IMPRESSION in names else len(names)
     found = []
     for at, section in enumerate(sections):
         words = text[section.start : section.end]
         titled = section.name == VIEWS and lexicon.is_prose(words, stops=False)
-        of_chest = section.name == UNKNOWN and at < stop and _chest_offset("\n" + words, lexicon, True, first=True) is not None
-        found.append(section._replace(name=FINDINGS) if titled or of_chest else section)
+        chest = section.name == UNKNOWN and at < stop and _chest_offset("\n" + words, lexicon, True, first=True) is not None
+        found.append(section._replace(name=FINDINGS) if titled or chest else section)
     return found
 
 
 def _add_below_impressions(text: str, sections: list[Section], lexicon: SectionLexicon) -> list[Section]:
-    """Makes findings of the body of a second report that has an impression, but no header of findings."""
+    """Names as findings the body of a further report in the text, which has an impression but no header of findings."""
     ends = [at for at, section in enumerate(sections) if section.name == IMPRESSION]
     if not ends:
         return sections
@@ -70,66 +73,66 @@ def _add_below_impressions(text: str, sections: list[Section], lexicon: SectionL
     for above, below in itertools.pairwise(ends):
         between = sections[above + 1 : below]
         has_reading = any(section.name in READING for section in between)
-        found += between if has_reading else _add_last_body(text, between, range(len(between)), lexicon, sure=True)
+        found += between if has_reading else _add_last_body(text, between, range(len(between)), lexicon, chest_only=True)
         found.append(sections[below])
     return found + sections[ends[-1] + 1 :]
 
 
 def _add_last_body(
-    text: str, sections: list[Section], among: range, lexicon: SectionLexicon, sure: bool = False, last_resort: bool = False
+    text: str, sections: list[Section], among: range, lexicon: SectionLexicon, chest_only: bool = False, last_resort: bool = False
 ) -> list[Section]:
-    """Returns the same sections, with the body that stands in the last of those `among` which can hold one.
+    """Returns the same sections, with the body in the last section of `among` that contains one named as findings.
 
-    `sure`: only a body of the chest is one; `last_resort`: nothing else of the report is read.
+    `chest_only`: accept only text about the chest. `last_resort`: no other section is readable.
     """
     for at in reversed(among):
         section = sections[at]
-        if (start := _body_start(text, section, lexicon, sure, last_resort)) is not None:
+        if (start := _body_start(text, section, lexicon, chest_only, last_resort)) is not None:
             above = [Section(section.name, section.start, start)] if start > section.start else []
             return [*sections[:at], *above, Section(FINDINGS, start, section.end), *sections[at + 1 :]]
     return sections
 
 
 _BLANK_LINE = re.compile(r"\S[ \t\r]*\n[ \t\r]*\n\s*")  # between paragraphs; not above the first
-# With nothing to compare, what follows is no comparison: "None. ", "No prior films\n", "None The heart"; not "None Available".
+# A comparison that says that there is none ends here: "None. ", "No prior films\n", "None The heart"; not "None Available".
 _NONE = re.compile(
     r"\s*(?i:none|n/a|no (?:prior|previous|relevant|comparison|old)\b)[^.\n]{0,60}?"
     r"(?:\.\s+|\n\s*| +(?=[A-Z][a-z])(?!Available))"
 )
 
 
-def _body_start(text: str, section: Section, lexicon: SectionLexicon, sure: bool, last_resort: bool) -> int | None:
-    """Returns the offset in `text` where the body begins in this section, or None."""
+def _body_start(text: str, section: Section, lexicon: SectionLexicon, chest_only: bool, last_resort: bool) -> int | None:
+    """Returns the offset in `text` at which the body begins within this section, or None."""
     if section.name in (*READING, OTHER, UNKNOWN, VIEWS, "recommendation"):
         return None
     words = text[section.start : section.end]
     if section.name in ("wet_read", "addendum"):
         return section.start if last_resort and lexicon.is_prose(words) else None
     blank = _BLANK_LINE.search(words)
-    below = blank.end() if blank and not sure and lexicon.is_prose(words[blank.end() :], stops=not last_resort) else None
+    below = blank.end() if blank and not chest_only and lexicon.is_prose(words[blank.end() :], stops=not last_resort) else None
     chest = _chest_start(section.name, words, below, lexicon, last_resort)
     starts = [start for start in (chest, below) if start is not None]
     if starts:
         return section.start + min(starts)
-    return section.start if section.name == EXAM and not sure and lexicon.is_prose(words) else None
+    return section.start if section.name == EXAM and not chest_only and lexicon.is_prose(words) else None
 
 
 def _chest_start(name: str, words: str, below: int | None, lexicon: SectionLexicon, last_resort: bool) -> int | None:
-    """Returns the offset where chest findings start in a section of this name, or None. `below`: where other paragraphs begin."""
-    # What is known of a patient may be of the chest, too; nothing to compare with is soon said.
+    """Returns the offset in `words` at which chest findings begin, or None. `below`: where paragraphs after the first begin."""
+    # A history can mention the chest, so it does not count. "No comparison" is short, so the findings start right after it.
     none = _NONE.match(words) if name == "comparison" else None
     of_patient = name in ("indication", "history")
     same_line = none is not None or (below is None and (last_resort or not of_patient))
     start = _chest_offset(words, lexicon, same_line)
     if start is not None and none and below is None and len(words[none.end() : start].split()) > 2:
         start = none.end()
-    if name == "comparison" and below is None and lexicon.is_about_chest(_first_sentence(words)[:start]):
+    if name == "comparison" and below is None and lexicon.topic(_first_sentence(words)[:start]) is Topic.CHEST:
         start = 0  # "COMPARISON: Since May, the effusion has become large."
     return start
 
 
-# A sentence begins after a stop, after the word or redacted date of a comparison that has none, or with a line; a bullet may be
-# before: "large. The", "None The", "___ The", "\n- The"; not "1.5", "None available", "May 2003 and".
+# Where a sentence begins: after a stop ("large. The"), after a comparison without one ("None The", "___ The"), or with a line,
+# also after a bullet ("\n- The"); not "1.5", "None available", "May 2003 and".
 _BEGINS = re.compile(
     r"(?:[.!?][ \t\r]+|(?:\b(?:[Nn]one|NONE)(?: available)?|___|XXXX|\d{4}) +(?=[A-Z][a-z])|(\n)\s{0,20})"
     r"((?:[-–—•*·]{1,3}|\d{1,2}[.)])?[ \t]{0,20}[A-Za-z])"
@@ -137,23 +140,24 @@ _BEGINS = re.compile(
 
 
 def _chest_offset(words: str, lexicon: SectionLexicon, same_line: bool, first: bool = False) -> int | None:
-    """Returns where the first sentence about the chest begins, or its line; None if there is none.
+    """Returns the offset of the first sentence about the chest, or of its line; None if there is none.
 
-    `same_line`: it may begin within the first line; `first`: it may be the first sentence of all.
-    A line does not begin a sentence if the line above, without a stop, is so long that it may have ended for want of room.
+    `same_line`: it may begin within the first line. `first`: it may be the first sentence of all.
+    A line after a long line without a stop does not begin a sentence, since that line may have been wrapped.
     """
     line = None
     for begins in itertools.islice(_BEGINS.finditer(words), 200):  # each costs some 100 microseconds
-        start, at = begins.start(2), begins.start() + (begins[1] is None)
-        above = words[max(0, at - 200) : at].rstrip()
+        start = begins.start(2)
+        sentence_end = begins.start() + (0 if begins[1] else 1)  # with its stop, if it has one
+        above = words[max(0, sentence_end - 200) : sentence_end].rstrip()
         stopped = above[-1:] in tuple(".!?:")
         short = len(above) - above.rfind("\n") <= 50
         if not (above or first) or not (stopped or short) or not (stopped or begins[2][-1].isupper()):
             continue
-        is_about_chest = lexicon.is_about_chest(_first_sentence(words[start : start + 400]))
+        topic = lexicon.topic(_first_sentence(words[start : start + 400]))
         if "\n" in begins[0]:
-            line = None if is_about_chest is None else start
-        if is_about_chest and (line is not None or same_line):
+            line = None if topic is Topic.PATIENT_OR_PRIOR else start
+        if topic is Topic.CHEST and (line is not None or same_line):
             return start if line is None else line
     return None
 
@@ -162,5 +166,5 @@ _ENDS = re.compile(r"[.!?](?=\s|\Z)|\n[ \t\r]*\n")  # "clear. The", a blank line
 
 
 def _first_sentence(words: str) -> str:
-    """Returns the first sentence of these words, or what 400 characters hold of it."""
+    """Returns the first sentence, at most 400 characters of it."""
     return _ENDS.split(words[:400], maxsplit=1)[0]

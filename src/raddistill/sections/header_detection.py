@@ -1,4 +1,4 @@
-"""Finds the headers in the lines of a text, and what each opens. parser.py lists the kinds of evidence."""
+"""Finds the headers in the lines of a text, and the section that each opens. parser.py lists the kinds of evidence."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -20,53 +20,55 @@ from raddistill.sections.lexicon import (
     normalise,
 )
 
-LONGEST_HEADER, LONGEST_WITHIN, LONGEST_MARK = 80, 60, 10  # characters: bounds that keep the time for a line of colons linear
+# Characters. These bounds keep the time for a line of colons linear.
+LONGEST_LINE_HEADER, LONGEST_WITHIN, LONGEST_MARK = 80, 60, 10
 
 
 class Header(NamedTuple):
-    """A header, or a line across the page, in code points of the text or of its line."""
+    """A header, or a line across the page. Offsets are code points of the text or of its line."""
 
     start: int
-    end: int  # equal to `start` where a section begins without a header of its own
-    name: str  # what it opens: one of NAMES, PART, VIEWS, UNKNOWN; SUMMARY until it is known whether an impression stands above
+    end: int  # equal to `start` if a section begins without a header of its own
+    name: str  # what it opens: one of NAMES, PART, VIEWS, UNKNOWN; find_headers replaces SUMMARY by IMPRESSION or OTHER
 
 
 class _Line(NamedTuple):
-    """A line, and what stands above it."""
+    """A line, and its context."""
 
     lexicon: SectionLexicon
     text: str
-    words: str  # the line without what is around its words
-    section: str  # the section above, "" before the first
+    words: str  # the line without the marks and white space around its words
+    section: str  # the section that the line is in; "" before the first header
     above: str  # words of the line above
-    fresh: bool  # a new sentence can begin
-    titled: bool  # the line above is a header, and nothing follows it
+    may_start_sentence: bool
+    follows_bare_header: bool  # the line above is a header with nothing after it
 
 
 def find_headers(text: str, lexicon: SectionLexicon) -> Iterator[Header]:
-    """Yields headers in their order. What one opens depends on the section and the line above."""
-    at, concluded = 0, False
-    section, above, fresh, titled = "", "", True, False
+    """Yields the headers in order. What a header opens depends on the section it is in and on the line above."""
+    at, has_impression = 0, False
+    section, above, may_start_sentence, follows_bare_header = "", "", True, False
     for line in text.split("\n"):
         words, end = line.strip().strip(AROUND), 0
         if words and _may_hold_header(line, words):
-            for start, end, opened in _in_line(_Line(lexicon, line, words, section, above, fresh, titled)):
+            context = _Line(lexicon, line, words, section, above, may_start_sentence, follows_bare_header)
+            for start, end, opened in _in_line(context):
                 header = Header(at + start, at + end, opened)
                 if opened == PART and not section and lexicon.is_prose(text[: at + start]):
                     header = Header(0, 0, opened)  # the body has begun before its first part
                 if opened == SUMMARY:
-                    header = header._replace(name=OTHER if concluded else IMPRESSION)
+                    header = header._replace(name=OTHER if has_impression else IMPRESSION)
                 section = header.name
-                concluded = concluded or section == IMPRESSION
+                has_impression = has_impression or section == IMPRESSION
                 yield header
-        titled = end > 0 and not line[end:].strip()
-        fresh = titled or not words or words[-1] in ".:!?_"
+        follows_bare_header = end > 0 and not line[end:].strip()
+        may_start_sentence = follows_bare_header or not words or words[-1] in ".:!?_"
         above = words
         at += len(line) + 1
 
 
-_ACROSS_OF = "_=-"  # lines across the page
-# Long lines that open a section without a colon begin so, or with capitals.
+_ACROSS_OF = "_=-"  # characters of a line across the page
+# A long line that opens a section without a colon begins with one of these, or with capitals.
 _OPENS_LINE = ("Findings", "Impression", "Conclusion", "Indication", "Comparison", "Electronically", "Digitally", "Dictated")
 
 
@@ -82,50 +84,50 @@ def _may_hold_header(line: str, words: str) -> bool:
     )
 
 
-# Before a header: the "2." of "2. FINDINGS:"; not the "2" of "2 FINDINGS:".
+# The mark before a header: "2." in "2. FINDINGS:"; not "2" in "2 FINDINGS:".
 _MARK = re.compile(r"(?:[-–—]+|\d{1,2}[.)])?\Z")
 
 
 def _in_line(line: _Line) -> Iterator[Header]:
-    """Yields the headers of a line, counted from its start."""
+    """Yields the headers of a line, with offsets from its start."""
     text, words, lexicon = line.text, line.words, line.lexicon
-    low, lower = 0, text.islower()  # `low`: the end of the last header
+    search_from, is_lower_case = 0, text.islower()  # `search_from`: the end of the last header
     first = len(text) - len(text.lstrip())
     if words[0].isupper() or text[first] in _ACROSS_OF:
         if alone := _alone(line):
             yield Header(first, len(text.rstrip()), alone)
             return
         if (bare := _bare(line)) and _may_open(line, bare[1] or bare[0], colon=False):
-            low = text.index(words) + bare.end()
-            yield Header(first, low, lexicon.known[normalise(bare[1] or bare[0])])
-    for mark in _marks(line):
+            search_from = text.index(words) + bare.end()
+            yield Header(first, search_from, lexicon.known[normalise(bare[1] or bare[0])])
+    for match, has_colon in _header_ends(line):
         begins, opened = first, None
-        if mark.re.groups:  # a header without a colon
-            begins, opened = mark.start(1), lexicon.known[normalise(mark[1])]
-        elif low == 0 and mark.start() - first <= LONGEST_HEADER:
-            opened = _at_first(line, text[first : mark.start()].strip(AROUND))
-            if opened == UNKNOWN and line.section in (FINDINGS, BOTH, PART) and lexicon.value.match(text, mark.end()):
-                opened = None  # the name of a finding, and what is said of it: "NGT: in place"
+        if not has_colon:
+            begins, opened = match.start(1), lexicon.known[normalise(match[1])]
+        elif search_from == 0 and match.start() - first <= LONGEST_LINE_HEADER:
+            opened = _at_first(line, text[first : match.start()].strip(AROUND))
+            if opened == UNKNOWN and line.section in (FINDINGS, BOTH, PART) and lexicon.value.match(text, match.end()):
+                opened = None  # a finding and its value: "NGT: in place"
         if not opened:
-            begins, opened = _within(line, low, mark.start(), lower)
-            opened = opened if begins > first else None  # what begins the line may not open
-            if low == 0 and begins - first < LONGEST_MARK and _MARK.match(text[:begins].strip(AROUND)):
+            begins, opened = _within(line, search_from, match.start(), is_lower_case)
+            opened = opened if begins > first else None  # words at the line start were already rejected above
+            if search_from == 0 and begins - first < LONGEST_MARK and _MARK.match(text[:begins].strip(AROUND)):
                 begins = first
         if opened:
-            low = mark.end()
-            yield Header(begins, begins, opened) if opened == PART else Header(begins, low, opened)
-    if low == 0 and words[0].isupper() and lexicon.signature.match(words):
+            search_from = match.end()
+            yield Header(begins, begins, opened) if opened == PART else Header(begins, search_from, opened)
+    if search_from == 0 and words[0].isupper() and lexicon.signature.match(words):
         yield Header(first, first, OTHER)
 
 
-_UNDERLINE = re.compile(r"(?:[=-]{3,}|_{10,})\Z")  # "---" below a title; not "___", words taken out
+_UNDERLINE = re.compile(r"(?:[=-]{3,}|_{10,})\Z")  # "---" below a title; not "___", which stands for redacted words
 _ACROSS = re.compile(r"[_=-]{10,}\Z")  # a line across the page; not "-----"
 
 
 def _alone(line: _Line) -> str | None:
-    """Returns what a line opens that is a known header, or "FINAL REPORT", without a colon, or goes across the page."""
+    """Returns what a line opens that is nothing but a header without a colon, or that goes across the page."""
     stripped = line.text.strip()
-    if line.titled and _UNDERLINE.match(stripped):
+    if line.follows_bare_header and _UNDERLINE.match(stripped):
         return line.section
     header = line.words.strip("-=–— ")  # "--- FINDINGS ---"
     opened = line.lexicon.alone.get(normalise(header)) if len(header) <= 40 else None
@@ -135,10 +137,10 @@ def _alone(line: _Line) -> str | None:
 
 
 def _bare(line: _Line) -> re.Match[str] | None:
-    """Returns the match of a known header at the beginning of a line, without a colon."""
+    """Returns the match of a known header without a colon at the beginning of a line."""
     main, words = line.lexicon.main, line.words
     bare = main.bare.match(words) if words[:2].isupper() else main.bare_capitalised.match(words)
-    if bare and line.above.isupper() and not line.fresh and words.isupper() and bare[0].endswith("."):
+    if bare and line.above.isupper() and not line.may_start_sentence and words.isupper() and bare[0].endswith("."):
         return None  # "NO ACUTE\nFINDINGS. HEART ..."
     return bare
 
@@ -146,28 +148,31 @@ def _bare(line: _Line) -> re.Match[str] | None:
 _COLON = re.compile(r":(?!(?<=\d:)\d)[:*]*")  # with the marks of "**FINDINGS:**"; not in "10:30"
 
 
-def _marks(line: _Line) -> Iterable[re.Match[str]]:
-    """Returns where a header may end: colons, and (with a group) main headers in capitals after a sentence, without a colon."""
+def _header_ends(line: _Line) -> Iterable[tuple[re.Match[str], bool]]:
+    """Returns the matches at which a header may end, in order, and whether each is a colon.
+
+    The others match a main header in capitals without a colon, after a sentence; their first group is the header.
+    """
     text = line.text
-    colons = _COLON.finditer(text) if ":" in text else ()
+    ends = [(colon, True) for colon in _COLON.finditer(text)]
     if ". " in text and ("IMPRESSION" in text or "FINDING" in text):
-        within = line.lexicon.main.bare_within.finditer(text)
-        return sorted([*colons, *within], key=lambda mark: mark.end())
-    return colons
+        ends += [(header, False) for header in line.lexicon.main.bare_within.finditer(text)]
+        ends.sort(key=lambda end: end[0].end())
+    return ends
 
 
 def _goes_on(line: _Line, word: str) -> bool:
-    """Returns whether a header's word after this one belongs to its sentence: "no acute FINDINGS"."""
+    """Returns whether a sentence goes on after this word, so that the next one is no header: "no acute FINDINGS"."""
     return word.lower() in line.lexicon.goes_on
 
 
 def _may_open(line: _Line, header: str, colon: bool) -> bool:
-    """Returns whether these words at the beginning of a line can open a section, or go on with the sentence above."""
-    if line.fresh:
+    """Returns whether these words at the beginning of a line can open a section: they do not continue the sentence above."""
+    if line.may_start_sentence:
         return True
     if line.lexicon.refers.search(line.above[-40:]):
         return False
-    # A line that is as short did not end for want of room.
+    # A line above that is shorter than 50 characters was not wrapped.
     sure = header.isupper() or (
         header[:1].isupper() and (len(line.above) < 50 or line.lexicon.without_capitals.match(normalise(header)) is not None)
     )
@@ -180,7 +185,7 @@ _CAPITALS = re.compile(r"[A-Z][A-Z0-9 \t,/()&'’.#_:\[\]-]{1,78}\Z")
 
 
 def _at_first(line: _Line, header: str) -> str | None:
-    """Returns what the words between the beginning of a line and a colon open."""
+    """Returns what the words between the beginning of a line and a colon open, or None."""
     if not header or not _may_open(line, header, colon=True):
         return None
     normalised, section = normalise(header), line.section
@@ -192,13 +197,19 @@ def _at_first(line: _Line, header: str) -> str | None:
     opened = line.lexicon.kind(normalised)
     if opened == PART:
         return _of_part(line, normalised, bool(capitals))
-    # A title, or one of a part in a report on several; "HISTORY OF CABG: STERNAL WIRES."
-    stays = section in READING and (opened in (VIEWS, EXAM) or (opened == "history" and " of " in normalised))
-    return None if stays or (not capitals and opened in (VIEWS, EXAM, UNKNOWN)) else opened
+    return None if _keeps_section(section, opened, normalised) or (not capitals and opened in (VIEWS, EXAM, UNKNOWN)) else opened
+
+
+def _keeps_section(section: str, opened: str | None, normalised: str) -> bool:
+    """Returns whether a header within findings or impression does not end them: a title, or "HISTORY OF CABG: STERNAL WIRES."."""
+    return section in READING and (opened in (VIEWS, EXAM) or (opened == "history" and " of " in normalised))
 
 
 def _of_part(line: _Line, normalised: str, capitals: bool) -> str | None:
-    """Returns what a part of the findings opens: nothing within a reading; the findings after a title, or if it is sure."""
+    """Returns what a part of the findings, such as "LUNGS:", opens.
+
+    Within findings or impression it opens nothing. After a title, or if the lexicon says so, it begins the findings.
+    """
     if line.section in READING or line.section in ("addendum", "wet_read"):
         return None
     if line.section in ("", EXAM, VIEWS) or line.lexicon.begins_findings.match(normalised):
@@ -206,17 +217,18 @@ def _of_part(line: _Line, normalised: str, capitals: bool) -> str | None:
     return UNKNOWN if capitals else None
 
 
-# What follows a header that only refers to a section: "agree with the FINDINGS: above"; not "FINDINGS: above the hilum".
+# Text after words that only refer to a section: "agree with the FINDINGS: above"; not "FINDINGS: above the hilum".
 _REFERRED = re.compile(r":\s*(?:(?:as )?(?:above|below)(?:[.,;)]|\s*\Z)|section\b)", re.IGNORECASE)
 
 
-def _within(line: _Line, low: int, colon: int, lower: bool) -> tuple[int, str | None]:
-    """Returns start and section of a known header between `low` and a colon.
+def _within(line: _Line, search_from: int, colon: int, is_lower_case: bool) -> tuple[int, str | None]:
+    """Returns start and section (None: no header) of the longest known header between `search_from` and a colon.
 
-    It is in capitals, or one of the lexicon's `without_capitals` with a capital (in a line in `lower` case: or without).
+    The header is in capitals, or one of the lexicon's `without_capitals` with a capital, which a line in lower case may lack.
     """
     text, lexicon = line.text, line.lexicon
-    headed, low = low > 0, max(low, colon - LONGEST_WITHIN)
+    has_earlier_header = search_from > 0
+    low = max(search_from, colon - LONGEST_WITHIN)
     start, longest, known = colon, colon, None
     for word in reversed(text[low:colon].split()[-5:]):
         start = text.rindex(word, low, start)
@@ -227,11 +239,12 @@ def _within(line: _Line, low: int, colon: int, lower: bool) -> tuple[int, str | 
         return (match.start(), lexicon.known.get(match[1].lower())) if match else (colon, None)
     header, before = text[longest:colon], text[low:longest].rstrip()
     last = before.rpartition(" ")[2]
-    goes_on = _goes_on(line, last) and (last.isupper() or not header.isupper())  # "for FINDINGS:" lost its end to redaction
+    # A word that goes on before a header in capitals does not: "for FINDINGS:", where the words between were redacted.
+    goes_on = _goes_on(line, last) and (last.isupper() or not header.isupper())
     stopped = last[-1:] in tuple(".!?;")
     if normalise(header) in lexicon.people and not stopped:  # "Told to ATTENDING: Dr. A."
         return colon, None
     refers = lexicon.refers.search(before) or (not stopped and _REFERRED.match(text, colon))
-    sure = header[0].isupper() or (lower and (stopped or headed))
+    sure = header[0].isupper() or (is_lower_case and (stopped or has_earlier_header))
     opens = header.isupper() or (sure and lexicon.without_capitals.match(normalise(header))) or (header == "Report" and stopped)
     return longest, known if opens and not goes_on and not refers else None

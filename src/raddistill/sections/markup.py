@@ -1,4 +1,4 @@
-"""Markup that exports leave in reports: tags and entities of HTML, line ends written out. Read once, before anything else."""
+"""Replaces markup that exports leave in reports: tags and entities of HTML, and escaped line ends. It runs before all else."""
 
 import html
 import re
@@ -8,6 +8,7 @@ from typing import NamedTuple
 _LINES = "br|div|p|ul|ol|dl|dt|table|tbody|thead|tr|hr|h[1-6]|pre|section|body|html|head|title|blockquote|center"
 _INLINE = "a|b|big|code|em|font|i|label|s|small|span|strong|sub|sup|tt|u|wbr|td|th|dd"
 _ATTRIBUTES = r"(?:\s[^<>]{0,200})?"
+# A tag that ends a line, an item of a list, a cell of a table, a tag without meaning, an entity, or an escaped line end.
 _MARKUP = re.compile(
     "|".join(
         (
@@ -21,11 +22,11 @@ _MARKUP = re.compile(
     ),
     re.IGNORECASE,
 )
-_ESCAPED = 3  # times that an export may have escaped its text: "&amp;nbsp;"
+_ESCAPED = 3  # how often an export may have escaped its text: "&amp;nbsp;" is escaped twice
 
 
 class Plain(NamedTuple):
-    """A text without markup. `starts` and `ends`: where each of its characters was written; None where nothing was replaced."""
+    """A text without markup. `starts`, `ends`: offsets of each character in the original; None if nothing was replaced."""
 
     text: str
     starts: list[int] | None = None
@@ -33,8 +34,9 @@ class Plain(NamedTuple):
 
 
 def plain(text: str) -> Plain:
-    """The text with tags and entities as what they mean: a line end, an item of a list, a character, or nothing. What was escaped
-    twice ("&amp;nbsp;") is read twice; "<3 mm" and "a & b" are no markup.
+    """Returns the text with tags and entities replaced by their meaning: a line end, an item of a list, a character, or nothing.
+
+    Text that was escaped twice is replaced twice. "<3 mm" and "a & b" are no markup.
     """
     read = Plain(text)
     for _ in range(_ESCAPED):
@@ -45,22 +47,23 @@ def plain(text: str) -> Plain:
 
 
 def _once(before: Plain) -> Plain:
+    """Replaces the markup once. Offsets refer to the original text, also if markup was replaced before."""
     text = before.text
     pieces: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
     for start, end, meaning in _read(text):
         pieces.append(meaning)
-        whole = text[start:end] == meaning
-        starts += range(start, end) if whole else [start] * len(meaning)
-        ends += range(start + 1, end + 1) if whole else [end] * len(meaning)
+        unchanged = text[start:end] == meaning
+        starts += range(start, end) if unchanged else [start] * len(meaning)
+        ends += range(start + 1, end + 1) if unchanged else [end] * len(meaning)
     if before.starts is not None and before.ends is not None:
         starts, ends = [before.starts[at] for at in starts], [before.ends[at - 1] for at in ends]
     return Plain("".join(pieces), starts, ends)
 
 
 def _read(text: str) -> Iterator[tuple[int, int, str]]:
-    """Yields all of the text in pieces: where each begins and ends, and what it means."""
+    """Yields the whole text in pieces: start, end and meaning of each."""
     at = 0
     for found in _MARKUP.finditer(text):
         yield at, found.start(), text[at : found.start()]

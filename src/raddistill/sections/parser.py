@@ -1,24 +1,24 @@
-"""Sections of a free-text report. Every character that is no header belongs to exactly one section.
+"""Splits a free-text report into sections. Every character outside of headers belongs to exactly one section.
 
-The plan: headers are found in the lines of the text (header_detection.py, with the words of lexicon.py), what stands between
-them are the sections, and if none of these is the findings, they are looked for (findings_fallback.py).
+First the headers are found in the lines of the text (header_detection.py, with the words of lexicon.py). The text between them
+makes the sections. If none of these is the findings, they are searched for (findings_fallback.py).
 
-There is no one mark of a header, so several kinds of evidence are asked, line by line:
+Headers have no single mark, so each line is checked for several kinds of evidence:
 
-- a known header and a colon: at the beginning of a line, in capitals anywhere, or if it is a sure one with a capital anywhere;
-- capitals and a colon at the beginning of a line: a known header misspelt ("NDICATION:"), a title of views ("CHEST, PA AND
-  LATERAL:"), a part of the findings ("LUNGS:", which stays in the section it stands in), or else a header nobody knows: `other`;
-- a known header alone on its line, without a colon, or in capitals before a sentence in mixed case ("FINDINGS The heart ...");
-- a line across the page and "FINAL REPORT": what follows belongs to nothing above.
+- a known header and a colon: at the beginning of a line; anywhere, if it is in capitals, or has a capital and is unambiguous;
+- capitals and a colon at the beginning of a line: a misspelt header ("NDICATION:"), a title of views ("CHEST, PA AND LATERAL:"),
+  a part of the findings ("LUNGS:", which does not end its section), or else an unknown header, which opens `other`;
+- a known header without a colon: alone on its line, or in capitals before a sentence in mixed case ("FINDINGS The heart ...");
+- a line across the page and "FINAL REPORT": the text below belongs to no section above.
 
-A line that goes on from the line above ("no acute\\nfindings: ...") is no header's place, and "see FINDINGS: above" is none. If
-no header says where the findings are, they are the body: what stands under titles of views and of parts; and of the last section
-before the impression (or at the end) the paragraphs below the first, or what follows from the first sentence on that tells
-of the chest ("COMPARISON: None.\\nThe lungs are clear."). If nothing at all can be read then, headers that nobody knows are. A
+A line that continues the line above ("no acute\\nfindings: ...") has no header, and neither has "see FINDINGS: above". If no
+header opens findings, they are the body of the report: the text under titles of views and under parts of the findings; and, in
+the last section before the impression (or at the end), the paragraphs after the first, or the text from the first sentence about
+the chest ("COMPARISON: None.\\nThe lungs are clear."). If nothing is readable then, unknown headers over prose are findings. A
 report without any header is findings from its first to its last character.
 
-In doubt words are rather read than lost: a sentence of a comparison that tells of the chest ("The effusion was small then.") may
-become findings where no header says these, the findings never a comparison.
+When in doubt, text is read rather than lost: a sentence about the chest in a comparison ("The effusion was small then.") may
+become findings if no header opens these. The findings never become a comparison.
 """
 
 from typing import NamedTuple
@@ -26,7 +26,6 @@ from typing import NamedTuple
 from raddistill.reading.cells import is_missing
 from raddistill.sections import lexicon as lexicons
 from raddistill.sections import markup
-from raddistill.sections.compose import one_line_end, tidy
 from raddistill.sections.findings_fallback import Section, add_findings
 from raddistill.sections.header_detection import find_headers
 from raddistill.sections.lexicon import (
@@ -34,7 +33,6 @@ from raddistill.sections.lexicon import (
     EXAM,
     FINDINGS,
     IMPRESSION,
-    LONGEST_HEADER,
     OTHER,
     PART,
     UNKNOWN,
@@ -42,19 +40,21 @@ from raddistill.sections.lexicon import (
     SectionLexicon,
     normalise,
 )
+from raddistill.sections.report_text import one_line_end, tidy
 
-BETWEEN = "\n\n"  # ends a sentence, so nothing is read across two pieces of a section
+BETWEEN = "\n\n"  # joins the pieces of a section; it ends a sentence, so that none spans two pieces
+LONGEST_CELL_HEADER = 60  # characters
 
 
 class Parsed(NamedTuple):
-    """Sections and headers of a text, both in its order; together they cover it once."""
+    """Sections and headers of a text, in order. Together they cover it exactly once."""
 
     sections: list[Section]  # each with one of lexicon.NAMES
-    headers: list[tuple[int, int]]  # start and end in code points; a line across the page is one, too
+    headers: list[tuple[int, int]]  # start and end in code points; a line across the page counts as a header
 
 
 class Words(NamedTuple):
-    """The sections that the table of reports has, as compose.section_text makes them; None where there is none."""
+    """The sections of the table `Reports`, as report_text.section_text returns them; None if the report lacks one."""
 
     findings: str | None
     impression: str | None
@@ -64,9 +64,9 @@ class Words(NamedTuple):
 
 
 def words(text: str, lexicon: SectionLexicon | None = None) -> Words:
-    """Returns findings, impression, indication (with the history) and comparison; several of a kind are joined in their order.
+    """Returns findings, impression, indication (with the history) and comparison. Several sections of a kind are joined in order.
 
-    What stands under FINDINGS AND IMPRESSION is findings, and is not repeated as impression. `lexicon`: as of `read`.
+    Text under FINDINGS AND IMPRESSION counts as findings only. `lexicon` and errors: as in `read`.
     """
     text = plain_letters(markup.plain(text).text)
     parsed = read(text, lexicon)
@@ -81,16 +81,16 @@ def words(text: str, lexicon: SectionLexicon | None = None) -> Words:
     )
 
 
-_NAMED = {PART: FINDINGS, VIEWS: EXAM, UNKNOWN: OTHER}  # what they are once the findings have been found
+_NAMED = {PART: FINDINGS, VIEWS: EXAM, UNKNOWN: OTHER}  # final names
 
 
 def read(text: str, lexicon: SectionLexicon | None = None) -> Parsed:
-    """Returns all sections of a report, one after the other; a name can come twice (addenda, several reports in one text).
+    """Returns all sections of a report in order. A name can occur twice (addenda, several reports in one text).
 
-    `lexicon`: the words of headers; None: those that come with the package.
+    `lexicon`: None is the one that is shipped with the package.
 
     Raises:
-        InputError: a file of the package's words was edited and breaks its form.
+        InputError: a file of the shipped lexicon was edited and is malformed.
     """
     lexicon = lexicon or lexicons.bundled()
     text = plain_letters(text)
@@ -106,12 +106,12 @@ def read(text: str, lexicon: SectionLexicon | None = None) -> Parsed:
 
 
 def header_length(cell: str, name: str, lexicon: SectionLexicon | None = None) -> int:
-    """Returns how many characters a header takes that says again what the column `name` holds; 0 where there is none."""
-    header, colon, _ = cell[:LONGEST_HEADER].partition(":")
+    """Returns the length of a header in the cell that repeats the name of its column, such as "FINDINGS:"; 0 if there is none."""
+    header, colon, _ = cell[:LONGEST_CELL_HEADER].partition(":")
     return len(header) + 1 if colon and (lexicon or lexicons.bundled()).known.get(normalise(header)) == name else 0
 
 
-# What reads the same, one character for one: what cannot be seen, small and wide letters.
+# Characters to plain ones that read the same: invisible characters to spaces, small capitals and full-width letters to ASCII.
 _PLAIN = (
     dict.fromkeys(map(ord, "\ufeff\u200b\u00a0"), " ")
     | {ord(small): large for small, large in zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "ABCDEFGHIJKLMNOPRSTUVWYZ", strict=True)}
@@ -120,6 +120,6 @@ _PLAIN = (
 
 
 def plain_letters(text: str) -> str:
-    """Returns the text with plain line ends and letters, each character where it was."""
+    """Returns the text with plain line ends and letters. The length and all offsets stay."""
     text = one_line_end(text)
     return text if text.isascii() else text.translate(_PLAIN)

@@ -1,4 +1,4 @@
-"""What every source of reports gives: a document for each report, a failure for each that cannot be read, gold if it has any."""
+"""The interface of a source of reports: it gives a document for each report, a failure for each unusable one, and gold."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ import polars as pl
 from raddistill.concepts import Concept
 from raddistill.labelsets import Label
 
-# Called with how much was read, of how much, both in one unit (bytes, rows, files); None where the whole is not known.
+# Called with the amount that was read and the total, in the same unit (bytes, rows, files). The total is None if unknown.
 Progress = Callable[[int, int | None], None]
-SECTIONS = ("findings", "impression", "indication", "comparison")  # of a report in the tables
-PROGRESS_EVERY = 1000  # rows or files from one call to the next
-SHOWN = 3  # files or rows in a message
+SECTIONS = ("findings", "impression", "indication", "comparison")  # columns of the table `Reports`
+PROGRESS_EVERY = 1000  # rows or files between two calls
+SHOWN = 3  # files or rows named in a message
 
 
 def no_progress(done: int, total: int | None) -> None:
-    """Does nothing: nobody looks."""
+    """Does nothing: the default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One report as it was read; sections as sections/compose.section_text makes them, None where the report has none."""
+    """One report as it was read. Sections are as report_text.section_text returns them; None if the report lacks one."""
 
     report_id: str
     patient_id: str | None
@@ -31,19 +31,19 @@ class Document:
     impression: str | None
     indication: str | None
     comparison: str | None
-    annotations: tuple[str, ...]  # what people coded, in the source's own words
-    split: str | None = None  # as the source's own file calls it; None where it says none
-    date: str | None = None  # ISO 8601, all of one kind; of several reports with one id the latest is kept
-    without_headers: bool = False  # all of a text that has no header stands in the findings
+    annotations: tuple[str, ...]  # what people coded, in the source's own format
+    split: str | None = None  # as the source's own file names it; None if it has none
+    date: str | None = None  # ISO 8601, in one format per source; the latest of several reports with one id is kept
+    without_headers: bool = False  # the text has no header, so all of it is findings
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A file or report that cannot be used, and why, in a few fixed words."""
+    """A file or report that cannot be used."""
 
-    report_id: str  # the file's name where no id could be read
-    reason: str
-    row: int | None = None  # where no id could be read: to find it; in no table, which would depend on the order of rows
+    report_id: str  # the file's name if no id could be read
+    reason: str  # a few fixed words, never report text
+    row: int | None = None  # number of the row if no id could be read; for messages only: tables do not depend on row order
 
 
 class Source(Protocol):
@@ -51,26 +51,26 @@ class Source(Protocol):
 
     name: str
     sensitivity: str  # public, credentialed or phi
-    needs_mapping: bool  # whether its own annotations become gold by files in `extract.gold`
+    needs_mapping: bool  # whether files in `extract.gold` map its own annotations to gold
 
     def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
-        """Yields every report of `raw` (a folder or a file), as a document or as a failure, one after the other.
+        """Yields every report of `raw` (a folder or a file), as a document or a failure.
 
-        Doubled ids, reports without text and unknown splits are left to extracting.py.
+        Repeated ids, reports without text and unknown splits are handled by extracting.py.
 
         Raises:
-            InputError: `raw` does not hold the collection, or is damaged; also after the first documents.
+            InputError: `raw` is not the collection, or is damaged. This can happen after the first documents.
         """
         ...
 
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
-        """The Gold table of the source's own annotations, by the files in the folder `mapping`; `annotations` are the documents',
-        by id, where there are any.
+        """Returns the source's own annotations as a Gold table.
 
-        A report that an annotator read has a row for each name of the task (all `excluded` where the annotator set it aside); one
-        that nobody read has none, so that the table of a large cohort stays small. Several annotators may have rows:
-        gold/adjudication.py makes them one. Rows of other reports may be there: extracting.py counts and lists them.
+        `annotations`: report id to the annotations of its document, without empty ones. `mapping`: the folder of mapping files.
+        A report that an annotator read has one row per name of the task, all `excluded` if the annotator set it aside. A report
+        that nobody read has none, so that the table of a large cohort stays small. Several annotators may have rows, which
+        gold/adjudication.py combines. There may be rows of unknown reports, which extracting.py counts and lists.
         """
         ...

@@ -1,4 +1,4 @@
-"""What `extract` counts: reports, reasons of quarantine, splits, gold, and what stands on both sides of a split."""
+"""The metrics of `extract`: reports, reasons for quarantine, splits, gold, and leaks between splits."""
 
 from typing import Any
 
@@ -15,20 +15,20 @@ console = Console(stderr=True)
 
 
 def numbered(failures: pl.DataFrame) -> pl.DataFrame:
-    """Returns the Quarantine table; `n` counts the rows of one id, in an order that is not that of the files."""
+    """Returns the Quarantine table. `n` counts the rows of one id, in an order that does not depend on the files."""
     ordered = failures.sort("report_id", "reason")
     n = pl.int_range(pl.len(), dtype=pl.Int64).over("report_id")
     return ordered.select("report_id", n.alias("n"), "reason", answer=pl.lit(None, pl.String))
 
 
 def counts(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) -> dict[str, Any]:
-    """Returns counts of reports; for each task of the gold also the cells in which people state something."""
+    """Returns counts of reports by split and of reasons for quarantine, and, by task, of annotated reports and present cells."""
     reasons = quarantine.get_column("reason").value_counts().sort("reason")
     tasks = {}
-    apart = pl.col("status") == EXCLUDED
+    excluded = pl.col("status") == EXCLUDED
     figures = {
-        "annotated": pl.col("report_id").filter(~apart).n_unique(),
-        "excluded": pl.col("report_id").filter(apart).n_unique(),
+        "annotated": pl.col("report_id").filter(~excluded).n_unique(),
+        "excluded": pl.col("report_id").filter(excluded).n_unique(),
         "present": (pl.col("status") == PRESENT).sum(),
     }
     by_task = gold.group_by("task", maintain_order=True).agg(**figures)
@@ -46,14 +46,14 @@ def counts(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) 
 
 
 def corpus(kept: pl.DataFrame, reports: pl.DataFrame, near_duplicate: float) -> dict[str, Any]:
-    """Returns counts of sections and patients, and of what stands on both sides of the split.
+    """Returns counts of sections and patients, and of patients and texts that are in more than one split.
 
-    `kept`: the same reports with `without_headers`; `near_duplicate`: the Jaccard index from which two texts are such.
+    `kept`: the same reports with the column `without_headers`. `near_duplicate`: the Jaccard index of near duplicates.
     """
     leaks = splitting.leaks(reports)
     if leaks["patients"]:
         console.print(
-            f"extract: {leaks['patients']:,} patients stand in more than one split of the source's own file "
+            f"extract: {leaks['patients']:,} patients are in more than one split of the source's own file "
             f"({leaks['reports_of_patients']:,} reports); extract.splits: hash keeps patients together"
         )
     return {

@@ -1,7 +1,7 @@
-"""The stage `extract`: raw files to the tables of reports and gold. Every report ends in `reports` or in `quarantine`.
+"""The stage `extract`: makes the tables of reports and gold from raw files. Every report ends in `reports` or in `quarantine`.
 
-Sources are named by `extract.source`; each declares the sensitivity of what it holds. Reports are turned into columns
-chunk by chunk, which keeps memory small: 228,000 reports of MIMIC's length take about 0.6 GB.
+`extract.source` names the source. Reports are turned into columns chunk by chunk to save memory: 228,000 reports as long as
+MIMIC-CXR's take about 0.6 GB.
 """
 
 import difflib
@@ -21,12 +21,12 @@ from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.privacy import ID_IS_TEXT, may_be_text
 from raddistill.reading.cells import NOT_UTF8
-from raddistill.sections import compose
+from raddistill.sections import report_text
 from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sources import extract_metrics
 from raddistill.sources.collections.files import Files, FilesParams
 from raddistill.sources.documents import SECTIONS, SHOWN, Document, Failure, Source
-from raddistill.sources.gold import adjudication, collecting
+from raddistill.sources.gold import adjudication, reading_gold
 from raddistill.sources.splits import splitting
 from raddistill.tables.quarantine import too_many
 from raddistill.tables.reports import Reports
@@ -44,7 +44,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class ExtractParams(Section):
-    """Which collection, by which mapping its annotations become gold, and how it is split."""
+    """The collection, how its annotations become gold, and how it is split."""
 
     source: str
     raw: str
@@ -76,7 +76,7 @@ class ExtractParams(Section):
 
 @dataclass(frozen=True)
 class Extracted:
-    """What the stage writes: three tables and its metrics (numbers only)."""
+    """The outputs of the stage: three tables and its metrics (numbers only)."""
 
     reports: pl.DataFrame
     gold: pl.DataFrame
@@ -87,18 +87,18 @@ class Extracted:
 def extract(
     p: ExtractParams, label_set: list[Label], concepts: list[Concept], lexicon: SectionLexicon | None = None
 ) -> Extracted:
-    """Reads the collection in `extract.raw`, a folder or a file. `lexicon`: as of parser.read.
+    """Returns the tables of the collection in `extract.raw`, a folder or a file. `lexicon`: as in parser.read.
 
     Raises:
-        ParamsError: a source that does not exist, or without splits of its own where they are asked for.
-        InputError: the collection is missing or damaged; too many of its reports cannot be used (counts by reason).
+        ParamsError: the source is unknown, or has no splits of its own though `extract.splits` is file.
+        InputError: the collection is missing or damaged, or too many of its reports are unusable (counted by reason).
     """
     source, raw = source_named(p, label_set, lexicon), Path(p.raw)
     if not raw.exists():
         raise InputError(f"{raw} does not exist; params.yaml names it as extract.raw, of the source {p.source}")
     documents, failed = _gather(p, source, raw)
     read = documents.select("report_id", "annotations")
-    documents, unusable = _sift(documents, failed["report_id"])  # under the same name, so that what was read is not held twice
+    documents, unusable = _sift(documents, failed["report_id"])  # same name: frees what was read
     kept, unsplit = _split(p, documents)
     quarantine = pl.concat([failed, unusable, unsplit])
     assert kept.height + quarantine.height == read.height + failed.height, "a report was lost"
@@ -108,8 +108,8 @@ def extract(
         is_encoding = p.source == "files" and NOT_UTF8 in quarantine["reason"]
         raise InputError(complaint + ("; extract.files.encoding names the encoding" if is_encoding else ""))
     known = pl.concat([read["report_id"], failed["report_id"]])
-    written = collecting.read_gold(source, collecting.annotations_by_id(read, kept), Path(p.gold), label_set, concepts, known)
-    gold, n_quarantined, unknown = collecting.of_known_reports(written, kept["report_id"], quarantine["report_id"])
+    written = reading_gold.read_gold(source, reading_gold.annotations_by_id(read, kept), Path(p.gold), label_set, concepts, known)
+    gold, n_quarantined, unknown = reading_gold.of_known_reports(written, kept["report_id"], quarantine["report_id"])
     agreed, gold = adjudication.agreement(gold), adjudication.adjudicate(gold, p.annotators)
     reports = kept.with_columns(source=pl.lit(source.name), sensitivity=pl.lit(source.sensitivity)).select(*Reports.columns())
     metrics = extract_metrics.counts(reports, gold, quarantine) | extract_metrics.corpus(kept, reports, p.near_duplicate)
@@ -119,10 +119,10 @@ def extract(
 
 
 def source_named(p: ExtractParams, label_set: list[Label], lexicon: SectionLexicon | None) -> Source:
-    """Returns the source `extract.source`; its module is imported only if it is asked for.
+    """Returns the source `extract.source`. Only its own module is imported.
 
     Raises:
-        ParamsError: there is no such source.
+        ParamsError: the source is unknown.
     """
     match p.source:
         case "openi":
@@ -150,7 +150,7 @@ def source_named(p: ExtractParams, label_set: list[Label], lexicon: SectionLexic
 
 
 def _gather(p: ExtractParams, source: Source, raw: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Returns all documents, with text, text group and the split by hash; all failures."""
+    """Returns a row of _READ for each document, and a row of _FAILED for each failure. Prints rows without an id."""
     documents, failures = [pl.DataFrame(schema=_READ)], [pl.DataFrame(schema=_FAILED)]
     nameless: dict[str, list[int]] = {}
     done = 0
@@ -176,25 +176,25 @@ def _gather(p: ExtractParams, source: Source, raw: Path) -> tuple[pl.DataFrame, 
 
 
 def _with_id(made: Document | Failure, raw: Path) -> Document | Failure:
-    """The same, unless its id (of a failure also the name of a file in the collection) may be text, which no table may hold."""
+    """Replaces an id that may be report text, which no table may contain: by the name of `raw`, and a document by a failure."""
     if not may_be_text(made.report_id):
         return made
     return Failure(raw.name, ID_IS_TEXT) if isinstance(made, Document) else replace(made, report_id=raw.name)
 
 
 def _row(p: ExtractParams, d: Document) -> tuple[Any, ...]:
-    """Returns the columns of _READ."""
+    """Returns the cells of a document in the columns of _READ."""
     group = splitting.text_group(d.findings, d.impression)
     by_hash = splitting.split(d.patient_id or group, p.salt, p.train, p.validation, p.fold)
     words = (d.findings, d.impression, d.indication, d.comparison)
-    text = compose.compose(d.findings, d.impression)
+    text = report_text.compose(d.findings, d.impression)
     return d.report_id, d.patient_id, *words, d.split, d.date, text, group, by_hash, list(d.annotations), d.without_headers
 
 
 def _sift(documents: pl.DataFrame, failed: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Returns the usable documents, one for each id, and the failures of the others. Their order does not decide which are kept.
+    """Returns the usable documents, one per id, and failures for the others. The result does not depend on their order.
 
-    Where reports have dates, the latest of an id is kept, unless another version is among the `failed` and may be later.
+    If reports have dates, the latest of each id is kept, unless a version with that id is among `failed`: it may be later.
     """
     unusable = []
     if documents["date"].null_count() < documents.height:
@@ -202,17 +202,17 @@ def _sift(documents: pl.DataFrame, failed: pl.Series) -> tuple[pl.DataFrame, pl.
         documents, doubted = _set_aside(documents, doubtful, "another version of the report cannot be read")
         unusable.append(doubted)
     if documents["report_id"].is_duplicated().any():
-        # The latest of those with an id, if all have a date
+        # 1. The latest version of an id, if all its versions have a date.
         latest = pl.col("date").max().over("report_id")
         dated = ~pl.col("date").is_null().any().over("report_id")
         documents, older = _set_aside(documents, dated & (pl.col("date") < latest), "an earlier version of the report")
-        # Of those left: all versions if they differ, else all but one
-        everything = pl.struct(
-            pl.col("annotations").list.join("\n"), *(c for c in _READ if c not in ("report_id", "annotations"))
-        )
-        at = documents["report_id"].is_duplicated().arg_true()  # all texts at once would be copied
-        versions = documents[at].select("report_id", it=everything).select(pl.col("it").n_unique().over("report_id")).to_series()
-        differ = pl.repeat(False, documents.height, eager=True).scatter(at, versions > 1)
+        # 2. None of the remaining versions if they differ, else one of them.
+        other_columns = (column for column in _READ if column not in ("report_id", "annotations"))
+        content = pl.struct(pl.col("annotations").list.join("\n"), *other_columns)
+        repeated = documents["report_id"].is_duplicated().arg_true()  # only these rows, so that few texts are copied
+        contents = documents[repeated].select("report_id", content=content)
+        versions_per_id = contents.select(pl.col("content").n_unique().over("report_id")).to_series()
+        differ = pl.repeat(False, documents.height, eager=True).scatter(repeated, versions_per_id > 1)
         documents, several = _set_aside(documents, differ, "id of several different reports")
         documents, copies = _set_aside(documents, ~pl.col("report_id").is_first_distinct(), "copy of another file")
         unusable += [older, several, copies]
@@ -221,20 +221,20 @@ def _sift(documents: pl.DataFrame, failed: pl.Series) -> tuple[pl.DataFrame, pl.
 
 
 def _set_aside(documents: pl.DataFrame, unusable: pl.Expr | pl.Series, reason: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Returns the documents that are not marked as unusable, and a failure for each of the others."""
+    """Returns the documents that are not `unusable`, and a failure with this `reason` for each of the others."""
     marks = documents.select(unusable=unusable).to_series()
     failures = documents.filter(marks).select("report_id", reason=pl.lit(reason))
-    return (documents.filter(~marks) if failures.height else documents), failures  # no copy of a large frame for nothing
+    return (documents.filter(~marks) if failures.height else documents), failures  # avoids a copy
 
 
 def _split(p: ExtractParams, documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Returns the documents with their `split`; with the file's own splits, failures of those that have none.
+    """Returns the documents with their `split`, and failures for those that have none in the source's own file.
 
     Raises:
-        ParamsError: the file's own are asked for and there are none.
+        ParamsError: `extract.splits` is file, and no document has a split.
     """
     if p.splits == "hash":
-        return documents.with_columns(split="by_hash"), pl.DataFrame(schema=_FAILED)
+        return documents.with_columns(split=pl.col("by_hash")), pl.DataFrame(schema=_FAILED)
     if documents.height and documents["own_split"].is_null().all():
         where = "extract.files.split names the column" if p.source == "files" else "docs/cohorts.md tells which file has it"
         raise ParamsError(f"extract.splits: file, but what was read of {p.source} names no split: {where}; or use hash")

@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 import polars as pl
 
-from raddistill.atomic import write_whole
+from raddistill.files import write_whole
 from raddistill.params import Section
 from raddistill.student.models import ENCODERS
 from raddistill.tables.written import ID_PREFIX

@@ -8,8 +8,7 @@ import json
 import shutil
 from pathlib import Path
 
-from raddistill.atomic import write_whole
-from raddistill.checksums import sha256
+from raddistill.files import sha256, write_whole
 
 SEAL = "SHA256SUMS"
 STATE = "trainer_state.json"  # by transformers

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from raddistill import answers
+from raddistill import answer_format
 from raddistill.errors import InputError
 from raddistill.passages import WHOLE, Passage, find_passages
 from raddistill.student import parts
@@ -161,7 +161,7 @@ class ExampleMaker:
     def _fit(self, report: Mapping[str, str | None], answer: ExampleAnswer | None) -> Fitted | None:
         completion = answer.completion if answer else None
         if completion is None and self.form == "slots":  # its completion is the same for every report
-            completion = answers.render_slots(self.labels)
+            completion = answer_format.render_slots(self.labels)
         if completion is not None and self.form in self.task.nothing:
             # if words are cut, the answer may become "nothing", which may be the longer one
             both = (completion, self.task.nothing[self.form])

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from raddistill import answers
+from raddistill import answer_format
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.tasks.registry import TASKS
@@ -65,8 +65,8 @@ def one_answer(parts: pl.DataFrame) -> pl.DataFrame:
     rows = []
     for key, of_report in parts.group_by("report_id", "task", maintain_order=True):
         texts = of_report["answer"].to_list()
-        found = dict.fromkeys(finding for text in texts for finding in answers.parse_lines(text).findings)
-        rows.append((*key, texts[0] if len(texts) == 1 else answers.render_lines(found)))
+        found = dict.fromkeys(finding for text in texts for finding in answer_format.parse_lines(text).findings)
+        rows.append((*key, texts[0] if len(texts) == 1 else answer_format.render_lines(found)))
     return pl.DataFrame(rows, schema=ANSWERS, orient="row")
 
 

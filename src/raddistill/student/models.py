@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from raddistill import paths
-from raddistill.checksums import sha256
 from raddistill.errors import InputError
+from raddistill.files import sha256
 
 # Bidirectional models. They answer `head` and `tags`, and cannot write.
 ENCODERS = ("bert", "distilbert", "electra", "modernbert", "roberta", "xlm-roberta")

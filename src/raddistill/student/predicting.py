@@ -15,7 +15,7 @@ import polars as pl
 from pydantic import Field
 from rich.progress import track
 
-from raddistill import answers
+from raddistill import answer_format
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.params import RuntimeParams, Section
@@ -163,7 +163,7 @@ class Answerer:
         def read(hidden: Any, shared: int, examples: list[Encoded]) -> Any:
             return slot_logits(hidden, shared, examples, self._causal.lm_head, yes_no).tolist()
 
-        pairs = self._forward(asked, answers.render_slots(label_set), "slots", read)
+        pairs = self._forward(asked, answer_format.render_slots(label_set), "slots", read)
         return linear.tabulate(asked, pairs, label_set)
 
     def read_head(self, asked: pl.DataFrame, label_set: list[Label]) -> pl.DataFrame:
@@ -186,7 +186,7 @@ class Answerer:
         lines = []
         for text, (offsets, tags) in zip(asked["prompt"], self._forward(asked, None, "tags", read), strict=True):
             coded = {phrase: codes.lookup(phrase) for phrase in phrases_of(text, offsets, tags)}
-            lines.append(answers.render_lines((phrase, code) for phrase, code in coded.items() if code is not None))
+            lines.append(answer_format.render_lines((phrase, code) for phrase, code in coded.items() if code is not None))
         return _answered(asked, lines)
 
     def write(self, asked: pl.DataFrame, max_new_tokens: int) -> pl.DataFrame:

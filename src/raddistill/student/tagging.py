@@ -15,7 +15,7 @@ from typing import Any
 
 from rapidfuzz import fuzz, process
 
-from raddistill import answers
+from raddistill import answer_format
 
 # A phrase counts if one of its words reaches STATED, halfway between "possible" and "probable" of lexicon/hedges.csv. It includes
 # the adjacent words that reach WITHIN, halfway between "possible" and "less likely". With one threshold "calcification of the
@@ -70,7 +70,7 @@ class Codes:
     def __init__(self, completions: Iterable[str]) -> None:
         counts: dict[str, Counter[str]] = {}
         for completion in completions:
-            for phrase, code in answers.parse_lines(completion).findings:
+            for phrase, code in answer_format.parse_lines(completion).findings:
                 counts.setdefault(phrase, Counter())[code] += 1
         self._codes = {phrase: max(sorted(codes), key=codes.__getitem__) for phrase, codes in sorted(counts.items())}
 

@@ -17,8 +17,8 @@ import dataframely as dy
 import polars as pl
 from pydantic import Field
 
-from raddistill.checksums import sha256
 from raddistill.errors import InputError
+from raddistill.files import sha256
 from raddistill.params import RuntimeParams, Section
 from raddistill.student import adapters, checkpoints, cpu_setup, models
 from raddistill.student.prompts import answer_ids, encode

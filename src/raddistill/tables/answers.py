@@ -7,12 +7,12 @@ from raddistill.tables import base as tables
 
 
 class Answers(dy.Schema):
-    """What a paid teacher answered, and to what: enough to make the labels again without asking. May quote the report."""
+    """The answers of an LLM teacher, with enough about the questions to make the labels again. May quote the report."""
 
     report_id = dy.String(primary_key=True)
     task = dy.String(primary_key=True)
     teacher = dy.String(primary_key=True)
-    sample_ = dy.Int64(primary_key=True, min=0, alias="sample")  # dataframely has a method of that name
+    sample_ = dy.Int64(primary_key=True, min=0, alias="sample")  # dataframely has a method `sample`
     ask = dy.Int64(primary_key=True, min=0)  # 0: the first time; n: after n answers that failed their checks
     key = dy.String(regex="^[0-9a-f]{64}$")  # of the question
     form = dy.Enum(["json_schema", "text", "decisions"])
@@ -36,9 +36,9 @@ class Answers(dy.Schema):
 
 
 def previous(path: Path) -> dy.DataFrame[Answers]:
-    """The table that an earlier run left at `path`, which DVC keeps (`persist`); empty where there is none.
+    """Returns the table of an earlier run at `path`, which DVC keeps (`persist`); empty if there is none.
 
     Raises:
-        InputError, TableError: as tables.base.read.
+        InputError, TableError: as in tables.base.read.
     """
     return tables.read(Answers, path) if path.exists() else Answers.create_empty()

@@ -1,4 +1,4 @@
-"""Reading and writing of the tables that rooms hand to each other: checked both ways, sorted by key, whole or not at all."""
+"""Reads and writes the tables that packages pass to each other. They are checked both ways, sorted by key and written whole."""
 
 import json
 from collections.abc import Mapping
@@ -9,19 +9,19 @@ import dataframely as dy
 import polars as pl
 from dataframely.exc import SchemaError, ValidationError
 
-from raddistill.atomic import write_whole
 from raddistill.errors import InputError, TableError
+from raddistill.files import write_whole
 
 T = TypeVar("T", bound=dy.Schema)
 R = TypeVar("R")
 
 
 def read(schema: type[T], path: Path) -> dy.DataFrame[T]:
-    """The table at `path`, checked against its schema.
+    """Returns the table at `path`, checked against its schema.
 
     Raises:
-        InputError: no such file, or not a Parquet file.
-        TableError: columns or rows break the schema (rules and counts, no values).
+        InputError: the file is missing, or not Parquet.
+        TableError: columns or rows violate the schema. The message has rules and counts, no values.
     """
     try:
         frame = pl.read_parquet(path)
@@ -33,10 +33,10 @@ def read(schema: type[T], path: Path) -> dy.DataFrame[T]:
 
 
 def write(schema: type[T], frame: pl.DataFrame, path: Path) -> None:
-    """Writes the table sorted by its key (same rows, same bytes), whole or not at all.
+    """Writes the table sorted by its primary key, so that equal rows give equal bytes; whole or not at all.
 
     Raises:
-        TableError: columns or rows break the schema.
+        TableError: columns or rows violate the schema.
     """
     checked = check(schema, frame, str(path)).sort(schema.primary_key())
     with write_whole(path) as part:
@@ -44,27 +44,27 @@ def write(schema: type[T], frame: pl.DataFrame, path: Path) -> None:
 
 
 def read_record(record: type[R], files: Mapping[str, Path]) -> R:
-    """The tables of a NamedTuple or dataclass, a field each; `files` and the fields' annotations as in `write_record`.
+    """Returns a NamedTuple or dataclass whose fields are tables. `files` and annotations are as in `write_record`.
 
     Raises:
-        InputError, TableError: as `read`.
+        InputError, TableError: as in `read`.
     """
     hints = get_type_hints(record)
     return record(**{name: read(get_args(hints[name])[0], path) for name, path in files.items()})
 
 
 def read_records(record: type[R], files: Mapping[str, Mapping[str, Path]]) -> dict[str, R]:
-    """As `read_record`, one for each key of `files`, such as the tables of every task."""
+    """Returns key to record, read by `read_record`: such as the tables of every task."""
     return {key: read_record(record, of_key) for key, of_key in files.items()}
 
 
 def write_record(record: object, files: Mapping[str, Path]) -> None:
-    """Writes those tables of a NamedTuple or dataclass that `files` names, field to path.
+    """Writes the tables of a NamedTuple or dataclass that `files` names: field to path.
 
-    The field's annotation says the schema: `dy.DataFrame[Labels]`.
+    The annotation of the field names the schema: `dy.DataFrame[Labels]`.
 
     Raises:
-        TableError: as `write`.
+        TableError: as in `write`.
     """
     hints = get_type_hints(type(record))
     for name, path in files.items():
@@ -72,7 +72,11 @@ def write_record(record: object, files: Mapping[str, Path]) -> None:
 
 
 def check(schema: type[T], frame: pl.DataFrame, name: str) -> dy.DataFrame[T]:
-    """`frame` as a table of `schema`, cast where that loses nothing."""
+    """Returns `frame` as a table of `schema`, with lossless casts.
+
+    Raises:
+        TableError: columns or rows violate the schema. The message starts with `name`.
+    """
     try:
         return schema.validate(frame, cast=True)
     except (SchemaError, ValidationError) as error:
@@ -80,12 +84,12 @@ def check(schema: type[T], frame: pl.DataFrame, name: str) -> dy.DataFrame[T]:
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:
-    """Writes a small JSON file whole, with stable layout. Not for report text."""
+    """Writes a small JSON file with a stable layout, whole or not at all. Not for report text."""
     with write_whole(path) as part:
         part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8", newline="\n")
 
 
 def write_csv(frame: pl.DataFrame, path: Path) -> None:
-    """Writes a small CSV for `dvc plots`, whole, with LF ends. Not for report text."""
+    """Writes a small CSV for `dvc plots`, with LF line ends, whole or not at all. Not for report text."""
     with write_whole(path) as part:
         frame.write_csv(part, line_terminator="\n")

@@ -1,3 +1,5 @@
+"""models/calibration.json: the thresholds by which the student decides. student/calibrating.py fits them."""
+
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -6,29 +8,29 @@ from raddistill.errors import InputError
 
 
 class LabelCalibration(BaseModel):
-    """How one label's logits become a decision: present where sigmoid((yes - no) / temperature) >= threshold."""
+    """How one label's logits become a decision: present if sigmoid((yes - no) / temperature) >= threshold."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     threshold: float = Field(ge=0.0, le=1.0)
-    teacher_uncertain_is_present: bool  # the teacher's share of a gold budget; True where none was asked for
+    teacher_uncertain_is_present: bool  # chosen from gold; True without a gold budget
 
 
 class Calibration(BaseModel):
-    """models/calibration.json."""
+    """The content of models/calibration.json."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     temperature: float = Field(gt=0.0)
     against: str  # "teacher" or "gold"
-    reports: int  # number of validation reports behind it
-    budget: list[str]  # ids of the gold reports used; they are left out of every validation score
+    reports: int  # number of validation reports it was fitted on
+    budget: list[str]  # ids of the gold reports used; no validation score includes them
     labels: dict[str, LabelCalibration]
 
 
 def load(path: Path) -> Calibration:
-    """Reads models/calibration.json.
+    """Returns the calibration at `path`.
 
     Raises:
-        InputError: missing, or of another form.
+        InputError: the file is missing or malformed.
     """
     try:
         return Calibration.model_validate_json(path.read_text(encoding="utf-8"))

@@ -2,15 +2,15 @@ import dataframely as dy
 
 
 class Decisions(dy.Schema):
-    """What each arm decided of each report that it was asked: ids and names, no text. What is not stated here was not decided.
+    """What each arm decided about each report that it was asked. Ids and names, no text. A label without a row is not present.
 
     | kind | label | count |
     |---|---|---|
-    | asked, or unparsed (no readable answer, scored as empty) | empty | 1, a row for every report, task and arm |
+    | asked, or unparsed (no readable answer, scored as empty) | empty | 1; one row per report, task and arm |
     | present | a label of the set, or a concept of gold/concepts.csv | 1 |
-    | unmapped (open-ended only) | empty | phrases that no concept stands for |
+    | unmapped (open-ended only) | empty | number of phrases without a concept |
 
-    Arms: student, linear, base, and a teacher's by what its `uncertain` counts as (teacher_present, teacher_absent,
+    Arms: student, linear, base, and one of the teacher for each meaning of its `uncertain` (teacher_present, teacher_absent,
     teacher_graded, teacher_budget, teacher_whole_present, ...).
     """
 

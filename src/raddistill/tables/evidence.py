@@ -5,10 +5,10 @@ from raddistill.statuses import STATUSES
 
 
 class Evidence(dy.Schema):
-    """Where a teacher's label comes from: a span of `reports.text` in code points, end exclusive, and the cue that decided.
+    """The evidence for a teacher's label: one row per mention, a span of `reports.text` in code points, end exclusive.
 
-    `status` is what this one mention says; the report's status (`Labels`) is the strongest of its mentions. `probability` is
-    what a hedge is worth where the teacher says so (lexicon/hedges.csv); an LLM's is that of its label; null elsewhere.
+    `cue` is the phrase that decided its status. `status` is that of this mention; the report's status (`Labels`) is the strongest
+    of its mentions. `probability` is the worth of a hedge (lexicon/hedges.csv), or, from an LLM, that of the label; else null.
     """
 
     report_id = dy.String(primary_key=True)

@@ -4,18 +4,18 @@ from raddistill.tasks.names import FORMS, SPLITS
 
 
 class Examples(dy.Schema):
-    """What the student is asked and trained on: prompt and answer, rendered once for training and prediction.
+    """The prompts and answers of the student, rendered once for training and prediction.
 
-    A report is read whole (one part) or sentence by sentence (a part each); `asked` parts are predicted, `selected` ones are
-    trained on (train) or looked at for early stopping (validation). A sentence that the teacher wrote itself is a part, too, with
-    an id of its own, never asked. `completion` is null where the teacher gave no label: such a part is asked, never trained on.
+    A report is read whole (one part) or sentence by sentence (one part each). `asked` parts are predicted. `selected` parts are
+    trained on (train) or used for early stopping (validation). A sentence that the teacher wrote itself is a part with an id of
+    its own, never asked. `completion` is null if the teacher gave no label: such a part is asked, never trained on.
 
-    | answers | completion | beside it |
+    | answers | completion | other columns |
     |---|---|---|
     | head | empty | `targets`: probability of each label, in the label set's order (null element: not trained on) |
-    | slots | the label names, one a line, without any answer | `targets`, as for head |
+    | slots | the label names, one per line, without answers | `targets`, as for head |
     | list, lines | the teacher's answer as text | |
-    | tags | as lines | `spans`: where the findings stand in `prompt` |
+    | tags | as lines | `spans`: where the findings are in `prompt` |
     """
 
     report_id = dy.String(primary_key=True)
@@ -33,5 +33,5 @@ class Examples(dy.Schema):
     )
     asked = dy.Bool()
     selected = dy.Bool()
-    order = dy.Int64(min=0)  # of the report, by seeded hash: the first n of a split are a random sample that grows with n
+    order = dy.Int64(min=0)  # rank of the report by a seeded hash: the first n of a split are a random sample that grows with n
     template_hash = dy.String()

@@ -6,9 +6,9 @@ from raddistill.statuses import STATUSES
 class Labels(dy.Schema):
     """The labels of a teacher.
 
-    Multiple choice: one row for every labelled report and label of the set. Open-ended: one row a distinct phrase, normalised
-    (lower case, single spaces); a report with none has no row here but `labelled` in the outcomes. `probability`: that the
-    finding is present, where the teacher gives one; the rules teacher grades what is uncertain by the strongest of its hedges.
+    Multiple choice: one row per labelled report and label of the set. Open-ended: one row per report and distinct phrase (in
+    lower case, with single spaces); a report without any has no row here, but is `labelled` in `Outcomes`. `probability` is that
+    the finding is present, if the teacher gives one. The rules give one to `uncertain` labels, by the strongest hedge.
     """
 
     report_id = dy.String(primary_key=True)

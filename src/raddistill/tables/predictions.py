@@ -2,7 +2,7 @@ import dataframely as dy
 
 
 class Predictions(dy.Schema):
-    """One row for every report, task and arm that was asked; `answer` as it came. Null where the arm was read by logits."""
+    """One row per report, task and arm that was asked. `answer` is the raw answer; null if the arm's answer is its logits."""
 
     report_id = dy.String(primary_key=True)
     task = dy.String(primary_key=True)
@@ -11,9 +11,9 @@ class Predictions(dy.Schema):
 
 
 class Probabilities(dy.Schema):
-    """One logit for every allowed answer of a label, for each part of a report (see `Examples`).
+    """One logit per allowed answer of a label and part of a report (see `Examples`).
 
-    A report's own logits are those of the part in which yes is farthest above no: a finding stated once is stated.
+    The logits of a report are those of the part in which yes exceeds no the most: a finding stated once is stated.
     """
 
     report_id = dy.String(primary_key=True)

@@ -8,7 +8,7 @@ SENSITIVITIES = ["public", "credentialed", "phi"]
 
 
 class Reports(dy.Schema):
-    """One row a report. `text` is findings and impression with their headers, as shown to model and teacher."""
+    """One row per report. `text` is findings and impression with their headers, as student and teacher see it."""
 
     report_id = dy.String(primary_key=True)
     patient_id = dy.String(nullable=True)  # Open-i has none
@@ -20,4 +20,4 @@ class Reports(dy.Schema):
     comparison = dy.String(nullable=True)
     text = dy.String(min_length=1)
     split = dy.Enum(SPLITS)
-    text_group = dy.String()  # hash of the normalised text: equal for reports that say the same
+    text_group = dy.String()  # hash of the normalised text, equal for reports with the same text

@@ -6,10 +6,10 @@ ID_PREFIX = "written:"
 
 
 class Written(dy.Schema):
-    """Sentences that a teacher wrote with its own phrases and labelled itself: no report text, and any label as often as wanted.
+    """Sentences that a teacher wrote with its own phrases and labelled itself: examples of rare labels without report text.
 
-    A row for each mention, `n` counting from 0; a sentence in which the teacher finds nothing is one row without a label. `start`
-    and `end` are code points of `text`; label, status, probability and code are as in `Evidence` and `Labels`.
+    One row per mention; `n` counts them from 0. A sentence in which the teacher finds nothing is one row without a label. `start`
+    and `end` are code points of `text`. Label, status, probability and code are as in `Evidence` and `Labels`.
     """
 
     sentence_id = dy.String(primary_key=True)  # ID_PREFIX, then the hash of the text
@@ -22,4 +22,4 @@ class Written(dy.Schema):
     code = dy.String(nullable=True)
     start = dy.Int64(nullable=True, min=0)
     end = dy.Int64(nullable=True, min=0)
-    about = dy.String()  # the label or condition whose phrase it was written with: samples are drawn evenly over these
+    about = dy.String()  # the label or condition of the phrase it was written with; samples are drawn evenly over these

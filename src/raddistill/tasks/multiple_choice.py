@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 import polars as pl
 from pydantic import Field, model_validator
 
-from raddistill import answers
+from raddistill import answer_format
 from raddistill.labelsets import Label
 from raddistill.tasks.names import MULTIPLE_CHOICE
 from raddistill.tasks.task import Annotation, Classes, ExampleAnswer, Task, TaskParams, Weights
@@ -33,7 +33,7 @@ class MultipleChoice(Task):
     """Its answer forms are head, slots and list."""
 
     name = MULTIPLE_CHOICE
-    nothing: ClassVar = {"list": answers.NORMAL}
+    nothing: ClassVar = {"list": answer_format.NORMAL}
     has_logits = True
 
     def answer(self, form: str, annotation: Annotation, text: str, labels: list[Label], weights: Weights) -> ExampleAnswer:
@@ -41,20 +41,20 @@ class MultipleChoice(Task):
         strongest = annotation.strongest()
         if form == "list":
             names = [label.name for label in labels if label.name in strongest and weights.is_listed(*strongest[label.name])]
-            return ExampleAnswer(answers.render_list(names), None, None, annotation.stated())
+            return ExampleAnswer(answer_format.render_list(names), None, None, annotation.stated())
         # whole report: a label without a row is unknown; part of a report: a label without a mention is absent
         missing = None if annotation.labels else 0.0
         targets = [weights.target(*strongest[label.name]) if label.name in strongest else missing for label in labels]
-        return ExampleAnswer(answers.render_slots(labels) if form == "slots" else "", targets, None, annotation.stated())
+        return ExampleAnswer(answer_format.render_slots(labels) if form == "slots" else "", targets, None, annotation.stated())
 
     def classes(self, examples: pl.DataFrame, labels: list[Label]) -> Classes:
         """Returns the labels of the label set; truth from their targets, or from the names in the list."""
         names = [label.name for label in labels]
         if examples["targets"][0] is not None:
             return Classes(names, examples["targets"].to_list())
-        listed = [answers.parse_list(completion, labels) or [] for completion in examples["completion"]]
+        listed = [answer_format.parse_list(completion, labels) or [] for completion in examples["completion"]]
         return Classes(names, [[float(name in found) for name in names] for found in listed])
 
     def write(self, names: Sequence[str]) -> str:
         """Returns the names, separated by commas, or "Normal"."""
-        return answers.render_list(names)
+        return answer_format.render_list(names)

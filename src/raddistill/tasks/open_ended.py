@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import polars as pl
 
-from raddistill import answers
+from raddistill import answer_format
 from raddistill.labelsets import Label
 from raddistill.tasks.names import OPEN_ENDED
 from raddistill.tasks.task import Annotation, Classes, ExampleAnswer, Task, TaskParams, Weights, is_stated
@@ -24,7 +24,7 @@ class OpenEnded(Task):
     """Its answer forms are tags and lines."""
 
     name = OPEN_ENDED
-    nothing: ClassVar = {"lines": answers.NONE}
+    nothing: ClassVar = {"lines": answer_format.NONE}
     has_logits = False
 
     def answer(self, form: str, annotation: Annotation, text: str, labels: list[Label], weights: Weights) -> ExampleAnswer:
@@ -35,18 +35,18 @@ class OpenEnded(Task):
         listed = {(m.label, m.code): None for m in stated if weights.is_listed(m.status, m.probability)}
         spans = [{"start": m.start, "end": m.end, "worth": weights.target(m.status, m.probability)} for m in stated]
         codes = frozenset(m.code for m in stated)
-        return ExampleAnswer(answers.render_lines(listed), None, spans if form == "tags" else None, codes)
+        return ExampleAnswer(answer_format.render_lines(listed), None, spans if form == "tags" else None, codes)
 
     def classes(self, examples: pl.DataFrame, labels: list[Label]) -> Classes:
         """Returns the (phrase, code) pairs of the frequent answer lines."""
-        lines = [answers.parse_lines(completion).findings for completion in examples["completion"]]
+        lines = [answer_format.parse_lines(completion).findings for completion in examples["completion"]]
         counts = Counter(finding for found in lines for finding in found)
         names = sorted(finding for finding, count in counts.items() if count >= MIN_LINES)
         return Classes(names, [[float(name in found) for name in names] for found in map(set, lines)])
 
     def write(self, names: Sequence[tuple[str, str]]) -> str:
         """Returns one line per (phrase, code), or "None"."""
-        return answers.render_lines(names)
+        return answer_format.render_lines(names)
 
 
 def _lines_of_report(annotation: Annotation, text: str, weights: Weights) -> ExampleAnswer:
@@ -55,4 +55,4 @@ def _lines_of_report(annotation: Annotation, text: str, weights: Weights) -> Exa
     listed = [(phrase, code) for phrase, (status, p, code) in annotation.labels.items() if weights.is_listed(status, p)]
     listed.sort(key=lambda finding: (normalised.find(finding[0]), finding[0]))
     codes = frozenset(code for status, _, code in annotation.labels.values() if is_stated(status))
-    return ExampleAnswer(answers.render_lines(listed), None, None, codes)
+    return ExampleAnswer(answer_format.render_lines(listed), None, None, codes)

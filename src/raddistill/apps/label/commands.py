@@ -1,6 +1,7 @@
-"""The commands `label` and `show`, and the options that they share.
+"""The commands `label` and `show`, and their options.
 
-Each is a function that can be called from Python. What it needs is imported within it, so that other commands start faster.
+Both are functions that can be called from Python. They import what they need within the function, so that other commands start
+faster.
 """
 
 import sys
@@ -13,7 +14,7 @@ from raddistill import paths
 from raddistill.apps.label.columns import Columns
 from raddistill.errors import InputError
 
-# What both commands share: which rules read a report, and where the report is found.
+# Options of both commands: the rules, and where the report is.
 Task = Annotated[
     Literal["multiple_choice", "open_ended"],
     typer.Option(
@@ -79,7 +80,7 @@ Quotes = Annotated[
 ]
 Jobs = Annotated[int | None, typer.Option(min=1, rich_help_panel="Running", help="Number of processes. [default: all cores]")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", rich_help_panel="Running", help="Replaces an existing OUTPUT.")]
-Strict = Annotated[bool, typer.Option("--strict", rich_help_panel="Running", help="Exits with 1 if a row was put aside.")]
+Strict = Annotated[bool, typer.Option("--strict", rich_help_panel="Running", help="Exits with 1 if a row could not be used.")]
 
 # Of `show` alone.
 ReportId = Annotated[str, typer.Argument(metavar="REPORT_ID", help="The id of one report, such as CXR12.")]
@@ -90,7 +91,9 @@ Teacher = Annotated[
         help="rules; llm: the LLM of synthesize.TASK in params.yaml; or the name of an LLM in its section teachers.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="With an LLM teacher: prints only the bodies of the requests, one a line.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="With an LLM teacher: prints only the bodies of the requests, one per line.")
+]
 ShownSource = Annotated[
     str | None,
     typer.Option(
@@ -124,12 +127,12 @@ that holds the section; `end` is exclusive. Open-ended phrases are words of the 
 
 **Rows that cannot be used** go to OUTPUT.quarantine.csv with row number, id and reason, never with text. Such a row has, for
 example, no id, an id that was there before or may be text, no text but "nan" or "None", is not UTF-8, or is cut by a line end in
-a cell without quotes. Reports labelled and rows put aside add up to the input. The order is kept.
+a cell without quotes. Labelled reports and unusable rows add up to the input. The order is kept.
 
-**OUTPUT appears when all is done.** Until then it is OUTPUT.part. A run that was ended early (Ctrl-C, kill, power) starts anew
-and replaces what was left.
+**OUTPUT appears at the end.** Until then it is OUTPUT.part. After an interruption (Ctrl-C, kill, power) run the command again:
+it starts anew and replaces OUTPUT.part.
 
-**Exit codes**: 0 done. 1 the input or the settings are wrong, or --strict and rows were put aside. 2 the command is wrong.
+**Exit codes**: 0 done. 1 the input or the settings are wrong, or --strict and a row could not be used. 2 the command is wrong.
 130 interrupted.
 """
 
@@ -141,13 +144,13 @@ SHOW_HELP = """Prints a report with its evidence marked, and below it the status
 
 `raddistill show 50414267 --input reports.csv --id-column study_id --task open_ended`
 
-With `--teacher llm` it prints exactly what an LLM would be sent by params.yaml about a report of the pipeline, and its answer if
-the journal has one. It sends nothing.
+With `--teacher llm` it prints exactly what would be sent to the LLM of params.yaml about a report of the pipeline, and its answer
+if the journal has one. It sends nothing.
 
 `raddistill show CXR12 --teacher llm --task open_ended`
 """
 _OPTIONS_OF_RULES = (
-    "--teacher other than rules asks as params.yaml says, about the pipeline's reports: "
+    "--teacher other than rules reads params.yaml and the pipeline's reports: "
     "leave out --input, --lexicon, --label-set and --sections"
 )
 
@@ -175,7 +178,7 @@ def label(
 
     Raises:
         InputError: the input or the settings are wrong.
-        typer.Exit: with code 1, if `strict` and a row was put aside.
+        typer.Exit: with code 1, if `strict` and a row could not be used.
     """
     from raddistill.apps.label import formats, rules, run
     from raddistill.apps.label.report_file import ReportFile
@@ -207,10 +210,10 @@ def show(
     input_format: InputFormat = None,
     encoding: Encoding = "utf-8",
 ) -> None:
-    """Prints one report with what the rules find in it; with another `teacher`, what an LLM would be sent about it.
+    """Prints one report with the evidence of the rules; with another `teacher`, what would be sent to an LLM about it.
 
     Raises:
-        InputError: there is no such report, or the input or the settings are wrong.
+        InputError: the report is unknown, or the input or the settings are wrong.
     """
     if teacher != "rules":
         from raddistill.apps import llm_teacher

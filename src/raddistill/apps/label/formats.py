@@ -1,4 +1,4 @@
-"""Output files of labels: a row a report in CheXpert's codes, a row a label, or JSON lines with the evidence."""
+"""Output files of labels: one row per report with CheXpert's codes, one row per label, or JSON lines with the evidence."""
 
 import bisect
 import csv
@@ -19,7 +19,7 @@ DELIMITERS = {".csv": ",", ".tsv": "\t"}
 TABLES = (*DELIMITERS, ".parquet")
 JSON_LINES = (".jsonl", ".ndjson")
 NO_FINDING = "No Finding"
-DEVICES = "Support Devices"  # a report with nothing else has no finding (chexpert-labeler, stages/aggregate.py)
+DEVICES = "Support Devices"  # does not count against No Finding (chexpert-labeler, stages/aggregate.py)
 LONG = ("report_id", "task", "teacher", "label", "status", "probability", "code")
 ROW_GROUP = 1 << 15  # rows of Parquet that are in memory at a time
 
@@ -27,7 +27,7 @@ Summary = list[tuple[str, str, str | None]]  # label, status, code
 
 
 class ReportLabels(NamedTuple):
-    """What was found in a report."""
+    """The labels of a report, with their evidence."""
 
     report: Report
     spans: list[Span]
@@ -35,7 +35,7 @@ class ReportLabels(NamedTuple):
 
 
 class OutputFile(Protocol):
-    """An open file that takes what `Format.encode` returns."""
+    """An open file; `write` takes what `Format.encode` returns."""
 
     def __enter__(self) -> Self: ...
 
@@ -45,17 +45,17 @@ class OutputFile(Protocol):
 
 
 class Format(NamedTuple):
-    """How labels are written. `encode` runs in every process, on some reports at a time; `create` in the one that writes."""
+    """How labels are written. `encode` runs in the worker processes, for a batch of reports; `create` in the parent process."""
 
     encode: Callable[[list[ReportLabels]], Any]
     create: Callable[[Path], OutputFile | BinaryIO]
 
 
 def choose_format(form: str, suffix: str, task: str, teacher: str, names: list[str], quotes: bool) -> Format:
-    """Returns the format `form` (wide, long, jsonl) for a file with this suffix. `names`: of the labels, in their order.
+    """Returns the format `form` (wide, long, jsonl) for a file with this suffix. `names`: the labels in order.
 
     Raises:
-        InputError: form, suffix, task, labels and quotes do not go together.
+        InputError: form, suffix, task, labels and quotes are not compatible.
     """
     suffixes = JSON_LINES if form == "jsonl" else TABLES
     if suffix not in suffixes:
@@ -79,7 +79,7 @@ def choose_format(form: str, suffix: str, task: str, teacher: str, names: list[s
 def _table(
     suffix: str, columns: list[str], rows_of: Callable[[list[ReportLabels]], list[list[Any]]], numbers: dict[str, str]
 ) -> Format:
-    """Returns the format of a table. `numbers`: Arrow's types of the columns that are not text."""
+    """Returns the format of a table. `numbers`: column to Arrow type, for columns that are not text."""
     if suffix == ".parquet":
         return Format(rows_of, partial(ParquetFile, columns, numbers))
     delimiter = DELIMITERS[suffix]
@@ -87,7 +87,7 @@ def _table(
 
 
 def _wide_rows(reports: list[ReportLabels], add_no_finding: bool) -> list[list[Any]]:
-    """Returns a row for each report: 1, 0, -1 or None."""
+    """Returns one row per report: its id, then 1, 0, -1 or None for each label."""
     rows = []
     for labels in reports:
         codes = [None if (code := to_chexpert(status)) is None else int(code) for _, status, _ in labels.summary]
@@ -96,7 +96,7 @@ def _wide_rows(reports: list[ReportLabels], add_no_finding: bool) -> list[list[A
 
 
 def no_finding(summary: Summary) -> int | None:
-    """Returns 1 where nothing but devices is present or uncertain, else None: CheXpert's convention."""
+    """Returns 1 if nothing but devices is present or uncertain, else None, as CheXpert does."""
     found = any(status in (PRESENT, UNCERTAIN) for label, status, _ in summary if label != DEVICES)
     return None if found else 1
 
@@ -122,7 +122,7 @@ def _json_lines(reports: list[ReportLabels], with_codes: bool, with_quotes: bool
 
 def _evidence(report: Report, span: Span, with_quote: bool) -> dict[str, Any]:
     start, end = span.start, span.end
-    if span.section in report.origins:  # the cell holds markup, which counts
+    if span.section in report.origins:  # offsets in the output count the cell's markup
         starts, ends = report.origins[span.section]
         start, end = starts[start], ends[end - 1]
     place = {"label": span.label, "status": span.says, "section": span.section, "start": start, "end": end, "cue": span.cue}

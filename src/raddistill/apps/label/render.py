@@ -1,4 +1,4 @@
-"""Shows a report and what was found in it: in colours, and with marks for terminals without colours."""
+"""Shows a report with its evidence: in colours, and with marks for terminals without colours."""
 
 import re
 from collections import defaultdict
@@ -17,20 +17,20 @@ from raddistill.teachers.rules.reading import Reader, Span
 
 MARKS = {PRESENT: "+", ABSENT: "-", UNCERTAIN: "?"}
 STYLES = {PRESENT: "bold red", ABSENT: "green", UNCERTAIN: "bold yellow", UNMENTIONED: "dim"}
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # control characters would steer the terminal
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # these could control the terminal
 
 
 def print_report(reports: ReportFile, report_id: str, reader: Reader) -> None:
-    """Prints one report with its evidence marked, and the labels that follow from it.
+    """Prints one report with its evidence marked, and its labels.
 
     Raises:
-        InputError: there is no such report, or it cannot be used.
+        InputError: the report is unknown, or cannot be used.
     """
     report = reports.find(report_id)
     spans, reason = read_report(reader, report)
     if reason:
         raise InputError(f"report {report_id} has {reason}; other --sections?")
-    print_page(page(report_id, report.sections, spans, reader.summarize(spans)), width=1_000_000)  # text is not broken into lines
+    print_page(page(report_id, report.sections, spans, reader.summarize(spans)), width=1_000_000)  # no line breaks
 
 
 def page(report_id: str, sections: dict[str, list[Piece]], spans: list[Span], summary: Summary) -> RenderableType:
@@ -48,10 +48,10 @@ def page(report_id: str, sections: dict[str, list[Piece]], spans: list[Span], su
 
 
 def marked(start: int, words: str, spans: list[tuple[int, Span]]) -> Text:
-    """Returns `words`, which begin at `start`, with `[+1 ...]` around each span. Spans may overlap."""
+    """Returns `words` with `[+1 ...]` around each span. `start`: the offset of `words` in the section. Spans may overlap."""
     opens: dict[int, list[tuple[int, Span]]] = defaultdict(list)
     closes: dict[int, list[Span]] = defaultdict(list)
-    for n, span in sorted(spans, key=lambda each: -each[1].end):  # the longer opens first
+    for n, span in sorted(spans, key=lambda each: -each[1].end):  # of spans with one start, the longer opens first
         if start <= span.start < start + len(words):
             opens[span.start - start].append((n, span))
             closes[span.end - start].append(span)
@@ -69,7 +69,7 @@ def marked(start: int, words: str, spans: list[tuple[int, Span]]) -> Text:
 
 
 def _table(spans: list[Span], summary: Summary) -> RenderableType:
-    """Returns a row for each label: status, and number and cue of its evidence. Labels without evidence are in a line below."""
+    """Returns one row per label: its status, and number and cue of its evidence. Labels without evidence are listed below."""
     numbered: dict[str, list[tuple[int, Span]]] = defaultdict(list)
     for n, span in enumerate(spans, 1):
         numbered[span.label].append((n, span))

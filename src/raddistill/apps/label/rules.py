@@ -1,4 +1,4 @@
-"""Loads the rules by the names of their lexicon and label set, and applies them to a report."""
+"""Loads the rules of a lexicon and label set, and applies them to a report."""
 
 import bisect
 from pathlib import Path
@@ -15,11 +15,11 @@ from raddistill.teachers.rules.reading import Reader, Span
 def load_reader(task: str, lexicon: str | None, label_set: str | None, sections: str) -> tuple[Reader, str, list[str]]:
     """Returns the reader, the teacher's name such as "rules:tuned", and the names of the labels.
 
-    `lexicon`: a folder, or a name that comes with the package; None is "tuned". `label_set`: a file, or a name that comes with
-    the package; None is "chest_13".
+    `lexicon`: a folder, or the name of a shipped one; None is "tuned". `label_set`: a file, or the name of a shipped one; None is
+    "chest_13".
 
     Raises:
-        InputError: there is no such lexicon or label set, or a file of it is broken (file, line, reason).
+        InputError: the lexicon or label set is unknown or malformed. The message names file, line and reason.
     """
     bundled = paths.shipped_lexicons()
     lexicons = {cues.parent.name: cues.parent for cues in sorted(bundled.glob("*/cues"))}
@@ -31,7 +31,7 @@ def load_reader(task: str, lexicon: str | None, label_set: str | None, sections:
 
 
 def _path_of(kind: str, name: str | None, default: str, bundled: dict[str, Path]) -> Path:
-    """Returns `name` if it is a path, else what comes with the package under that name."""
+    """Returns `name` if it is a path, else the shipped file or folder of that name."""
     if name is not None and Path(name).exists():
         return Path(name)
     if (name or default) not in bundled:
@@ -40,15 +40,15 @@ def _path_of(kind: str, name: str | None, default: str, bundled: dict[str, Path]
 
 
 def read_report(reader: Reader, report: Report) -> tuple[list[Span], str | None]:
-    """Returns the spans found in a report, or a reason why it cannot be labelled.
+    """Returns the spans found in a report, and the reason if it cannot be labelled.
 
-    Offsets of spans count code points of the cell or file that holds the section, without its markup.
+    Offsets of spans are code points of the section's cell or file, without its markup.
     """
     if WHOLE in report.sections:
         ((start, words),) = report.sections[WHOLE]
         spans, reason = reader.read_text(words)
         return [_moved(span, [0], [start]) for span in spans], reason
-    # The reader takes each section in one piece, and all sections in one text. Afterwards its spans are moved to their cells.
+    # The reader needs each section in one piece, and all sections in one text. So its spans are moved to their cells afterwards.
     findings, impression = (_joined(report.sections, section) for section in SECTIONS)
     text = f"{findings or ''}{BETWEEN}{impression or ''}"
     spans, reason = reader.read({"findings": findings, "impression": impression, "text": text})
@@ -62,7 +62,7 @@ def _joined(sections: dict[str, list[Piece]], section: str) -> str | None:
 
 
 def _moves(begin: int, pieces: list[Piece]) -> tuple[list[int], list[int]]:
-    """Returns where each piece of a section begins in the text that was read, and how far that is from its place in its cell."""
+    """Returns, for each piece of a section, its offset in the text that was read, and how far that is from its cell's offset."""
     begins, moves = [], []
     for start, words in pieces:
         begins.append(begin)

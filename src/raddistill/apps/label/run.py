@@ -21,12 +21,12 @@ from rich.console import Console
 from raddistill.apps.label.formats import Format, ReportLabels
 from raddistill.apps.label.report_file import Batch, Reject, ReportFile
 from raddistill.apps.label.rules import read_report
-from raddistill.atomic import part_of, write_whole
 from raddistill.errors import InputError, RaddistillError
+from raddistill.files import part_of, write_whole
 from raddistill.teachers.rules.reading import Reader
 
-SMALL = 4  # batches; a file that ends within them is not worth a second process
-AHEAD = 3  # batches a process that wait for it or for their turn to be written
+SMALL = 4  # batches; a shorter file is not worth a second process
+AHEAD = 3  # batches per process that wait to be labelled or written
 
 
 def quarantine_of(output: Path) -> Path:
@@ -37,10 +37,10 @@ def quarantine_of(output: Path) -> Path:
 def check_output(source: str, output: Path, overwrite: bool) -> None:
     """
     Raises:
-        InputError: `output` cannot be written, is there already, or is the input.
+        InputError: `output` cannot be written, exists, or is the input.
     """
     if str(output) == "-":
-        raise InputError("--output must name a file: it appears when all is done, and standard output cannot do that")
+        raise InputError("--output must name a file, not standard output, since it appears only at the end")
     if not output.parent.is_dir():
         raise InputError(f"the folder {output.parent} does not exist")
     if output.is_dir():
@@ -49,7 +49,7 @@ def check_output(source: str, output: Path, overwrite: bool) -> None:
     if any(each.exists() and Path(source).exists() and each.samefile(source) for each in written):
         raise InputError(f"--output {output} is the input itself, or would replace it; name another file")
     if output.exists() and not overwrite:
-        raise InputError(f"{output} is there already; --overwrite replaces it")
+        raise InputError(f"{output} exists; --overwrite replaces it")
 
 
 class Result(NamedTuple):
@@ -59,29 +59,29 @@ class Result(NamedTuple):
     rejected: Counter[str]
 
     def message(self, output: Path) -> str:
-        """Returns what a user is told at the end: the counts, the files, and the reasons for rejects."""
+        """Returns the message for the user: the counts, the files, and the reasons for rejects."""
         rejected = self.rejected.total()
         lines = [f"{self.labelled:,} of {self.labelled + rejected:,} reports labelled: {output}"]
         if rejected:
             reasons = "; ".join(f"{reason}: {n:,}" for reason, n in sorted(self.rejected.items()))
-            lines.append(f"{rejected:,} put aside in {quarantine_of(output)} ({reasons})")
+            lines.append(f"{rejected:,} unusable, listed in {quarantine_of(output)} ({reasons})")
         return "\n".join(lines)
 
 
 def label_file(reports: ReportFile, reader: Reader, form: Format, output: Path, jobs: int | None) -> Result:
-    """Writes labels to `output`, and the rows that cannot be used beside it, both when all is done.
+    """Writes the labels to `output` and unusable rows to its quarantine file. Both files appear at the end.
 
-    Shows a progress bar on a terminal. The bytes do not depend on `jobs`, the number of processes; None: all cores.
+    Shows a progress bar on a terminal. `jobs`: number of processes, None for all cores; the output does not depend on it.
 
     Raises:
         InputError: the report file is damaged.
         OSError: a file cannot be written.
-        RaddistillError: a process was ended from outside.
+        RaddistillError: a process was killed.
     """
     labelled, rejected = 0, Counter[str]()
     quarantine = quarantine_of(output)
     with (
-        # OUTPUT, the outer one, takes its place last: where it is, its quarantine is, too.
+        # OUTPUT appears last, so an output never exists without its quarantine.
         write_whole(output) as part, write_whole(quarantine) as quarantine_part,
         form.create(part) as file, quarantine_part.open("w", encoding="utf-8", newline="") as quarantine_file,
         _progress() as bar, contextlib.closing(_label(reader, form, reports.batches(), jobs or _cores())) as batches,
@@ -115,7 +115,7 @@ def _cores() -> int:
 
 
 class LabelledBatch(NamedTuple):
-    """A batch of which the labels are ready to be written. `rejects` are in the order of their rows."""
+    """A batch with encoded labels. `rejects` are in the order of their rows."""
 
     encoded: Any
     labelled: int
@@ -124,13 +124,13 @@ class LabelledBatch(NamedTuple):
 
 
 def _label(reader: Reader, form: Format, batches: Iterator[Batch], jobs: int) -> Generator[LabelledBatch, None, None]:
-    """Yields the batches in their order, labelled by so many processes."""
+    """Yields the labelled batches in order. `jobs`: number of processes."""
     first = list(itertools.islice(batches, SMALL))
     if jobs == 1 or len(first) < SMALL:
         for batch in itertools.chain(first, batches):
             yield _label_batch(reader, form, batch)
         return
-    # `spawn`: neither threads nor open files of this process are carried over.
+    # `spawn`: the workers inherit neither threads nor open files.
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(reader, form))
     waiting: deque[Future[LabelledBatch]] = deque()
     try:
@@ -141,7 +141,7 @@ def _label(reader: Reader, form: Format, batches: Iterator[Batch], jobs: int) ->
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool:
-        raise RaddistillError("a process that labels was ended from outside, perhaps for want of memory; fewer --jobs?") from None
+        raise RaddistillError("a labelling process was killed, perhaps for lack of memory; fewer --jobs?") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -158,7 +158,7 @@ def _label_batch(reader: Reader, form: Format, batch: Batch) -> LabelledBatch:
     return LabelledBatch(form.encode(labelled), len(labelled), sorted(rejects, key=lambda reject: reject.row), batch.done)
 
 
-_worker: list[tuple[Reader, Format]] = []  # what a process of the pool labels with; set once
+_worker: list[tuple[Reader, Format]] = []  # of a process of the pool; set once
 
 
 def _start_worker(reader: Reader, form: Format) -> None:
@@ -172,7 +172,7 @@ def _label_in_worker(batch: Batch) -> LabelledBatch:
 
 
 def _end_with_parent() -> None:
-    """Ends this process when its parent has ended: after a `kill -9` nobody else would."""
+    """Ends this process when its parent has ended, also by `kill -9`."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])

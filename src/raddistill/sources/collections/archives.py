@@ -1,6 +1,6 @@
-"""Many small files, in a zip or in folders, through one function: by two processes where there are many, in a fixed order.
+"""Applies a function to many small files of a zip or a folder, in a fixed order, with two processes if there are many.
 
-Nothing is unpacked to disk, so a name can point nowhere.
+Nothing is unpacked to disk, so a malicious name in an archive has no effect.
 """
 
 import itertools
@@ -20,19 +20,19 @@ from raddistill.errors import InputError
 T = TypeVar("T")
 
 LARGEST_FILE = 1 << 20  # bytes; a report has some thousand
-CHUNK = 2000  # files handed to a process at once
-MANY = 20_000  # from here on two processes are worth their start of half a second
+CHUNK = 2000  # files per task of a process
+MANY = 20_000  # files from which two processes save more than the half second that they take to start
 PROCESSES = 2
-AHEAD = 6  # chunks that are read before they are asked for: bounds the memory
+AHEAD = 6  # chunks that are read ahead of the consumer; bounds the memory
 DAMAGED = "damaged in the archive"
 
 
 class Content(NamedTuple):
-    """What a file holds, or in a few fixed words why it cannot be read."""
+    """The content of a file."""
 
     name: str
     content: bytes
-    reason: str | None
+    reason: str | None  # why it cannot be read, in a few fixed words
 
 
 class Contents(Protocol):
@@ -44,18 +44,18 @@ class Contents(Protocol):
 
 
 class Zip:
-    """The members of a zip with a wanted name."""
+    """The members of a zip for whose name `wanted` returns True."""
 
     def __init__(self, archive: Path, wanted: Callable[[str], bool]) -> None:
         """
         Raises:
-            InputError: the archive is no zip, or truncated.
+            InputError: the archive is not a zip, or is truncated.
         """
         try:
-            self._zip = zipfile.ZipFile(archive)  # closed when the last iteration over it is gone
+            self._zip = zipfile.ZipFile(archive)  # closed by garbage collection, after the last iteration
         except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, struct.error):
             raise InputError(
-                f"{archive} is truncated or no zip; bring it again and compare its sha256 with the publisher's"
+                f"{archive} is truncated or no zip; download it again and compare its sha256 with the publisher's"
             ) from None
         self._size = archive.stat().st_size
         wanted_members = (info for info in self._zip.infolist() if wanted(info.filename))
@@ -68,14 +68,14 @@ class Zip:
         return map(self._unpack, self.members)
 
     def _unpack(self, info: zipfile.ZipInfo) -> Content:
-        """A member; it may claim any size, so it is unpacked up to one byte more than a report may have."""
+        """Returns a member. Its stated size may be wrong, so at most one byte more than LARGEST_FILE is unpacked."""
         if info.flag_bits & 1:
             return Content(info.filename, b"", "encrypted")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             return Content(info.filename, b"", "packed by an unknown method")
         if max(info.file_size, info.compress_size) > LARGEST_FILE:
             return Content(info.filename, b"", "file too large")
-        if not 0 <= info.header_offset < self._size:  # a damaged directory names places that no file has
+        if not 0 <= info.header_offset < self._size:  # the zip's directory is damaged
             return Content(info.filename, b"", DAMAGED)
         try:
             with self._zip.open(info) as member:
@@ -112,19 +112,19 @@ def _checked(name: str, content: bytes) -> Content:
 
 
 def each(files: Contents, parse: Callable[[Content], T], many: int = MANY) -> Iterator[T]:
-    """Yields `parse` of every file, in their order.
+    """Yields `parse(file)` for every file, in order.
 
-    `parse` is a function of a module's first level and must not fail: with `many` files or more it runs in other processes.
+    `parse` must be a module-level function and must not raise: for `many` files or more it runs in other processes.
     """
     if len(files) < many or (os.cpu_count() or 1) < PROCESSES:
         yield from map(parse, files)
         return
-    left = iter(files)
-    # Spawned, not forked: polars has threads, and a fork of theirs hangs.
+    remaining = iter(files)
+    # Spawned, not forked: polars has threads, and a forked process would hang.
     with ProcessPoolExecutor(PROCESSES, mp_context=multiprocessing.get_context("spawn")) as pool:
         waiting: deque[Future[list[T]]] = deque()
         try:
-            while chunk := list(itertools.islice(left, CHUNK)):
+            while chunk := list(itertools.islice(remaining, CHUNK)):
                 waiting.append(pool.submit(_parse_all, chunk, parse))
                 if len(waiting) > AHEAD:
                     yield from waiting.popleft().result()

@@ -1,9 +1,8 @@
-"""CheXpert Plus (Chambon et al. 2024, arXiv 2405.19538) from its CSV, `df_chexpert_plus_240401.csv`: 223,462 rows, one an image,
-of 187,711 reports.
+"""CheXpert Plus (Chambon et al. 2024, arXiv 2405.19538) from its CSV, `df_chexpert_plus_240401.csv`.
 
-The publishers' section columns are taken as they are. Where they hold neither findings nor impression, the whole report is read
-as any free text is (sections/parser.py). The publishers had nobody annotate the reports by hand, so there is no gold but what
-your annotators write (sources/gold/annotators.py). The label files that come with them are a teacher's (teachers/imported).
+It has 223,462 rows, one per image, of 187,711 reports. The publishers' section columns are used as they are. If they have neither
+findings nor impression, the whole report is split as free text (sections/parser.py). The collection has no labels made by people,
+so gold comes only from your own annotators (sources/gold/annotators.py). Its label files are for a teacher (teachers/imported).
 """
 
 import re
@@ -18,8 +17,8 @@ from raddistill.concepts import Concept
 from raddistill.labelsets import Label
 from raddistill.reading.cells import NOT_UTF8, is_missing, is_utf8
 from raddistill.sections import parser
-from raddistill.sections.compose import section_text, tidy
 from raddistill.sections.lexicon import SectionLexicon
+from raddistill.sections.report_text import section_text, tidy
 from raddistill.sources.collections import image_rows
 from raddistill.sources.documents import Document, Failure, Progress, no_progress
 from raddistill.tables.gold import Gold
@@ -33,7 +32,7 @@ _STUDY = re.compile(r"(?:.*/)?(patient\d+)/(study\d+)/[^/]+")
 
 
 class Texts(NamedTuple):
-    """The columns TEXTS, each as sections.section_text makes it but for `report`, which is as it stands."""
+    """The columns TEXTS. All but `report` are as report_text.section_text returns them."""
 
     report: str | None
     findings: str | None
@@ -44,15 +43,15 @@ class Texts(NamedTuple):
 
 
 @dataclass(slots=True)
-class Gathered:
-    """What the rows of one report say."""
+class CheXpertRows:
+    """The distinct values in the rows of one report."""
 
     texts: set[Texts] = field(default_factory=set)
     patients: set[str] = field(default_factory=set)
     splits: set[str] = field(default_factory=set)
 
     def add(self, cells: list[str]) -> None:
-        """The cells of COLUMNS."""
+        """Adds a row; `cells` are those of COLUMNS."""
         path, patient, split, *texts = cells
         report, *sections = texts
         words = [
@@ -65,41 +64,42 @@ class Gathered:
 
 
 class CheXpertPlus:
-    """The collection as one CSV, packed by gzip or not."""
+    """The collection as one CSV, with or without gzip."""
 
     name = "chexpert_plus"
     sensitivity = "credentialed"
     needs_mapping = False
 
     def __init__(self, lexicon: SectionLexicon | None = None) -> None:
-        self._lexicon = lexicon  # as of parser.read
+        self._lexicon = lexicon  # as in parser.read
 
     def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
-        """Every report of the CSV `raw`, or of the one in the folder `raw`, sorted by id (`patient00001/study1`, from the path of
-        the image). Rows that cannot be told to belong to a report come first, as failures.
+        """Yields every report of the CSV `raw`, or of the only one in the folder `raw`, sorted by id.
+
+        The id is from the path of the image: `patient00001/study1`. Rows without an id come first, as failures.
 
         Raises:
-            InputError: as `image_rows.the_file` and `image_rows.gather`.
+            InputError: as in `image_rows.the_file` and `image_rows.gather`.
         """
         path, without_id = image_rows.the_file(raw, FILES), "path_to_image names no patient and study"
-        reports = yield from image_rows.gather(path, COLUMNS, _id_of, without_id, Gathered, progress)
+        reports = yield from image_rows.gather(path, COLUMNS, _id_of, without_id, CheXpertRows, progress)
         for report_id in sorted(reports):
             yield _document(report_id, reports.pop(report_id), self._lexicon)
 
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
-        """No rows: the publishers have none."""
+        """Returns an empty table: the collection has no labels made by people."""
         return Gold.create_empty()
 
 
 def _id_of(path: str) -> str:
-    """Patient and study of the path of an image; "" where it names none."""
+    """Returns patient and study from the path of an image; "" if it has none."""
     found = _STUDY.fullmatch(path.strip())
     return "/".join(found.groups()) if found else ""
 
 
-def _document(report_id: str, gathered: Gathered, lexicon: SectionLexicon | None) -> Document | Failure:
+def _document(report_id: str, gathered: CheXpertRows, lexicon: SectionLexicon | None) -> Document | Failure:
     if reason := _reason(gathered):
         return Failure(report_id, reason)
     texts = gathered.texts.pop()
@@ -116,13 +116,13 @@ def _document(report_id: str, gathered: Gathered, lexicon: SectionLexicon | None
         indication=sections.indication,
         comparison=sections.comparison,
         annotations=(),
-        split=" and ".join(sorted(gathered.splits)) or None,  # two are no word of a split
+        split=" and ".join(sorted(gathered.splits)) or None,  # two give no valid split
         without_headers=sections.without_headers,
     )
 
 
-def _reason(gathered: Gathered) -> str | None:
-    """Returns why the report cannot be used; None if it can."""
+def _reason(gathered: CheXpertRows) -> str | None:
+    """Returns the reason for quarantine; None if the report is usable."""
     reasons = {
         "id of several different reports": len(gathered.texts) > 1,
         "report of several patients": len(gathered.patients) > 1,

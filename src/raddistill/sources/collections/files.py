@@ -22,8 +22,8 @@ from raddistill.reading.cells import as_text, is_blank
 from raddistill.reading.report_rows import id_of, reason_against, safe_id
 from raddistill.reading.rows import FORMATS, Folder, open_rows
 from raddistill.sections import parser
-from raddistill.sections.compose import section_text
 from raddistill.sections.lexicon import SectionLexicon
+from raddistill.sections.report_text import section_text
 from raddistill.sources.documents import PROGRESS_EVERY, SECTIONS, SHOWN, Document, Failure, Progress, no_progress
 from raddistill.sources.gold import beside_reports
 from raddistill.sources.gold.beside_reports import NO_FINDING

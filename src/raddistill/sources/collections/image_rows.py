@@ -1,4 +1,4 @@
-"""A CSV with a row an image, as cohorts of pictures come: rows are gathered to what they say of each report."""
+"""Reads a CSV with one row per image, the usual form of image cohorts, and groups its rows by report."""
 
 import contextlib
 from collections.abc import Callable, Generator
@@ -12,20 +12,20 @@ from raddistill.reading.rows import open_rows
 from raddistill.sources.documents import PROGRESS_EVERY, Failure, Progress
 
 
-class Gathered(Protocol):
-    """What the rows of one report say."""
+class ReportRows(Protocol):
+    """The rows of one report."""
 
     def add(self, cells: list[str]) -> None: ...
 
 
-G = TypeVar("G", bound=Gathered)
+R = TypeVar("R", bound=ReportRows)
 
 
 def the_file(raw: Path, pattern: str) -> Path:
-    """`raw`, or the one file of that pattern in the folder `raw`.
+    """Returns `raw`, or the only file in the folder `raw` that matches the pattern.
 
     Raises:
-        InputError: the folder holds none or several, or there is no such file or folder.
+        InputError: `raw` does not exist, or is a folder with none or several such files.
     """
     if not raw.exists():
         raise InputError(f"extract.raw: {raw} does not exist")
@@ -38,17 +38,17 @@ def the_file(raw: Path, pattern: str) -> Path:
 
 
 def gather(
-    path: Path, wanted: list[str], id_of: Callable[[str], str | None], without_id: str, kind: Callable[[], G], progress: Progress
-) -> Generator[Failure, None, dict[str, G]]:
-    """Returns the reports by id; each is what `kind` makes, and got the cells of the wanted columns of all its rows.
+    path: Path, wanted: list[str], id_of: Callable[[str], str | None], without_id: str, kind: Callable[[], R], progress: Progress
+) -> Generator[Failure, None, dict[str, R]]:
+    """Returns report id to a `kind()`, to which the wanted cells of each of the report's rows were added.
 
-    `id_of` finds the report's id in the first cell. Broken rows, and those in which it finds none (the reason is `without_id`),
-    are yielded as failures.
+    `id_of` returns the report's id from the first wanted cell, "" or None if there is none. Yields a failure for each such row
+    (its reason is `without_id`) and each broken one.
 
     Raises:
-        InputError: the file is damaged, holds no row, lacks a column or has it twice.
+        InputError: the file is damaged or has no row, or a column is missing or repeated.
     """
-    reports: dict[str, G] = {}
+    reports: dict[str, R] = {}
     with contextlib.closing(open_rows(str(path), None, "utf-8")) as table:
         columns.require(str(path), table.columns, wanted)
         number = 0
@@ -58,7 +58,7 @@ def gather(
             if row.reason:
                 yield Failure(path.name, row.reason, number)
                 continue
-            cells = [as_text(cell) or "" for cell in row.cells]  # whoever made Parquet of the file may have numbers for ids
+            cells = [as_text(cell) or "" for cell in row.cells]  # in Parquet, ids may be numbers
             if report_id := id_of(cells[0]):
                 reports.setdefault(report_id, kind()).add(cells)
             else:

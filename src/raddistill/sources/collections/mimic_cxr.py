@@ -1,11 +1,11 @@
-"""MIMIC-CXR 2.0.0 and 2.1.0 (Johnson et al. 2019, Sci Data 6:317) from the files as PhysioNet ships them.
+"""MIMIC-CXR 2.0.0 and 2.1.0 (Johnson et al. 2019, Sci Data 6:317) from the files that PhysioNet distributes.
 
-In the folder, by their own names, packed by gzip or not:
-`mimic-cxr-reports.zip`, or unpacked as the tree `files/p10/p10000032/s50414267.txt` (where both are, the zip is read);
-`mimic-cxr-2.0.0-split.csv.gz` (MIMIC-CXR-JPG), the publishers' split, a row an image;
+The folder contains, with or without gzip:
+`mimic-cxr-reports.zip`, or its unpacked tree `files/p10/p10000032/s50414267.txt` (the zip is read if there are both);
+`mimic-cxr-2.0.0-split.csv.gz` (MIMIC-CXR-JPG), the publishers' split, one row per image;
 `mimic-cxr-2.1.0-test-set-labeled.csv`, a radiologist's labels of 687 studies.
-The last two may be missing: then there is no split of the file's own, and no gold.
-Report ids are `s50414267`, patients `p10000032`.
+Without the last two there are no own splits and no gold.
+Report ids look like `s50414267`, patient ids like `p10000032`.
 """
 
 import functools
@@ -41,27 +41,27 @@ _STUDY = r"^s?(\d+)(?:\.0)?$"
 
 
 class MimicCXR:
-    """The collection of 227,835 studies. It names its patients."""
+    """The collection of 227,835 studies, with patient ids."""
 
     name = "mimic_cxr"
     sensitivity = "credentialed"
     needs_mapping = True
 
     def __init__(self, lexicon: SectionLexicon | None = None) -> None:
-        self._lexicon = lexicon  # as of parser.read
-        self._left: dict[str, tuple[str, ...]] = {}  # annotated studies of which the last reading gave no document
+        self._lexicon = lexicon  # as in parser.read
+        self._unread_annotated: dict[str, tuple[str, ...]] = {}  # annotated studies without a document in the last `read`
 
     def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
         """Yields every text file of the zip or tree in `raw` (or of the zip `raw`), sorted by name.
 
         Raises:
-            InputError: neither zip nor tree; a truncated zip; a split or gold file without its columns, with other codes, or in
-                which a study stands twice and differs.
+            InputError: there is neither zip nor tree; the zip is truncated; a split or gold file lacks a column, has other codes,
+                or repeats a study with other values.
         """
         _refuse_files_beside(raw)
         folder = raw if raw.is_dir() else None
         splits, annotated = load_splits(_only_file(folder, SPLIT)), load_annotations(_only_file(folder, GOLD))
-        self._left = dict(annotated)
+        self._unread_annotated = dict(annotated)
         files = _locate(raw)
         for count, made in enumerate(archives.each(files, functools.partial(parse, lexicon=self._lexicon)), start=1):
             if count % PROGRESS_EVERY == 0:
@@ -70,7 +70,7 @@ class MimicCXR:
                 yield made
                 continue
             report_id, patient_id, words = made
-            self._left.pop(report_id, None)
+            self._unread_annotated.pop(report_id, None)
             yield Document(
                 report_id, patient_id, words.findings, words.impression, words.indication, words.comparison,
                 annotated.get(report_id, ()), split=splits.get(report_id), without_headers=words.without_headers,
@@ -79,14 +79,16 @@ class MimicCXR:
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
-        """The radiologist's labels of the test set; blank (not mentioned) is absent. Nobody annotated the open-ended task.
+        """Returns the radiologist's labels of the test set, for multiple choice only. Blank (not mentioned) is absent.
 
-        Studies that are annotated and could not be read have rows, too; those that nobody annotated have none.
+        Annotated studies that could not be read have rows, too. Studies without annotations have none.
 
         Raises:
-            InputError: labels.csv of the mapping is missing, of another form, decides not every column, or lacks a label's.
+            InputError: labels.csv of the mapping is missing or malformed, or lacks a column or a label.
         """
-        cells_of = {r: dict(cell.split("=") for cell in cells) for r, cells in (annotations | self._left).items() if cells}
+        cells_of = {
+            r: dict(cell.split("=") for cell in cells) for r, cells in (annotations | self._unread_annotated).items() if cells
+        }
         names = [label.name for label in label_set]
         column_of = _columns_of(mapping / "labels.csv", names, sorted(set().union(*cells_of.values())))
         rows = [(r, name, GOLD_CELLS[cells[column]]) for r, cells in cells_of.items() for name, column in column_of.items()]
@@ -96,10 +98,10 @@ class MimicCXR:
 
 
 def parse(file: Content, lexicon: SectionLexicon | None = None) -> tuple[str, str, Words] | Failure:
-    """One file of the zip or tree: report and patient by its path, and its words. (Tuples pass between processes fast.)"""
+    """Returns report id, patient id (both from the path) and text of a file. Plain tuples pass fast between processes."""
     found = _REPORT.fullmatch(file.name)
     if not found or ".." in file.name:
-        name = file.name.encode("utf-8", "replace").decode()  # a name on disk may be no UTF-8, and no table takes such
+        name = file.name.encode("utf-8", "replace").decode()  # a name on disk may not be UTF-8
         return Failure(name, "no name like files/p10/p10000032/s50414267.txt")
     patient_id, report_id = found.groups()
     if file.reason:
@@ -112,7 +114,7 @@ def parse(file: Content, lexicon: SectionLexicon | None = None) -> tuple[str, st
 
 
 def load_splits(path: Path | None) -> dict[str, str]:
-    """Report id to the split of its images in the file's words; of several, all of them ("test and train")."""
+    """Returns report id to the split of its images, as the file names it; several are joined ("test and train")."""
     if path is None:
         return {}
     table = _read_table(path, ["study_id", "split"]).select("study_id", "split").unique()
@@ -121,10 +123,10 @@ def load_splits(path: Path | None) -> dict[str, str]:
 
 
 def load_annotations(path: Path | None) -> dict[str, tuple[str, ...]]:
-    """Report id to its cells ("Edema=-1.0", "Fracture="); codes are CheXpert's.
+    """Returns report id to its cells ("Edema=-1.0", "Fracture="), with CheXpert's codes.
 
     Raises:
-        InputError: no study_id, cells with other codes, studies that stand twice and differ.
+        InputError: there is no study_id, a cell has another code, or a study is repeated with other codes.
     """
     if path is None:
         return {}
@@ -142,16 +144,16 @@ def load_annotations(path: Path | None) -> dict[str, tuple[str, ...]]:
 
 
 def load_mapping(path: Path) -> dict[str, str]:
-    """Column to label, "" for one that is no label.
+    """Returns column to label; "" for a column that is no label.
 
     Raises:
-        InputError: missing file, other columns.
+        InputError: the file is missing or has other columns.
     """
     return {row["column"]: row["label"] for row in load_table(path, ["column", "label", "why"])}
 
 
 def _columns_of(mapping: Path, names: list[str], present: list[str]) -> dict[str, str]:
-    """Returns the column of each label, of those of the test set; {} where there is none, as nobody annotated anything."""
+    """Returns label to column of the test set; {} if the test set has no columns, since nobody annotated it."""
     label_of = load_mapping(mapping)
     if not present:
         return {}
@@ -167,7 +169,7 @@ def _columns_of(mapping: Path, names: list[str], present: list[str]) -> dict[str
 
 
 def _read_table(path: Path, wanted: list[str]) -> pl.DataFrame:
-    """Returns the file with all cells as trimmed strings, blank ones ""; study ids as report ids."""
+    """Returns the file with all cells as trimmed strings, and study ids as report ids."""
     try:
         present, table = read_csv(path)
     except InputError as error:
@@ -181,7 +183,7 @@ def _read_table(path: Path, wanted: list[str]) -> pl.DataFrame:
 
 
 def _only_file(folder: Path | None, pattern: str) -> Path | None:
-    """Returns the one file of this name, None where there is none."""
+    """Returns the only file that matches the pattern; None if there is none."""
     present = sorted(folder.glob(pattern)) if folder else []
     if len(present) > 1:
         raise InputError(f"{folder} holds {', '.join(path.name for path in present)}; keep one")
@@ -189,12 +191,12 @@ def _only_file(folder: Path | None, pattern: str) -> Path | None:
 
 
 def _refuse_files_beside(raw: Path) -> None:
-    """Split and gold beside what was named would be left out without a word, and DVC would not know of them."""
+    """Refuses a `raw` with split or gold files next to it: they would be ignored silently, and DVC would not track them."""
     if raw.is_file() or raw.name == TREE:
         left_out = [path.name for pattern in (SPLIT, GOLD) for path in sorted(raw.parent.glob(pattern))]
         if left_out:
             raise InputError(
-                f"{raw}: beside it lies {', '.join(left_out)}; name the folder {raw.parent} as extract.raw to have them read"
+                f"{raw}: next to it is {', '.join(left_out)}; name the folder {raw.parent} as extract.raw to have them read"
             )
 
 
@@ -213,7 +215,7 @@ def _locate(raw: Path) -> Contents:
 
 
 def _walk(root: Path) -> Iterator[str]:
-    """Yields text files of the patients' folders. Folders of studies hold images and are not entered."""
+    """Yields the text files of the patients' folders. The folders of studies contain images and are skipped."""
     for group in sorted(root.glob("p??")):
         with os.scandir(group) as patients:
             for patient in patients:

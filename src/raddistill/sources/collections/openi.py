@@ -1,7 +1,7 @@
 """Open-i (Demner-Fushman et al. 2016, JAMIA 23:304): 3,955 chest X-ray reports, one XML file each, with human MeSH codes.
 
-The archive is read as a stream and nothing of it is written to disk. Its `MeSH/automatic` terms are never read: they were
-blanked where people said normal (0 of 1,391 such reports carry one), so they leak the human verdict.
+The archive is never unpacked to disk. Its `MeSH/automatic` terms are never read, since they leak the human labels: none of the
+1,391 reports that people called normal has one.
 """
 
 import gzip
@@ -20,7 +20,7 @@ from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.privacy import ID_IS_TEXT, may_be_text
-from raddistill.sections.compose import section_words
+from raddistill.sections.report_text import section_words
 from raddistill.sources.documents import Document, Failure, Progress, no_progress
 from raddistill.sources.gold import mesh_codes
 
@@ -29,7 +29,7 @@ LARGEST_FILE = 1 << 20  # bytes; the largest report of Open-i has 8,967
 
 
 class OpenI:
-    """The collection as in `NLMCXR_reports.tgz`. It names no patients."""
+    """The collection as in `NLMCXR_reports.tgz`, without patient ids."""
 
     name = "openi"
     sensitivity = "public"
@@ -39,14 +39,12 @@ class OpenI:
         """Yields every XML file of the one archive in `raw`, as a document or as a failure.
 
         Raises:
-            InputError: no or several archives; an archive that is truncated, damaged, oversized, has names that point
-                outside of it, or holds no XML file.
+            InputError: there are no or several archives, or the archive is truncated, damaged or too large, has no XML file, or
+                has names that point outside of it.
         """
         archives = sorted(raw.glob("*.tgz"))
         if len(archives) != 1:
-            raise InputError(
-                f"{raw} holds {len(archives)} .tgz files, openi reads the one there is; `dvc repro -f fetch` mends it"
-            )
+            raise InputError(f"{raw} holds {len(archives)} .tgz files, openi reads exactly one; `dvc repro -f fetch` repairs it")
         count = 0
         for count, (name, content) in enumerate(_xml_files(archives[0]), start=1):
             progress(count, None)
@@ -62,14 +60,14 @@ class OpenI:
 
 
 def parse(name: str, content: bytes) -> Document | Failure:
-    """Returns one file of the collection; entities and document types are refused, not resolved."""
+    """Returns one file of the collection. XML with entities or document types is refused."""
     if len(content) > LARGEST_FILE:
         return Failure(name, "file too large")
     try:
         root = fromstring(content, forbid_dtd=True)
     except DefusedXmlException:
         return Failure(name, "document type or entity in XML")
-    except (ParseError, LookupError, ValueError):  # Lookup, Value: an encoding unknown to Python or to expat
+    except (ParseError, LookupError, ValueError):  # the last two: an encoding unknown to Python or to expat
         return Failure(name, "malformed XML" if _is_utf8(content) else "not UTF-8")
     identity = root.find("uId")
     report_id = " ".join((identity.get("id") or "").split()) if identity is not None else None
@@ -102,10 +100,10 @@ def _is_utf8(content: bytes) -> bool:
 
 
 def _xml_files(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content (at most one byte more than allowed) of every XML file, in the archive's order.
+    """Yields name and content (at most one byte more than allowed) of every XML file, in the archive's order.
 
-    tarfile takes a cut or garbled header after the first member for the end of the archive and says nothing, so what is
-    left behind the last member is looked at: nothing but the end's two empty blocks.
+    tarfile silently takes a truncated or garbled header after the first member for the end of the archive. So this checks that
+    only the two empty blocks of a proper end follow the last member.
     """
     try:
         with gzip.open(archive) as stream:

@@ -1,11 +1,11 @@
-"""PadChest (Bustos et al. 2020, Medical Image Analysis 66:101797): 107,783 Spanish reports, stemmed and in lower case, in the CSV
-of its 160,861 images. Physicians labelled 26,412 of them, a recurrent network (`RNN_model`) the others.
+"""PadChest (Bustos et al. 2020, Medical Image Analysis 66:101797): 107,783 Spanish reports in the CSV of its 160,861 images.
 
-Counted over all of the file: a report's text is the same in all its rows, and has neither headers nor line ends, so all of it is
-findings. 2,136 reports have rows of both methods; the physicians' labels are taken there. The network's are never read here: they
-are a teacher's (teachers/imported). 1,214 reports stand under two patient ids, always on one day and but for a few with one
-sex and year of birth: a person with two numbers. Ids that share a report are taken for one, else such a person's reports would
-stand on both sides of a split.
+The reports are stemmed and in lower case. Physicians labelled 26,412 of them, a recurrent network (`RNN_model`) the others.
+
+Counted over the whole file: A report has the same text in all its rows, without headers and line ends, so all of it is findings.
+2,136 reports have rows of both methods; only the physicians' labels are used. The network's labels are for a teacher
+(teachers/imported). 1,214 reports have two patient ids, always on the same day, and nearly always with the same sex and year of
+birth: one person with two ids. Ids that share a report are treated as one patient, so that no patient is in two splits.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ from raddistill.concepts import Concept
 from raddistill.labelsets import Label
 from raddistill.privacy import may_be_text
 from raddistill.reading.cells import NOT_UTF8, is_utf8, strings_in
-from raddistill.sections.compose import section_text
+from raddistill.sections.report_text import section_text
 from raddistill.sources.collections import image_rows
 from raddistill.sources.documents import Document, Failure, Progress, no_progress
 from raddistill.sources.gold import padchest_labels
@@ -29,16 +29,16 @@ PHYSICIAN, NETWORK = "Physician", "RNN_model"
 
 
 @dataclass(slots=True)
-class Gathered:
-    """What the rows of one report say."""
+class PadChestRows:
+    """The distinct values in the rows of one report."""
 
     texts: set[str | None] = field(default_factory=set)
     patients: set[str] = field(default_factory=set)
     methods: set[str] = field(default_factory=set)
-    labels: set[str] = field(default_factory=set)  # the physicians' cells as they stand
+    labels: set[str] = field(default_factory=set)  # the physicians' cells, unparsed
 
     def add(self, cells: list[str]) -> None:
-        """The cells of COLUMNS."""
+        """Adds a row; `cells` are those of COLUMNS."""
         _, patient, text, method, labels = cells
         self.texts.add(section_text(text))
         self.methods.add(method)
@@ -49,21 +49,22 @@ class Gathered:
 
 
 class PadChest:
-    """The collection as one CSV, packed by gzip or not."""
+    """The collection as one CSV, with or without gzip."""
 
     name = "padchest"
-    sensitivity = "credentialed"  # its terms: for research, not to be passed on
+    sensitivity = "credentialed"  # its terms: for research only, no redistribution
     needs_mapping = True
 
     def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
-        """Every report of the CSV `raw`, or of the one in the folder `raw`, sorted by id. Rows that cannot be told to belong to a
-        report come first, as failures.
+        """Yields every report of the CSV `raw`, or of the only one in the folder `raw`, sorted by id.
+
+        Rows without an id come first, as failures.
 
         Raises:
-            InputError: as `image_rows.the_file` and `image_rows.gather`.
+            InputError: as in `image_rows.the_file` and `image_rows.gather`.
         """
         path = image_rows.the_file(raw, FILES)
-        reports = yield from image_rows.gather(path, COLUMNS, _id_of, "no report id", Gathered, progress)
+        reports = yield from image_rows.gather(path, COLUMNS, _id_of, "no report id", PadChestRows, progress)
         persons = link(gathered.patients for gathered in reports.values())
         for report_id in sorted(reports):
             yield _document(report_id, reports[report_id], persons)
@@ -71,14 +72,15 @@ class PadChest:
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
-        """Returns the physicians' labels as gold of both tasks; reports that only the network labelled are excluded."""
+        """Returns the physicians' labels as gold of both tasks. Reports that only the network labelled are excluded."""
         return padchest_labels.gold(annotations, mapping, label_set, concepts)
 
 
 def link(groups: Iterable[set[str]]) -> dict[str, str]:
-    """Each id to the smallest of those that it shares a group with, directly or by others (PadChest: 1,121 pairs, no chain).
+    """Returns each id to the smallest id that it shares a group with, directly or through others (union-find).
 
-    So a new report can move those of a person, and of nobody else, to another split: if it shows two ids to be one.
+    PadChest has 1,121 pairs and no chain. So a new report changes the split of a patient's other reports only if it links two ids
+    of that patient.
     """
     above: dict[str, str] = {}
 
@@ -94,7 +96,7 @@ def link(groups: Iterable[set[str]]) -> dict[str, str]:
 
 
 def labels_of(cell: str) -> tuple[str, ...] | None:
-    """Returns the words of a list such as "['kyphosis', ' nodule']", sorted, each once; None where the cell is no list."""
+    """Returns the distinct items of a list such as "['kyphosis', ' nodule']", sorted; None if the cell is not a list."""
     words = strings_in(cell)
     return None if words is None else tuple(sorted(set(words)))
 
@@ -103,7 +105,7 @@ def _id_of(cell: str) -> str:
     return cell.strip() if is_utf8(cell) and not may_be_text(cell) else ""
 
 
-def _document(report_id: str, gathered: Gathered, persons: dict[str, str]) -> Document | Failure:
+def _document(report_id: str, gathered: PadChestRows, persons: dict[str, str]) -> Document | Failure:
     annotations = {labels_of(cell) for cell in gathered.labels}
     if reason := _reason(gathered, annotations):
         return Failure(report_id, reason)
@@ -120,8 +122,8 @@ def _document(report_id: str, gathered: Gathered, persons: dict[str, str]) -> Do
     )
 
 
-def _reason(gathered: Gathered, annotations: set[tuple[str, ...] | None]) -> str | None:
-    """Returns why the report cannot be used; None if it can."""
+def _reason(gathered: PadChestRows, annotations: set[tuple[str, ...] | None]) -> str | None:
+    """Returns the reason for quarantine; None if the report is usable."""
     reasons = {
         "id of several different reports": len(gathered.texts) > 1,
         "MethodLabel is neither Physician nor RNN_model": bool(gathered.methods - {PHYSICIAN, NETWORK}),

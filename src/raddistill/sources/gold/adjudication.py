@@ -1,25 +1,25 @@
-"""Several people's annotations to one gold: adjudicated, with their agreement."""
+"""Adjudicates the annotations of several people to one gold, and computes their agreement."""
 
 from itertools import combinations
 from typing import Any, Literal
 
 import polars as pl
 
-from raddistill.reliability import cohens_kappa
+from raddistill.agreement_coefficients import cohens_kappa
 from raddistill.statuses import ABSENT, AMBIGUOUS, EXCLUDED, PRESENT, UNCERTAIN
 
 Adjudication = Literal["first", "both", "either"]
-RANKS = {ABSENT: 0, AMBIGUOUS: 1, UNCERTAIN: 2, PRESENT: 3}  # how much is stated
+RANKS = {ABSENT: 0, AMBIGUOUS: 1, UNCERTAIN: 2, PRESENT: 3}  # by the strength of the statement
 STATED = [PRESENT, UNCERTAIN]
 
 
 def adjudicate(gold: pl.DataFrame, how: Adjudication) -> pl.DataFrame:
-    """Returns one annotator a task: `gold` itself, or where a task has several, what they say together, under the name of `how`.
+    """Returns gold with one annotator per task. Several annotators of a task are combined to one with the name `how`.
 
-    Of those who annotated a report, `first` takes the first by name, `both` the least that they say (present if all say so),
-    `either` the most that one of them says.
+    Among the annotators of a report, `first` takes the first by name, `both` the weakest status of each label (present if all say
+    so), and `either` the strongest.
     """
-    if not _several(gold):  # 10 million rows of one annotator are not copied
+    if not _several(gold):  # does not copy the 10 million rows of PadChest
         return gold
     return pl.concat([_adjudicated(rows, how) for _, rows in gold.group_by("task", maintain_order=True)])
 
@@ -39,10 +39,10 @@ def _adjudicated(gold: pl.DataFrame, how: Adjudication) -> pl.DataFrame:
 
 
 def agreement(gold: pl.DataFrame) -> dict[str, Any]:
-    """By task: how many reports two annotators share, and for each label what they agree on, over all pairs of annotators.
+    """Returns, by task, the number of shared reports and, by label, the agreement of all pairs of annotators; {} without pairs.
 
-    Present and uncertain against absent; ambiguous and excluded cells are left out. `kappa` (Cohen 1960) is the mean over
-    pairs, and there only where it is defined: for some pair, not all cells are alike.
+    Present and uncertain count alike, against absent; ambiguous and excluded cells are left out. `kappa` (Cohen 1960) is the mean
+    over the pairs for which it is defined, and missing if there is no such pair.
     """
     by_task: dict[str, Any] = {}
     if not _several(gold):

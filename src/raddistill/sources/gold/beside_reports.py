@@ -1,7 +1,7 @@
-"""Labels that people put beside the reports of a table: a column a label with CheXpert's codes, or columns of lists.
+"""Labels made by people in the same table as the reports: one column per label with CheXpert's codes, or columns of lists.
 
-They pass through `Document.annotations` as strings "annotator<tab>status<tab>label"; the last two are blank where a person read
-the report.
+`Document.annotations` carries them as strings "annotator<tab>status<tab>label". A string with blank status and label says that
+the annotator read the report.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,16 +14,16 @@ from raddistill.sources.gold.annotators import GOLD
 from raddistill.statuses import ABSENT, GOLD_CELLS, PRESENT
 from raddistill.tasks.names import MULTIPLE_CHOICE
 
-WITH_REPORTS = "with_reports"  # the annotator whose labels stand in a column each; of lists it is their column's name
+WITH_REPORTS = "with_reports"  # the annotator of columns with codes; a column of lists is an annotator of its own
 NO_FINDING = "No Finding"
-NOTHING = {"normal", "none", "no finding", "no findings"}  # in a list of labels: read, and nothing found
+NOTHING = {"normal", "none", "no finding", "no findings"}  # names in a list that say: nothing was found
 
 
 def from_lists(columns: Mapping[str, Any], labels: Iterable[str]) -> Iterator[str]:
-    """Yields what the lists of a row say; `columns`: annotator to cell.
+    """Yields the annotations of a row with lists. `columns`: annotator to cell.
 
     Raises:
-        ValueError: a label that is not of the set, a cell that begins as a list and is none (the message lacks the cell).
+        ValueError: a label is not in the set, or a cell begins like a list but is none. The message does not contain the cell.
     """
     label_of = {name.casefold(): name for name in labels}  # people write lists by hand
     for annotator, cell in columns.items():
@@ -39,10 +39,10 @@ def from_lists(columns: Mapping[str, Any], labels: Iterable[str]) -> Iterator[st
 
 
 def from_codes(columns: Mapping[str, Any], labels: Iterable[str]) -> Iterator[str]:
-    """Yields what the codes of a row say; `columns`: label (or NO_FINDING) to cell. Blanks alone: nobody read the report.
+    """Yields the annotations of a row with codes. `columns`: label (or NO_FINDING) to cell. Only blanks: nobody read the report.
 
     Raises:
-        ValueError: a code that is none of CheXpert's (the message lacks the cell).
+        ValueError: a code is none of CheXpert's. The message does not contain the cell.
     """
     codes = {name: (as_text(cell) or "").strip() for name, cell in columns.items()}
     codes = {name: "" if is_missing(code, none_is_said=True) else code for name, code in codes.items()}
@@ -56,7 +56,7 @@ def from_codes(columns: Mapping[str, Any], labels: Iterable[str]) -> Iterator[st
 
 
 def to_gold(annotations: Mapping[str, Iterable[str]], labels: list[str]) -> pl.DataFrame:
-    """Returns the rows (GOLD) of each annotator of a report; labels that are not mentioned are absent."""
+    """Returns a Gold table with the rows of each annotator of a report. Labels that are not mentioned are absent."""
     rows = []
     for report_id, strings in annotations.items():
         statuses: dict[str, dict[str, str]] = {}
@@ -71,12 +71,12 @@ def to_gold(annotations: Mapping[str, Iterable[str]], labels: list[str]) -> pl.D
 
 
 def split_names(text: str) -> list[str]:
-    """Returns the names of "Edema; Fracture"."""
+    """Returns the names in "Edema; Fracture"."""
     return [part.strip() for part in text.split(";") if part.strip()]
 
 
 def _names_in(cell: str) -> list[str]:
-    """Returns the labels of "Edema; Fracture", or of a list as Python, JSON, numpy or Parquet have it."""
+    """Returns the names in "Edema; Fracture", or in a list as Python, JSON, numpy or Parquet print it."""
     if not cell.startswith("["):
         return split_names(cell)
     names = strings_in(cell)

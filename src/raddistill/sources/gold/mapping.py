@@ -1,9 +1,9 @@
-"""Mappings from what people coded to labels and concepts: CSV files in a folder of gold/, as Open-i and PadChest have them.
+"""Mappings from people's codes to labels and concepts: CSV files in a folder of gold/, such as those of Open-i and PadChest.
 
-heads.csv decides every head of the collection: `coded`, `normal` (nothing was found) or `excluded` (nobody annotated the report).
-labels.csv and concepts.csv hold the rules for the coded ones: a rule fires when the head is its own, one of `any_of` is among the
-qualifiers (blank: always) and none of `none_of` is. All that fire count; present beats ambiguous; what no rule names is absent.
-Letter case and runs of spaces do not matter (three annotations of Open-i's 8,298 differ from their head by these alone).
+A code is `head/qualifier/qualifier`. heads.csv decides every head of the collection: `coded`, `normal` (nothing was found) or
+`excluded` (nobody annotated the report). labels.csv and concepts.csv have rules for the coded heads. A rule fires if the head is
+the same, one of `any_of` is among the qualifiers (blank: always), and none of `none_of` is. All rules that fire count; present
+beats ambiguous; a name without a rule that fires is absent. Letter case and runs of spaces do not matter.
 """
 
 import csv
@@ -29,15 +29,15 @@ class Rule:
 
 
 def head_of(major: str) -> str:
-    """Returns the head of `Head/qualifier/qualifier`, folded."""
+    """Returns the folded head of `Head/qualifier/qualifier`."""
     return fold(major.partition("/")[0])
 
 
 def load_heads(path: Path) -> dict[str, str]:
-    """Returns the decision of each head (folded).
+    """Returns folded head to decision.
 
     Raises:
-        InputError: missing file, other columns, another decision.
+        InputError: the file is missing, or has other columns or an unknown decision.
     """
     rows = load_table(path, ["head", "decision", "why"])
     wrong = sorted({row["decision"] for row in rows} - {CODED, NORMAL, NOT_ANNOTATED})
@@ -47,10 +47,10 @@ def load_heads(path: Path) -> dict[str, str]:
 
 
 def load_rules(path: Path) -> list[Rule]:
-    """Returns the rules of labels.csv or concepts.csv; qualifiers are separated by ";" there, as some hold a comma.
+    """Returns the rules of labels.csv or concepts.csv. Qualifiers are separated by ";", as some contain a comma.
 
     Raises:
-        InputError: missing file, other columns, a status other than present and ambiguous.
+        InputError: the file is missing, or has other columns or a status other than present and ambiguous.
     """
     rows = load_table(path, ["label", "status", "head", "any_of", "none_of", "why"])
     wrong = sorted({row["status"] for row in rows} - {PRESENT, AMBIGUOUS})
@@ -66,7 +66,7 @@ def load_table(path: Path, columns: list[str]) -> list[dict[str, str]]:
     """Returns the rows of a file of a mapping.
 
     Raises:
-        InputError: missing file, other columns, too many or too few cells in a row.
+        InputError: the file is missing or has other columns, or a row has too many or too few cells.
     """
     try:
         with path.open(encoding="utf-8", newline="") as lines:
@@ -75,15 +75,14 @@ def load_table(path: Path, columns: list[str]) -> list[dict[str, str]]:
     except FileNotFoundError:
         raise InputError(f"{path} is missing; params.yaml names its folder as extract.gold") from None
     if reader.fieldnames != columns or any(None in row.values() or "" in row for row in rows):
-        raise InputError(f"{path} is not a CSV with the columns {', '.join(columns)}; a comma in a cell asks for quotes")
+        raise InputError(f"{path} is not a CSV with the columns {', '.join(columns)}; a cell with a comma needs quotes")
     return rows
 
 
 def check_rules(rules: list[Rule], names: list[str], path: Path, concepts: bool = False) -> None:
-    """Passes where each of the names has a rule, and (of `concepts`) each rule one of the names.
-
+    """
     Raises:
-        InputError: a name without a rule, a rule of an unknown concept.
+        InputError: a name has no rule, or (of `concepts`) a rule is for an unknown name.
     """
     if missing := [name for name in names if name not in {rule.label for rule in rules}]:
         raise InputError(f"{path} has no rule for {list_names(missing)}; add one, or take it out of the set")
@@ -92,10 +91,10 @@ def check_rules(rules: list[Rule], names: list[str], path: Path, concepts: bool 
 
 
 def qualifiers(cell: str, separator: str) -> frozenset[str]:
-    """Returns the parts of a cell, folded."""
+    """Returns the folded parts of a cell."""
     return frozenset(fold(part) for part in cell.split(separator) if part.strip())
 
 
 def fold(name: str) -> str:
-    """Returns a name in small letters with single spaces."""
+    """Returns a name in lower case with single spaces."""
     return " ".join(name.split()).casefold()

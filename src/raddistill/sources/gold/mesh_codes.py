@@ -1,6 +1,6 @@
-"""Open-i's MeSH annotations (`Head/qualifier/qualifier`, coded by people) to gold for both tasks, by a mapping (mapping.py).
+"""Converts Open-i's MeSH codes (`Head/qualifier/qualifier`, made by people) to gold of both tasks, by a mapping (mapping.py).
 
-`No Indexing` is a head that is excluded.
+The head `No Indexing` means excluded.
 """
 
 from dataclasses import replace
@@ -20,13 +20,13 @@ ANNOTATOR = "openi_mesh"
 
 
 def gold(majors: dict[str, list[str]], mapping: Path, label_set: list[Label], concepts: list[Concept]) -> pl.DataFrame:
-    """Returns the rows of a Gold table: both tasks, each label of the set and each concept, for every report.
+    """Returns a Gold table of both tasks: one row per report and label or concept.
 
-    `majors` holds a report's `major` strings. A concept of the kind `optional` is `ambiguous` where a rule fires, never present.
+    `majors`: report id to its `major` strings. A concept of the kind `optional` is `ambiguous` if a rule fires, never present.
 
     Raises:
-        InputError: a file of the mapping is missing or breaks its form, has no rule for a label or concept, or one for an unknown
-            concept; a head of the reports is not decided.
+        InputError: a file of the mapping is missing or malformed, has no rule for a label or concept, has a rule for an unknown
+            concept, or does not decide a head of the reports.
     """
     heads = load_heads(mapping / "heads.csv")
     _check_decided(majors, heads, mapping / "heads.csv")

@@ -1,10 +1,9 @@
-"""PadChest's labels, as physicians gave them, to gold for both tasks.
+"""Converts the labels that physicians gave to PadChest's reports to gold of both tasks, by a mapping (mapping.py).
 
-The mapping is data, in the form of mapping.py: heads.csv decides every label of the collection, labels.csv and
-concepts.csv hold the rules. Here a head is a label in PadChest's own words, without qualifiers. A report is excluded where
-each of its labels is (`exclude`, `unchanged`: alone they tell nothing). A rule with the head `*` holds for every annotated
-report: PadChest has no word for such a thing, so nobody could say that it is absent. A label of the set that no rule names, but a
-head does, means itself: so PadChest's own labels are a label set.
+Here a head is one of PadChest's own labels, without qualifiers. A report is excluded if all its labels are: `exclude` and
+`unchanged` alone say nothing. A rule with the head `*` fires for every annotated report: PadChest has no label for such a
+finding, so nobody could say that it is absent. A label of the set without a rule stands for the head of the same name, so that
+PadChest's own labels can be a label set.
 """
 
 from collections import defaultdict
@@ -28,13 +27,13 @@ CODE = {status: code for code, status in enumerate(GOLD_STATUSES)}
 
 
 def gold(annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]) -> pl.DataFrame:
-    """The rows of a Gold table: for every report each label of the set and each concept; none at all if nobody annotated any.
+    """Returns a Gold table of both tasks: one row per report and label or concept; empty if no report is annotated.
 
-    A concept of the kind `optional` is `ambiguous` where a rule fires, never present.
+    A concept of the kind `optional` is `ambiguous` if a rule fires, never present.
 
     Raises:
-        InputError: a file of the mapping is missing or breaks its form, has no rule for a label or concept, or one for an unknown
-            concept; a label of the reports is not decided.
+        InputError: a file of the mapping is missing or malformed, has no rule for a label or concept, has a rule for an unknown
+            concept, or does not decide a label of the reports.
     """
     heads = load_heads(mapping / "heads.csv")
     folded = {label: head_of(label) for given in annotations.values() for label in given}
@@ -60,7 +59,7 @@ def gold(annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list
 
 
 def _rules(path: Path, names: list[str], own: set[str]) -> list[Rule]:
-    """Returns the file's rules, and one for each name that it does not know and that is among `own` heads: it means itself."""
+    """Returns the file's rules, and one for each name without a rule that is one of the `own` heads, which it stands for."""
     rules = load_rules(path)
     if qualified := sorted({rule.head for rule in rules if rule.any_of or rule.none_of}):
         raise InputError(f"{path}: any_of and none_of stay blank, PadChest has no qualifiers; see {', '.join(qualified)}")
@@ -71,11 +70,11 @@ def _rules(path: Path, names: list[str], own: set[str]) -> list[Rule]:
 
 
 def _codes(telling: dict[str, set[str]], names: list[str], rules: list[Rule], optional: frozenset[str]) -> np.ndarray:
-    """Reports x names: places in GOLD_STATUSES, as bytes."""
+    """Returns an array (reports x names) of indices into GOLD_STATUSES, as bytes."""
     at = {name: column for column, name in enumerate(names)}
     fires: dict[str, dict[str, list[int]]] = {PRESENT: defaultdict(list), AMBIGUOUS: defaultdict(list)}
     for rule in rules:
-        if rule.label in at:  # a smaller set of labels leaves rules of the file without use
+        if rule.label in at:  # else the rule is for a label that is not in the set
             fires[AMBIGUOUS if rule.label in optional else rule.status][rule.head].append(at[rule.label])
     annotated = np.full(len(names), CODE[ABSENT], np.uint8)
     annotated[fires[AMBIGUOUS][ANY]] = CODE[AMBIGUOUS]
@@ -89,7 +88,7 @@ def _codes(telling: dict[str, set[str]], names: list[str], rules: list[Rule], op
 
 
 def _rows(report_ids: list[str], task: str, names: pl.Series, codes: np.ndarray) -> pl.DataFrame:
-    """Returns one row a cell. All but the ids are enums of a byte: full PadChest has ten million cells with the 13 labels."""
+    """Returns one row per cell. All columns but the ids are enums of one byte: PadChest has ten million cells with 13 labels."""
     reports, width = codes.shape
     columns = {
         "report_id": pl.Series(report_ids, dtype=pl.String).gather(np.repeat(np.arange(reports, dtype=np.uint32), width)),

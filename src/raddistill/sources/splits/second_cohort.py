@@ -1,10 +1,10 @@
-"""One cohort, or two: trained at one place, tested at another.
+"""Extracts one cohort, or two: to train on the first and test on the second.
 
-The first cohort keeps training and validation, its test reports go to quarantine; of the second all reports are test.
-Example: of 100 reports here (70, 10, 20) and 50 there, 70 train, 10 validate, and the 50 from there test.
+The first cohort keeps its training and validation reports; its test reports go to quarantine. All reports of the second are test.
+Example: with 100 reports in the first (70, 10, 20) and 50 in the second, 70 train, 10 validate, and 50 test.
 
-`merge` drops training reports whose text is also held out. With two cohorts that is a text of the second, so the model can differ
-from one trained on the first cohort alone where that has the same text in training and test.
+`merge` drops training reports whose text is also held out. Here "held out" means texts of the second cohort, so the model can
+differ from one that was trained on the first cohort alone, if that has the same text in training and test.
 """
 
 import re
@@ -20,14 +20,14 @@ from raddistill.privacy import such_as
 from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sources import extract_metrics, extracting
 from raddistill.sources.extracting import Extracted, ExtractParams
-from raddistill.sources.gold import collecting
+from raddistill.sources.gold import reading_gold
 from raddistill.sources.splits import splitting
 
 SET_ASIDE = "test split of the first cohort"
 
 
 class SecondParams(Section):
-    """The cohort that is tested on; '' as source: there is none. The columns of `extract.files` hold for it, too."""
+    """The second cohort; '' as source: none. The columns of `extract.files` are used for it, too."""
 
     source: str
     raw: str
@@ -41,10 +41,11 @@ def extract(
     concepts: list[Concept],
     lexicon: SectionLexicon | None = None,
 ) -> Extracted:
-    """Returns the tables of the cohort of `p`, or of two. `lexicon`: as of parser.read.
+    """Returns the tables of one cohort or of both. `lexicon`: as in parser.read.
 
     Raises:
-        ParamsError, InputError: as `extracting.extract`, of either; InputError for ids that both have.
+        ParamsError, InputError: as in `extracting.extract`, for either cohort.
+        InputError: both cohorts have a report with the same id.
     """
     first = extracting.extract(p, label_set, concepts, lexicon)
     if not second.source:
@@ -54,13 +55,13 @@ def extract(
     try:
         tested = extracting.extract(there, label_set, concepts, lexicon)
     except (InputError, ParamsError) as error:
-        told = re.sub(r"\bextract\.(source|raw|gold)\b", r"second_cohort.\1", str(error))
-        raise type(error)(f"second_cohort: {told}") from None
+        message = re.sub(r"\bextract\.(source|raw|gold)\b", r"second_cohort.\1", str(error))
+        raise type(error)(f"second_cohort: {message}") from None
     return _join(first, tested, p.near_duplicate)
 
 
 def _join(first: Extracted, second: Extracted, near_duplicate: float) -> Extracted:
-    """Both, without the test reports of the first."""
+    """Returns both cohorts, without the test reports of the first."""
     shared = first.reports.join(second.reports, on="report_id", how="semi")["report_id"].sort().to_list()
     if shared:
         raise InputError(
@@ -76,7 +77,7 @@ def _join(first: Extracted, second: Extracted, near_duplicate: float) -> Extract
     set_aside = aside.select("report_id", reason=pl.lit(SET_ASIDE))
     quarantine = pl.concat([part.select("report_id", "reason") for part in (first.quarantine, second.quarantine, set_aside)])
     training = kept.filter(pl.col("split") == "train")
-    metrics = extract_metrics.counts(reports, gold, quarantine.filter(pl.col("reason") != collecting.UNKNOWN)) | {
+    metrics = extract_metrics.counts(reports, gold, quarantine.filter(pl.col("reason") != reading_gold.UNKNOWN)) | {
         "texts_of_training_in_second": second.reports.join(training, on="text_group", how="semi").height,
         "patients_of_training_in_second": second.reports.join(training, on="patient_id", how="semi").height,
         "near_neighbours": splitting.near_neighbours(reports, near_duplicate),
@@ -87,6 +88,6 @@ def _join(first: Extracted, second: Extracted, near_duplicate: float) -> Extract
 
 
 def _under_one_name(gold: pl.DataFrame) -> pl.DataFrame:
-    """By task the annotators of both as one, as each report has but one of them and scoring takes gold of one."""
+    """Names the annotators of a task as one: each report has only one of them, and scoring requires one name."""
     names = pl.col("annotator").cast(pl.String).unique().sort().str.join("+").over("task")
     return gold.with_columns(annotator=names)

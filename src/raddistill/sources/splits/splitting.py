@@ -1,7 +1,7 @@
-"""Which split a report belongs to: a hash of its patient, or of its normalised text where no patient is known.
+"""Assigns reports to splits by a hash of the patient, or of the normalised text if no patient is known, and counts leaks.
 
-A hash, not a draw: the split of a report depends on no other report, so it is stable under row order and growth. Below that,
-counts of what splits share: patients, texts, near duplicates.
+A hash, unlike a random draw, makes the split of a report independent of all other reports: it is stable under row order and
+growth. The counts are of patients, texts and near duplicates that splits share.
 """
 
 import hashlib
@@ -14,9 +14,9 @@ import polars as pl
 from raddistill.near_duplicates import has_near_duplicate
 
 _TOKEN = re.compile(r"[^\W_]+")
-# ASCII text, most of it, takes a tenth of the time this way, with the same words: letters in lower case, digits, else a space.
+# Most text is ASCII, for which a byte table gives the same words in a tenth of the time: lower case, digits, else a space.
 _ASCII = bytes(ord(chr(code).lower()) if chr(code).isalnum() else 32 for code in range(128)) + bytes(128)
-# What the splits are called in the sources' own files: MIMIC-CXR has validate, CheXpert valid.
+# Names of splits in the sources' own files: MIMIC-CXR has validate, CheXpert valid.
 OF_FILES = {
     "train": "train", "training": "train", "validation": "validation", "validate": "validation", "valid": "validation",
     "val": "validation", "dev": "validation", "test": "test", "testing": "test",
@@ -24,7 +24,7 @@ OF_FILES = {
 
 
 def words_of(*sections: str | None) -> list[str]:
-    """Returns the words of the sections in their order, without case, punctuation, spacing and headers."""
+    """Returns the words of the sections in order, in lower case, without punctuation and headers."""
     text = " ".join(section for section in sections if section)
     if text.isascii():
         return text.encode().translate(_ASCII).decode().split()
@@ -32,18 +32,18 @@ def words_of(*sections: str | None) -> list[str]:
 
 
 def text_group(*sections: str | None) -> str:
-    """16 hex digits, equal for reports that say the same but for case, punctuation and spacing.
+    """Returns 16 hex digits, equal for reports that differ only in case, punctuation and spacing.
 
-    Headers are left out, so a text in the findings of one report and the impression of another is the same text.
+    Headers do not count, so the same text in the findings of one report and the impression of another has the same group.
     """
     return hashlib.sha256(" ".join(words_of(*sections)).encode()).hexdigest()[:16]
 
 
 def split(group: str, salt: str, train: float, validation: float, fold: int) -> str:
-    """`train`, `validation` or `test` for a patient's id or a text group; `train` and `validation` are shares in [0, 1].
+    """Returns `train`, `validation` or `test` for a patient's id or a text group.
 
-    Each `fold` above 0 turns the place of the hash on by the share of the test split, so that with a share of 1 / k the folds
-    0 to k - 1 put each group into the test split once. Exact: in floats 0.7 + 0.1 is not 0.8, and a group could fall between.
+    `train` and `validation` are shares in [0, 1]. Each fold shifts the hash by the test share, so that with a share of 1 / k the
+    folds 0 to k - 1 put each group into the test split exactly once. Fractions are exact: in floats 0.7 + 0.1 is not 0.8.
     """
     digest = hashlib.sha256(f"{salt}\n{group}".encode()).digest()
     after_training, after_validation = _borders(train, validation)
@@ -54,24 +54,24 @@ def split(group: str, salt: str, train: float, validation: float, fold: int) -> 
 
 
 def folds(train: float, validation: float) -> int:
-    """How many folds the shares allow: k where the test share is 1 / k, else 1."""
+    """Returns the number of folds that the shares allow: k if the test share is 1 / k, else 1."""
     share = 1 - _borders(train, validation)[1]
     return share.denominator if share.numerator == 1 else 1
 
 
 @cache
 def _borders(train: float, validation: float) -> tuple[Fraction, Fraction]:
-    """Returns where train and validation end, as the decimals that the shares are written as."""
+    """Returns where train and validation end, as exact decimals."""
     after_training = Fraction(str(train))
     return after_training, after_training + Fraction(str(validation))
 
 
 def leaks(reports: pl.DataFrame) -> dict[str, int]:
-    """Counts patients and texts in more than one split, their reports, and the training reports that `merge` drops for it."""
+    """Counts patients and texts in more than one split, the patients' reports, and the training reports that `merge` drops."""
     reports = reports.select("patient_id", "text_group", "split")  # so that no text is copied
-    apart = pl.col("split").n_unique() > 1
-    patients = reports.drop_nulls("patient_id").group_by("patient_id").agg(pl.len(), apart=apart).filter("apart")
-    texts = reports.group_by("text_group").agg(apart=apart).filter("apart")
+    leaks = pl.col("split").n_unique() > 1
+    patients = reports.drop_nulls("patient_id").group_by("patient_id").agg(pl.len(), leaks=leaks).filter("leaks")
+    texts = reports.group_by("text_group").agg(leaks=leaks).filter("leaks")
     return {
         "patients": patients.height,
         "reports_of_patients": int(patients["len"].sum()),
@@ -83,7 +83,7 @@ def leaks(reports: pl.DataFrame) -> dict[str, int]:
 def near_neighbours(reports: pl.DataFrame, jaccard: float) -> dict[str, int]:
     """Counts the reports of validation and test that have a near duplicate among the training texts.
 
-    Training texts that are held out themselves do not count, as `merge` drops them: `leaks` counts them.
+    Training texts that are also held out do not count, since `merge` drops them; `leaks` counts them.
     """
     reports = reports.select("text", "text_group", "split")  # so that no other column is copied
     held_out = reports.filter(pl.col("split") != "train")

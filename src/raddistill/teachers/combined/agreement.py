@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from raddistill.reliability import Ints, cohens_kappa, krippendorffs_alpha
+from raddistill.agreement_coefficients import Ints, cohens_kappa, krippendorffs_alpha
 
 Bools = npt.NDArray[np.bool_]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raddistill.atomic import part_of, write_whole
+from raddistill.files import part_of, write_whole
 
 
 def test_a_file_takes_its_place_at_the_end(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The gold of the extracted reports: from annotators' files, or from the annotations of the source itself."""
+"""Reads the gold of the extracted reports: from annotators' files, or from the source's own annotations."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ UNKNOWN = "annotated, but not among the reports"
 
 
 def annotations_by_id(read: pl.DataFrame, kept: pl.DataFrame) -> dict[str, tuple[str, ...]]:
-    """Returns what people coded, by report id, also of reports in quarantine: their gold is counted."""
+    """Returns report id to its annotations, if it has any. Includes reports in quarantine, whose gold is counted."""
     lost = read.join(kept.select("report_id"), on="report_id", how="anti").sort(
         "report_id", pl.col("annotations").list.join("\n")
     )
@@ -27,9 +27,12 @@ def read_gold(
     source: Source, annotations: dict[str, tuple[str, ...]], folder: Path, label_set: list[Label], concepts: list[Concept],
     known: pl.Series,
 ) -> pl.DataFrame:  # fmt: skip
-    """Returns what people say: of any source by annotators' files where `folder` holds such, else the source's own annotations.
+    """Returns gold from the annotators' files in `folder`; if it has none, from the source's own annotations.
 
-    A folder called `none` says that nobody annotated. Labels that stand with the reports of `files` are taken in each case.
+    A folder called `none` means that there are no annotations. Labels in the report file of the source `files` are always used.
+
+    Raises:
+        InputError: an annotator's file and labels in the report file have the same name.
     """
     if source.needs_mapping and folder.name != annotators.NONE and not annotators.are_in(folder):
         return source.gold(annotations, folder, label_set, concepts)
@@ -39,16 +42,16 @@ def read_gold(
     own = source.gold(annotations, folder, label_set, concepts)
     if twice := own.join(written, on=["task", "annotator"], how="semi")["annotator"].unique().sort().to_list():
         raise InputError(
-            f"{folder}: {twice[0]} stands for a file of annotations and for labels beside the reports (extract.files.labels); "
+            f"{folder}: {twice[0]} is the name of a file of annotations and of labels in the report file (extract.files.labels); "
             "rename the file, or leave out one of them"
         )
     return pl.concat([written, own], how="vertical_relaxed")
 
 
 def of_known_reports(gold: pl.DataFrame, reports: pl.Series, quarantined: pl.Series) -> tuple[pl.DataFrame, int, pl.DataFrame]:
-    """Returns the gold of these reports, how many it annotates that are in quarantine, and a failure for each unknown report.
+    """Returns the gold of `reports`, the number of annotated reports in quarantine, and a failure for each unknown report.
 
-    A report that all who read it set aside is not annotated.
+    A report that all its annotators excluded does not count as annotated.
     """
     others = gold.select("report_id").unique().join(reports.to_frame("report_id"), on="report_id", how="anti")
     stated = pl.DataFrame(schema={"report_id": pl.String})

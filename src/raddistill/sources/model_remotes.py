@@ -1,22 +1,22 @@
-"""Which DVC remote models go to: one that learned from text that is not public may repeat it."""
+"""Checks the DVC remote of models: a model that learned from text that is not public may repeat it."""
 
 import polars as pl
 
 from raddistill.errors import ParamsError
 from raddistill.params import Section
 
-SHARED = "shared"  # of .dvc/config: the remote that everybody may read
+SHARED = "shared"  # the remote of .dvc/config that everybody may read
 PUBLIC = "public"
 
 
 class RemotesParams(Section):
-    """dvc.yaml reads them, so that `dvc push` follows them, too."""
+    """The remote of models. dvc.yaml reads it, too, so `dvc push` uses it."""
 
     models: str
 
 
 def refuse_sharing(p: RemotesParams, reports: pl.DataFrame) -> None:
-    """Nothing if models that learn from `reports` (the table) may go to the remote that `p` names.
+    """Passes if models that learn from the table `reports` may go to the remote that `p` names.
 
     Raises:
         ParamsError: text of train or validation is not public, and the remote is the shared one.

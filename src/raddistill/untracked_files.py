@@ -1,8 +1,8 @@
-"""Files that a queued or temporary experiment would miss.
+"""Finds files that a queued or temporary DVC experiment would miss because git does not track them.
 
-Such an experiment runs in another folder, into which DVC copies only the files that git knows. A lexicon of your own that git
-does not know works in `dvc repro`, but is missing there. Where git knows only some files of a folder, the others are left out:
-the result is another one, and there is no error.
+Such an experiment runs in another folder, into which DVC copies only the files that git tracks. An untracked lexicon works in
+`dvc repro`, but is missing there. If git tracks only some files of a folder, the others are left out: the result differs, and
+there is no error.
 """
 
 import os
@@ -21,7 +21,7 @@ ADD = "`git add` it, or, if it holds text of reports, keep it outside of the clo
 
 
 def strings_of(node: Any) -> Iterator[str]:
-    """Yields all texts among the values of params.yaml, or of a part of it."""
+    """Yields all strings among the values of params.yaml, or of a part of it."""
     if isinstance(node, dict | list):
         for child in node.values() if isinstance(node, dict) else node:
             yield from strings_of(child)
@@ -32,16 +32,16 @@ def strings_of(node: Any) -> Iterator[str]:
 def missing_files(values: Iterable[str], root: Path = Path()) -> list[str]:
     """Returns a line, with the remedy, for each file or folder of `values` that an experiment would miss.
 
-    `root` is the clone. Values that name no file or folder there are passed over. So are outputs of the pipeline, which DVC
-    copies, and files that an editor leaves.
+    `root` is the clone. Skipped are values that name no file or folder in it, outputs of the pipeline, which DVC copies, and
+    backup files of editors.
 
     Raises:
         InputError: `root` is no git repository.
     """
     named = sorted({value for value in values if "/" in value or "." in value} - {".", ".."})
-    there = [name for name in named if not Path(name).is_absolute() and (root / name).exists()]
-    outside = [name for name in there if root.resolve() not in (root / name).resolve().parents]
-    inside = [name for name in there if name not in outside]
+    existing = [name for name in named if not Path(name).is_absolute() and (root / name).exists()]
+    outside = [name for name in existing if root.resolve() not in (root / name).resolve().parents]
+    inside = [name for name in existing if name not in outside]
     others = ("ls-files", "-z", "--others", "--exclude-standard")
     ignored = [name for name in inside if not _is_output(root, name) and _git(root, *others, "--ignored", "--", name)]
     unknown = _git(root, *others, "--", *CODE, *inside)
@@ -53,17 +53,16 @@ def missing_files(values: Iterable[str], root: Path = Path()) -> list[str]:
 
 
 def refuse_missing_files(values: Iterable[str]) -> None:
-    """Checks that a queued experiment with these values would have all of its files.
-
+    """
     Raises:
-        InputError: it would miss some. The message names them.
+        InputError: a queued experiment with these values would miss files. The message names them.
     """
     if lines := missing_files(values):
         raise InputError("a queued experiment gets the files that git knows, and no others\n" + "\n".join(lines))
 
 
 def print_missing_files() -> None:
-    """Prints which files this run misses, if it is a queued or temporary experiment, on standard error."""
+    """Prints on standard error which files this run misses, if it is a queued or temporary experiment."""
     root = Path(os.environ.get("DVC_ROOT") or ".")
     if root.resolve() == Path.cwd():
         return
@@ -72,13 +71,15 @@ def print_missing_files() -> None:
 
 
 def _is_output(root: Path, name: str) -> bool:
-    """Returns whether `name` is an output of dvc.yaml, or a folder above or within one. Templates (`${...}`) match anything."""
-    # An output such as "data/teachers/${item.task}/x" is compared up to its first template.
+    """Returns whether `name` is an output of dvc.yaml, or a folder above or within one.
+
+    An output with a template, such as "data/teachers/${item.task}/x", is compared up to the template.
+    """
     for stage in params.read(root / PIPELINE)["stages"].values():
         for out in stage.get("do", stage).get("outs", []):
             path = out if isinstance(out, str) else next(iter(out))
-            fixed, filled_in, _ = path.partition("${")
-            if f"{path}/".startswith(f"{name}/") or name.startswith(fixed if filled_in else f"{path}/"):
+            before, template, _ = path.partition("${")
+            if f"{path}/".startswith(f"{name}/") or name.startswith(before if template else f"{path}/"):
                 return True
     return False
 

@@ -8,8 +8,8 @@ import pytest
 from pipeline_truth import ROOT
 from typer.testing import CliRunner
 
-from raddistill import cli, errors, experiments
-from raddistill.apps import ablation_commands
+from raddistill import cli, errors, untracked_files
+from raddistill.apps import ablations
 from raddistill.errors import InputError
 
 PARAMS = """
@@ -59,7 +59,9 @@ def git(*words: str) -> None:
 
 
 def missed_of(source: str) -> list[str]:
-    return experiments.missing_files([*experiments.strings_of({"teacher": "rules", "fold": 1, "each": [source]}), "data/raw"])
+    return untracked_files.missing_files(
+        [*untracked_files.strings_of({"teacher": "rules", "fold": 1, "each": [source]}), "data/raw"]
+    )
 
 
 def test_nothing_is_missed_of_what_git_knows_or_dvc_brings(clone: Path) -> None:
@@ -95,7 +97,7 @@ def test_what_an_experiment_elsewhere_would_miss_is_named_with_the_remedy(
 def test_nothing_is_queued_where_one_point_would_miss_a_file(clone: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     write(clone, {name: "", "presets/ablations/q.yaml": QUESTION.replace("POINT", str(Path(name).parent))})
     git("add", "presets")
-    monkeypatch.setattr(ablation_commands.sys, "executable", "no-python")  # `dvc` is not even started
+    monkeypatch.setattr(ablations.sys, "executable", "no-python")  # `dvc` is not even started
     named = rf"gets the files that git knows, and no others\n{Path(name).parent}.*(git add|absolute)"
     with pytest.raises(InputError, match=named):
         CliRunner().invoke(cli.app, ["ablation", "queue", "q"], catch_exceptions=False)
@@ -104,7 +106,7 @@ def test_nothing_is_queued_where_one_point_would_miss_a_file(clone: Path, monkey
 def test_a_param_that_the_points_replace_need_not_be_in_git(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(clone, {"params.yaml": PARAMS.replace("SOURCE", "lexicon/other")})
     write(clone, {"presets/ablations/q.yaml": QUESTION.replace("POINT", "lexicon/tuned")})
-    monkeypatch.setattr(ablation_commands.sys, "executable", "no-python")
+    monkeypatch.setattr(ablations.sys, "executable", "no-python")
     with pytest.raises(FileNotFoundError):  # as far as DVC
         CliRunner().invoke(cli.app, ["ablation", "queue", "q"], catch_exceptions=False)
 
@@ -134,4 +136,4 @@ def test_outside_of_git_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(InputError, match="is it a clone"):
-        experiments.missing_files([])
+        untracked_files.missing_files([])

@@ -1,7 +1,7 @@
-"""How answers are written for the model to learn and read back when it answers: one place, so that parse(render(x)) == x.
+"""Writes answers for the student to learn, and parses its answers. parse(render(x)) == x.
 
-Multiple choice in the `list` format: label names separated by commas, or "Normal" (Wei et al., arXiv 2409.16563).
-Open-ended: one line per finding, `verbatim phrase | ICD-10-CM code`, or "None". Reading never raises.
+Multiple choice, answer form `list`: label names separated by commas, or "Normal" (Wei et al., arXiv 2409.16563).
+Open-ended, answer form `lines`: one line per finding, `verbatim phrase | ICD-10-CM code`, or "None". Parsing never raises.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,28 +15,28 @@ NONE = "None"
 
 
 def render_slots(label_set: Sequence[Label]) -> str:
-    """The label names, one a line, without any answer: the answers are read as logits at the last token of each name."""
+    """Returns the label names, one per line, without answers: those are read as logits at the last token of each name."""
     return "\n".join(label.name for label in label_set)
 
 
 def render_list(names: Iterable[str]) -> str:
-    """The label names in the order given, or "Normal".
+    """Returns the label names in the order given, or "Normal" if there are none.
 
     Raises:
-        InputError: a name that could not be read back: it holds a comma or a line break, or is "Normal".
+        InputError: a name that could not be parsed again: it is blank or "Normal", or contains a comma or a line break.
     """
     names = list(names)
     for name in names:
         if "," in name or len(name.splitlines()) != 1 or _key(name) in ("", _key(NORMAL)):
-            raise InputError(f"the label '{name}' cannot stand in a comma-separated answer; rename it, or answer in slots")
+            raise InputError(f"the label '{name}' does not fit a comma-separated answer; rename it, or answer in slots")
     return ", ".join(names) or NORMAL
 
 
 def parse_list(answer: str, label_set: Sequence[Label]) -> list[str] | None:
-    """The names in an answer, in the label set's order, each once; [] for "Normal".
+    """Returns the names in an answer, in the label set's order, each once; [] for "Normal".
 
-    None where the answer does not parse: a name outside the set, "Normal" beside a name, nothing at all. Letter case, spaces
-    and a full stop at the end do not matter.
+    Returns None for an answer that does not parse: it is empty, has a name outside the set, or has "Normal" and a name. Letter
+    case, white space and a full stop at the end do not matter.
     """
     named = {_key(part) for part in answer.strip().removesuffix(".").split(",")}
     if named == {_key(NORMAL)}:
@@ -48,18 +48,17 @@ def parse_list(answer: str, label_set: Sequence[Label]) -> list[str] | None:
 
 @dataclass(frozen=True)
 class Parsed:
-    """An open-ended answer as read: findings are (phrase, code), each pair once, in the answer's order."""
+    """A parsed open-ended answer."""
 
-    findings: list[tuple[str, str]]
-    bad_lines: int  # lines without a bar or without a phrase; the lines beside them still count
-    unparsed: bool  # not one finding and not "None": counted, and scored as empty
+    findings: list[tuple[str, str]]  # (phrase, code), each pair once, in the answer's order
+    bad_lines: int  # lines without a bar or without a phrase; the other lines still count
+    unparsed: bool  # neither a finding nor "None": counted, and scored as empty
 
 
 def render_lines(findings: Iterable[tuple[str, str]]) -> str:
-    """One line per (phrase, code), or "None".
+    """Returns one line per (phrase, code), or "None" if there are none.
 
-    What would break a line is mended: white space, line breaks among it, becomes single spaces, a bar within becomes "/".
-    A finding without a code ends in a bare bar.
+    Runs of white space become single spaces, and a bar becomes "/". A finding without a code ends in a bar.
     """
     lines = []
     for phrase, code in findings:
@@ -69,7 +68,7 @@ def render_lines(findings: Iterable[tuple[str, str]]) -> str:
 
 
 def parse_lines(answer: str) -> Parsed:
-    """The findings of an open-ended answer; empty lines do not matter. The last bar of a line separates the code."""
+    """Returns the findings of an open-ended answer. Blank lines are skipped. The last bar of a line separates the code."""
     findings: dict[tuple[str, str], None] = {}
     bad, none = 0, False
     for line in filter(str.strip, answer.splitlines()):
