@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from raddistill.reliability import cohens_kappa, krippendorffs_alpha
+from raddistill.agreement_coefficients import cohens_kappa, krippendorffs_alpha
 from raddistill.teachers.combined.agreement import of_findings, of_values
 
 

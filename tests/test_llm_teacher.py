@@ -23,7 +23,7 @@ from raddistill.llm_client.settings import AskingParams
 from raddistill.llm_client.store import Store
 from raddistill.tables import base as tables
 from raddistill.tables.answers import Answers
-from raddistill.teachers.llm.history import Inquiry
+from raddistill.teachers.llm.conversations import Inquiry
 from raddistill.teachers.llm.questions import Questioner
 from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.llm.teacher import Interrupted

@@ -23,7 +23,7 @@ from raddistill.apps.label.report_file import Batch, Reject, ReportFile
 from raddistill.apps.label.rules import read_report
 from raddistill.atomic import part_of, write_whole
 from raddistill.errors import InputError, RaddistillError
-from raddistill.teachers.rules.reading import Reader
+from raddistill.teachers.rules.reader import Reader
 
 SMALL = 4  # batches; a file that ends within them is not worth a second process
 AHEAD = 3  # batches a process that wait for it or for their turn to be written

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from raddistill.reliability import cohens_kappa
+from raddistill.agreement_coefficients import cohens_kappa
 from raddistill.statuses import ABSENT, AMBIGUOUS, EXCLUDED, PRESENT, UNCERTAIN
 
 Adjudication = Literal["first", "both", "either"]

@@ -4,8 +4,8 @@ import sys
 from collections import Counter
 
 from raddistill.errors import InputError
+from raddistill.teachers.llm.conversations import Conversation, Turn
 from raddistill.teachers.llm.faults import Fault
-from raddistill.teachers.llm.history import Conversation, Turn
 from raddistill.teachers.llm.parsing import split_thoughts
 
 AT_FIRST = 10  # answers in a row that cannot be used, where none ever could

@@ -14,8 +14,8 @@ from raddistill.errors import InputError
 from raddistill.llm_client.budget import Prices
 from raddistill.llm_client.messages import Answer
 from raddistill.tables.reports import Reports
+from raddistill.teachers.llm.conversations import Inquiry, Known
 from raddistill.teachers.llm.estimate import Estimate, estimate
-from raddistill.teachers.llm.history import Inquiry, Known
 from raddistill.teachers.llm.questions import Question
 from raddistill.teachers.llm.settings import LLMParams
 

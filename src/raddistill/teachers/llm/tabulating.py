@@ -13,7 +13,7 @@ from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine
-from raddistill.teachers.llm.history import Conversation
+from raddistill.teachers.llm.conversations import Conversation
 from raddistill.teachers.teacher import Labelled
 from raddistill.teachers.votes import Finding, vote_samples
 

@@ -19,8 +19,8 @@ from raddistill.llm_client.run import Asked
 from raddistill.llm_client.settings import AskingParams
 from raddistill.llm_client.store import Store
 from raddistill.passages import choose_sections
+from raddistill.teachers.llm.conversations import Inquiry, Shown
 from raddistill.teachers.llm.early_stop import EarlyStop
-from raddistill.teachers.llm.history import Inquiry, Shown
 from raddistill.teachers.llm.questions import Question
 from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.llm.tabulating import tabulate

@@ -1,6 +1,8 @@
-"""What a lexicon finds in a report, and what is said of it. Knows no tables, no label and no disease.
+"""Finds the phrases of a lexicon in a report and decides their status. Knows no tables, no label and no disease.
 
-Sections -> sentences -> mentions -> assertions -> status, the order of chexpert-labeler (Irvin et al. 2019).
+The order is that of chexpert-labeler (Irvin et al. 2019), a module for each step:
+sections (passages.py) -> sentences (sentences.py) -> mentions (mentions.py) -> assertions (assertions.py, with clauses.py and
+field_values.py) -> status (`aggregate`).
 """
 
 from collections import defaultdict
@@ -16,19 +18,19 @@ from raddistill.statuses import PRESENT, RANKED, UNCERTAIN, UNMENTIONED
 from raddistill.tasks.names import MULTIPLE_CHOICE
 from raddistill.teachers.rules import lexicon
 from raddistill.teachers.rules.assertions import Assertions
-from raddistill.teachers.rules.mentions import Matcher, Mention, find_places, find_words, resolve
+from raddistill.teachers.rules.mentions import Matcher, Mention, find_word_spans, find_words, resolve
 
-# What a sentence says depends on its text alone and reports repeat their sentences, so the last ones read are remembered.
-REMEMBERED = 1 << 14  # sentences
-LONGEST_REMEMBERED = 300  # characters
-MOST_MODIFIERS = 12  # words before a condition that may belong to it
+# A sentence's spans depend on its text alone, and reports repeat sentences, so the last ones are cached.
+CACHED_SENTENCES = 1 << 14
+LONGEST_CACHED = 300  # characters
+MOST_MODIFIERS = 12  # modifiers that may belong to one condition, in words
 
 
 class Span(NamedTuple):
-    """A mention and what is said of it; text[start:end] is the quote."""
+    """A mention with its status; text[start:end] is the quote."""
 
     label: str
-    says: str
+    status: str
     section: str
     start: int
     end: int
@@ -40,12 +42,12 @@ class Reader:
     """Reads reports for one task by the lexicon in a folder."""
 
     def __init__(self, task: str, folder: Path, label_set: list[Label], sections: str | list[str]) -> None:
-        """`sections`: one of CHOICES, or a list of sections of which all are read.
+        """`sections`: a key of `passages.CHOICES`, or a list of sections, all of which are read.
 
         Raises:
-            InputError: unknown sections; the folder lacks a file, or a file is broken (file, line, reason).
+            InputError: a section is unknown, the folder lacks a file, or a file is broken (file, line, reason).
         """
-        self._made_of = (task, folder, label_set, sections)
+        self._init_args = (task, folder, label_set, sections)
         self._sections, self._first_only = choose_sections(sections)
         cues = lexicon.load_cues(folder)
         self._assertions = Assertions(Matcher(cues))
@@ -58,20 +60,20 @@ class Reader:
         else:
             self._matcher = Matcher(lexicon.load_conditions(folder))
             self._modifiers = lexicon.load_modifiers(folder)
-            weak = Matcher(lexicon.load_possibilities(folder))
-            self._too_weak = {cue.written for cue in cues if any(m.at[0] == 0 for m in weak.find(list(cue.words)))}
-        self._remembered = lru_cache(REMEMBERED)(self._read_sentence)
+            possibilities = Matcher(lexicon.load_possibilities(folder))
+            self._possibilities = {cue.text for cue in cues if any(m.first == 0 for m in possibilities.find(list(cue.words)))}
+        self._read_cached = lru_cache(CACHED_SENTENCES)(self._read_sentence)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._made_of  # a worker process reads the folder for itself
+        return type(self), self._init_args  # to pickle: a worker process reads the folder again
 
     def read(self, report: Mapping[str, str | None]) -> tuple[list[Span], str | None]:
-        """Returns the spans of a report (`findings`, `impression`, `text`) in text order; or why it cannot be labelled."""
+        """Returns the spans of a report (`findings`, `impression`, `text`) and None; or no spans and why it cannot be labelled."""
         passages, reason = find_passages(report, self._sections, self._first_only)
         return [span for passage in passages for span in self._spans(passage)], reason
 
     def read_text(self, text: str) -> tuple[list[Span], str | None]:
-        """As `read`, for a report without sections: all of it is one passage, of the section `text`."""
+        """As `read`, for a report without sections: the whole text is read as the section `text`."""
         if not text or text.isspace():
             return [], "no text"
         return self._spans(Passage(text, WHOLE, 0, len(text))), None
@@ -81,7 +83,7 @@ class Reader:
         statuses: dict[str, set[str]] = {name: set() for name in self._names}
         codes: dict[str, str | None] = {}
         for span in found:
-            statuses.setdefault(span.label, set()).add(span.says)
+            statuses.setdefault(span.label, set()).add(span.status)
             codes.setdefault(span.label, span.code)
         return [(label, aggregate(of_label), codes.get(label)) for label, of_label in statuses.items()]
 
@@ -89,58 +91,57 @@ class Reader:
         spans: list[Span] = []
         for begins, ends in sentences(passage.text, passage.start, passage.end):
             sentence = passage.text[begins:ends]
-            read = self._remembered if len(sentence) <= LONGEST_REMEMBERED else self._read_sentence
-            for label, says, _, start, end, cue, code in read(sentence):
-                spans.append(Span(label, says, passage.section, begins + start, begins + end, cue, code))
+            read = self._read_cached if len(sentence) <= LONGEST_CACHED else self._read_sentence
+            for label, status, _, start, end, cue, code in read(sentence):
+                spans.append(Span(label, status, passage.section, begins + start, begins + end, cue, code))
         return spans
 
     def _read_sentence(self, sentence: str) -> list[Span]:
-        """The mentions of labels, label by label; or the conditions that are stated or suspected. Places are the sentence's."""
+        """Returns the spans of a sentence, label by label, or those of conditions. Offsets count from the sentence's start."""
         words = find_words(sentence)
         found = self._matcher.find(words)
         mentions = _resolve_by_label(found) if self._is_labels else resolve(found)
         spans = self._decide(mentions, words, sentence) if mentions else []
         if self._is_labels:
             return spans
-        stated = [s for s in spans if s.says == PRESENT or (s.says == UNCERTAIN and s.cue not in self._too_weak)]
-        return [s._replace(label=" ".join(sentence[s.start : s.end].lower().split())) for s in stated]
+        kept = [s for s in spans if s.status == PRESENT or (s.status == UNCERTAIN and s.cue not in self._possibilities)]
+        return [s._replace(label=" ".join(sentence[s.start : s.end].lower().split())) for s in kept]
 
     def _decide(self, mentions: list[Mention], words: list[str], sentence: str) -> list[Span]:
         spans: list[Span] = []
-        places = find_places(sentence)
-        for mention, (says, cue) in zip(mentions, self._assertions.decide(words, mentions), strict=True):
-            if says != lexicon.IGNORE:
-                start = places[_extended(words, mention.at[0], self._modifiers)][0]
-                end = places[mention.at[-1]][1]
-                spans.append(Span(mention.phrase.label, says, "", start, end, cue, mention.phrase.code))
+        word_spans = find_word_spans(sentence)
+        for mention, (status, cue) in zip(mentions, self._assertions.decide(words, mentions), strict=True):
+            if status != lexicon.IGNORE:
+                start = word_spans[_first_modifier(words, mention.first, self._modifiers)][0]
+                end = word_spans[mention.last][1]
+                spans.append(Span(mention.phrase.label, status, "", start, end, cue, mention.phrase.code))
         return spans
 
 
 def aggregate(mentioned: Container[str]) -> str:
-    """Returns the status of a label in a report from those of its mentions: the strongest; `unmentioned` without any.
+    """Returns a label's status in a report: the strongest status of its mentions, or `unmentioned` if it has none.
 
-    Present wins against absent, since "no effusion on the right. Small left effusion." denies a part and states a part. Present
-    wins against uncertain: whoever states a finding once is not in doubt of it (chexpert-labeler, stages/aggregate.py, decides
-    the latter the other way round without saying so).
+    Present wins against absent: "No effusion on the right. Small left effusion." Present wins against uncertain, as a finding
+    that is stated once is not in doubt. (chexpert-labeler, stages/aggregate.py, lets uncertain win without saying why.)
     """
     return next((status for status in reversed(RANKED) if status in mentioned), UNMENTIONED)
 
 
 def _resolve_by_label(found: list[Mention]) -> list[Mention]:
-    """Returns the mentions label by label; of those of a label that share a word only one (see `resolve`)."""
+    """Returns the mentions label by label, resolved within each label."""
     by_label: dict[str, list[Mention]] = defaultdict(list)
     for mention in found:
         by_label[mention.phrase.label].append(mention)
     return [mention for of_label in by_label.values() for mention in resolve(of_label)]
 
 
-def _extended(words: list[str], first: int, modifiers: frozenset[str]) -> int:
-    """Returns the index of the first modifier before the word `first`: 0 for "edema" of "mild to moderate edema".
+def _first_modifier(words: list[str], first: int, modifiers: frozenset[str]) -> int:
+    """Returns the index of the first of the modifiers before the word `first`, else `first`. "and" and "to" may join two.
 
-    "and" and "to" may join two modifiers.
+    It is 0 for "edema" in "mild to moderate edema".
     """
-    farthest = first - MOST_MODIFIERS
-    while first > max(farthest, 0):
+    earliest = first - MOST_MODIFIERS
+    while first > max(earliest, 0):
         if words[first - 1] in modifiers:
             first -= 1
         elif words[first] in modifiers and words[first - 1] in ("and", "to") and first > 1 and words[first - 2] in modifiers:

@@ -1,8 +1,8 @@
 """Agreement beyond chance, of annotators and of teachers. Pure: numbers in, numbers out.
 
 Cohen's kappa (Cohen 1960, Educ Psychol Meas 20:37) of two raters is scikit-learn's. Krippendorff's alpha, nominal (Krippendorff
-2011, "Computing Krippendorff's Alpha-Reliability", section D), is of any number of raters, each of whom may lack units. Both are
-1 for full agreement and 0 for chance; None where only one value was ever used, which leaves them undefined.
+2011, "Computing Krippendorff's Alpha-Reliability", section D), takes any number of raters, who need not have rated every unit.
+Both are 1 for full agreement and 0 for chance. They are undefined, and None here, if only one value was ever used.
 """
 
 import numpy as np
@@ -19,11 +19,11 @@ def cohens_kappa(first: npt.ArrayLike, second: npt.ArrayLike) -> float | None:
 
 
 def krippendorffs_alpha(counts: Ints, times: Ints) -> float | None:
-    """Returns Krippendorff's alpha. `counts` (kinds of units, values): how many raters give each value; `times` (kinds,): units.
+    """Returns Krippendorff's alpha, or None. `counts` (kinds of units, values): how many raters give each value to a unit of the kind.
 
-    1 - (n - 1) (n - sum o_cc) / (n^2 - sum n_c^2), where n_c counts value c over the units with two values or more, n all of
-    these values, and o_cc adds n_uc (n_uc - 1) / (m_u - 1) over units u with m_u values. Own code, as the package krippendorff is
-    under the GPL; a test compares with the definition on pairs.
+    `times` (kinds,): how many units are of the kind. Alpha is 1 - (n - 1) (n - sum o_cc) / (n^2 - sum n_c^2). n_c counts value c
+    over the units with two values or more, n all of these values, and o_cc adds n_uc (n_uc - 1) / (m_u - 1) over units u with m_u
+    values. Our own code, since the package krippendorff is under the GPL; a test compares it with the definition on pairs.
     """
     values = counts.sum(axis=1)
     paired = values >= 2
