@@ -15,8 +15,8 @@ PACKAGE = SRC / "raddistill"
 ROOMS = ["sources", "teachers", "student", "scoring"]
 CLIENT = "llm_client"  # of whoever asks a model: knows no report, no label and no room
 WORDS = {
-    "agreement_coefficients", "answers", "atomic", "checksums", "concepts", "errors", "experiments", "labelsets", "near_duplicates", "params", "passages",
-    "paths", "privacy", "reading", "sections", "sentences", "statuses", "tasks",
+    "agreement_coefficients", "answers", "atomic", "checksums", "concepts", "errors", "experiments", "labelsets",
+    "near_duplicates", "params", "passages", "paths", "privacy", "reading", "sections", "sentences", "statuses", "tasks",
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SUBCLASSES = {"raddistill.student.trainer"}  # of transformers' and TRL's classes; imported late

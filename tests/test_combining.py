@@ -315,9 +315,8 @@ def test_each_finding_of_a_member_is_matched_once_and_the_better_match_first():
 words = st.sampled_from(["nodule", "mass", "opacity", "effusion"])
 codes = st.sampled_from([None, "R91.1", "R91.8", "J98.4", "J90"])
 places = st.tuples(st.integers(0, 40), st.integers(1, 12)).map(lambda at: (at[0], at[0] + at[1]))
-findings = st.lists(
-    st.builds(PhraseVote, words, codes, st.lists(places, max_size=2)), max_size=4, unique_by=lambda each: each.phrase
-)
+phrase_votes = st.builds(PhraseVote, words, codes, st.lists(places, max_size=2))
+findings = st.lists(phrase_votes, max_size=4, unique_by=lambda each: each.phrase)
 
 
 @settings(deadline=None)

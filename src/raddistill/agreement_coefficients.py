@@ -19,9 +19,9 @@ def cohens_kappa(first: npt.ArrayLike, second: npt.ArrayLike) -> float | None:
 
 
 def krippendorffs_alpha(counts: Ints, times: Ints) -> float | None:
-    """Returns Krippendorff's alpha, or None. `counts` (kinds of units, values): how many raters give each value to a unit of the kind.
+    """Returns Krippendorff's alpha, or None. `counts` (kinds of units, values): how many raters give a unit of a kind each value.
 
-    `times` (kinds,): how many units are of the kind. Alpha is 1 - (n - 1) (n - sum o_cc) / (n^2 - sum n_c^2). n_c counts value c
+    `times` (kinds,): how many units are of each kind. Alpha is 1 - (n - 1) (n - sum o_cc) / (n^2 - sum n_c^2). n_c counts value c
     over the units with two values or more, n all of these values, and o_cc adds n_uc (n_uc - 1) / (m_u - 1) over units u with m_u
     values. Our own code, since the package krippendorff is under the GPL; a test compares it with the definition on pairs.
     """

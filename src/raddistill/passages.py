@@ -1,4 +1,4 @@
-"""The sections of a report that a teacher reads, and their places in `reports.text`."""
+"""The sections of a report that a teacher reads, and their offsets in `reports.text`."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -6,9 +6,9 @@ from typing import NamedTuple
 from raddistill.errors import InputError
 
 SECTIONS = ("findings", "impression")  # in the order of `reports.text`
-WHOLE = "text"  # the name of the section where a report has none and is read whole
-# Named choices: the sections in the order in which they are looked for, and whether only the first one that is there is read.
-# MIMIC-CXR's labels were made from the impression, or from the findings where there is none.
+WHOLE = "text"  # the section name of a report without sections, which is read whole
+# Named choices: the sections in the order in which they are looked for, and whether only the first one found is read.
+# MIMIC-CXR's labels were made from the impression, or from the findings if there is no impression.
 CHOICES = {
     "findings_and_impression": (("findings", "impression"), False),
     "impression_else_findings": (("impression", "findings"), True),
@@ -30,7 +30,7 @@ def choose_sections(sections: str | list[str]) -> tuple[list[str], bool]:
     `sections` is a key of `CHOICES`, or a list such as ["impression"].
 
     Raises:
-        InputError: there is no such choice, or the list is empty or names an unknown section.
+        InputError: the choice is unknown, or the list is empty or has an unknown section.
     """
     if isinstance(sections, str):
         if sections not in CHOICES:
@@ -44,10 +44,9 @@ def choose_sections(sections: str | list[str]) -> tuple[list[str], bool]:
 
 
 def find_passages(report: Mapping[str, str | None], sections: list[str], first_only: bool) -> tuple[list[Passage], str | None]:
-    """Returns the passages of the wanted sections in `report["text"]`, or why there is none, as a reason for quarantine.
+    """Returns the passages of `sections` in `report["text"]` and None; or [] and a reason for quarantine.
 
-    With `first_only` the order of `sections` decides: of ["impression", "findings"], the findings are read where there is no
-    impression.
+    With `first_only`, only the first of `sections` that the report has is returned.
     """
     found: dict[str, Passage] = {}
     text, end = report["text"] or "", 0

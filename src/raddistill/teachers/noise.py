@@ -18,7 +18,7 @@ KEY = ["report_id", "task", "teacher", "label"]
 
 
 class NoiseParams(Section):
-    """Shares of the mentions, 0 to 1. They are drawn by hash: the same in every run, and a larger share contains a smaller one."""
+    """Shares of the mentions, 0 to 1. Drawn by hash: the same in every run, and a larger share contains a smaller one."""
 
     missed: float = Field(ge=0, le=1)
     turned: float = Field(ge=0, le=1)  # read the wrong way round: absent as present, present and uncertain as absent
@@ -60,7 +60,7 @@ def disturb(task: str, p: NoiseParams, labelled: Labelled) -> Labelled:
 
 
 def _disturb_mentions(p: NoiseParams, evidence: pl.DataFrame) -> pl.DataFrame:
-    """Returns the evidence without the missed mentions. Each has a draw from 0 to 1 by hash: low ones are missed, high ones turned."""
+    """Returns the evidence without the missed mentions. Each draws 0 to 1 by hash: low ones are missed, high ones turned."""
     mentions = evidence.select(*KEY, "n").iter_rows()
     draws = [int(hashlib.sha256(":".join(map(str, mention)).encode()).hexdigest()[:13], 16) / 2**52 for mention in mentions]
     is_turned = pl.col("draw") >= 1 - p.turned

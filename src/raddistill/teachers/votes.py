@@ -44,7 +44,7 @@ class Verdict(NamedTuple):
 def decide(task: str, how: str, votes: Sequence[str]) -> str:
     """Returns one status for the votes, of which there is at least one.
 
-    `how`: `union` takes the strongest status, `intersection` the weakest, and all others vote. The first row that applies decides:
+    `how`: `union` takes the strongest status, `intersection` the weakest, and all others vote. The first row that applies counts:
 
     more than half of the votes    multiple choice                               open-ended
     present                        present                                       present

@@ -40,10 +40,10 @@ def _of_label(values: Ints, n_values: int, members: Sequence[str]) -> dict[str, 
 
 
 def of_findings(found: pl.DataFrame, has_labelled: Bools, members: Sequence[str]) -> dict[str, Any]:
-    """Returns agreement on which findings a report has. `found`: distinct rows (member, report, finding), the first two as numbers.
+    """Returns agreement on which findings a report has. `found`: distinct rows (member, report, finding), with two numbers.
 
-    `has_labelled` (members, reports). `alpha` is over all pairs of a report and a finding that any member has anywhere, each found
-    or not. `same` is the share of reports with equal sets.
+    `has_labelled` (members, reports). `alpha` is over all pairs of a report and a finding that any member has in any report, each
+    found or not. `same` is the share of reports with equal sets.
     """
     n_voters = has_labelled.sum(axis=0)
     by_finding = found.group_by("report", "finding").len()

@@ -6,8 +6,8 @@ first         the labels of the first member in params that labelled the report,
 vote          the majority (rules: votes.decide; in multiple choice, a tie is uncertain).
 union         the strongest status of any member: unmentioned < absent < uncertain < present.
 intersection  the weakest status of any member.
-soft          the status of `vote`, with the mean of the members' probabilities. A member without one counts 1 for present, 0.5 for
-              uncertain and 0 for the rest. (The rules teacher has one for a graded hedge.)
+soft          the status of `vote`, with the mean of the members' probabilities. A member without one counts 1 for present, 0.5
+              for uncertain and 0 for the rest. (The rules teacher has one for a graded hedge.)
 
 In multiple choice, the order of members matters for `first` only. In open-ended, a member that lacks a finding votes
 `unmentioned`; votes.match decides which findings of two members are the same. The result has the phrase of the first member with

@@ -14,9 +14,9 @@ from raddistill.statuses import PRESENT, STATUSES, UNCERTAIN, UNMENTIONED
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 from raddistill.teachers.llm.codes import normalized
 from raddistill.teachers.llm.confidence import probabilities
-from raddistill.teachers.llm.faults import Fault
 from raddistill.teachers.llm.parsing import (
     Broken,
+    Fault,
     Item,
     is_whole,
     read_chosen,

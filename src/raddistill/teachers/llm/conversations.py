@@ -16,7 +16,7 @@ from raddistill.labelsets import Label
 from raddistill.llm_client.messages import LARGER_CONTEXT, Answer
 from raddistill.passages import SECTIONS, Passage, choose_sections, find_passages
 from raddistill.teachers.llm.checking import Checker
-from raddistill.teachers.llm.faults import Fault
+from raddistill.teachers.llm.parsing import Fault
 from raddistill.teachers.llm.questions import Question, Questioner
 from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.votes import Finding

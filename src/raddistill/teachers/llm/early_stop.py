@@ -5,8 +5,7 @@ from collections import Counter
 
 from raddistill.errors import InputError
 from raddistill.teachers.llm.conversations import Conversation, Turn
-from raddistill.teachers.llm.faults import Fault
-from raddistill.teachers.llm.parsing import split_thoughts
+from raddistill.teachers.llm.parsing import Fault, split_thoughts
 
 AT_FIRST = 10  # answers in a row that cannot be used, where none ever could
 LATER = 30  # where some could: a hard report fails now and then, so many in a row do not

@@ -19,8 +19,7 @@ from raddistill.llm_client.messages import Answer
 from raddistill.statuses import UNMENTIONED
 from raddistill.tasks.names import MULTIPLE_CHOICE
 from raddistill.teachers.llm.checking import Checker
-from raddistill.teachers.llm.faults import Fault
-from raddistill.teachers.llm.parsing import NONE
+from raddistill.teachers.llm.parsing import NONE, Fault
 from raddistill.teachers.llm.settings import LLMParams
 
 

@@ -181,7 +181,7 @@ def _reach_backward(words: list[str], cues: dict[int, Mention], boundaries: Boun
 
 
 def _reach_alternatives(words: list[str], cues: dict[int, Mention], before: list[Cue | None], after: list[Cue | None]) -> None:
-    """Lets each of `alternatives` ("A versus B") also hedge the words just before it, unless they are negated. Changes `after`."""
+    """Lets each of `alternatives` ("A versus B") also hedge words just before it, unless they are negated. Changes `after`."""
     for i, mention in cues.items():
         cue = before[i]
         if mention.phrase.label == "alternatives" and cue is not None and cue.start == i:

@@ -8,7 +8,8 @@ from raddistill.teachers.rules.field_values import AFTER
 from raddistill.teachers.rules.mentions import Mention
 
 STRUCTURE = ("verbs", "seen", "adjectives")  # kinds of cues that give no status but show where a clause ends
-# A phrase that opens a sentence with such a word is not what the rest is about: "after drainage, the effusion". "s" is that of "s/p".
+# A phrase that opens a sentence with such a word is not what the rest is about: "after drainage, the effusion". "s" is
+# that of "s/p".
 OPENERS = frozenset(
     ("after", "compared", "despite", "following", "given", "once", "post", "s", "since", "status", "upon", "with")
 )

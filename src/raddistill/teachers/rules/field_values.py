@@ -102,12 +102,10 @@ def _value_of(words: list[str], cues: dict[int, Mention], start: int, end: int) 
     cue, word = cues.get(start), words[start]
     if cue and cue.last < end:
         kind = cue.phrase.label
-        if kind in AFTER:
-            return AFTER[kind]
-        if kind in BEFORE and word != "if" and set(words[cue.last + 1 : end]) <= FILLERS:
-            return BEFORE[kind]
         if kind not in BEFORE:
-            return None  # "no change"
+            return AFTER.get(kind)  # None: "no change"
+        if word != "if" and set(words[cue.last + 1 : end]) <= FILLERS:
+            return BEFORE[kind]
     if word in ABSENCES:
         return ABSENCES[word]
     fillers = FILLERS | LOCATIONS if end == len(words) else FILLERS  # not ": none at the left base, some at the right"
@@ -115,7 +113,7 @@ def _value_of(words: list[str], cues: dict[int, Mention], start: int, end: int) 
 
 
 def find_list_cues(words: list[str], cues: dict[int, Mention], mentioned: set[int]) -> dict[int, Cue]:
-    """Returns each negation or hedge alone before the colon of a list ("Not seen: effusion, pneumothorax"), by the colon's index."""
+    """Returns each negation or hedge alone before the colon of a list ("Not seen: effusion, edema"), by the colon's index."""
     list_cues: dict[int, Cue] = {}
     begin = 0
     for i, word in enumerate(words):

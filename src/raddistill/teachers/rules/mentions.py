@@ -165,7 +165,7 @@ class Matcher:
 
 
 def resolve(found: list[Mention]) -> list[Mention]:
-    """Returns mentions of which no two share a word, in text order. Call it with those of one label, or all conditions, or all cues.
+    """Returns mentions of which no two share a word, in text order. `found`: those of one label, all conditions or all cues.
 
     Of two that share a word, the one that holds all words of the other is kept ("degenerative changes of the spine"). Else the
     one with fewer words in gaps: in "heart enlarged, lungs normal", `heart .. enlarged` wins against `heart .. normal`. Else the

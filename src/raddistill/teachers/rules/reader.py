@@ -68,7 +68,7 @@ class Reader:
         return type(self), self._init_args  # to pickle: a worker process reads the folder again
 
     def read(self, report: Mapping[str, str | None]) -> tuple[list[Span], str | None]:
-        """Returns the spans of a report (`findings`, `impression`, `text`) and None; or no spans and why it cannot be labelled."""
+        """Returns the spans of a report (`findings`, `impression`, `text`) and None; or [] and why it cannot be labelled."""
         passages, reason = find_passages(report, self._sections, self._first_only)
         return [span for passage in passages for span in self._spans(passage)], reason
 

@@ -125,8 +125,8 @@ def _completions(phrase: Phrase, completions: dict[str, list[str]]) -> list[tupl
 def _fill_gaps(words: tuple[str, ...]) -> Iterator[str]:
     """Yields the words as text with each gap filled.
 
-    "the" after a preposition ("enlargement of the heart"), nothing if the phrase has a verb, else both "is" and nothing ("heart is
-    enlarged", "heart enlarged").
+    "the" after a preposition ("enlargement of the heart"), nothing if the phrase has a verb, else both "is" and nothing ("heart
+    is enlarged", "heart enlarged").
     """
     has_verb = not VERBS.isdisjoint(words)
     choices = [[word] for word in words]
