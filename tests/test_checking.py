@@ -16,8 +16,7 @@ from raddistill.statuses import STATUSES
 from raddistill.teachers.llm import codes
 from raddistill.teachers.llm.checking import Checker, locate, section_at
 from raddistill.teachers.llm.conversations import check_prompt
-from raddistill.teachers.llm.parsing import Fault
-from raddistill.teachers.llm.parsing import split_thoughts
+from raddistill.teachers.llm.parsing import Fault, split_thoughts
 from raddistill.teachers.llm.questions import Question
 from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.votes import Finding

@@ -76,7 +76,7 @@ def _typed(path: Path, suffix: str) -> pl.DataFrame:
     try:
         frame = pl.read_parquet(path) if suffix == ".parquet" else pl.read_ndjson(path, infer_schema_length=None)
     except (pl.exceptions.PolarsError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the system's error; that of polars for damaged gzip has no errno
+        if isinstance(error, OSError) and error.errno is not None:  # the system's; that of polars for damaged gzip has no errno
             raise
     if frame is None:  # raised here, since the error of polars quotes cells and would stay as context
         raise InputError(f"{path} {_UNREADABLE}")

@@ -1,7 +1,7 @@
-"""What was asked about each report, what came of it, and what is to be asked next: played again from the answers that are known.
+"""The conversations about each report: questions, answers, and the question to ask next. Rebuilt from the known answers.
 
-The history of a report is a function of the report and the answers, so a killed run, another process, or a colleague who has the
-answers goes on where the run was. Asks nobody, keeps nothing.
+A conversation is a function of the report and the answers. So a killed run can be continued, also by another process or by a
+colleague who has the answers. Sends nothing and stores nothing.
 """
 
 import functools
@@ -14,7 +14,7 @@ import polars as pl
 
 from raddistill.labelsets import Label
 from raddistill.llm_client.messages import LARGER_CONTEXT, Answer
-from raddistill.passages import SECTIONS, Passage, choose_sections, find_passages
+from raddistill.passages import SECTIONS, choose_sections, find_passages
 from raddistill.teachers.llm.checking import Checker
 from raddistill.teachers.llm.parsing import Fault
 from raddistill.teachers.llm.questions import Question, Questioner
@@ -23,21 +23,21 @@ from raddistill.teachers.votes import Finding
 
 
 class Excerpt(NamedTuple):
-    """What the teacher is shown of a report: `reports.text[start:]`, as long as `text` is."""
+    """The part of a report that the teacher is shown: `text` begins at `start` in `reports.text`."""
 
     text: str
     start: int
 
 
 class Shown(NamedTuple):
-    """A report, and what the teacher is shown of it."""
+    """A report's id, and the part that the teacher is shown."""
 
     report_id: str
     excerpt: Excerpt
 
 
 class Turn(NamedTuple):
-    """A question, its answer, and why the answer is not used (None: it is)."""
+    """A question, its answer, and why the answer is not used (None: it is used)."""
 
     question: Question
     answer: Answer
@@ -45,44 +45,40 @@ class Turn(NamedTuple):
 
 
 class Conversation(NamedTuple):
-    """One sample of a report. Open where `next` is a question; else `findings` are the outcome, None after the last fault."""
+    """The turns of one sample of a report. Open if `next` is a question; else `findings` is the result, None if all failed."""
 
     turns: list[Turn]
     findings: list[Finding] | None
     next: Question | None
 
 
-LEAST_CONTEXT = 64  # tokens; a smaller count is no context's but of a server that counts otherwise
+LEAST_CONTEXT = 64  # tokens; a smaller count comes from a server that counts otherwise, not from a small context
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 CUT_QUESTION = "question cut to the server's context"
-Known = Callable[[str], Answer | None]  # the answer of a key
+Known = Callable[[str], Answer | None]  # returns the known answer to a question's key
 
 
 def excerpt(report: Mapping[str, str | None], sections: list[str], first_only: bool) -> tuple[Excerpt | None, str | None]:
-    """The lines of the report's text that hold the wanted sections, with their headers; or None and a reason for quarantine."""
+    """Returns the lines of the report's text that hold `sections`, with headers; or None and a reason for quarantine."""
     passages, reason = find_passages(report, sections, first_only)
     if reason:
         return None, reason
     text = report["text"] or ""
-    first, last = min(passages, key=_begin), max(passages, key=_begin)
-    start = text.rfind("\n", 0, first.start) + 1
-    return Excerpt(text[start : last.end], start), None
-
-
-def _begin(passage: Passage) -> int:
-    return passage.start
+    start = text.rfind("\n", 0, min(passage.start for passage in passages)) + 1
+    return Excerpt(text[start : max(passage.end for passage in passages)], start), None
 
 
 class Inquiry:
-    """Which of the reports' sections are shown, with which prompts, what is asked about them and what came of it.
+    """All conversations of one LLM teacher: shows reports, asks questions, checks answers.
 
-    `reopened`: keys of questions that are followed by another one though the fault of their answer is final.
+    `reopened`: keys of questions to ask again although the fault of their answer was final.
     """
 
     def __init__(self, task: str, prompts: Path, label_set: list[Label], sections: str | list[str], p: LLMParams) -> None:
-        """Raises:
-        ParamsError: settings that do not go together.
-        InputError: unknown sections; a prompt is missing or broken (file, line).
+        """
+        Raises:
+            ParamsError: some settings contradict each other.
+            InputError: a section is unknown, or a prompt is missing or broken (file, line).
         """
         self._sections, self._first_only = choose_sections(sections)
         self._questioner, self._checker = Questioner(task, prompts, label_set, p), Checker(task, label_set, p)
@@ -90,7 +86,7 @@ class Inquiry:
         self.reopened: set[str] = set()
 
     def shown(self, reports: pl.DataFrame, without: dict[str, str]) -> Iterator[Shown]:
-        """What is shown of each report; one that has none of the sections goes into `without`, with the reason."""
+        """Yields the excerpt of each report. A report without any of the sections is put into `without`, with the reason."""
         for report in reports.select("report_id", *SECTIONS, "text").iter_rows(named=True):
             seen, reason = excerpt(report, self._sections, self._first_only)
             if seen is None:
@@ -99,11 +95,11 @@ class Inquiry:
                 yield Shown(report["report_id"], seen)
 
     def open(self, shown: Shown, known: Known) -> list[Question]:
-        """What is still to be asked about a report now, one question a sample at most; empty: nothing more."""
+        """Returns the questions to ask about a report now, at most one per sample."""
         return [each.next for each in self.conversations(shown, known) if each.next is not None]
 
     def conversations(self, shown: Shown, known: Known) -> list[Conversation]:
-        """What was asked about a report and answered so far, one a sample. Offsets of findings are of `reports.text`."""
+        """Returns the conversations about a report so far, one per sample. Offsets of findings are of `reports.text`."""
         return [self._conversation(shown.report_id, shown.excerpt, sample, known) for sample in range(self._samples)]
 
     def _conversation(self, report_id: str, shown: Excerpt, sample: int, known: Known) -> Conversation:
@@ -121,7 +117,7 @@ class Inquiry:
                 return Conversation(turns, None, None)
             ended = checked.final and question.key not in self.reopened
             question = self._questioner.again(question, answer.text or "", checked.feedback)
-            if ended and known(question.key) is None:  # reopened by an earlier run, or asked by an earlier version
+            if ended and known(question.key) is None:  # it is known if an earlier run reopened it, or an earlier version asked on
                 return Conversation(turns, None, None)
         return Conversation(turns, None, question)
 
@@ -133,9 +129,9 @@ def _moved(finding: Finding, by: int) -> Finding:
 
 
 def check_prompt(question: Question, answer: Answer) -> str | None:
-    """Advice for the user where the server cut the prompt, as it counted fewer tokens than the prompt has; else None.
+    """Returns advice for the user if the server counted fewer tokens than the prompt has, so that it cut the prompt; else None.
 
-    Servers that cut a prompt to their context cut its beginning, the instructions, and say nothing of it.
+    Servers that cut a prompt to their context silently cut its beginning, the instructions.
     """
     least = sum(_least_tokens(message["content"]) for message in question.body.get("messages", []))
     if not LEAST_CONTEXT <= answer.prompt_tokens < least:
@@ -145,5 +141,5 @@ def check_prompt(question: Question, answer: Answer) -> str | None:
 
 @functools.lru_cache(256)  # instructions and examples are the same in all questions
 def _least_tokens(text: str) -> int:
-    """No tokenizer makes one token of two words; with marks and rare words it is twice as many in these prompts."""
+    """Returns the number of words: a lower bound, since no token spans two words. In these prompts there are twice as many."""
     return len(_WORD.findall(text))

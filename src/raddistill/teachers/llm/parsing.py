@@ -109,7 +109,7 @@ def _require_texts(entry: Any, keys: set[str], feedback: str) -> None:
 
 
 def read_lines(text: str, task: str) -> list[Item]:
-    """Returns the items of an answer in text form, one per line. Empty lines are skipped. `None` alone: no finding (open-ended)."""
+    """Returns the items of an answer in text form, one per line. Skips empty lines. `None` alone: no finding (open-ended)."""
     fenced = _FENCE.fullmatch(text)
     begin, end = fenced.span(1) if fenced else (0, len(text))
     if task == OPEN_ENDED and text[begin:end].strip() == NONE:

@@ -136,7 +136,7 @@ def _ratios(known: Iterable[tuple[Question, Answer]]) -> tuple[_Ratios, int]:
 
 
 def _guess(body: dict[str, Any]) -> float:
-    """Returns completion tokens: as many as the worked examples' answers, else half of the limit; for decisions, one per question."""
+    """Returns completion tokens: as many as the worked examples' answers, else half the limit; of decisions, one per question."""
     if "questions" in body:
         return float(len(body["questions"]))
     shown = [message["content"] for message in body["messages"] if message["role"] == "assistant"]
@@ -164,7 +164,7 @@ def find_questions(inquiry: Inquiry, reports: dy.DataFrame[Reports], report_id: 
 
 
 def question_page(question: Question, answer: Answer | None) -> RenderableType:
-    """Returns a request as it would be sent (messages with line breaks, the rest of the body as JSON), and its answer if known."""
+    """Returns a request as it would be sent (messages with line breaks, the rest of the body as JSON) and its answer if known."""
     name = Text(f"report {question.report_id}, sample {question.sample}, ask {question.ask}, form {question.form}", style="bold")
     parts: list[RenderableType] = [name, Text(f"key {question.key}", style="dim")]
     parts.append(Text(f"worked examples: {', '.join(question.examples) or 'none'}", style="dim"))

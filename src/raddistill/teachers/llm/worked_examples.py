@@ -1,7 +1,7 @@
-"""Worked examples: reports that we wrote, with the answers that we want, shown before the report that is asked about.
+"""Worked examples: reports that we wrote, with the right answers, shown to the model before the report in question.
 
-`examples/<task>.yaml` is a list of `id`, `report` and `answer`. Multiple choice: label -> `status` and `quote`, a label not named
-is unmentioned; open-ended: a list of `phrase`, `code` and `status`.
+`examples/<task>.yaml` is a list of `id`, `report` and `answer`. The answer is, in multiple choice, label -> `status` and `quote`,
+where missing labels are unmentioned; in open-ended, a list of `phrase`, `code` and `status`.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ class _List(BaseModel):
 
 
 class Example(NamedTuple):
-    """A report and the answer to it as the form in use wants it."""
+    """A report and its answer in the form `llm.answers`."""
 
     id: str
     report: str
@@ -59,10 +59,10 @@ class Example(NamedTuple):
 
 
 def load_examples(path: Path, task: str, label_set: list[Label], p: LLMParams) -> list[Example]:
-    """The examples of a file, in its order; each passes the checks that a model's answers have to pass.
+    """Returns the examples of a file, in its order. Each has passed the checks of a model's answers.
 
     Raises:
-        InputError: no such file, not of the form, an id that comes twice, an answer that fails its checks (file, line, reason).
+        InputError: the file is missing or broken, an id is there twice, or an answer fails the checks (file, line, reason).
     """
     read = YAML(typ="rt", pure=True)
     try:
@@ -92,10 +92,10 @@ def load_examples(path: Path, task: str, label_set: list[Label], p: LLMParams) -
 
 
 def choose(examples: list[Example], number: int, seed: int, text: str) -> list[Example]:
-    """`number` of the examples, drawn by a hash of seed and report text, in the file's order.
+    """Returns `number` of the examples, drawn by a hash of seed and report text, in the file's order.
 
-    Of the text, not of the report's id: reports that say the same get the same question, and it is paid for once. The order
-    of the file lets more questions begin alike, which prompt caches use.
+    By the text, not by the report's id, so that equal reports get the same question, which is paid for once. In the file's order
+    more questions begin alike, which helps prompt caches.
     """
     drawn = sorted(examples, key=lambda e: hashlib.sha256(f"{seed}\n{e.id}\n{text}".encode("utf-8", "replace")).digest())
     chosen = {example.id for example in drawn[:number]}
@@ -107,7 +107,7 @@ def _line(content: Any, number: int) -> int:
 
 
 def _render_choice(entry: _Choice, label_set: list[Label], form: str) -> str:
-    """Labels in the set's order; one that is named but not of the set stays, for the checks to find."""
+    """Returns the answer with the labels in the set's order. A label that is not in the set stays, so that the checks find it."""
     labels = {
         label.name: entry.answer.get(label.name, _LabelAnswer(status=UNMENTIONED, quote="")) for label in label_set
     } | entry.answer
