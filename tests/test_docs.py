@@ -66,7 +66,7 @@ PLAIN = {
     "fitted", "fitter", "format", "gathered", "inquiry", "interrupted", "json", "judged", "limiter", "limits", "listed",
     "literal", "main", "maker", "match", "matcher", "member", "merged", "mimic", "node", "packaged", "pad", "parquet",
     "parsed", "plain", "plus", "price", "prices", "progress", "questioner", "queue", "rate", "reached", "reader", "reading",
-    "reject", "remotes", "renderer", "reply", "reserved", "result", "runtime", "sealed", "sender", "server", "shown", "span",
+    "reject", "remotes", "renderer", "reply", "reserved", "result", "runtime", "sealed", "sender", "server", "span",
     "store", "synthesized", "taught", "teach", "templates", "trainer", "trouble", "truth", "turn", "verdict", "xpert", "zip",
 }  # fmt: skip
 

@@ -30,7 +30,9 @@ from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.votes import Finding
 
 OPEN_ENDED_STATUSES = [PRESENT, UNCERTAIN]  # absent findings are not listed, as by the rules teacher
-MOST_FEEDBACK = 12  # problems named at once
+MOST_FEEDBACK = (
+    12  # problems named at once. Feedback is part of the next question: with other words it is asked, and paid for, again
+)
 # Advice for the user if many answers share a fault.
 NO_TEXT = "The server sends no answer in `content`: check its chat template, or take another model"
 NO_THINKING = "Switch the model's thinking off at the server, raise llm.max_tokens, or take a model that does not think"

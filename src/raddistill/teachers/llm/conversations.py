@@ -6,7 +6,7 @@ colleague who has the answers. Sends nothing and stores nothing.
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,15 +25,9 @@ from raddistill.teachers.votes import Finding
 class Excerpt(NamedTuple):
     """The part of a report that the teacher is shown: `text` begins at `start` in `reports.text`."""
 
+    report_id: str
     text: str
     start: int
-
-
-class Shown(NamedTuple):
-    """A report's id, and the part that the teacher is shown."""
-
-    report_id: str
-    excerpt: Excerpt
 
 
 class Turn(NamedTuple):
@@ -58,18 +52,8 @@ CUT_QUESTION = "question cut to the server's context"
 Known = Callable[[str], Answer | None]  # returns the known answer to a question's key
 
 
-def excerpt(report: Mapping[str, str | None], sections: list[str], first_only: bool) -> tuple[Excerpt | None, str | None]:
-    """Returns the lines of the report's text that hold `sections`, with headers; or None and a reason for quarantine."""
-    passages, reason = find_passages(report, sections, first_only)
-    if reason:
-        return None, reason
-    text = report["text"] or ""
-    start = text.rfind("\n", 0, min(passage.start for passage in passages)) + 1
-    return Excerpt(text[start : max(passage.end for passage in passages)], start), None
-
-
 class Inquiry:
-    """All conversations of one LLM teacher: shows reports, asks questions, checks answers.
+    """All conversations of one LLM teacher about its reports.
 
     `reopened`: keys of questions to ask again although the fault of their answer was final.
     """
@@ -85,33 +69,39 @@ class Inquiry:
         self._asks, self._samples = p.asks, p.samples
         self.reopened: set[str] = set()
 
-    def shown(self, reports: pl.DataFrame, without: dict[str, str]) -> Iterator[Shown]:
-        """Yields the excerpt of each report. A report without any of the sections is put into `without`, with the reason."""
+    def excerpts(self, reports: pl.DataFrame, without: dict[str, str]) -> Iterator[Excerpt]:
+        """Yields the lines of each report that hold the sections, with headers.
+
+        A report without any of the sections is put into `without`, with the reason.
+        """
         for report in reports.select("report_id", *SECTIONS, "text").iter_rows(named=True):
-            seen, reason = excerpt(report, self._sections, self._first_only)
-            if seen is None:
-                without[report["report_id"]] = str(reason)
-            else:
-                yield Shown(report["report_id"], seen)
+            passages, reason = find_passages(report, self._sections, self._first_only)
+            if reason:
+                without[report["report_id"]] = reason
+                continue
+            start = report["text"].rfind("\n", 0, min(passage.start for passage in passages)) + 1
+            yield Excerpt(report["report_id"], report["text"][start : max(passage.end for passage in passages)], start)
 
-    def open(self, shown: Shown, known: Known) -> list[Question]:
+    def open(self, excerpt: Excerpt, known: Known) -> list[Question]:
         """Returns the questions to ask about a report now, at most one per sample."""
-        return [each.next for each in self.conversations(shown, known) if each.next is not None]
+        return [each.next for each in self.conversations(excerpt, known) if each.next is not None]
 
-    def conversations(self, shown: Shown, known: Known) -> list[Conversation]:
+    def conversations(self, excerpt: Excerpt, known: Known) -> list[Conversation]:
         """Returns the conversations about a report so far, one per sample. Offsets of findings are of `reports.text`."""
-        return [self._conversation(shown.report_id, shown.excerpt, sample, known) for sample in range(self._samples)]
+        return [self._conversation(excerpt, sample, known) for sample in range(self._samples)]
 
-    def _conversation(self, report_id: str, shown: Excerpt, sample: int, known: Known) -> Conversation:
-        question = self._questioner.question(report_id, shown.text, sample)
+    def _conversation(self, excerpt: Excerpt, sample: int, known: Known) -> Conversation:
+        question = self._questioner.question(excerpt.report_id, excerpt.text, sample)
         turns: list[Turn] = []
         while (answer := known(question.key)) is not None:
-            checked = self._checker.check(answer, shown.text)
+            checked = self._checker.check(answer, excerpt.text)
             if advice := check_prompt(question, answer):
                 feedback = checked.feedback if isinstance(checked, Fault) else ""
                 checked = Fault(CUT_QUESTION, feedback, advice, final=True)
             if not isinstance(checked, Fault):
-                return Conversation([*turns, Turn(question, answer, None)], [_moved(each, shown.start) for each in checked], None)
+                return Conversation(
+                    [*turns, Turn(question, answer, None)], [_moved(each, excerpt.start) for each in checked], None
+                )
             turns.append(Turn(question, answer, checked))
             if len(turns) == self._asks:
                 return Conversation(turns, None, None)

@@ -86,9 +86,8 @@ def read_chosen(content: Any, names: list[str]) -> list[Item]:
     if not isinstance(content, dict):
         raise Broken("not of the schema", "The answer is one JSON object with an entry for every label.")
     for number, (name, entry) in enumerate(content.items(), 1):
-        feedback = (
-            f"{name if name in names else f'Item {number}'}: its entry has `status` and `quote`, both text, and nothing else."
-        )
+        item = name if name in names else f"Item {number}"
+        feedback = f"{item}: its entry has `status` and `quote`, both text, and nothing else."
         _require_texts(entry, {"status", "quote"}, feedback)
     return [Item(name, entry["status"], entry["quote"], None, None) for name, entry in content.items()]
 

@@ -66,18 +66,18 @@ class Plan(NamedTuple):
 def plan(teacher: str, inquiry: Inquiry, p: LLMParams, reports: dy.DataFrame[Reports], known: Known, prices: Prices) -> Plan:
     """Returns the number of open questions about `reports` and their cost, estimated from this teacher's known answers."""
     without: dict[str, str] = {}
-    open_reports = {each.report_id for each in inquiry.shown(reports, without) if inquiry.open(each, known)}
+    open_reports = {each.report_id for each in inquiry.excerpts(reports, without) if inquiry.open(each, known)}
 
     def questions() -> Iterator[Question]:
         seen: set[str] = set()  # reports with the same text share a question
-        for each in inquiry.shown(reports.filter(pl.col("report_id").is_in(open_reports)), {}):
+        for each in inquiry.excerpts(reports.filter(pl.col("report_id").is_in(open_reports)), {}):
             new = [question for question in inquiry.open(each, known) if question.key not in seen]
             seen.update(question.key for question in new)
             yield from new
 
     def answered() -> Iterator[tuple[Question, Answer]]:
         counted: set[str] = set()
-        for each in inquiry.shown(reports, {}):
+        for each in inquiry.excerpts(reports, {}):
             for conversation in inquiry.conversations(each, known):
                 new = [turn for turn in conversation.turns if turn.question.key not in counted]
                 counted.update(turn.question.key for turn in new)
@@ -154,7 +154,7 @@ def find_questions(inquiry: Inquiry, reports: dy.DataFrame[Reports], report_id: 
         raise InputError(f"there is no report {report_id} among the pipeline's {reports.height} reports")
     without: dict[str, str] = {}
     asked: list[Question] = []
-    for each in inquiry.shown(one, without):
+    for each in inquiry.excerpts(one, without):
         for conversation in inquiry.conversations(each, known):
             asked += [turn.question for turn in conversation.turns]
             asked += [conversation.next] if conversation.next else []

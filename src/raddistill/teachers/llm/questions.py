@@ -16,9 +16,9 @@ from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.statuses import STATUSES
 from raddistill.tasks.names import MULTIPLE_CHOICE
-from raddistill.teachers.llm import worked
 from raddistill.teachers.llm.checking import OPEN_ENDED_STATUSES
 from raddistill.teachers.llm.settings import LLMParams
+from raddistill.teachers.llm.worked_examples import Example, choose, load_examples
 
 VERSION = 1  # of questions and of how answers are read; with another number everything is asked, and paid for, again
 TOP_LOGPROBS = 5  # four statuses and one for the rest; some servers allow no more
@@ -67,11 +67,14 @@ class Questioner:
         self._turns = {each.id: self._shown(each) for each in self._examples}
         self._sampling = _sampling(p)
         self._format = _response_format(task, [label.name for label in label_set]) if p.answers == "json_schema" else None
-        self._predicates = self._predicate_questions() if p.answers == "decisions" else []
+        self._predicates = [
+            {"type": "predicate", "name": label.name, "instructions": self._render("decisions.jinja", label=label)}
+            for label in (label_set if p.answers == "decisions" else [])
+        ]
 
     def question(self, report_id: str, text: str, sample: int = 0) -> Question:
         """Returns the first question about a report. Parts of the body are shared between questions: do not change them."""
-        chosen = worked.choose(self._examples, self._p.examples, self._p.seed, text) if self._examples else []
+        chosen = choose(self._examples, self._p.examples, self._p.seed, text) if self._examples else []
         messages = [{"role": "system", "content": self._system}]
         for example in chosen:
             messages += self._turns[example.id]
@@ -112,20 +115,14 @@ class Questioner:
             tag = f"report-{number}"
         return self._render("report.jinja", report=report, tag=tag)
 
-    def _shown(self, example: worked.Example) -> list[dict[str, str]]:
+    def _shown(self, example: Example) -> list[dict[str, str]]:
         return [{"role": "user", "content": self._enclosed(example.report)}, {"role": "assistant", "content": example.answer}]
 
-    def _predicate_questions(self) -> list[dict[str, str]]:
-        return [
-            {"type": "predicate", "name": label.name, "instructions": self._render("decisions.jinja", label=label)}
-            for label in self._labels
-        ]
-
-    def _load_examples(self) -> list[worked.Example]:
+    def _load_examples(self) -> list[Example]:
         if not self._p.examples or self._p.answers == "decisions":
             return []
         path = self._folder / "examples" / f"{self._task}.yaml"
-        examples = worked.load_examples(path, self._task, self._labels, self._p)
+        examples = load_examples(path, self._task, self._labels, self._p)
         if len(examples) < self._p.examples:
             raise InputError(f"{path} holds {len(examples)} examples, llm.examples asks for {self._p.examples}")
         return examples

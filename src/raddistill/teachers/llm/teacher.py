@@ -19,7 +19,7 @@ from raddistill.llm_client.run import Asked
 from raddistill.llm_client.settings import AskingParams
 from raddistill.llm_client.store import Store
 from raddistill.passages import choose_sections
-from raddistill.teachers.llm.conversations import Inquiry, Shown
+from raddistill.teachers.llm.conversations import Excerpt, Inquiry
 from raddistill.teachers.llm.early_stop import EarlyStop
 from raddistill.teachers.llm.questions import Question
 from raddistill.teachers.llm.settings import LLMParams
@@ -76,7 +76,7 @@ class LLMTeacher:
                 open_ids += ended.values()
             open_reports = reports.filter(pl.col("report_id").is_in(open_ids))
             failed = self._ask(inquiry, open_reports, store, some_done, watch) if open_reports.height else {}
-            history = ((each.report_id, inquiry.conversations(each, store.get)) for each in inquiry.shown(reports, {}))
+            history = ((each.report_id, inquiry.conversations(each, store.get)) for each in inquiry.excerpts(reports, {}))
             return tabulate(self._task, self.name, history, without, failed)
 
     def _look_up(
@@ -84,7 +84,7 @@ class LLMTeacher:
     ) -> tuple[list[str], dict[str, str]]:
         """Returns the ids of reports with an open question, and question key -> report id for final faults with tries left."""
         open_ids, ended = [], {}
-        for each in inquiry.shown(reports, without):
+        for each in inquiry.excerpts(reports, without):
             conversations = inquiry.conversations(each, store.get)
             watch.any_usable_answer |= any(one.findings is not None for one in conversations)
             if any(one.next is not None for one in conversations):
@@ -100,16 +100,16 @@ class LLMTeacher:
         # In random order: two processes in the same order would ask, and pay, the same questions at the same time.
         shuffled = _Reports(inquiry, reports.sample(fraction=1.0, shuffle=True))
 
-        def still_open(shown: Shown) -> list[Question]:
-            conversations = inquiry.conversations(shown, store.get)
-            watch.look(shown.report_id, conversations)
+        def still_open(excerpt: Excerpt) -> list[Question]:
+            conversations = inquiry.conversations(excerpt, store.get)
+            watch.look(excerpt.report_id, conversations)
             return [each.next for each in conversations if each.next is not None]
 
         async def ask() -> Asked:
             async with client_for(self._p.endpoint, self._asking, set(reports["sensitivity"])) as client:
                 return await ask_all(
                     shuffled, still_open, client=client, asking=self._asking, model=self._p.model, store=store, budget=budget,
-                    progress=True, proven=some_done, waits=lambda shown: watch.waits(shown.report_id),
+                    progress=True, proven=some_done, waits=lambda excerpt: watch.waits(excerpt.report_id),
                 )  # fmt: skip
 
         try:
@@ -124,8 +124,8 @@ class _Reports:
     def __init__(self, inquiry: Inquiry, reports: pl.DataFrame) -> None:
         self._inquiry, self._reports = inquiry, reports
 
-    def __iter__(self) -> Iterator[Shown]:
-        return self._inquiry.shown(self._reports, {})
+    def __iter__(self) -> Iterator[Excerpt]:
+        return self._inquiry.excerpts(self._reports, {})
 
     def __len__(self) -> int:
         return self._reports.height

@@ -23,28 +23,28 @@ from raddistill.teachers.llm.parsing import NONE, Fault
 from raddistill.teachers.llm.settings import LLMParams
 
 
-class _LabelAnswer(BaseModel):
+class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class _LabelAnswer(_Strict):
     status: str
     quote: str
 
 
-class _FindingAnswer(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+class _FindingAnswer(_Strict):
     phrase: str
     code: str
     status: str
 
 
-class _Choice(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+class _Choice(_Strict):
     id: str
     report: str
     answer: dict[str, _LabelAnswer]
 
 
-class _List(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+class _List(_Strict):
     id: str
     report: str
     answer: list[_FindingAnswer]

@@ -19,7 +19,7 @@ ALONE = {
     **dict.fromkeys(("yes", "y", "true", "positive"), PRESENT),
     "?": UNCERTAIN,
 }
-DOUBTS = dict.fromkeys(
+HEDGE_WORDS = dict.fromkeys(
     ("doubtful", "equivocal", "likely", "maybe", "perhaps", "possible", "possibly", "probable", "probably", "questionable",
      "suspected", "uncertain"), UNCERTAIN,
 )  # fmt: skip
@@ -37,21 +37,14 @@ FILLERS = frozenset(
 )  # fmt: skip
 # Words around a negation before the colon of a list: "I do not see any of the following: ...".
 LIST_FILLERS = FILLERS | {"do", "find", "findings", "following", "for", "i", "of", "see", "the", "there", "we"}
-UNMARKED = ("absent", "neg", "negative", "nil", "none", "no")  # values without any mark, at the end of an item: "effusion none"
+UNMARKED = ("absent", "neg", "negative", "nil", "none", "no")  # values without a mark, at the end of an item: "effusion none"
 PRIOR_STUDY = frozenset(("prior", "previous", "previously", "earlier", "old", "outside"))
 NOT_NAMES = frozenset(
     ("stable", "unchanged", "mild", "moderate", "severe", "small", "large", "new", "old", "chronic", "is", "are")
 )
 LONGEST_VALUE = 8  # words
 LONGEST_NAME = 3  # words of each of several names before a value: "consolidation, effusion, pneumothorax: none"
-AFTER_QUESTION = (
-    "at",
-    "in",
-    "on",
-    "within",
-    "vs",
-    "versus",
-)  # before such a word, "?" doubts what comes before it: "mass? at the apex"
+AFTER_QUESTION = ("at", "in", "on", "within", "vs", "versus")  # in "mass? at the apex", "?" hedges what comes before it
 
 
 class Cue(NamedTuple):
@@ -109,7 +102,7 @@ def _value_of(words: list[str], cues: dict[int, Mention], start: int, end: int) 
     if word in ABSENCES:
         return ABSENCES[word]
     fillers = FILLERS | LOCATIONS if end == len(words) else FILLERS  # not ": none at the left base, some at the right"
-    return (ALONE | DOUBTS).get(word) if set(words[start + 1 : end]) <= fillers else None
+    return (ALONE | HEDGE_WORDS).get(word) if set(words[start + 1 : end]) <= fillers else None
 
 
 def find_list_cues(words: list[str], cues: dict[int, Mention], mentioned: set[int]) -> dict[int, Cue]:
@@ -123,7 +116,7 @@ def find_list_cues(words: list[str], cues: dict[int, Mention], mentioned: set[in
             while start < i and words[start] in LIST_FILLERS and (start not in cues or cues[start].phrase.label == "terminators"):
                 start += 1
             cue, end = cues.get(start), start + 1
-            status = (ALONE | DOUBTS | ABSENCES).get(words[start])
+            status = (ALONE | HEDGE_WORDS | ABSENCES).get(words[start])
             if cue and cue.phrase.label in (*AFTER, "pre_negation", "pre_uncertainty"):
                 status, end = (BEFORE | AFTER)[cue.phrase.label], cue.last + 1
             if status in (ABSENT, UNCERTAIN) and start < i and set(words[end:i]) <= LIST_FILLERS:

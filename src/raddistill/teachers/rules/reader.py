@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from raddistill.labelsets import Label
 from raddistill.passages import WHOLE, Passage, choose_sections, find_passages
 from raddistill.sentences import sentences
-from raddistill.statuses import PRESENT, RANKED, UNCERTAIN, UNMENTIONED
+from raddistill.statuses import ABSENT, RANKED, UNCERTAIN, UNMENTIONED
 from raddistill.tasks.names import MULTIPLE_CHOICE
 from raddistill.teachers.rules import lexicon
 from raddistill.teachers.rules.assertions import Assertions
@@ -54,6 +54,7 @@ class Reader:
         self._is_labels = task == MULTIPLE_CHOICE
         self._names: list[str] = []
         self._modifiers: frozenset[str] = frozenset()
+        self._possibilities: set[str] = set()  # texts of the cues under which a condition is left out
         if self._is_labels:
             self._matcher = Matcher(lexicon.load_labels(folder, label_set))
             self._names = [label.name for label in label_set]
@@ -74,7 +75,7 @@ class Reader:
 
     def read_text(self, text: str) -> tuple[list[Span], str | None]:
         """As `read`, for a report without sections: the whole text is read as the section `text`."""
-        if not text or text.isspace():
+        if not text.strip():
             return [], "no text"
         return self._spans(Passage(text, WHOLE, 0, len(text))), None
 
@@ -101,20 +102,18 @@ class Reader:
         words = find_words(sentence)
         found = self._matcher.find(words)
         mentions = _resolve_by_label(found) if self._is_labels else resolve(found)
-        spans = self._decide(mentions, words, sentence) if mentions else []
-        if self._is_labels:
-            return spans
-        kept = [s for s in spans if s.status == PRESENT or (s.status == UNCERTAIN and s.cue not in self._possibilities)]
-        return [s._replace(label=" ".join(sentence[s.start : s.end].lower().split())) for s in kept]
-
-    def _decide(self, mentions: list[Mention], words: list[str], sentence: str) -> list[Span]:
+        if not mentions:
+            return []
         spans: list[Span] = []
         word_spans = find_word_spans(sentence)
         for mention, (status, cue) in zip(mentions, self._assertions.decide(words, mentions), strict=True):
-            if status != lexicon.IGNORE:
-                start = word_spans[_first_modifier(words, mention.first, self._modifiers)][0]
-                end = word_spans[mention.last][1]
-                spans.append(Span(mention.phrase.label, status, "", start, end, cue, mention.phrase.code))
+            is_possibility = status == UNCERTAIN and cue in self._possibilities
+            if status == lexicon.IGNORE or (not self._is_labels and (status == ABSENT or is_possibility)):
+                continue
+            start = word_spans[_first_modifier(words, mention.first, self._modifiers)][0]
+            end = word_spans[mention.last][1]
+            label = mention.phrase.label if self._is_labels else " ".join(sentence[start:end].lower().split())
+            spans.append(Span(label, status, "", start, end, cue, mention.phrase.code))
         return spans
 
 

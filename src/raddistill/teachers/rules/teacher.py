@@ -24,12 +24,7 @@ class RulesTeacher:
     """
 
     def __init__(
-        self,
-        task: str,
-        source: str,
-        sections: str | list[str],
-        hedges: Path | None = None,
-        templates: Templates | None = None,
+        self, task: str, source: str, sections: str | list[str], hedges: Path | None = None, templates: Templates | None = None
     ) -> None:
         choose_sections(sections)  # refused before anything is read
         self.name = f"rules:{Path(source).name}"
@@ -67,12 +62,8 @@ class RulesTeacher:
                 for label, status, code in reader.summarize(spans)
             ]
             rows.add(report["report_id"], labels, mentions)
-        written, counts = self._write(reader, hedges, label_set)
-        return rows.labelled(counts, written)
-
-    def _write(self, reader: Reader, hedges: Hedges, label_set: list[Label]) -> tuple[pl.DataFrame | None, dict[str, int]]:
         if self._templates is None:
-            return None, {}
-        rows, left_out = write(self._task, self._folder, label_set, reader, hedges, self._templates)
-        written = as_table(rows, Written)
-        return written, {"sentences": written["sentence_id"].n_unique(), "phrases_left_out": left_out}
+            return rows.labelled({})
+        sentences, left_out = write(self._task, self._folder, label_set, reader, hedges, self._templates)
+        written = as_table(sentences, Written)
+        return rows.labelled({"sentences": written["sentence_id"].n_unique(), "phrases_left_out": left_out}, written)
