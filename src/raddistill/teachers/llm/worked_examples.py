@@ -82,7 +82,7 @@ def load_examples(path: Path, task: str, label_set: list[Label], p: LLMParams) -
     examples: list[Example] = []
     for number, entry in enumerate(entries):
         answer = _render_choice(entry, label_set, p.answers) if task == MULTIPLE_CHOICE else _render_list(entry, p.answers)
-        checked = checker.check(_answer(answer), entry.report)
+        checked = checker.check(Answer("", answer, "stop", "", None, None, 0, 0, 0, None, 0.0, "direct"), entry.report)
         doubled = entry.id in {example.id for example in examples}
         if doubled or isinstance(checked, Fault):
             why = "an id that comes twice" if doubled else f"{checked.reason}: {checked.feedback}"  # type: ignore[union-attr]
@@ -124,7 +124,3 @@ def _render_list(entry: _List, form: str) -> str:
 
 def _compact(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))  # white space is paid for
-
-
-def _answer(text: str) -> Answer:
-    return Answer("", text, "stop", "", None, None, 0, 0, 0, None, 0.0, "direct")

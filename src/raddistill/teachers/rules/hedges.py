@@ -38,17 +38,12 @@ def _load(path: Path) -> list[tuple[Phrase, float | None]]:
     for number, cue, cell in read_pairs(path, "cue,probability"):
         if ".." in cue:
             raise broken(path, number, "a hedge has no `..`")
-        probability = _probability(path, number, cell)
+        try:
+            probability = float(cell) if cell else None
+        except ValueError:
+            probability = -1.0
+        if probability is not None and not 0 <= probability <= 1:
+            raise broken(path, number, "the probability must be a number from 0 to 1, or blank for a cue without one")
         hedges += [(Phrase(words, "hedge", UNCERTAIN, None), probability) for words in expand(path, number, cue)]
     distinct(path, [phrase for phrase, _ in hedges])
     return hedges
-
-
-def _probability(path: Path, number: int, cell: str) -> float | None:
-    try:
-        probability = float(cell) if cell else None
-    except ValueError:
-        probability = -1.0
-    if probability is not None and not 0 <= probability <= 1:
-        raise broken(path, number, "the probability must be a number from 0 to 1, or blank for a cue without one")
-    return probability
