@@ -99,9 +99,8 @@ class Inquiry:
                 feedback = checked.feedback if isinstance(checked, Fault) else ""
                 checked = Fault(CUT_QUESTION, feedback, advice, final=True)
             if not isinstance(checked, Fault):
-                return Conversation(
-                    [*turns, Turn(question, answer, None)], [_moved(each, excerpt.start) for each in checked], None
-                )
+                findings = [_moved(each, excerpt.start) for each in checked]
+                return Conversation([*turns, Turn(question, answer, None)], findings, None)
             turns.append(Turn(question, answer, checked))
             if len(turns) == self._asks:
                 return Conversation(turns, None, None)

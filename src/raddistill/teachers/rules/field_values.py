@@ -140,12 +140,8 @@ def reach_of_values(words: list[str], cues: dict[int, Mention], values: dict[int
         is_field = words[i] == ":" or after_mark or "both" in words[i : value.end]
         j = i - 2 if after_mark else i - 1
         while j >= 0:
-            if (
-                words[i] == ":"
-                and words[j] == ")"
-                and (opened := _opening_bracket(words, j)) is not None
-                and opened not in values
-            ):
+            opened = _opening_bracket(words, j) if words[i] == ":" and words[j] == ")" else None
+            if opened is not None and opened not in values:
                 j = opened - 1
                 continue
             joins_names = is_field and (words[j] in ("and", "or") or (words[j] == "," and _is_name(words, j)))
