@@ -51,11 +51,11 @@ class Reader:
         self._sections, self._first_only = choose_sections(sections)
         cues = lexicon.load_cues(folder)
         self._assertions = Assertions(Matcher(cues))
-        self._is_labels = task == MULTIPLE_CHOICE
+        self._is_multiple_choice = task == MULTIPLE_CHOICE
         self._names: list[str] = []
         self._modifiers: frozenset[str] = frozenset()
         self._possibilities: set[str] = set()  # texts of the cues under which a condition is left out
-        if self._is_labels:
+        if self._is_multiple_choice:
             self._matcher = Matcher(lexicon.load_labels(folder, label_set))
             self._names = [label.name for label in label_set]
         else:
@@ -101,18 +101,18 @@ class Reader:
         """Returns the spans of a sentence, label by label, or those of conditions. Offsets count from the sentence's start."""
         words = find_words(sentence)
         found = self._matcher.find(words)
-        mentions = _resolve_by_label(found) if self._is_labels else resolve(found)
+        mentions = _resolve_by_label(found) if self._is_multiple_choice else resolve(found)
         if not mentions:
             return []
         spans: list[Span] = []
         word_spans = find_word_spans(sentence)
         for mention, (status, cue) in zip(mentions, self._assertions.decide(words, mentions), strict=True):
             is_possibility = status == UNCERTAIN and cue in self._possibilities
-            if status == lexicon.IGNORE or (not self._is_labels and (status == ABSENT or is_possibility)):
+            if status == lexicon.IGNORE or (not self._is_multiple_choice and (status == ABSENT or is_possibility)):
                 continue
             start = word_spans[_first_modifier(words, mention.first, self._modifiers)][0]
             end = word_spans[mention.last][1]
-            label = mention.phrase.label if self._is_labels else " ".join(sentence[start:end].lower().split())
+            label = mention.phrase.label if self._is_multiple_choice else " ".join(sentence[start:end].lower().split())
             spans.append(Span(label, status, "", start, end, cue, mention.phrase.code))
         return spans
 
