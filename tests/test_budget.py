@@ -11,7 +11,7 @@ from raddistill.errors import InputError
 from raddistill.llm_client import budget as spending
 from raddistill.llm_client.budget import Budget, Price, Prices, Tokens, most_tokens, size, usd_of
 from raddistill.llm_client.messages import Answer
-from raddistill.teachers.llm.estimate import FEEDBACK_TOKENS, estimate
+from raddistill.teachers.llm.planning import FEEDBACK_TOKENS, estimate
 from raddistill.teachers.llm.questions import Question
 
 ROOT = Path(__file__).parents[1]

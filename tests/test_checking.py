@@ -15,9 +15,8 @@ from raddistill.llm_client.messages import Answer
 from raddistill.statuses import STATUSES
 from raddistill.teachers.llm import codes
 from raddistill.teachers.llm.checking import Checker, locate, section_at
-from raddistill.teachers.llm.faults import Fault
-from raddistill.teachers.llm.history import check_prompt
-from raddistill.teachers.llm.parsing import split_thoughts
+from raddistill.teachers.llm.conversations import check_prompt
+from raddistill.teachers.llm.parsing import Fault, split_thoughts
 from raddistill.teachers.llm.questions import Question
 from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.votes import Finding

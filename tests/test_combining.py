@@ -16,7 +16,7 @@ from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import NOT_IN_FILE, ROWS_DIFFER, Outcomes
 from raddistill.tables.quarantine import Quarantine
 from raddistill.teachers.combined.teacher import HOWS, UNLABELLED, CombinedTeacher, MemberTables, combine
-from raddistill.teachers.votes import Finding, Phrase, decide, match, vote_samples
+from raddistill.teachers.votes import Finding, PhraseVote, decide, match, vote_samples
 
 TASKS = ("multiple_choice", "open_ended")
 LETTERS = {"p": PRESENT, "u": UNCERTAIN, "a": ABSENT, "-": UNMENTIONED}
@@ -289,13 +289,13 @@ def test_rows_of_a_report_that_the_member_did_not_label_count_for_nothing():
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        (Phrase("nodule", "R91.1", [(0, 6)]), Phrase("nodule", "J98.4", [(50, 56)]), True),  # the phrase
-        (Phrase("opacity", "J98.4", [(0, 7)]), Phrase("dense opacity", "J98.8", [(0, 13)]), True),  # category and place
-        (Phrase("opacity", "J98.4", [(0, 7)]), Phrase("pneumonia", "J18.9", [(0, 7)]), False),  # the place alone
-        (Phrase("opacity", "J98.4", [(0, 7)]), Phrase("scarring", "J98.8", [(7, 15)]), False),  # the category alone
-        (Phrase("opacity", "J98.4", [(0, 7)]), Phrase("airspace disease", "J98.4", [(40, 56)]), True),  # the code
-        (Phrase("opacity", None, [(0, 7)]), Phrase("haze", None, [(0, 7)]), False),  # no code is no equal code
-        (Phrase("opacity", "J98.4", []), Phrase("haze", "J98.4", []), True),
+        (PhraseVote("nodule", "R91.1", [(0, 6)]), PhraseVote("nodule", "J98.4", [(50, 56)]), True),  # the phrase
+        (PhraseVote("opacity", "J98.4", [(0, 7)]), PhraseVote("dense opacity", "J98.8", [(0, 13)]), True),  # category and place
+        (PhraseVote("opacity", "J98.4", [(0, 7)]), PhraseVote("pneumonia", "J18.9", [(0, 7)]), False),  # the place alone
+        (PhraseVote("opacity", "J98.4", [(0, 7)]), PhraseVote("scarring", "J98.8", [(7, 15)]), False),  # the category alone
+        (PhraseVote("opacity", "J98.4", [(0, 7)]), PhraseVote("airspace disease", "J98.4", [(40, 56)]), True),  # the code
+        (PhraseVote("opacity", None, [(0, 7)]), PhraseVote("haze", None, [(0, 7)]), False),  # no code is no equal code
+        (PhraseVote("opacity", "J98.4", []), PhraseVote("haze", "J98.4", []), True),
     ],
 )
 def test_which_findings_are_one(one, other, same):
@@ -304,18 +304,19 @@ def test_which_findings_are_one(one, other, same):
 
 
 def test_each_finding_of_a_member_is_matched_once_and_the_better_match_first():
-    left, right = Phrase("left granuloma", "J84.1", [(0, 14)]), Phrase("right granuloma", "J84.1", [(30, 45)])
-    assert match([[left, right], [Phrase("granuloma", "J84.1", [(36, 45)])]]) == [[0, 1], [1]]
-    assert match([[left, right], [Phrase("granuloma", "J84.1", [(36, 45)]), left]]) == [[0, 1], [1, 0]]
-    assert match([[Phrase("granuloma", "J84.1", [])], [left, right]]) == [[0], [0, 1]]
-    third = Phrase("calcified granuloma", "J84.1", [(26, 45)])
-    assert match([[Phrase("granuloma", "J84.1", [])], [right], [left, third]]) == [[0], [0], [1, 0]]
+    left, right = PhraseVote("left granuloma", "J84.1", [(0, 14)]), PhraseVote("right granuloma", "J84.1", [(30, 45)])
+    assert match([[left, right], [PhraseVote("granuloma", "J84.1", [(36, 45)])]]) == [[0, 1], [1]]
+    assert match([[left, right], [PhraseVote("granuloma", "J84.1", [(36, 45)]), left]]) == [[0, 1], [1, 0]]
+    assert match([[PhraseVote("granuloma", "J84.1", [])], [left, right]]) == [[0], [0, 1]]
+    third = PhraseVote("calcified granuloma", "J84.1", [(26, 45)])
+    assert match([[PhraseVote("granuloma", "J84.1", [])], [right], [left, third]]) == [[0], [0], [1, 0]]
 
 
 words = st.sampled_from(["nodule", "mass", "opacity", "effusion"])
 codes = st.sampled_from([None, "R91.1", "R91.8", "J98.4", "J90"])
 places = st.tuples(st.integers(0, 40), st.integers(1, 12)).map(lambda at: (at[0], at[0] + at[1]))
-findings = st.lists(st.builds(Phrase, words, codes, st.lists(places, max_size=2)), max_size=4, unique_by=lambda each: each.phrase)
+phrase_votes = st.builds(PhraseVote, words, codes, st.lists(places, max_size=2))
+findings = st.lists(phrase_votes, max_size=4, unique_by=lambda each: each.phrase)
 
 
 @settings(deadline=None)

@@ -19,7 +19,7 @@ from raddistill.sections.report_text import compose
 from raddistill.sources import extracting
 from raddistill.sources.collections.files import FilesParams
 from raddistill.statuses import UNMENTIONED
-from raddistill.teachers.rules.reading import Reader
+from raddistill.teachers.rules.reader import Reader
 from raddistill.teachers.rules.teacher import RulesTeacher
 
 ROOT = Path(__file__).parent.parent

@@ -41,25 +41,25 @@ DOUBT = ("pre_uncertainty", "post_uncertainty", "alternatives")
     ],
 )
 def test_what_a_cue_is_worth(cue, worth):
-    assert HEDGES.of(UNCERTAIN, cue) == worth
+    assert HEDGES.probability(UNCERTAIN, cue) == worth
 
 
 def test_only_what_is_uncertain_by_a_cue_is_graded():
-    assert [HEDGES.of(says, "possible") for says in (PRESENT, ABSENT)] == [None, None]
-    assert HEDGES.of(UNCERTAIN, None) is None
-    assert Hedges(None).of(UNCERTAIN, "possible") is None
+    assert [HEDGES.probability(says, "possible") for says in (PRESENT, ABSENT)] == [None, None]
+    assert HEDGES.probability(UNCERTAIN, None) is None
+    assert Hedges(None).probability(UNCERTAIN, "possible") is None
 
 
 def test_every_cue_of_doubt_of_cold_is_graded():
-    cues = [cue.written for cue in lexicon.load_cues(Path("lexicon/cold")) if cue.label in DOUBT]
+    cues = [cue.text for cue in lexicon.load_cues(Path("lexicon/cold")) if cue.label in DOUBT]
     assert len(cues) > 100
-    assert [cue for cue in cues if HEDGES.of(UNCERTAIN, cue) is None] == []
+    assert [cue for cue in cues if HEDGES.probability(UNCERTAIN, cue) is None] == []
 
 
 def test_cues_of_tuned_that_are_not_graded_are_few_of_kind():
     """That the film does not show it well, and which of two is likelier."""
-    cues = [cue.written for cue in lexicon.load_cues(Path("lexicon/tuned")) if cue.label in DOUBT]
-    left = [cue for cue in cues if HEDGES.of(UNCERTAIN, cue) is None]
+    cues = [cue.text for cue in lexicon.load_cues(Path("lexicon/tuned")) if cue.label in DOUBT]
+    left = [cue for cue in cues if HEDGES.probability(UNCERTAIN, cue) is None]
     assert len(left) < len(cues) / 10
     assert [cue for cue in left if "than" not in cue.split() and "over" not in cue.split() and not cue.startswith("not ")] == [
         "less likely"
@@ -97,7 +97,7 @@ def test_doubt_of_a_phrase_has_no_cue_and_so_no_probability():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("possible,0.5\n", "first line that is no comment must be `cue,probability`"),
+        ("possible,0.5\n", "first line that is not a comment must be `cue,probability`"),
         ("# c\ncue,probability\npossible\n", r"hedges\.csv, line 3: expected `cue,probability`"),
         ("cue,probability\npossible,1.5\n", "line 2: the probability must be a number from 0 to 1"),
         ("cue,probability\npossible,nan\n", "line 2: the probability must be a number from 0 to 1"),
@@ -105,7 +105,7 @@ def test_doubt_of_a_phrase_has_no_cue_and_so_no_probability():
         ("cue,probability\nis .. likely,0.5\n", r"line 2: a hedge has no `\.\.`"),
         ("cue,probability\nis likely?,0.5\n", "line 2: only words"),
         ("cue,probability\n,0.5\n", "line 2: "),
-        ("cue,probability\nmay|might,0.5\nmight,0.4\n", "the phrase 'might' stands there twice"),
+        ("cue,probability\nmay|might,0.5\nmight,0.4\n", "the phrase 'might' is listed twice"),
     ],
 )
 def test_a_broken_file_is_refused(tmp_path, content, message):

@@ -225,7 +225,7 @@ def test_airspace_opacity_is_lung_opacity(tmp_path):
         (MIMIC.replace("Fracture", "Fractures"), "columns unknown: Fractures; rename or drop them"),
         (MIMIC.replace("No Finding", "Airspace Opacity").replace("Fracture", "Lung Opacity"), "unknown: Airspace Opacity"),
         (MIMIC.replace("subject_id", "path_to_image"), "unknown: path_to_image"),
-        (MIMIC.replace("50000001", "x"), "column 'study_id' has 1 cells that are of another form"),
+        (MIMIC.replace("50000001", "x"), "column 'study_id' has 1 cells that are not such ids"),
         (MIMIC.replace("-1.0", "-2"), "column 'Edema' has 1 cells that are not 1, 0, -1 or blank"),
     ],
 )
@@ -275,7 +275,7 @@ def test_a_study_of_mimic_cxr_with_two_rows_is_set_aside(tmp_path):
         (line("train/patient00001/study1/view1.jpg", "[1.0]", "0.0"), "columns Edema hold lists or objects"),
         (CHEXBERT.replace("No Finding", "No Findings"), "columns unknown: No Findings"),
         (CHEXBERT.replace("No Finding", "subject_id"), "columns unknown: subject_id"),
-        (CHEXBERT.replace("train/patient00001/study1/", ""), "column 'path_to_image' has 2 cells that are of another form"),
+        (CHEXBERT.replace("train/patient00001/study1/", ""), "column 'path_to_image' has 2 cells that are not such ids"),
     ],
 )
 def test_chexbert_lines_with_faults(tmp_path, content, message):

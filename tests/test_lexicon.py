@@ -68,7 +68,7 @@ def test_a_file_of_notepad_is_read(folder):
 
 
 def test_cues_know_their_kind():
-    kinds = {phrase.written: phrase.label for phrase in lexicon.load_cues(COLD)}
+    kinds = {phrase.text: phrase.label for phrase in lexicon.load_cues(COLD)}
     assert (kinds["no"], kinds["cannot exclude"], kinds["no change"]) == ("pre_negation", "pre_uncertainty", "pseudo")
     assert set(kinds.values()) == set(lexicon.CUES)
 
@@ -81,28 +81,28 @@ LABEL, CONDITIONS = "multiple_choice/edema.txt", "open_ended/conditions.csv"
     [
         (LABEL, "# c\n[mentions]\nedema\n", r"edema\.txt, line 2: unknown section; known: \[mention\]"),
         (LABEL, "edema\n", "line 1: a phrase before the first section"),
-        (LABEL, "[mention]\n.. edema\n", r"line 2: `\.\.` stands between two words"),
-        (LABEL, "[mention]\nedema ..\n", r"line 2: `\.\.` stands between two words"),
-        (LABEL, "[mention]\na .. .. b\n", r"line 2: `\.\.` stands between two words"),
+        (LABEL, "[mention]\n.. edema\n", r"line 2: `\.\.` must be between two words"),
+        (LABEL, "[mention]\nedema ..\n", r"line 2: `\.\.` must be between two words"),
+        (LABEL, "[mention]\na .. .. b\n", r"line 2: `\.\.` must be between two words"),
         (LABEL, "[mention]\na .. b .. c .. d\n", r"line 2: .* at most twice"),
         (LABEL, "[mention]\na ..|b c\n", r"line 2: `\.\.` cannot be one of several"),
         (LABEL, "[mention]\na|\n", "line 2: only words"),
         (LABEL, "[mention]\n" + "a|b|c " * 20, "line 2: stands for more than 5000 phrases"),
         (LABEL, "[mention]\n(a)+\n", "line 2: only words"),
-        (LABEL, "[mention]\ned*\n", "line 2: a beginning needs three letters"),
-        (LABEL, "[mention]\n-\n", r"line 2: `\.\.` stands between|line 2: no word"),
-        (LABEL, "[mention]\nedema\n[ignore]\nEdema\n", "the phrase 'edema' stands there twice"),
+        (LABEL, "[mention]\ned*\n", r"line 2: `word\*` needs three letters"),
+        (LABEL, "[mention]\n-\n", r"line 2: `\.\.` must be between|line 2: no word"),
+        (LABEL, "[mention]\nedema\n[ignore]\nEdema\n", "the phrase 'edema' is listed twice"),
         (LABEL, "[absent]\nedema\n", r"edema\.txt: no phrase under \[mention\]"),
         (LABEL, "", r"no phrase under \[mention\]"),
         (LABEL, b"[mention]\nedema\n\xe9\n", r"edema\.txt, line 3: not UTF-8"),
-        (CONDITIONS, "edema,J81.1\n", "first line that is no comment must be `phrase,code`"),
+        (CONDITIONS, "edema,J81.1\n", "first line that is not a comment must be `phrase,code`"),
         (CONDITIONS, "phrase,code\nedema\n", r"conditions\.csv, line 2: expected `phrase,code`"),
         (CONDITIONS, "phrase,code\nedema,81.1\n", "line 2: expected `phrase,code`: an ICD-10-CM code"),
         (CONDITIONS, "phrase,code\nedema,J81.1,x\n", "line 2: expected `phrase,code`"),
-        (CONDITIONS, "phrase,code\nedema,J81.1\nedema,J81.0\n", "the phrase 'edema' stands there twice"),
+        (CONDITIONS, "phrase,code\nedema,J81.1\nedema,J81.0\n", "the phrase 'edema' is listed twice"),
         ("open_ended/modifiers.txt", "mild\nvery mild\n", r"modifiers\.txt, line 2: expected one word"),
         ("cues/pre_negation.txt", "no\nno?\n", r"pre_negation\.txt, line 2: only words"),
-        ("cues/pre_negation.txt", "no\nis absent\n", "the phrase 'is absent' stands there twice"),
+        ("cues/pre_negation.txt", "no\nis absent\n", "the phrase 'is absent' is listed twice"),
     ],
 )  # fmt: skip
 def test_a_broken_file_is_refused(folder, file, content, message):

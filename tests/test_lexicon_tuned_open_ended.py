@@ -14,7 +14,7 @@ from raddistill.concepts import load_concepts
 from raddistill.errors import InputError
 from raddistill.scoring.scorer_lexicon import load_lexicon
 from raddistill.teachers.rules import lexicon
-from raddistill.teachers.rules.reading import Reader
+from raddistill.teachers.rules.reader import Reader
 
 TUNED = Path("lexicon/tuned")
 
@@ -364,8 +364,8 @@ def test_possibilities_are_told_by_how_a_cue_begins(folder):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("may\nmay\n", "the phrase 'may' stands there twice"),
-        ("ma*\n", "line 1: a beginning needs three letters"),
+        ("may\nmay\n", "the phrase 'may' is listed twice"),
+        ("ma*\n", r"line 1: `word\*` needs three letters"),
         ("may?\n", "line 1: only words"),
     ],
 )

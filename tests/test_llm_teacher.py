@@ -23,7 +23,7 @@ from raddistill.llm_client.settings import AskingParams
 from raddistill.llm_client.store import Store
 from raddistill.tables import base as tables
 from raddistill.tables.answers import Answers
-from raddistill.teachers.llm.history import Inquiry
+from raddistill.teachers.llm.conversations import Inquiry
 from raddistill.teachers.llm.questions import Questioner
 from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.llm.teacher import Interrupted
@@ -342,11 +342,11 @@ def test_answers_that_an_earlier_version_paid_for_keep_their_keys(server: Teache
     report = REPORTS.head(1)
     p = params.load("synthesize.multiple_choice", SynthesizeParams)
     inquiry = Inquiry("multiple_choice", Path("prompts/teacher"), LABELS, p.sections, SHIPPED)
-    (shown,) = inquiry.shown(report, {})
+    (excerpt,) = inquiry.excerpts(report, {})
     thoughts = f"<think>{PROSE}</think>"
     told = "The answer was not JSON. Answer with JSON of the form asked for and nothing else."
     questioner = Questioner("multiple_choice", Path("prompts/teacher"), LABELS, SHIPPED)
-    first = questioner.question("r0", shown.excerpt.text)
+    first = questioner.question("r0", excerpt.text)
     second = questioner.again(first, thoughts, told)
     good = answer_for(second.body)["choices"][0]["message"]["content"]
     assert server.counts()["requests"] == 0
@@ -354,7 +354,7 @@ def test_answers_that_an_earlier_version_paid_for_keep_their_keys(server: Teache
         question.key: Answer(question.key, text, "stop", "m", None, None, 2000, 9, 0, None, 0.0, "direct")
         for question, text in ((first, thoughts), (second, good))
     }
-    (conversation,) = inquiry.conversations(shown, known.get)
+    (conversation,) = inquiry.conversations(excerpt, known.get)
     assert conversation.findings is not None
     assert [turn.fault is None for turn in conversation.turns] == [False, True]
 

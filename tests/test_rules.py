@@ -13,9 +13,9 @@ from raddistill.labelsets import load_labels
 from raddistill.sentences import sentences
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
 from raddistill.teachers.rules import lexicon
-from raddistill.teachers.rules.assertions import clause_ends
-from raddistill.teachers.rules.mentions import Matcher, find_places, find_words, resolve
-from raddistill.teachers.rules.reading import aggregate
+from raddistill.teachers.rules.clauses import clause_ends
+from raddistill.teachers.rules.mentions import Matcher, find_word_spans, find_words, resolve
+from raddistill.teachers.rules.reader import aggregate
 from raddistill.teachers.rules.teacher import RulesTeacher
 
 COLD = Path("lexicon/cold")
@@ -90,7 +90,7 @@ def phrases(*lines: str) -> list[lexicon.Phrase]:
     ids=["word", "not-inside-word", "beginning", "gap-of-none", "gap-of-eight", "gap-too-wide", "gap-at-end", "comma-parts"],
 )
 def test_wildcards(phrase, sentence, found):
-    assert [m.at for m in Matcher(phrases(phrase)).find(sentence.split())] == found
+    assert [m.indexes for m in Matcher(phrases(phrase)).find(sentence.split())] == found
 
 
 @pytest.mark.parametrize(
@@ -105,13 +105,13 @@ def test_wildcards(phrase, sentence, found):
 )
 def test_overlaps_are_resolved(lexicon_lines, kept):
     found = Matcher(phrases(*lexicon_lines)).find(["heart", "large", ",", "normal", "aorta", "root", "now"])
-    assert [m.phrase.written for m in resolve(found)] == kept
+    assert [m.phrase.text for m in resolve(found)] == kept
 
 
 def test_offsets_count_from_the_beginning_of_the_text():
     text = "FINDINGS: Größe ’normal’. No effusion’s sign"
     first, second = (text[start:end] for start, end in sentences(text, 10, len(text)))
-    assert [first[start:end] for start, end in find_places(first)] == ["Größe", "normal"]
+    assert [first[start:end] for start, end in find_word_spans(first)] == ["Größe", "normal"]
     assert find_words(second) == ["no", "effusion's", "sign"]
 
 
@@ -120,7 +120,7 @@ def test_tokens_are_ordered_and_quote_the_text(text):
     spans = list(sentences(text, 0, len(text)))
     assert all(a <= b for a, b in itertools.pairwise(itertools.chain.from_iterable(spans)))
     for sentence in (text[start:end] for start, end in spans):
-        places = find_places(sentence)
+        places = find_word_spans(sentence)
         written = [sentence[a:b].lower().replace("’", "'") for a, b in places]
         assert [":" if word == "-" else word for word in written] == find_words(sentence)
         assert all(a <= b and (a <= c or (a, b) == (c, d)) for (a, b), (c, d) in itertools.pairwise(places))

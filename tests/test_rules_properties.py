@@ -15,9 +15,9 @@ from raddistill import sentences as sentences_module
 from raddistill.labelsets import load_labels
 from raddistill.sentences import sentences
 from raddistill.statuses import ABSENT, PRESENT, UNMENTIONED
-from raddistill.teachers.rules import lexicon, mentions, reading
-from raddistill.teachers.rules.mentions import Fits, Matcher, Mention, find_places, find_words, resolve
-from raddistill.teachers.rules.reading import Reader, Span, aggregate
+from raddistill.teachers.rules import lexicon, mentions, reader
+from raddistill.teachers.rules.mentions import Matcher, Mention, WordKeys, find_word_spans, find_words, resolve
+from raddistill.teachers.rules.reader import Reader, Span, aggregate
 
 LABELS = load_labels("lexicon/label_sets/chest_13.yaml")
 TASKS = ("multiple_choice", "open_ended")
@@ -59,7 +59,7 @@ def test_a_quote_is_an_occurrence_of_a_phrase_of_its_label(text, name):
     for span in READERS[name, "multiple_choice"].read_text(text)[0]:
         words = find_words(text[span.start : span.end])
         ends = (0, len(words) - 1)
-        assert any(m.phrase.label == span.label and (m.at[0], m.at[-1]) == ends for m in MATCHERS[name].find(words))
+        assert any(m.phrase.label == span.label and (m.first, m.last) == ends for m in MATCHERS[name].find(words))
 
 
 @given(TEXTS, TEXTS, st.sampled_from(["findings_and_impression", "impression_else_findings", ["findings"]]))
@@ -87,8 +87,8 @@ def test_what_two_paragraphs_say_is_what_each_says(one, other, name):
 def literal_phrases(folder: Path) -> list[tuple[str, str]]:
     """Label and words of the phrases that a sentence can consist of."""
     found = lexicon.load_labels(folder, LABELS)
-    plain = [p for p in found if p.says == PRESENT and not any(w == lexicon.GAP or w.endswith("*") for w in p.words)]
-    return [(p.label, p.written) for p in plain]
+    plain = [p for p in found if p.status == PRESENT and not any(w == lexicon.GAP or w.endswith("*") for w in p.words)]
+    return [(p.label, p.text) for p in plain]
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -126,7 +126,7 @@ def test_line_ends_of_windows_change_nothing(text, which):
 def test_lower_case_keeps_every_place():
     everything = "".join(chr(i) for i in range(sys.maxunicode + 1) if not 0xD800 <= i < 0xE000)
     assert len(mentions._lower(everything)) == len(everything)
-    assert [p for p in everything if len(find_words(p)) != len(mentions.find_places(p))] == []
+    assert [p for p in everything if len(find_words(p)) != len(mentions.find_word_spans(p))] == []
 
 
 def test_a_turkish_capital_moves_no_span():
@@ -159,7 +159,7 @@ def test_where_a_sentence_ends(text, status):
 def forgetful():
     """Readers that remember no sentence."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "REMEMBERED", 0)
+        patch.setattr(reader, "CACHED_SENTENCES", 0)
         return {key: Reader(key[1], FOLDERS[key[0]], LABELS, "findings_and_impression") for key in READERS}
 
 
@@ -171,23 +171,23 @@ def test_what_is_remembered_changes_nothing(forgetful, text, which):
 
 
 def test_memory_stays_within_bounds(monkeypatch):
-    monkeypatch.setattr(reading, "REMEMBERED", 50)
-    reader = Reader("multiple_choice", FOLDERS["cold"], LABELS, "findings_and_impression")
-    reader.read_text(" ".join(f"Effusion of {n} cm." for n in range(200)))
-    assert reader._remembered.cache_info().currsize == 50
-    reader._remembered.cache_clear()
-    reader.read_text("effusion " * 1_000)
-    assert reader._remembered.cache_info().currsize == 0
+    monkeypatch.setattr(reader, "CACHED_SENTENCES", 50)
+    small = Reader("multiple_choice", FOLDERS["cold"], LABELS, "findings_and_impression")
+    small.read_text(" ".join(f"Effusion of {n} cm." for n in range(200)))
+    assert small._read_cached.cache_info().currsize == 50
+    small._read_cached.cache_clear()
+    small.read_text("effusion " * 1_000)
+    assert small._read_cached.cache_info().currsize == 0
 
 
 def test_words_remembered_stay_within_bounds(monkeypatch):
-    monkeypatch.setattr(mentions, "_REMEMBERED_WORDS", 10)
-    fits = Fits({"heart", "opaci*"})
-    assert [fits[f"heart{n}"] for n in range(25)] == [()] * 25
-    assert fits["heart"] == ("heart",)
-    assert fits["opaci" + "x" * 1_000_000] == ("opaci*",)
-    assert len(fits) <= 10
-    assert max(map(len, fits)) <= mentions.LONGEST_WORD
+    monkeypatch.setattr(mentions, "_CACHED_WORDS", 10)
+    keys = WordKeys({"heart", "opaci*"})
+    assert [keys[f"heart{n}"] for n in range(25)] == [()] * 25
+    assert keys["heart"] == ("heart",)
+    assert keys["opaci" + "x" * 1_000_000] == ("opaci*",)
+    assert len(keys) <= 10
+    assert max(map(len, keys)) <= mentions.LONGEST_WORD
 
 
 def test_nothing_of_a_megabyte_is_kept():
@@ -204,9 +204,9 @@ def test_nothing_of_a_megabyte_is_kept():
 
 
 def test_a_reader_goes_to_another_process():
-    for reader in READERS.values():
-        copy = pickle.loads(pickle.dumps(reader))  # noqa: S301
-        assert copy.read_text("Small left effusion.") == reader.read_text("Small left effusion.")
+    for each in READERS.values():
+        copy = pickle.loads(pickle.dumps(each))  # noqa: S301
+        assert copy.read_text("Small left effusion.") == each.read_text("Small left effusion.")
 
 
 def test_a_report_without_sections():
@@ -272,7 +272,7 @@ def test_resolving_grows_with_the_number_of_mentions():
         """Each shares a word with the next and no one holds another."""
         return [Mention(lexicon.Phrase(("a", "b"), "L", PRESENT, None), (i, i + 1)) for i in range(n)]
 
-    assert [m.at[0] for m in resolve(chain(5))] == [0, 2, 4]
+    assert [m.first for m in resolve(chain(5))] == [0, 2, 4]
     small, large = (count_steps(resolve, chain(n)) for n in (300, 1_200))
     assert large <= 5 * small
 
@@ -300,7 +300,7 @@ def test_a_megabyte_ends(unit):
 
 def test_a_condition_takes_a_bounded_number_of_modifiers():
     ((span,), _) = READERS["cold", "open_ended"].read_text("mild " * 500 + "atelectasis")
-    assert span.label == "mild " * reading.MOST_MODIFIERS + "atelectasis"
+    assert span.label == "mild " * reader.MOST_MODIFIERS + "atelectasis"
 
 
 @given(TEXTS, st.integers(2, 60))
@@ -314,4 +314,4 @@ def test_a_cut_sentence_loses_no_word(text, longest):
         return [word for part in parts for word in find_words(part) if word != ":"]
 
     assert words(pieces) == words(uncut)
-    assert all(len(find_places(piece)) == len(find_words(piece)) for piece in pieces)
+    assert all(len(find_word_spans(piece)) == len(find_words(piece)) for piece in pieces)

@@ -572,7 +572,7 @@ def test_sentence(read, reason, said):
 def test_every_label_has_a_mention_and_no_file_is_left_over():
     label_set = load_labels(LABELS)
     phrases = lexicon.load_labels(TUNED, label_set)
-    assert {phrase.label for phrase in phrases if phrase.says == PRESENT} == {label.name for label in label_set}
+    assert {phrase.label for phrase in phrases if phrase.status == PRESENT} == {label.name for label in label_set}
     assert {lexicon.label_file(TUNED, label.name) for label in label_set} == set((TUNED / "multiple_choice").iterdir())
 
 

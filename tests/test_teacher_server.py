@@ -17,7 +17,7 @@ from teacher_server import FAULTS, HTTP_FAULTS, TeacherServer, duration
 from raddistill.labelsets import load_labels
 from raddistill.llm_client import replies
 from raddistill.teachers.llm.checking import Checker
-from raddistill.teachers.llm.faults import Fault
+from raddistill.teachers.llm.parsing import Fault
 from raddistill.teachers.llm.questions import Questioner
 from raddistill.teachers.llm.settings import LLMParams
 

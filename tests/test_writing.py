@@ -13,7 +13,7 @@ from raddistill.tables import base as tables
 from raddistill.tables.reports import Reports
 from raddistill.tables.written import Written
 from raddistill.teachers.rules import lexicon, writing
-from raddistill.teachers.rules.reading import Reader
+from raddistill.teachers.rules.reader import Reader
 from raddistill.teachers.rules.teacher import RulesTeacher
 from raddistill.teachers.rules.writing import Frame, Literal, Templates, complete, compose, load_completions, load_frames
 
@@ -55,7 +55,7 @@ def test_a_sentence_says_what_the_reader_of_the_same_lexicon_finds_in_it(written
     said = written[task].group_by("text", maintain_order=True).agg("n", "label", "status", "start", "end", "code")
     for text, numbers, *columns in said.iter_rows():
         spans, _ = reader.read_text(text)
-        found = [(span.label, span.says, span.start, span.end, span.code) for span in spans]
+        found = [(span.label, span.status, span.start, span.end, span.code) for span in spans]
         assert list(zip(*columns, strict=True)) == (found or [(None,) * 5])
         assert numbers == list(range(len(numbers)))
 
@@ -149,7 +149,7 @@ def test_nothing_is_written_without_templates():
         ("[denied]\nNo {0}.\n", "line 2: a frame holds `{}` once or twice, and no other brace"),
         ("[denied]\nNo {} or {x.\n", "line 2: .* no other brace"),
         ("[bare]\n{} and {}.\n", "line 2: a bare frame holds `{}` once"),
-        ("[bare]\n{}.\n{}.\n", "line 3: this frame stands there twice"),
+        ("[bare]\n{}.\n{}.\n", "line 3: this frame is listed twice"),
         ("# nothing\n", r"frames\.txt: no frame"),
     ],
 )
@@ -162,7 +162,7 @@ def test_broken_frames_are_refused(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("opacit*,opacity\n", "first line that is no comment must be `begins,complete`"),
+        ("opacit*,opacity\n", "first line that is not a comment must be `begins,complete`"),
         ("begins,complete\nopacit*\n", r"completions\.csv, line 2: expected `begins,complete`"),
         ("begins,complete\nopacity,opacity\n", "line 2: expected `begins,complete`"),
         ("begins,complete\nopacit*,opacity\nopacit*,opacities\n", "line 3: .* each once"),

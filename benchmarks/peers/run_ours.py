@@ -7,7 +7,7 @@ from typing import Any
 from protocol import Said, run
 
 from raddistill.labelsets import load_labels
-from raddistill.teachers.rules.reading import Reader
+from raddistill.teachers.rules.reader import Reader
 
 
 def prepare(job: dict[str, Any]) -> Callable[[Iterable[dict[str, Any]]], Iterator[Said]]:
@@ -16,7 +16,7 @@ def prepare(job: dict[str, Any]) -> Callable[[Iterable[dict[str, Any]]], Iterato
     def label(reports: Iterable[dict[str, Any]]) -> Iterator[Said]:
         for report in reports:
             found, _ = reader.read(report)
-            yield [(span.label, span.says) for span in found]
+            yield [(span.label, span.status) for span in found]
 
     return label
 

@@ -19,7 +19,7 @@ from raddistill.labelsets import LabelSetParams, load_labels
 from raddistill.passages import find_passages
 from raddistill.sentences import sentences
 from raddistill.teachers.rules import lexicon
-from raddistill.teachers.rules.mentions import Matcher, Mention, find_places, find_words, resolve
+from raddistill.teachers.rules.mentions import Matcher, Mention, find_word_spans, find_words, resolve
 
 FOLDER = Path(__file__).parent
 NAMES = {"ours": "ours", "medspacy": "medspaCy", "negspacy": "negspaCy"}
@@ -100,18 +100,18 @@ def write_out(phrases: list[lexicon.Phrase], reports: list[dict[str, Any]], sect
         for passage in find_passages(report, sections, False)[0]:
             for begins, ends in sentences(passage.text, passage.start, passage.end):
                 for phrase, quote in _quotes(matcher, passage.text[begins:ends]):
-                    found[phrase.label, " ".join(quote.lower().split())][phrase.says] += 1
+                    found[phrase.label, " ".join(quote.lower().split())][phrase.status] += 1
     written = [Written(label, of.most_common(1)[0][0], phrase) for (label, phrase), of in sorted(found.items())]
     return written, sum(n for of in found.values() for says, n in of.items() if says != lexicon.IGNORE)
 
 
 def _quotes(matcher: Matcher, sentence: str) -> Iterator[tuple[lexicon.Phrase, str]]:
-    places = find_places(sentence)
+    places = find_word_spans(sentence)
     by_label: dict[str, list[Mention]] = defaultdict(list)
     for mention in matcher.find(find_words(sentence)):
         by_label[mention.phrase.label].append(mention)
     for mention in (kept for of_label in by_label.values() for kept in resolve(of_label)):
-        yield mention.phrase, sentence[places[mention.at[0]][0] : places[mention.at[-1]][1]]
+        yield mention.phrase, sentence[places[mention.first][0] : places[mention.last][1]]
 
 
 def environment(peer: str) -> Path | None:
@@ -164,7 +164,7 @@ def run_all(sides: list[Side], reports: list[dict[str, Any]], sections: list[str
         files: dict[Source, tuple[str, int]] = {}
         for n, source in enumerate({side.source: None for side in sides}):
             phrases = lexicon.load_labels(source.lexicon, load_labels(label_set))
-            kept = [phrase for phrase in phrases if phrase.says == statuses.PRESENT or not source.mention_only]
+            kept = [phrase for phrase in phrases if phrase.status == statuses.PRESENT or not source.mention_only]
             written, expected = write_out(kept, reports, sections)
             files[source] = str(folder / f"phrases_{n}.jsonl"), expected
             _write(Path(files[source][0]), [phrase._asdict() for phrase in written])

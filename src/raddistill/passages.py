@@ -1,4 +1,4 @@
-"""The passages of a report that a teacher reads: chosen sections, and where they are in `reports.text`."""
+"""The sections of a report that a teacher reads, and their offsets in `reports.text`."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -6,9 +6,9 @@ from typing import NamedTuple
 from raddistill.errors import InputError
 
 SECTIONS = ("findings", "impression")  # in the order of `reports.text`
-WHOLE = "text"  # the name of the section if a report has none and is read whole
-# Name to (sections in order of preference, whether only the first one that exists is read).
-# MIMIC-CXR's labels were made from the impression, or from the findings of a report without one.
+WHOLE = "text"  # the section name of a report without sections, which is read whole
+# Named choices: the sections in the order in which they are looked for, and whether only the first one found is read.
+# MIMIC-CXR's labels were made from the impression, or from the findings if there is no impression.
 CHOICES = {
     "findings_and_impression": (("findings", "impression"), False),
     "impression_else_findings": (("impression", "findings"), True),
@@ -25,12 +25,12 @@ class Passage(NamedTuple):
 
 
 def choose_sections(sections: str | list[str]) -> tuple[list[str], bool]:
-    """Returns the sections in order of preference, and whether only the first one that a report has is read.
+    """Returns the sections to look for, in order, and whether only the first one that a report has is read.
 
     `sections` is a key of `CHOICES`, or a list such as ["impression"].
 
     Raises:
-        InputError: the choice is unknown, or the list is empty or names an unknown section.
+        InputError: the choice is unknown, or the list is empty or has an unknown section.
     """
     if isinstance(sections, str):
         if sections not in CHOICES:
@@ -44,10 +44,9 @@ def choose_sections(sections: str | list[str]) -> tuple[list[str], bool]:
 
 
 def find_passages(report: Mapping[str, str | None], sections: list[str], first_only: bool) -> tuple[list[Passage], str | None]:
-    """Returns the passages of the wanted sections in `report["text"]`, and the reason for quarantine if there is none.
+    """Returns the passages of `sections` in `report["text"]` and None; or [] and a reason for quarantine.
 
-    With `first_only`, the order of `sections` decides: ["impression", "findings"] reads the findings only if there is no
-    impression.
+    With `first_only`, only the first of `sections` that the report has is returned.
     """
     found: dict[str, Passage] = {}
     text, end = report["text"] or "", 0

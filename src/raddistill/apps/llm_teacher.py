@@ -14,7 +14,7 @@ from raddistill.tables import base as tables
 from raddistill.tables.reports import Reports
 from raddistill.tasks.names import TASKS
 from raddistill.teachers.llm import planning
-from raddistill.teachers.llm.history import Inquiry
+from raddistill.teachers.llm.conversations import Inquiry
 from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.synthesizing import SynthesizeParams, TeachParams, llm_params
 

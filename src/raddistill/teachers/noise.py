@@ -1,6 +1,6 @@
-"""Mistakes put into a teacher's labels on purpose, to see how much noise a student withstands. Off in earnest.
+"""Mistakes put into a teacher's labels on purpose, to see how much noise a student withstands. Off by default.
 
-Mentions are what goes wrong, as with real teachers: one is passed over, or read the wrong way round. Labels follow from the rest.
+The mistakes are made in mentions, as real teachers make them: one is missed, or read the wrong way round. Labels follow.
 """
 
 import hashlib
@@ -18,9 +18,9 @@ KEY = ["report_id", "task", "teacher", "label"]
 
 
 class NoiseParams(Section):
-    """Shares of the mentions, 0 to 1, drawn by hash: the same mentions in every run, and the more the larger the share."""
+    """Shares of the mentions, 0 to 1. Drawn by hash: the same in every run, and a larger share contains a smaller one."""
 
-    missed: float = Field(ge=0, le=1)  # passed over
+    missed: float = Field(ge=0, le=1)
     turned: float = Field(ge=0, le=1)  # read the wrong way round: absent as present, present and uncertain as absent
 
     @property
@@ -29,38 +29,38 @@ class NoiseParams(Section):
 
 
 def disturb(task: str, p: NoiseParams, labelled: Labelled) -> Labelled:
-    """Returns `labelled` with mistakes in its evidence, and the labels that follow: the strongest status of the mentions left.
+    """Returns `labelled` with mistakes in its evidence. A label's status becomes the strongest of its remaining mentions.
 
-    Multiple choice: a label without a mention left is unmentioned. Open-ended: a phrase without one is gone. Labels that had no
-    evidence stay as they are.
+    Without a remaining mention a label is unmentioned (multiple choice), and a phrase is dropped (open-ended). Labels that had no
+    evidence do not change.
 
     Raises:
-        InputError: the teacher gives no evidence at all, so there is nothing to disturb.
+        InputError: the teacher gives no evidence, so no mistake can be made in it.
     """
     if labelled.evidence.is_empty() and not labelled.labels.is_empty():
         raise InputError(f"synthesize.{task}.noise: this teacher gives no evidence, and mistakes are made in that; set both to 0")
     evidence = _disturb_mentions(p, labelled.evidence)
-    # The strongest mention left of each label, beside the label's own row.
+    # Join the strongest remaining mention to each label.
     rank = pl.col("status").cast(pl.String).replace_strict(RANKED, range(len(RANKED)), return_dtype=pl.Int64)
     strongest = evidence.sort(rank, "probability", descending=True, nulls_last=True, maintain_order=True)
     strongest = strongest.unique(KEY, keep="first", maintain_order=True).select(
-        *KEY, left="status", left_probability="probability"
+        *KEY, new_status="status", new_probability="probability"
     )
     had_evidence = labelled.evidence.select(KEY).unique().with_columns(had_evidence=True)
     labels = labelled.labels.join(had_evidence, on=KEY, how="left", maintain_order="left")
     labels = labels.join(strongest, on=KEY, how="left", maintain_order="left")
     if task == OPEN_ENDED:
-        labels = labels.filter(pl.col("had_evidence").is_null() | pl.col("left").is_not_null())
+        labels = labels.filter(pl.col("had_evidence").is_null() | pl.col("new_status").is_not_null())
     unmentioned = pl.lit(UNMENTIONED).cast(labels.schema["status"])
     labels = labels.with_columns(
-        status=pl.when("had_evidence").then(pl.coalesce("left", unmentioned)).otherwise("status"),
-        probability=pl.when("had_evidence").then("left_probability").otherwise("probability"),
+        status=pl.when("had_evidence").then(pl.coalesce("new_status", unmentioned)).otherwise(pl.col("status")),
+        probability=pl.when("had_evidence").then(pl.col("new_probability")).otherwise(pl.col("probability")),
     )
-    return labelled._replace(labels=labels.drop("had_evidence", "left", "left_probability"), evidence=evidence)
+    return labelled._replace(labels=labels.drop("had_evidence", "new_status", "new_probability"), evidence=evidence)
 
 
 def _disturb_mentions(p: NoiseParams, evidence: pl.DataFrame) -> pl.DataFrame:
-    """Each mention has a draw from 0 to 1 by the hash of its key: the lowest are missed, the highest turned."""
+    """Returns the evidence without the missed mentions. Each draws 0 to 1 by hash: low ones are missed, high ones turned."""
     mentions = evidence.select(*KEY, "n").iter_rows()
     draws = [int(hashlib.sha256(":".join(map(str, mention)).encode()).hexdigest()[:13], 16) / 2**52 for mention in mentions]
     is_turned = pl.col("draw") >= 1 - p.turned
@@ -68,5 +68,5 @@ def _disturb_mentions(p: NoiseParams, evidence: pl.DataFrame) -> pl.DataFrame:
     kept = evidence.with_columns(draw=pl.Series(draws, dtype=pl.Float64)).filter(pl.col("draw") >= p.missed)
     return kept.with_columns(
         status=pl.when(is_turned).then(turned).otherwise(pl.col("status").cast(pl.String)).cast(evidence.schema["status"]),
-        probability=pl.when(~is_turned).then("probability"),
+        probability=pl.when(~is_turned).then(pl.col("probability")),
     ).drop("draw")

@@ -1,4 +1,4 @@
-"""The stages `synthesize` and `teach`: a teacher, chosen by name, labels every report for one task. Never reads gold."""
+"""The stages `synthesize` and `teach`: a teacher, chosen by name, labels every report for one task. Gold is never read."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,31 +36,31 @@ console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 class CombineParams(Section):
-    """The section synthesize.<task>.combine: how the teachers named in `members` become one."""
+    """The section synthesize.<task>.combine: how several teachers become one."""
 
-    how: How
+    how: How  # first | vote | union | intersection | soft; combined/teacher.py explains them
     members: list[str]  # keys of the section `teachers`
 
 
 class TeacherParams(Section):
-    """What every teacher needs."""
+    """The params of every teacher."""
 
     teacher: str
     source: str
     sections: str | list[str]  # findings_and_impression | impression_else_findings | a list
-    max_quarantine: float  # share of the reports to learn from (train and validation), 0 to 1
+    max_quarantine: float  # largest share of the reports to learn from (train and validation), 0 to 1
 
 
 class SynthesizeParams(TeacherParams):
     """The section synthesize.<task>."""
 
-    llm: dict[str, Any] | None  # what differs for this task from the section synthesize.llm; None: nothing
+    llm: dict[str, Any] | None  # values that replace those of synthesize.llm for this task
     combine: CombineParams
     noise: NoiseParams
 
 
 class TeachParams(TeacherParams):
-    """The section teachers.<name>: one of several teachers of a task. A teacher that is no LLM needs no `llm`."""
+    """The section teachers.<name>: one of several teachers of a task. Only an LLM needs `llm`."""
 
     task: str
     llm: LLMParams | None = None
@@ -71,21 +71,21 @@ class NoSettings(Section):
 
 
 class TeacherContext(NamedTuple):
-    """What a teacher needs beside its params. Nothing here but `hedges`, `templates` and `settings` shapes a label."""
+    """A teacher's inputs other than its params. Of these, only `hedges`, `templates` and `settings` shape a label."""
 
     asking: AskingParams
-    journal: Path  # folder of the answers that were paid for
-    answers: dy.DataFrame[Answers]  # of an earlier run, perhaps a colleague's
-    hedges: Path | None = None  # file that grades the rules teacher's cues of doubt; None: they are not graded
-    templates: Templates | None = None  # files by which the rules teacher writes sentences; None: it writes none
+    journal: Path  # folder of the store of paid answers
+    answers: dy.DataFrame[Answers]  # from an earlier run, perhaps a colleague's
+    hedges: Path | None = None  # file with the probabilities of hedges, for the rules teacher; None: labels have none
+    templates: Templates | None = None  # files from which the rules teacher writes sentences; None: it writes none
     settings: Section | None = None  # the section synthesize.<teacher>; None: for one of the section `teachers`
 
 
 def llm_params(task: str, p: TeacherParams, shared: Section | None) -> LLMParams:
-    """Returns how an LLM is asked for a task: `shared` (synthesize.llm) with the task's own values, or those of `teachers`.
+    """Returns an LLM teacher's params for a task: `shared` (synthesize.llm) with the task's own values, or those of `teachers`.
 
     Raises:
-        ParamsError: there are none; or the task's own have an unknown or wrongly typed key.
+        ParamsError: there are none, or the task's own values have an unknown or wrongly typed key.
     """
     if isinstance(p, TeachParams) and p.llm is not None:
         return p.llm
@@ -124,9 +124,8 @@ def settings_of(teacher: str) -> type[Section]:
 class Synthesized(NamedTuple):
     """The tables of the stage and its metrics (numbers only).
 
-    `whole_labels`: what the same teacher says where it reads findings and impression; empty unless it is a rules teacher that
-    reads less. It is a row of the results beside the teacher, so that what a gain owes to the scope of text can be told from what
-    it owes to the model. Nothing is trained on it.
+    `whole_labels`: for a rules teacher that reads less than findings and impression, its labels if it read both; else empty. They
+    are scored, to tell how much of a gain is due to more text. Nothing is trained on them.
     """
 
     labels: dy.DataFrame[Labels]
@@ -143,12 +142,12 @@ class Synthesized(NamedTuple):
 def synthesize(
     task: str, p: TeacherParams, reports: dy.DataFrame[Reports], label_set: list[Label], context: TeacherContext
 ) -> Synthesized:
-    """Labels `reports` (a row each) for `task`; what the teacher could not label is in quarantine, with the reason.
+    """Labels `reports` (one row per report) for `task`. Reports that the teacher could not label are in quarantine, with reasons.
 
     Raises:
         ParamsError: unknown task or teacher.
         InputError: the teacher's source is missing or broken, or a larger share than p.max_quarantine of the reports to learn
-            from is in quarantine; of a teacher that asks others, also all that ends the asking early.
+            from is in quarantine; for an LLM, also whatever ends the run early.
     """
     if task not in TASKS:
         raise ParamsError(f"unknown task '{task}'; known: {', '.join(TASKS)}")
@@ -160,7 +159,7 @@ def synthesize(
     if isinstance(p, SynthesizeParams) and not p.noise.is_off:
         labelled = disturb(task, p.noise, labelled)
     outcomes = tables.check(Outcomes, labelled.outcomes, f"outcomes of {task}")
-    assert outcomes["report_id"].sort().equals(reports["report_id"].sort()), "a teacher must return one outcome a report"
+    assert outcomes["report_id"].sort().equals(reports["report_id"].sort()), "a teacher must return one outcome per report"
     _refuse_too_many(task, p, reports, outcomes)
     answers = Answers.create_empty() if labelled.answers is None else labelled.answers
     written = Written.create_empty() if labelled.written is None else labelled.written
@@ -190,13 +189,13 @@ def _read_whole(
 
 
 def _refuse_too_many(task: str, p: TeacherParams, reports: pl.DataFrame, outcomes: pl.DataFrame) -> None:
-    """Raises InputError if too many of the reports to learn from are in quarantine; prints it of the test split.
+    """Raises InputError if too many of the reports to learn from are in quarantine. For the test split it only prints a warning.
 
-    Nothing is learned from the labels of the test split, and there may be none, as of a second cohort.
+    Nothing is learned from the test split's labels, and a second cohort may have none.
     """
-    tested = reports.filter(pl.col("split").cast(pl.String) == "test")["report_id"].implode()
+    test_ids = reports.filter(pl.col("split").cast(pl.String) == "test")["report_id"].implode()
     for is_test, which in ((False, "to learn from"), (True, "of the test split")):
-        asked = outcomes.filter(pl.col("report_id").is_in(tested) == is_test)
+        asked = outcomes.filter(pl.col("report_id").is_in(test_ids) == is_test)
         unusable = asked.filter(pl.col("outcome") == "quarantined")
         complaint = too_many(unusable, asked.height, p.max_quarantine, f"{which} could not be labelled", "max_quarantine")
         if complaint and is_test:
@@ -207,17 +206,17 @@ def _refuse_too_many(task: str, p: TeacherParams, reports: pl.DataFrame, outcome
 
 
 def _keep_answers(context: TeacherContext) -> None:
-    """Puts earlier answers into the store, whoever teaches now: this run replaces their table, and they were paid for."""
+    """Puts earlier answers into the store, whichever teacher runs now: this run replaces their table, and they were paid for."""
     from raddistill.llm_client.store import Store
     from raddistill.teachers.llm.tabulating import restored
 
-    each_once = context.answers.unique("key", keep="first", maintain_order=True)  # reports may share one
+    distinct = context.answers.unique("key", keep="first", maintain_order=True)  # reports may share one
     with Store(context.journal) as store:
-        store.add(answer for answer in restored(each_once) if answer.key not in store)
+        store.add(answer for answer in restored(distinct) if answer.key not in store)
 
 
 def measure(task: str, labelled: Labelled) -> dict[str, Any]:
-    """Counts reports and labels: `quarantined` by reason; `present`, `uncertain` and `absent` reports by label."""
+    """Returns counts of reports and labels: `quarantined` by reason; `present`, `uncertain` and `absent` reports by label."""
     outcomes, labels = labelled.outcomes, labelled.labels
     reasons = outcomes.filter(pl.col("outcome") == "quarantined").group_by("reason").len().sort("reason")
     n_labelled = outcomes.filter(pl.col("outcome") == "labelled").height
@@ -241,7 +240,7 @@ def measure(task: str, labelled: Labelled) -> dict[str, Any]:
 
 
 def measure_spending(answers: pl.DataFrame) -> dict[str, Any]:
-    """Sums tokens and USD of the answers behind the labels, each paid answer once (reports may share one)."""
+    """Returns the sums of tokens and USD of the answers behind the labels, each answer once (reports may share one)."""
     paid = answers.unique("key").sort("key")  # sorted: sums of floats depend on the order
     return {
         "answers": paid.height,

@@ -1,4 +1,4 @@
-"""What every teacher is: a name, and one method that turns reports into the tables of the stage `synthesize`."""
+"""The interface of every teacher: a name, and one method that turns reports into the tables of the stage `synthesize`."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -15,10 +15,10 @@ from raddistill.tables.quarantine import Quarantine
 
 
 class Labelled(NamedTuple):
-    """What a teacher hands back: `Labels`, `Evidence`, `Outcomes` (a row a report), `Quarantine`; counts for the metrics.
+    """A teacher's result: tables as `Labels`, `Evidence`, `Outcomes` (one row per report), `Quarantine`; counts for the metrics.
 
-    `answers`: what was paid for, an `Answers` table; None of a teacher that asks nobody. `written`: sentences that it wrote and
-    labelled, a `Written` table; None of a teacher that writes none.
+    `answers`: an LLM's answers as an `Answers` table, else None. `written`: sentences that the teacher wrote and labelled as a
+    `Written` table, else None.
     """
 
     labels: pl.DataFrame
@@ -31,15 +31,15 @@ class Labelled(NamedTuple):
 
 
 class Teacher(Protocol):
-    """Labels reports for the one task that it was made for. `name` stands in the `teacher` column of every table."""
+    """Labels reports for the one task that it was made for. `name` is in the column `teacher` of every table."""
 
     name: str
 
     def label(self, reports: pl.DataFrame, label_set: list[Label]) -> Labelled: ...
 
 
-class Mention(NamedTuple):
-    """A row of `Evidence` without its key."""
+class EvidenceRow(NamedTuple):
+    """A mention: a row of `Evidence` without its key."""
 
     section: str
     start: int
@@ -63,9 +63,9 @@ class LabelRows:
         self,
         report_id: str,
         labels: Iterable[tuple[str, str, float | None, str | None]],
-        mentions: Iterable[tuple[str, Mention]],
+        mentions: Iterable[tuple[str, EvidenceRow]],
     ) -> None:
-        """A labelled report: (label, status, probability, code) of each label, and the mentions behind them, by label."""
+        """Adds a labelled report: (label, status, probability, code) of each label, and (label, mention) of each mention."""
         self._outcomes.append((report_id, *self._key, "labelled", None))
         self._labels += [(report_id, *self._key, *label) for label in labels]
         n: Counter[str] = Counter()
@@ -74,12 +74,12 @@ class LabelRows:
             n[label] += 1
 
     def put_aside(self, report_id: str, reason: str) -> None:
-        """A report that could not be labelled."""
+        """Adds a report that could not be labelled."""
         self._outcomes.append((report_id, *self._key, "quarantined", reason))
         self._quarantine.append((report_id, 0, reason, None))
 
     def labelled(self, counts: dict[str, Any], written: pl.DataFrame | None = None) -> Labelled:
-        """The tables of all reports so far."""
+        """Returns the tables of all reports added so far."""
         return Labelled(
             as_table(self._labels, Labels), as_table(self._evidence, Evidence), as_table(self._outcomes, Outcomes),
             as_table(self._quarantine, Quarantine), counts, written=written,
@@ -87,5 +87,5 @@ class LabelRows:
 
 
 def as_table(rows: list[tuple[Any, ...]], schema: type[dy.Schema]) -> pl.DataFrame:
-    """The rows with the columns of `schema`, which is not checked yet."""
+    """Returns a frame with the columns of `schema`; the schema's rules are not checked yet."""
     return pl.DataFrame(rows, schema=schema.create_empty().schema, orient="row")

@@ -13,7 +13,7 @@ from raddistill.apps.label.report_file import Piece, Report
 from raddistill.errors import InputError
 from raddistill.statuses import PRESENT, UNCERTAIN, to_chexpert
 from raddistill.tasks.names import OPEN_ENDED
-from raddistill.teachers.rules.reading import Span
+from raddistill.teachers.rules.reader import Span
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 TABLES = (*DELIMITERS, ".parquet")
@@ -125,7 +125,7 @@ def _evidence(report: Report, span: Span, with_quote: bool) -> dict[str, Any]:
     if span.section in report.origins:  # offsets in the output count the cell's markup
         starts, ends = report.origins[span.section]
         start, end = starts[start], ends[end - 1]
-    place = {"label": span.label, "status": span.says, "section": span.section, "start": start, "end": end, "cue": span.cue}
+    place = {"label": span.label, "status": span.status, "section": span.section, "start": start, "end": end, "cue": span.cue}
     return place | ({"quote": _quote(report.sections[span.section], span)} if with_quote else {})
 
 

@@ -13,7 +13,7 @@ from raddistill.apps.label.report_file import Piece, ReportFile
 from raddistill.apps.label.rules import read_report
 from raddistill.errors import InputError
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
-from raddistill.teachers.rules.reading import Reader, Span
+from raddistill.teachers.rules.reader import Reader, Span
 
 MARKS = {PRESENT: "+", ABSENT: "-", UNCERTAIN: "?"}
 STYLES = {PRESENT: "bold red", ABSENT: "green", UNCERTAIN: "bold yellow", UNMENTIONED: "dim"}
@@ -59,12 +59,12 @@ def marked(start: int, words: str, spans: list[tuple[int, Span]]) -> Text:
     text, inside = Text(), list[Span]()
     for at, end in zip(bounds, [*bounds[1:], len(words)], strict=True):
         for span in closes[at]:
-            text.append("]", style=STYLES[span.says])
+            text.append("]", style=STYLES[span.status])
             inside.remove(span)
         for n, span in opens[at]:
-            text.append(f"[{MARKS[span.says]}{n} ", style=STYLES[span.says])
+            text.append(f"[{MARKS[span.status]}{n} ", style=STYLES[span.status])
             inside.append(span)
-        text.append(_CONTROL.sub("", words[at:end]), style=STYLES[inside[-1].says] if inside else "")
+        text.append(_CONTROL.sub("", words[at:end]), style=STYLES[inside[-1].status] if inside else "")
     return text
 
 
@@ -79,7 +79,7 @@ def _table(spans: list[Span], summary: Summary) -> RenderableType:
         table.add_column(column, overflow="fold")
     for label, status, code in summary:
         if label in numbered:
-            evidence = [f"{MARKS[s.says]}{n} {s.section}" + (f" ({s.cue})" if s.cue else "") for n, s in numbered[label]]
+            evidence = [f"{MARKS[s.status]}{n} {s.section}" + (f" ({s.cue})" if s.cue else "") for n, s in numbered[label]]
             cells = [Text(label), *([Text(code or "")] if with_codes else []), Text(status, style=STYLES[status])]
             table.add_row(*cells, Text(", ".join(evidence)))
     unmentioned = [label for label, _, _ in summary if label not in numbered]

@@ -9,7 +9,7 @@ from raddistill.errors import InputError
 from raddistill.labelsets import load_labels
 from raddistill.passages import CHOICES, SECTIONS, WHOLE
 from raddistill.sections.parser import BETWEEN
-from raddistill.teachers.rules.reading import Reader, Span
+from raddistill.teachers.rules.reader import Reader, Span
 
 
 def load_reader(task: str, lexicon: str | None, label_set: str | None, sections: str) -> tuple[Reader, str, list[str]]:

@@ -23,7 +23,7 @@ from raddistill.apps.label.report_file import Batch, Reject, ReportFile
 from raddistill.apps.label.rules import read_report
 from raddistill.errors import InputError, RaddistillError
 from raddistill.files import part_of, write_whole
-from raddistill.teachers.rules.reading import Reader
+from raddistill.teachers.rules.reader import Reader
 
 SMALL = 4  # batches; a shorter file is not worth a second process
 AHEAD = 3  # batches per process that wait to be labelled or written

@@ -1,6 +1,6 @@
-"""How far teachers agree beyond chance (Cohen's kappa, Krippendorff's alpha) and on which findings.
+"""Agreement of teachers beyond chance (Cohen's kappa, Krippendorff's alpha) and by sets of findings (F1).
 
-F1 of two teachers' sets of findings: 2 |A and B| / (|A| + |B|) over all reports; the same whoever counts as the truth.
+F1 of two teachers' sets of findings is 2 |A and B| / (|A| + |B|) over all reports. It is the same whichever counts as the truth.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ Bools = npt.NDArray[np.bool_]
 
 
 def of_values(values: Ints, n_values: int, members: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
-    """Agreement by label. `values` (members, reports, labels): 0 to n_values - 1, or -1 where a member has no say.
+    """Returns agreement by label. `values` (members, reports, labels): 0 to n_values - 1, or -1 if not labelled by the member.
 
-    `reports` counts those with two members or more. `mean_alpha` is over the labels where alpha is defined.
+    `reports` counts those with two members or more. `mean_alpha` is over the labels for which alpha is defined.
     """
     by_label = {label: _of_label(values[:, :, column], n_values, members) for column, label in enumerate(labels)}
     alphas = [figures["alpha"] for figures in by_label.values() if figures["alpha"] is not None]
@@ -39,32 +39,33 @@ def _of_label(values: Ints, n_values: int, members: Sequence[str]) -> dict[str, 
     return {"reports": int((counts.sum(axis=1) >= 2).sum()), "alpha": _rounded(alpha), "pairs": pairs}
 
 
-def of_findings(found: pl.DataFrame, has_say: Bools, members: Sequence[str]) -> dict[str, Any]:
-    """Agreement on which findings a report has. `found`: distinct rows (member, report, finding), members and reports as numbers.
+def of_findings(found: pl.DataFrame, has_labelled: Bools, members: Sequence[str]) -> dict[str, Any]:
+    """Returns agreement on which findings a report has. `found`: distinct rows (member, report, finding), with two numbers.
 
-    `has_say` (members, reports). `alpha` is over every pair of a report and a finding that any member has anywhere: found or not.
-    `same` is the share of reports with equal sets.
+    `has_labelled` (members, reports). `alpha` is over all pairs of a report and a finding that any member has in any report, each
+    found or not. `same` is the share of reports with equal sets.
     """
-    n_say = has_say.sum(axis=0)
+    n_voters = has_labelled.sum(axis=0)
     by_finding = found.group_by("report", "finding").len()
-    has, say = by_finding["len"].to_numpy().astype(np.int64), n_say[by_finding["report"]]
-    # Nearly all pairs of a report and a finding are found by nobody: not a row each, but how many there are by number of voters.
+    n_found, n_asked = by_finding["len"].to_numpy().astype(np.int64), n_voters[by_finding["report"]]
+    # No member finds most pairs of a report and a finding. They have one row per number of voters, and `n_unfound` counts them.
     numbers = np.arange(len(members) + 1)
-    n_pairs = np.bincount(n_say, minlength=len(numbers)) * found["finding"].n_unique()
-    n_unfound = n_pairs - np.bincount(say, minlength=len(numbers))
-    counts = np.concatenate([np.stack([has, say - has], axis=1), np.stack([np.zeros_like(numbers), numbers], axis=1)])
+    n_pairs = np.bincount(n_voters, minlength=len(numbers)) * found["finding"].n_unique()
+    n_unfound = n_pairs - np.bincount(n_asked, minlength=len(numbers))
+    found_or_not = np.stack([n_found, n_asked - n_found], axis=1)
+    counts = np.concatenate([found_or_not, np.stack([np.zeros_like(numbers), numbers], axis=1)])
     return {
-        "reports": int((n_say >= 2).sum()),
-        "alpha": _rounded(krippendorffs_alpha(counts, np.concatenate([np.ones_like(has), n_unfound]))),
+        "reports": int((n_voters >= 2).sum()),
+        "alpha": _rounded(krippendorffs_alpha(counts, np.concatenate([np.ones_like(n_found), n_unfound]))),
         "pairs": {
-            f"{members[one]} & {members[other]}": _of_sets(found, one, other, has_say[one] & has_say[other])
+            f"{members[one]} & {members[other]}": _of_sets(found, one, other, has_labelled[one] & has_labelled[other])
             for one, other in combinations(range(len(members)), 2)
         },
     }
 
 
 def _of_sets(found: pl.DataFrame, one: int, other: int, both: Bools) -> dict[str, Any]:
-    """Over the reports that both labelled, `both` (reports,)."""
+    """Returns agreement of two members over the reports that both labelled. `both` (reports,)."""
     asked = found.filter(pl.Series(both).gather(found["report"]), pl.col("member").is_in([one, other]))
     by_finding = asked.group_by("report", "finding").len()
     n_shared = by_finding.filter(pl.col("len") == 2).height

@@ -1,17 +1,17 @@
-"""Several teachers of one task made into one.
+"""Combines several teachers (members) of one task into one.
 
-Only the members that labelled a report have a say in it. `how` they are combined:
+Only members that labelled a report vote on it. `how` their labels are combined:
 
-first         what the first member in the order of params says that labelled the report, as it is.
-vote          the majority (votes.decide has the rules; a tie of multiple choice is uncertain).
+first         the labels of the first member in params that labelled the report, unchanged.
+vote          the majority (rules: votes.decide; in multiple choice, a tie is uncertain).
 union         the strongest status of any member: unmentioned < absent < uncertain < present.
-intersection  the weakest status of all members.
-soft          the status of `vote`; probability is the mean of the members', who count 1 for present, 0.5 for uncertain and 0 for
-              the rest where they give none (rules give that of a hedge that is graded).
+intersection  the weakest status of any member.
+soft          the status of `vote`, with the mean of the members' probabilities. A member without one counts 1 for present, 0.5
+              for uncertain and 0 for the rest. (The rules teacher has one for a graded hedge.)
 
-But for `first`, the members' order decides nothing of multiple choice. Open-ended, who lists no such finding votes `unmentioned`;
-which findings of two members are the same, votes.match says. A finding goes by the phrase of the first member that has it, and
-by the code that most give (of several such, the first member's).
+In multiple choice, the order of members matters for `first` only. In open-ended, a member that lacks a finding votes
+`unmentioned`; votes.match decides which findings of two members are the same. The result has the phrase of the first member with
+the finding, and the most frequent code (of several such, the first member's).
 """
 
 from collections import defaultdict
@@ -32,8 +32,8 @@ from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import NOT_IN_FILE, UNKNOWN_BY_FILE, Outcomes
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 from raddistill.teachers.combined import agreement
-from raddistill.teachers.teacher import Labelled, LabelRows, Mention
-from raddistill.teachers.votes import Phrase, judge, match
+from raddistill.teachers.teacher import EvidenceRow, Labelled, LabelRows
+from raddistill.teachers.votes import PhraseVote, judge, match
 
 How = Literal["first", "vote", "union", "intersection", "soft"]
 HOWS = get_args(How)
@@ -41,7 +41,7 @@ UNLABELLED = "no member labelled it"
 
 
 class MemberTables(NamedTuple):
-    """What one member says."""
+    """The tables of one member."""
 
     labels: dy.DataFrame[Labels]
     evidence: dy.DataFrame[Evidence]
@@ -49,20 +49,20 @@ class MemberTables(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """What one member says of one label or phrase of a report."""
+    """One member's label or phrase for a report, with its mentions."""
 
     label: str
     status: str
     probability: float | None
     code: str | None
-    mentions: list[Mention]
+    mentions: list[EvidenceRow]
 
 
 class CombinedTeacher:
-    """Makes one teacher of `members`, whose tables lie in `folder`/<member>/{labels,evidence,outcomes}.parquet."""
+    """Combines `members`, whose tables are `folder`/<member>/{labels,evidence,outcomes}.parquet."""
 
     def __init__(self, task: str, folder: Path, how: str, members: list[str]) -> None:
-        """Raises ParamsError: an unknown `how`, less than two members, or one of them named twice."""
+        """Raises ParamsError: `how` is unknown, there are fewer than two members, or one is named twice."""
         if how not in HOWS:
             raise ParamsError(f"unknown combination '{how}' of teachers for {task}; known: {', '.join(HOWS)}")
         if len(members) < 2 or len(set(members)) < len(members):
@@ -74,15 +74,15 @@ class CombinedTeacher:
         """Returns the four tables for `reports`; a report that no member labelled goes to quarantine.
 
         Raises:
-            InputError: a member's table is missing, is of another task or of several teachers, or does not fit the label set.
+            InputError: a member's table is missing, is for another task or of several teachers, or does not fit the label set.
             TableError: a member's table breaks its schema.
         """
-        there = sorted(folder.name for folder in self._folder.iterdir() if folder.is_dir()) if self._folder.is_dir() else []
+        available = sorted(folder.name for folder in self._folder.iterdir() if folder.is_dir()) if self._folder.is_dir() else []
         for member in self._members:
-            if member not in there:
+            if member not in available:
                 raise InputError(
                     f"{self._folder} has no teacher '{member}', which synthesize.{self._task}.combine.members names; there are: "
-                    f"{', '.join(there) or 'none'}. Members are names of the section `teachers` with task: {self._task}"
+                    f"{', '.join(available) or 'none'}. Members are names of the section `teachers` with task: {self._task}"
                 )
         members = {
             member: MemberTables(
@@ -96,13 +96,13 @@ class CombinedTeacher:
 
 
 def combine(task: str, how: str, members: dict[str, MemberTables], reports: pl.DataFrame, label_set: list[Label]) -> Labelled:
-    """Returns the members' tables as those of one teacher named "combined:<how>", a row of outcomes for each of `reports`.
+    """Returns the tables of one teacher named "combined:<how>", with one outcome for each of `reports`.
 
-    Evidence is that of the members who say what was decided (of all, where that is `uncertain`), each span once. Labels have a
-    probability with `soft`, and with `first` where the member gives one.
+    Evidence is that of the members with the status decided on (of all, if that is `uncertain`), each span once. Labels have a
+    probability with `soft`, and with `first` if the member gives one.
 
     Raises:
-        InputError: a member's tables are of another task or of several teachers, or do not fit the label set.
+        InputError: a member's tables are for another task or of several teachers, or do not fit the label set.
     """
     names = [label.name for label in label_set] if task == MULTIPLE_CHOICE else None
     for member, given in members.items():
@@ -115,7 +115,7 @@ def combine(task: str, how: str, members: dict[str, MemberTables], reports: pl.D
         voters = [by_report[report_id] for by_report in listed.values() if report_id in by_report]
         if voters:
             rows.add(report_id, *_combine_report(how, voters[:1] if how == "first" else voters, names))
-        else:  # scoring leaves out what is in no file
+        else:  # scoring leaves out reports that are in no file
             rows.put_aside(report_id, NOT_IN_FILE if report_id in in_no_file else UNLABELLED)
     n_labelled = {member: len(by_report.keys() & set(ids)) for member, by_report in listed.items()}
     return rows.labelled({"members": n_labelled, "agreement": _agreement(listed, ids, names)})
@@ -135,13 +135,13 @@ def _refuse_misfits(task: str, member: str, given: MemberTables, names: list[str
 
 
 def _by_report(given: MemberTables) -> dict[str, list[Listed]]:
-    """Returns what a member lists of each report that it labelled, in the order of the text.
+    """Returns a member's labels or phrases for each report that it labelled, in text order.
 
-    Labels that it calls unmentioned are left out, as everybody votes so who does not list them, unless they have a probability.
+    Unmentioned labels without a probability are left out, since an unlisted label already counts as unmentioned.
     """
-    mentions: dict[tuple[str, str], list[Mention]] = defaultdict(list)
-    for report_id, label, *mention in given.evidence.select("report_id", "label", *Mention._fields).iter_rows():
-        mentions[report_id, label].append(Mention(*mention))
+    mentions: dict[tuple[str, str], list[EvidenceRow]] = defaultdict(list)
+    for report_id, label, *mention in given.evidence.select("report_id", "label", *EvidenceRow._fields).iter_rows():
+        mentions[report_id, label].append(EvidenceRow(*mention))
     by_report: dict[str, list[Listed]] = {report_id: [] for report_id in _ids(given.outcomes, pl.col("outcome") == "labelled")}
     labels = given.labels.filter((pl.col("status") != UNMENTIONED) | pl.col("probability").is_not_null())
     for report_id, label, status, probability, code in labels.select("report_id", *Listed._fields[:-1]).iter_rows():
@@ -158,7 +158,7 @@ def _ids(outcomes: pl.DataFrame, condition: pl.Expr) -> set[str]:
 
 def _combine_report(
     how: str, voters: list[list[Listed]], names: list[str] | None
-) -> tuple[list[tuple[str, str, float | None, str | None]], list[tuple[str, Mention]]]:
+) -> tuple[list[tuple[str, str, float | None, str | None]], list[tuple[str, EvidenceRow]]]:
     """Returns labels and mentions of one report, as LabelRows.add takes them. `names`: the label set; None: open-ended."""
     labels, mentions = [], []
     for label, given in _cells(voters, names).items():
@@ -173,13 +173,13 @@ def _combine_report(
 
 
 def _cells(voters: list[list[Listed]], names: list[str] | None) -> dict[str, list[Listed]]:
-    """Returns what the voters list of every label; open-ended, of every finding, by its first phrase."""
+    """Returns the voters' entries for each label; open-ended, for each finding, by its first voter's phrase."""
     if names is not None:
         by_label: dict[str, list[Listed]] = {name: [] for name in names}
         for each in chain.from_iterable(voters):
             by_label[each.label].append(each)
         return by_label
-    numbers = match([[Phrase(f.label, f.code, [(m.start, m.end) for m in f.mentions]) for f in found] for found in voters])
+    numbers = match([[PhraseVote(f.label, f.code, [(m.start, m.end) for m in f.mentions]) for f in found] for found in voters])
     cells: dict[int, list[Listed]] = defaultdict(list)
     for found, row in zip(voters, numbers, strict=True):
         for each, number in zip(found, row, strict=True):
@@ -187,13 +187,13 @@ def _cells(voters: list[list[Listed]], names: list[str] | None) -> dict[str, lis
     return {cell[0].label: cell for cell in cells.values()}
 
 
-def _chosen_mentions(status: str, given: list[Listed]) -> list[Mention]:
-    """Returns the mentions of those who say what was decided, of all where that is uncertain; each span once, in text order.
+def _chosen_mentions(status: str, given: list[Listed]) -> list[EvidenceRow]:
+    """Returns the mentions of the members with the status decided on (of all, if uncertain), each span once, in text order.
 
-    Where members differ on what a span says, the mention that says what was decided is kept, else the strongest.
+    If members give a span different statuses, the mention with the decided status is kept, else the strongest.
     """
     agree = [each for each in given if each.status != UNMENTIONED and status in (each.status, UNCERTAIN)]
-    once: dict[tuple[int, int], Mention] = {}
+    once: dict[tuple[int, int], EvidenceRow] = {}
     for mention in sorted(
         (mention for each in agree for mention in each.mentions),
         key=lambda m: (m.start, m.end, m.status != status, -RANKED.index(m.status)),
@@ -203,12 +203,12 @@ def _chosen_mentions(status: str, given: list[Listed]) -> list[Mention]:
 
 
 def _agreement(listed: dict[str, dict[str, list[Listed]]], ids: list[str], names: list[str] | None) -> dict[str, Any]:
-    """Multiple choice: on the four statuses, and on present or uncertain against the rest. Open-ended: on the codes' categories.
+    """Returns the members' agreement. Multiple choice: on the four statuses, and on found (present or uncertain) or not.
 
-    A finding without a code goes by its phrase.
+    Open-ended: on the categories of the codes; a finding without a code counts by its phrase.
     """
     members = list(listed)
-    has_say = np.array([[report_id in listed[member] for report_id in ids] for member in members], dtype=bool)
+    has_labelled = np.array([[report_id in listed[member] for report_id in ids] for member in members], dtype=bool)
     if names is None:
         found = {
             (number, report, each.code[:3] if each.code else each.label)
@@ -218,8 +218,8 @@ def _agreement(listed: dict[str, dict[str, list[Listed]]], ids: list[str], names
             if each.status in (PRESENT, UNCERTAIN)
         }
         schema = {"member": pl.Int64, "report": pl.Int64, "finding": pl.String}
-        return agreement.of_findings(pl.DataFrame(list(found), schema, orient="row"), has_say, members)
-    statuses = np.repeat(np.where(has_say, 0, -1)[:, :, None], len(names), axis=2)
+        return agreement.of_findings(pl.DataFrame(list(found), schema, orient="row"), has_labelled, members)
+    statuses = np.repeat(np.where(has_labelled, 0, -1)[:, :, None], len(names), axis=2)
     for number, member in enumerate(members):
         for report, report_id in enumerate(ids):
             for each in listed[member].get(report_id, []):

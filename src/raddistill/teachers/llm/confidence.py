@@ -1,4 +1,4 @@
-"""How sure a model was of its status words, from the log probabilities of its tokens. Pure."""
+"""The probability that each label is present, from the log probabilities of the tokens of its status word. Pure."""
 
 import bisect
 import math
@@ -7,24 +7,24 @@ from typing import Any, NamedTuple
 
 from raddistill.statuses import PRESENT, STATUSES, UNCERTAIN
 
-WORTH = {PRESENT: 1.0, UNCERTAIN: 0.5}  # of a status, as probability that the label is present
-TOLERATED = 0.05  # how far off the probability may be at most, because a beginning that two statuses share was not followed
+WORTH = {PRESENT: 1.0, UNCERTAIN: 0.5}  # the probability of a status that the label is present; of all others 0
+TOLERATED = 0.05  # largest error of the probability from token prefixes that two statuses share
 
 
 def probabilities(answer_text: str, logprobs: Sequence[Sequence[Any]], places: Mapping[str, int]) -> dict[str, float | None]:
-    """The probability that each label is present: P(present) + P(uncertain) / 2, over the mass of the four statuses.
+    """Returns the probability that each label is present: P(present) + P(uncertain) / 2, over the mass of the four statuses.
 
     Args:
         answer_text: the message.
         logprobs: its tokens, each [token, log probability, [[alternative, log probability], ...]].
-        places: label -> where its status word begins in `answer_text`, in code points.
+        places: label -> offset of its status word in `answer_text`, in code points.
 
     Returns:
-        A probability a label; None where the tokens do not make up the text (bytes of a character apart, say), where no
-        status got any mass, or where it would be off by more than 0.05.
+        One probability per label. None if the tokens do not make up the text (a character may be split into bytes), if no status
+        has any mass, or if the error could be above 0.05.
     """
     tokens = [str(entry[0]) for entry in logprobs]
-    # The last place: servers strip the message, hand on the token that ends it, or what was thought before it.
+    # The last occurrence: tokens may include thoughts before the message, and white space or an end token after it.
     offset = "".join(tokens).rfind(answer_text)
     if offset < 0 or not tokens:
         return dict.fromkeys(places)
@@ -36,16 +36,16 @@ def probabilities(answer_text: str, logprobs: Sequence[Sequence[Any]], places: M
 
 
 class _Split(NamedTuple):
-    """Mass of the alternatives at one token."""
+    """The probability mass of the alternatives at one token."""
 
-    decided: dict[str, float]  # by the one status that they fit
-    open: dict[frozenset[str], float]  # by the several that they fit: "un" begins two
+    decided: dict[str, float]  # of alternatives that fit one status, by this status
+    open: dict[frozenset[str], float]  # of alternatives that fit several, by these: "un" begins two
 
 
 def _present(logprobs: Sequence[Sequence[Any]], begins: list[int], place: int) -> float | None:
-    """Walks the tokens of a status word until the chosen ones fit one status only."""
+    """Returns the probability for the status word at `place`. Follows its tokens until the chosen ones fit one status only."""
     index = bisect.bisect_right(begins, place) - 1
-    before = str(logprobs[index][0])[: place - begins[index]]  # of this token, what stands before the status word
+    before = str(logprobs[index][0])[: place - begins[index]]  # the part of this token before the status word
     word, weight = "", 1.0
     mass = dict.fromkeys(STATUSES, 0.0)
     unfollowed = 0.0
@@ -71,13 +71,13 @@ def _present(logprobs: Sequence[Sequence[Any]], begins: list[int], place: int) -
 
 
 def _alternatives(entry: Sequence[Any]) -> dict[str, float]:
-    """Token -> probability; the chosen token need not be among the server's alternatives."""
+    """Returns token -> probability. The chosen token may be missing from the server's alternatives."""
     pairs = [(entry[0], entry[1]), *(entry[2] or [])]
     return {str(token): math.exp(min(0.0, logprob)) for token, logprob in pairs}
 
 
 def _split(alternatives: dict[str, float], before: str, word: str) -> _Split:
-    """Alternatives that stand for something else, or say nothing of the status yet, are left out."""
+    """Returns the mass of the alternatives. Those that begin no status, or do not reach the status word, are left out."""
     split = _Split({}, {})
     for token, share in alternatives.items():
         rest = token.removeprefix(before)
@@ -93,12 +93,12 @@ def _split(alternatives: dict[str, float], before: str, word: str) -> _Split:
 
 
 def _fitting(beginning: str) -> frozenset[str]:
-    """The statuses that begin so, or that stand at the beginning of it."""
+    """Returns the statuses of which `beginning` is a prefix, or that are a prefix of it."""
     return frozenset(status for status in STATUSES if status.startswith(beginning) or beginning.startswith(status))
 
 
 def _spread(statuses: frozenset[str]) -> float:
-    """How far an even split between these statuses can be from the truth, in probability that the label is present."""
+    """Returns the largest error of an even split between these statuses, in probability that the label is present."""
     worth = [WORTH.get(status, 0.0) for status in statuses]
     mean = sum(worth) / len(worth)
     return max(max(worth) - mean, mean - min(worth))

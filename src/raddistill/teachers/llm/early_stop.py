@@ -1,15 +1,15 @@
-"""Ends a run whose answers all fail for one cause, after a few of them, before every report was paid for."""
+"""Ends a run early if its answers all fail for one cause, before every report is paid for."""
 
 import sys
 from collections import Counter
 
 from raddistill.errors import InputError
-from raddistill.teachers.llm.faults import Fault
-from raddistill.teachers.llm.history import Conversation, Turn
-from raddistill.teachers.llm.parsing import split_thoughts
+from raddistill.teachers.llm.conversations import Conversation, Turn
+from raddistill.teachers.llm.parsing import Fault, split_thoughts
 
-AT_FIRST = 10  # answers in a row that cannot be used, where none ever could
-LATER = 30  # where some could: a hard report fails now and then, so many in a row do not
+# How many unusable answers in a row end a run: before any usable answer, and after one (a hard report may fail now and then).
+AT_FIRST = 10
+LATER = 30
 AS_THOUGHTS = (
     "the server sends answers as thoughts (in reasoning_content, or within <think>); they are read and checked like others; "
     "its reasoning parser is likely not the model's"
@@ -23,27 +23,27 @@ EDIT = "Take another model, or edit the prompts"
 class EarlyStop:
     """Watches the answers of one run as they come.
 
-    A fault counts if it has advice for the user, as its cause is likely the server or a setting. Before the first usable answer,
-    a report that has used up its questions counts as well, whatever its fault.
+    A fault counts if it has advice for the user, since its cause is likely the server or a setting. Before the first usable
+    answer, a report that has used up its tries counts too, whatever its fault.
     """
 
     def __init__(self, task: str, *, stops: bool) -> None:
-        """`stops` False: nothing ends the run."""
+        """With `stops` False, the run is never ended."""
         self._task, self._stops = task, stops
         self._asked: dict[str, list[str]] = {}  # report id: keys of its open questions
         self._in_a_row: dict[str, Fault] = {}  # by key of the question
         self._waiting: set[str] = set()  # report ids
-        self._why: str | None = None  # as told when it stopped
+        self._why: str | None = None  # the message, once the run is ended
         self._models: set[str] = set()
         self._printed: set[str] = set()
-        self.proven = False  # an answer could be used, in this run or an earlier one
+        self.any_usable_answer = False  # in this run or an earlier one
 
     def waits(self, report_id: str) -> bool:
-        """Whether to ask about other reports before this is asked about again: so few are asked often before a run is stopped."""
-        return not self.proven and report_id in self._waiting
+        """Returns whether to ask about other reports first, so that no report uses up its tries before the run is stopped."""
+        return not self.any_usable_answer and report_id in self._waiting
 
     def look(self, report_id: str, conversations: list[Conversation]) -> None:
-        """Takes note of what was answered about a report since it was looked at last.
+        """Counts the answers about a report that came since the last call.
 
         Raises:
             InputError: too many answers in a row cannot be used.
@@ -58,7 +58,7 @@ class EarlyStop:
                         self._waiting.add(report_id)
         if still_open := [each.next.key for each in conversations if each.next is not None]:
             self._asked[report_id] = still_open
-        if self._why is None and self._stops and len(self._in_a_row) >= (LATER if self.proven else AT_FIRST):
+        if self._why is None and self._stops and len(self._in_a_row) >= (LATER if self.any_usable_answer else AT_FIRST):
             self._why = self._explain(report_id)
         if self._why is not None:
             raise InputError(self._why)
@@ -73,12 +73,12 @@ class EarlyStop:
         if len(self._models) > 1:
             self._print_once(SEVERAL_MODELS)
         if turn.fault is None:
-            self.proven = True
+            self.any_usable_answer = True
             self._in_a_row.clear()
             self._waiting.clear()
             if not split_thoughts(turn.answer.text or "")[1]:
                 self._print_once(AS_THOUGHTS)
-        elif self.proven:
+        elif self.any_usable_answer:
             if turn.fault.advice and turn.question.ask == 0:
                 self._in_a_row[turn.question.key] = turn.fault
         elif turn.fault.advice or ended:

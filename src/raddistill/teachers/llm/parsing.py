@@ -1,6 +1,6 @@
-"""Reads the text of an answer strictly, in the form that was asked for, before anything in it is judged.
+"""Parses the text of an answer strictly, in the form that was asked for. Its content is checked later (checking.py).
 
-Nothing is mended and nothing is guessed: what is not of the form is `Broken`.
+Nothing is corrected or guessed: an answer that is not in that form raises `Broken`.
 """
 
 import json
@@ -8,21 +8,29 @@ import re
 from typing import Any, NamedTuple
 
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
-from raddistill.teachers.llm.faults import Fault
 
-NONE = "None"  # the whole answer, in text form, where an open-ended report has no finding
+NONE = "None"  # the whole answer in text form if an open-ended report has no finding
 FORM = "The model does not keep to the form: set llm.answers to the other of json_schema and text, or take another model"
 _FENCE = re.compile(r"\s*```\w*\r?\n(.*?)\r?\n?```\s*", re.DOTALL)
-# Tags around a model's thoughts: of Qwen and DeepSeek, Magistral, MedGemma, gpt-oss. The first is often a part of the prompt.
+# Tags around a model's thoughts: of Qwen and DeepSeek, Magistral, MedGemma, gpt-oss. The opening tag is often part of the prompt.
 _THINKING = re.compile(r"\s*(?:<(?:\w+:)?(?:think|thinking|thought|reasoning)>|\[THINK\]|<unused94>)", re.IGNORECASE)
 _THOUGHT = re.compile(
     r"</(?:\w+:)?(?:think|thinking|thought|reasoning)>|\[/THINK\]|<unused95>|<\|channel\|>final<\|message\|>", re.IGNORECASE
 )
-_STATUS = re.compile(r'"status"\s*:\s*"')  # within a JSON string its quotes would stand behind backslashes
+_STATUS = re.compile(r'"status"\s*:\s*"')  # inside a JSON string its quotes would have backslashes
+
+
+class Fault(NamedTuple):
+    """Why an answer is not used. No field holds report text. (An answer that passes its checks gives `votes.Finding`s.)"""
+
+    reason: str  # one of a small fixed set of words, for quarantine and metrics
+    feedback: str  # for the model, when it is asked again; may name a label, a code or the number of an item
+    advice: str = ""  # for the user, if the cause is likely the server or a setting, and so shared by many answers
+    final: bool = False  # asking again cannot help
 
 
 class Item(NamedTuple):
-    """A label or phrase as answered, before it is judged. `at`: where its status begins in the answer, in code points."""
+    """A label or phrase as answered, before it is checked. `at`: the offset of its status in the answer, in code points."""
 
     name: str
     status: str
@@ -32,14 +40,14 @@ class Item(NamedTuple):
 
 
 class Broken(Exception):  # noqa: N818
-    """An answer that is not of the form asked for."""
+    """An answer that is not in the form asked for."""
 
     def __init__(self, reason: str, feedback: str) -> None:
         self.fault = Fault(reason, feedback, FORM)
 
 
 def split_thoughts(text: str) -> tuple[str, str]:
-    """A model's thoughts, and the answer behind them; ("", text) where it wrote no thoughts."""
+    """Returns a model's thoughts and the answer after them; ("", text) if there are no thoughts."""
     begun, ended = _THINKING.match(text), list(_THOUGHT.finditer(text))
     if not (begun or ended):
         return "", text
@@ -48,6 +56,7 @@ def split_thoughts(text: str) -> tuple[str, str]:
 
 
 def read_json(text: str) -> Any:
+    """Returns the content of an answer in JSON. Raises Broken if it is not JSON, or an object has a name twice."""
     try:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
     except (ValueError, RecursionError):
@@ -55,7 +64,7 @@ def read_json(text: str) -> Any:
 
 
 def is_whole(text: str) -> bool:
-    """Whether JSON is complete, as where a model goes on with blank lines until its tokens are used up."""
+    """Returns whether the text is a complete JSON object, as when a model ends with blank lines until its tokens are used up."""
     try:
         return isinstance(json.loads(text), dict)
     except (ValueError, RecursionError):
@@ -73,19 +82,18 @@ def _no_constant(word: str) -> Any:
 
 
 def read_chosen(content: Any, names: list[str]) -> list[Item]:
-    """Entries `label: {status, quote}`. A label that is missing or not of the set is feedback later, with its name."""
+    """Returns the entries `label: {status, quote}`. Missing and unknown labels are found later, in checking.py."""
     if not isinstance(content, dict):
         raise Broken("not of the schema", "The answer is one JSON object with an entry for every label.")
     for number, (name, entry) in enumerate(content.items(), 1):
-        feedback = (
-            f"{name if name in names else f'Item {number}'}: its entry has `status` and `quote`, both text, and nothing else."
-        )
+        item = name if name in names else f"Item {number}"
+        feedback = f"{item}: its entry has `status` and `quote`, both text, and nothing else."
         _require_texts(entry, {"status", "quote"}, feedback)
     return [Item(name, entry["status"], entry["quote"], None, None) for name, entry in content.items()]
 
 
 def read_findings(content: Any) -> list[Item]:
-    """{"findings": [{phrase, code, status}, ...]}."""
+    """Returns the entries of {"findings": [{phrase, code, status}, ...]}."""
     if not isinstance(content, dict) or set(content) != {"findings"} or not isinstance(content["findings"], list):
         raise Broken("not of the schema", "The answer is one JSON object with the list `findings`.")
     for number, entry in enumerate(content["findings"], 1):
@@ -100,7 +108,7 @@ def _require_texts(entry: Any, keys: set[str], feedback: str) -> None:
 
 
 def read_lines(text: str, task: str) -> list[Item]:
-    """One item a line; empty lines do not matter. `None` alone: no finding (open-ended)."""
+    """Returns the items of an answer in text form, one per line. Skips empty lines. `None` alone: no finding (open-ended)."""
     fenced = _FENCE.fullmatch(text)
     begin, end = fenced.span(1) if fenced else (0, len(text))
     if task == OPEN_ENDED and text[begin:end].strip() == NONE:
@@ -114,7 +122,7 @@ def read_lines(text: str, task: str) -> list[Item]:
 
 
 def _read_line(line: str, begin: int, task: str, number: int) -> Item:
-    """`Label | status | "quote"`, or `phrase | code | status`; a bar within the last, or the first, belongs to it."""
+    """Reads `Label | status | "quote"`, where the quote may hold bars, or `phrase | code | status`, where the phrase may."""
     parts = line.split("|", 2) if task == MULTIPLE_CHOICE else line.rsplit("|", 2)
     if len(parts) == 3:
         first, second, third = (part.strip() for part in parts)
@@ -131,5 +139,5 @@ def _indent(part: str) -> int:
 
 
 def status_places(text: str) -> list[int]:
-    """Returns where each status word begins in an answer of JSON, in code points."""
+    """Returns the offset of each status word in an answer in JSON, in code points."""
     return [match.end() for match in _STATUS.finditer(text)]

@@ -1,6 +1,6 @@
-"""From a report to the request that asks about it: prompt files, examples, schema, sampling. Pure, but for reading the files.
+"""Turns a report into the request that asks about it: prompt files, examples, schema, sampling. Pure, apart from reading files.
 
-A question is made of what shapes its answer and of nothing else: reports that say the same share a key, whatever their ids.
+A question's key depends on everything that shapes the answer and on nothing else: equal texts share a key, whatever their ids.
 """
 
 import hashlib
@@ -16,15 +16,15 @@ from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.statuses import STATUSES
 from raddistill.tasks.names import MULTIPLE_CHOICE
-from raddistill.teachers.llm import worked
 from raddistill.teachers.llm.checking import OPEN_ENDED_STATUSES
 from raddistill.teachers.llm.settings import LLMParams
+from raddistill.teachers.llm.worked_examples import Example, choose, load_examples
 
-VERSION = 1  # of questions and of how their answers are read; another number asks, and pays, anew
+VERSION = 1  # of questions and of how answers are read; with another number everything is asked, and paid for, again
 TOP_LOGPROBS = 5  # four statuses and one for the rest; some servers allow no more
 MOST_DECISIONS = 400  # questions of one request (openai/resources/decisions.py)
-NO_ANSWER = "(no answer)"  # stands for an empty answer when asked again: an empty message is refused by some servers
-BREAKS = (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError)  # what a template can raise
+NO_ANSWER = "(no answer)"  # replaces an empty answer when asked again, since some servers refuse an empty message
+TEMPLATE_ERRORS = (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError)  # all that a template can raise
 
 
 class Question(NamedTuple):
@@ -33,7 +33,7 @@ class Question(NamedTuple):
     key: str  # sha256, hex, of everything that shapes the answer: the body with model and sampling, the form, sample number
     report_id: str
     sample: int  # of self-consistency, from 0
-    ask: int  # 0: the first time; n: after n answers that failed their checks
+    ask: int  # the number of earlier answers that failed the checks
     form: str  # json_schema | text | decisions
     body: dict[str, Any]  # keyword arguments of chat.completions.create, or of decisions.create
     examples: list[str]  # ids of the worked examples shown
@@ -42,19 +42,20 @@ class Question(NamedTuple):
 class Questioner:
     """Renders reports into questions with the prompt files of `folder`.
 
-    system.jinja and the task's file make the first message (variables: task, form, labels), which is the same for all reports,
-    so that prompt caches hit; then the chosen examples as turns of a conversation; then report.jinja (report, tag). Decisions
-    take decisions.jinja for each predicate (label), and no examples.
+    The first message is system.jinja and the task's file (variables: task, form, labels). It is the same for all reports, so that
+    prompt caches hit. Then come the chosen examples as turns of a conversation, then report.jinja (report, tag). Decisions use
+    decisions.jinja for each predicate (label) and no examples.
 
     Raises:
-        ParamsError: settings that do not go together.
-        InputError: a prompt file that is missing or broken (file and line); too few examples; a label that text cannot hold.
+        ParamsError: some settings contradict each other.
+        InputError: a prompt file is missing or broken (file and line), there are too few examples, or a label's name cannot be
+            part of a line of text.
     """
 
     def __init__(self, task: str, folder: Path, label_set: list[Label], p: LLMParams) -> None:
         self._task, self._folder, self._p, self._labels = task, folder, p, label_set
         self._require_fitting()
-        # autoescape off on purpose: this renders prompts, not HTML
+        # no autoescape, since these are prompts and not HTML
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(folder),
             undefined=jinja2.StrictUndefined,
@@ -66,11 +67,14 @@ class Questioner:
         self._turns = {each.id: self._shown(each) for each in self._examples}
         self._sampling = _sampling(p)
         self._format = _response_format(task, [label.name for label in label_set]) if p.answers == "json_schema" else None
-        self._predicates = self._predicate_questions() if p.answers == "decisions" else []
+        self._predicates = [
+            {"type": "predicate", "name": label.name, "instructions": self._render("decisions.jinja", label=label)}
+            for label in (label_set if p.answers == "decisions" else [])
+        ]
 
     def question(self, report_id: str, text: str, sample: int = 0) -> Question:
-        """The first question about a report. Parts of the body are shared between questions: do not change them."""
-        chosen = worked.choose(self._examples, self._p.examples, self._p.seed, text) if self._examples else []
+        """Returns the first question about a report. Parts of the body are shared between questions: do not change them."""
+        chosen = choose(self._examples, self._p.examples, self._p.seed, text) if self._examples else []
         messages = [{"role": "system", "content": self._system}]
         for example in chosen:
             messages += self._turns[example.id]
@@ -78,9 +82,9 @@ class Questioner:
         return self._keyed(report_id, sample, 0, self._body(messages, sample), [example.id for example in chosen])
 
     def again(self, question: Question, answer_text: str | None, feedback: str) -> Question:
-        """The question after an answer that failed its checks: the same conversation with that answer and what is wrong.
+        """Returns the question after an answer that failed its checks: the same conversation with that answer and the feedback.
 
-        A decision takes no feedback; it is asked as before, under another key.
+        Decisions take no feedback: the same question is asked under another key.
         """
         body = question.body
         if question.form != "decisions":
@@ -104,33 +108,27 @@ class Questioner:
         return Question(key, report_id, sample, ask, form, body, examples)
 
     def _enclosed(self, report: str) -> str:
-        """The report between tags; other tags than usual where the report holds these, so that it cannot end itself."""
+        """Returns the report between tags. If it contains the usual tags, others are used, so that it cannot close them."""
         tag, number = "report", 0
         while re.search(rf"</?\s*{tag}\s*>", report, re.IGNORECASE):
             number += 1
             tag = f"report-{number}"
         return self._render("report.jinja", report=report, tag=tag)
 
-    def _shown(self, example: worked.Example) -> list[dict[str, str]]:
+    def _shown(self, example: Example) -> list[dict[str, str]]:
         return [{"role": "user", "content": self._enclosed(example.report)}, {"role": "assistant", "content": example.answer}]
 
-    def _predicate_questions(self) -> list[dict[str, str]]:
-        return [
-            {"type": "predicate", "name": label.name, "instructions": self._render("decisions.jinja", label=label)}
-            for label in self._labels
-        ]
-
-    def _load_examples(self) -> list[worked.Example]:
+    def _load_examples(self) -> list[Example]:
         if not self._p.examples or self._p.answers == "decisions":
             return []
         path = self._folder / "examples" / f"{self._task}.yaml"
-        examples = worked.load_examples(path, self._task, self._labels, self._p)
+        examples = load_examples(path, self._task, self._labels, self._p)
         if len(examples) < self._p.examples:
             raise InputError(f"{path} holds {len(examples)} examples, llm.examples asks for {self._p.examples}")
         return examples
 
     def _require_fitting(self) -> None:
-        """Raises for settings and labels that cannot be asked."""
+        """Raises ParamsError or InputError for settings and labels that cannot be asked."""
         names = [label.name for label in self._labels]
         if self._p.answers == "decisions" and self._task != MULTIPLE_CHOICE:
             raise ParamsError("llm.answers: decisions answer the task multiple_choice only; take json_schema or text")
@@ -147,7 +145,7 @@ class Questioner:
     def _render(self, name: str, **words: Any) -> str:
         """
         Raises:
-            InputError: a template that is missing or broken, or names a variable that there is not.
+            InputError: a template is missing or broken, or uses an unknown variable.
         """
         try:
             return self._environment.get_template(name).render(**words).strip()
@@ -156,13 +154,13 @@ class Questioner:
                 f"{self._folder / name} is missing; `source` of the teacher llm is a folder of prompts, such as the shipped "
                 f"one that docs/teachers.md names"
             ) from None
-        except BREAKS as error:
+        except TEMPLATE_ERRORS as error:
             line = _line_of(error, self._folder)
             raise InputError(f"{self._folder / name}:{line} {type(error).__name__}; see docs of jinja2") from None
 
 
 def _line_of(error: Exception, folder: Path) -> str:
-    """Where a template broke, as jinja2 says in the error or in its traceback."""
+    """Returns the line at which a template failed, from the error or its traceback."""
     if isinstance(error, jinja2.TemplateSyntaxError):
         return f" line {error.lineno}:"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(str(folder))]
@@ -170,7 +168,7 @@ def _line_of(error: Exception, folder: Path) -> str:
 
 
 def _sampling(p: LLMParams) -> dict[str, Any]:
-    """What an endpoint takes. Others than OpenAI's know the older name of max_tokens at least (vLLM, llama.cpp, transformers)."""
+    """Returns the sampling options. Compatible servers (vLLM, llama.cpp, transformers) all know the older name `max_tokens`."""
     limit = "max_tokens" if p.endpoint == "compatible" else "max_completion_tokens"
     sampling: dict[str, Any] = {limit: p.max_tokens}
     if p.temperature is not None:
@@ -178,14 +176,14 @@ def _sampling(p: LLMParams) -> dict[str, Any]:
     if p.top_p is not None:
         sampling["top_p"] = p.top_p
     if p.endpoint != "compatible":
-        sampling["store"] = False  # reports are not to be kept there
+        sampling["store"] = False  # the provider must not keep reports
     if p.logprobs:
         sampling |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
     return sampling
 
 
 def _response_format(task: str, names: list[str]) -> dict[str, Any]:
-    """A strict schema: every field required, none beside them (developers' guide of OpenAI, structured outputs)."""
+    """Returns a strict schema: every field is required and no other is allowed (OpenAI's guide on structured outputs)."""
     if task == MULTIPLE_CHOICE:
         label = _object({"status": {"type": "string", "enum": STATUSES}, "quote": {"type": "string"}})
         schema = _object({name: {"$ref": "#/$defs/said"} for name in names}) | {"$defs": {"said": label}}

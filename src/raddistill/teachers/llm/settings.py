@@ -1,4 +1,4 @@
-"""Params that shape what an LLM teacher answers."""
+"""Params that shape an LLM teacher's answers."""
 
 from typing import Literal
 
@@ -14,11 +14,11 @@ class LLMParams(Section):
     endpoint: Endpoint
     model: str = Field(min_length=1)  # azure: the name of the deployment
     answers: Literal["json_schema", "text", "decisions"]
-    temperature: float | None = Field(ge=0, le=2)  # None: not sent, as some models ask for
+    temperature: float | None = Field(ge=0, le=2)  # None: not sent, as some models require
     top_p: float | None = Field(gt=0, le=1)
-    max_tokens: int = Field(ge=1)  # of the answer
+    max_tokens: int = Field(ge=1)  # of an answer
     examples: int = Field(ge=0)  # worked examples shown with each question
-    seed: int  # draws the examples; sent along where the endpoint takes it
-    asks: int = Field(ge=1)  # how often a report is asked, the first time included, until an answer passes its checks
-    samples: int = Field(ge=1)  # independent answers a report (self-consistency)
-    logprobs: bool  # asks for log probabilities and makes soft labels of them
+    seed: int  # draws the examples; also sent with each request, except for decisions
+    asks: int = Field(ge=1)  # how often a question is asked at most until an answer passes the checks
+    samples: int = Field(ge=1)  # independent answers per report (self-consistency)
+    logprobs: bool  # whether to ask for log probabilities and turn them into soft labels

@@ -1,4 +1,4 @@
-"""From conversations to the tables of a teacher. Pure."""
+"""Turns conversations into the tables of a teacher. Pure."""
 
 import json
 from collections import Counter, defaultdict
@@ -13,13 +13,13 @@ from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine
-from raddistill.teachers.llm.history import Conversation
+from raddistill.teachers.llm.conversations import Conversation
 from raddistill.teachers.teacher import Labelled
 from raddistill.teachers.votes import Finding, vote_samples
 
 CROSSED = "no answer: asked by another run at the same time"
 Row = tuple[Any, ...]
-ROWS = 50_000  # Python tuples held at once; as frames they are ten times smaller
+ROWS = 50_000  # as Python tuples at once; frames take a tenth of the memory
 
 
 def tabulate(
@@ -29,7 +29,7 @@ def tabulate(
     without: Mapping[str, str],
     failed: Mapping[str, str],
 ) -> Labelled:
-    """The tables of all reports. `without`: report id to why it was not asked at all; `failed`: key to why it has no answer."""
+    """Returns the tables of all reports. `without`: report id -> why not asked. `failed`: question key -> why it failed."""
     tables = _Tables(task, teacher)
     for report_id, reason in without.items():
         tables.put_aside(report_id, reason, None)
@@ -45,9 +45,9 @@ def tabulate(
 
 
 def _why(last: Conversation, failed: Mapping[str, str]) -> tuple[str, str | None]:
-    """Reason and raw answer of a report that has no labels."""
+    """Returns reason and raw answer of a report that has no labels."""
     if last.next is not None:
-        # Not in `failed` where another process, since then, had a faulty answer to what has none here: the next run goes on.
+        # Not in `failed` if another process stored a faulty answer in the meantime, which opens a new question for the next run.
         return failed.get(last.next.key, CROSSED), None
     turn = last.turns[-1]
     assert turn.fault is not None
@@ -55,7 +55,7 @@ def _why(last: Conversation, failed: Mapping[str, str]) -> tuple[str, str | None
 
 
 class _Tables:
-    """Rows as they come, as frames once there are many."""
+    """Collects rows, and turns them into frames when there are many."""
 
     def __init__(self, task: str, teacher: str) -> None:
         self._key = (task, teacher)
@@ -122,7 +122,7 @@ class _Tables:
 
 
 def restored(answers: pl.DataFrame) -> Iterable[Answer]:
-    """The answers of an `Answers` table as they were when they came."""
+    """Yields the answers of an `Answers` table as they came from the server."""
     for row in answers.iter_rows(named=True):
         logprobs = None if row["logprobs"] is None else json.loads(row["logprobs"])
         yield Answer(**{name: row[name] for name in Answer._fields if name != "logprobs"}, logprobs=logprobs)

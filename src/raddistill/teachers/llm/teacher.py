@@ -1,7 +1,7 @@
-"""The LLM teacher: asks a model behind an OpenAI-compatible API about every report, and reads its answers as tables.
+"""The LLM teacher: asks a model behind an OpenAI-compatible API about every report and turns its answers into tables.
 
-First it asks until no question is open, and every answer goes to the store; then it reads the store. So labels are a
-function of reports, params and answers, and a run that was killed, or that stopped at its budget, has lost nothing.
+First it asks until no question is open, and every answer goes to the store; then it reads the store. So labels are a function of
+reports, params and answers, and a run that is killed or stops at its budget loses nothing.
 """
 
 import asyncio
@@ -19,22 +19,22 @@ from raddistill.llm_client.run_state import Asked
 from raddistill.llm_client.settings import AskingParams
 from raddistill.llm_client.store import Store
 from raddistill.passages import choose_sections
+from raddistill.teachers.llm.conversations import Excerpt, Inquiry
 from raddistill.teachers.llm.early_stop import EarlyStop
-from raddistill.teachers.llm.history import Inquiry, Shown
 from raddistill.teachers.llm.questions import Question
 from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.llm.tabulating import tabulate
 from raddistill.teachers.teacher import Labelled
 
-STOPPED = "stopped; what was answered or submitted is kept, and the next run goes on with it"  # where asking says no more
+STOPPED = "stopped; what was answered or submitted is kept, and the next run goes on with it"  # if the interrupt has no message
 
 
 class Interrupted(RaddistillError):  # noqa: N818
-    """Ctrl-C or SIGTERM. What was answered is kept, and the message says how much that is."""
+    """Ctrl-C or SIGTERM. All answers are kept, and the message says how many there are."""
 
 
 class LLMTeacher:
-    """Labels for one task by a language model, told what to do by the prompts in the folder `source`."""
+    """Labels reports for one task with a language model and the prompts in the folder `source`."""
 
     def __init__(
         self,
@@ -47,21 +47,22 @@ class LLMTeacher:
         *,
         stops_early: bool,
     ) -> None:
-        """`stops_early` False: reports are asked about though no answer can be used."""
+        """With `stops_early` False, asking goes on even if no answer can be used."""
         choose_sections(sections)  # refused before anything is read
         self.name = f"llm:{p.model}"
         self._task, self._folder, self._sections, self._p = task, Path(source), sections, p
         self._asking, self._folder_of_answers, self._stops_early = asking, journal, stops_early
 
     def label(self, reports: pl.DataFrame, label_set: list[Label]) -> Labelled:
-        """The tables for `reports`. A report goes to quarantine if it has none of the sections, if no answer came, or if its
-        last answer failed the checks.
+        """Returns the tables for `reports`.
+
+        A report goes to quarantine if it has none of the sections, if no answer came, or if its last answer failed the checks.
 
         Raises:
-            ParamsError: settings that do not go together.
-            InputError: a prompt is missing or broken; no key; text would go where it may not; the server refuses altogether;
-                many answers in a row cannot be used.
-            BudgetReached: the next request could have passed asking.budget_usd. All answers so far are kept.
+            ParamsError: some settings contradict each other.
+            InputError: a prompt is missing or broken, the API key is missing, text would go to a host that is not allowed, the
+                server refuses all requests, or many answers in a row cannot be used.
+            BudgetReached: the next request could exceed asking.budget_usd. All answers so far are kept.
             Interrupted: by Ctrl-C or SIGTERM. All answers so far are kept.
         """
         inquiry = Inquiry(self._task, self._folder, label_set, self._sections, self._p)
@@ -69,23 +70,23 @@ class LLMTeacher:
         with Store(self._folder_of_answers) as store:
             watch = EarlyStop(self._task, stops=self._stops_early)
             open_ids, ended = self._look_up(inquiry, reports, store, without, watch)
-            proven = len(open_ids) < reports.height - len(without)
-            if not watch.proven:  # what ended them was likely the server or a setting, and may have been mended since
+            some_done = len(open_ids) < reports.height - len(without)
+            if not watch.any_usable_answer:  # the cause was likely the server or a setting, which may be corrected by now
                 inquiry.reopened = set(ended)
                 open_ids += ended.values()
             open_reports = reports.filter(pl.col("report_id").is_in(open_ids))
-            failed = self._ask(inquiry, open_reports, store, proven, watch) if open_reports.height else {}
-            history = ((each.report_id, inquiry.conversations(each, store.get)) for each in inquiry.shown(reports, {}))
+            failed = self._ask(inquiry, open_reports, store, some_done, watch) if open_reports.height else {}
+            history = ((each.report_id, inquiry.conversations(each, store.get)) for each in inquiry.excerpts(reports, {}))
             return tabulate(self._task, self.name, history, without, failed)
 
     def _look_up(
         self, inquiry: Inquiry, reports: pl.DataFrame, store: Store, without: dict[str, str], watch: EarlyStop
     ) -> tuple[list[str], dict[str, str]]:
-        """Ids of reports with an open question; and the keys of answers that ended a conversation early, with the report's id."""
+        """Returns the ids of reports with an open question, and question key -> report id for final faults with tries left."""
         open_ids, ended = [], {}
-        for each in inquiry.shown(reports, without):
+        for each in inquiry.excerpts(reports, without):
             conversations = inquiry.conversations(each, store.get)
-            watch.proven = watch.proven or any(one.findings is not None for one in conversations)
+            watch.any_usable_answer |= any(one.findings is not None for one in conversations)
             if any(one.next is not None for one in conversations):
                 open_ids.append(each.report_id)
             for last in (one.turns[-1] for one in conversations if one.turns and one.next is None):
@@ -93,22 +94,22 @@ class LLMTeacher:
                     ended[last.question.key] = each.report_id
         return open_ids, ended
 
-    def _ask(self, inquiry: Inquiry, reports: pl.DataFrame, store: Store, proven: bool, watch: EarlyStop) -> dict[str, str]:
-        """Asks what is open about `reports`; returns why keys have no answer. `proven`: others of the inquiry have theirs."""
+    def _ask(self, inquiry: Inquiry, reports: pl.DataFrame, store: Store, some_done: bool, watch: EarlyStop) -> dict[str, str]:
+        """Asks the open questions about `reports`; returns question key -> why it failed. `some_done`: others are done."""
         budget = Budget(self._asking.budget_usd, Prices.load(self._asking.prices), self._p.model)
-        # In an order of its own: processes that ask about the same reports at once would else pay each of them side by side.
-        in_turn = _Reports(inquiry, reports.sample(fraction=1.0, shuffle=True))
+        # In random order: two processes in the same order would ask, and pay, the same questions at the same time.
+        shuffled = _Reports(inquiry, reports.sample(fraction=1.0, shuffle=True))
 
-        def still_open(shown: Shown) -> list[Question]:
-            conversations = inquiry.conversations(shown, store.get)
-            watch.look(shown.report_id, conversations)
+        def still_open(excerpt: Excerpt) -> list[Question]:
+            conversations = inquiry.conversations(excerpt, store.get)
+            watch.look(excerpt.report_id, conversations)
             return [each.next for each in conversations if each.next is not None]
 
         async def ask() -> Asked:
             async with client_for(self._p.endpoint, self._asking, set(reports["sensitivity"])) as client:
                 return await ask_all(
-                    in_turn, still_open, client=client, asking=self._asking, model=self._p.model, store=store, budget=budget,
-                    progress=True, proven=proven, waits=lambda shown: watch.waits(shown.report_id),
+                    shuffled, still_open, client=client, asking=self._asking, model=self._p.model, store=store, budget=budget,
+                    progress=True, proven=some_done, waits=lambda excerpt: watch.waits(excerpt.report_id),
                 )  # fmt: skip
 
         try:
@@ -118,13 +119,13 @@ class LLMTeacher:
 
 
 class _Reports:
-    """Reports as they are shown, walked as often as is needed; none of them is held."""
+    """The excerpts of reports. They can be iterated several times and are not kept in memory."""
 
     def __init__(self, inquiry: Inquiry, reports: pl.DataFrame) -> None:
         self._inquiry, self._reports = inquiry, reports
 
-    def __iter__(self) -> Iterator[Shown]:
-        return self._inquiry.shown(self._reports, {})
+    def __iter__(self) -> Iterator[Excerpt]:
+        return self._inquiry.excerpts(self._reports, {})
 
     def __len__(self) -> int:
         return self._reports.height

@@ -1,189 +1,192 @@
-"""What a sentence says of its mentions: present, absent, uncertain, or nothing about the present. Pure.
+"""Assertions: what a sentence states about its mentions, a status or `ignore` (about another time, or asked for). Pure.
 
-Two sweeps over the words, one forward for cues that stand before a mention ("no", "possible"), one backward for cues that stand
-after it ("is not seen"), so the time is linear. A cue reaches until a terminator ("but"), the end of its parenthesis or of its
-clause. Where cues from both sides reach a mention the nearer one decides, the one before it if they are equally near.
+Two sweeps over the words, so the time is linear: one forward for cues before a mention ("no", "possible"), one backward for cues
+after it ("is not seen"). A cue reaches until a terminator ("but"), the end of its parenthesis or of its clause. So "no" reaches
+through a list ("no effusion, pneumothorax or edema") up to a clause with its own verb; clauses.py finds these boundaries.
+Where cues from both sides reach a mention the nearer one decides, the one before it if they are equally near.
 
-Three things need no cue of the lexicon. The value of a field ("effusion: none", "(resolved)") decides what stands before it, a
-question mark doubts, and a list of denied findings ends where one with a size begins. See fields.py and clauses.py.
+Three things need no cue of the lexicon. The value of a field ("effusion: none", "(resolved)") decides about what is before it
+(field_values.py), a question mark hedges, and a list of negated findings ends where a finding with a size begins.
 
 After NegEx (Chapman et al. 2001) and ConText (Harkema et al. 2009), but without their window of five or six words: lists such as
-"no focal consolidation, large pleural effusion or pneumothorax" are long, and clauses are what ends them.
+"no focal consolidation, large pleural effusion or pneumothorax" are long, and clauses end them.
 """
 
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN
-from raddistill.teachers.rules.clauses import clause_ends, front_ends, list_ends
-from raddistill.teachers.rules.fields import AFTER, BEFORE, Cue, find_leads, find_values, reach_of_values
+from raddistill.teachers.rules.clauses import STRUCTURE, Boundaries, find_boundaries
+from raddistill.teachers.rules.field_values import AFTER, BEFORE, Cue, find_list_cues, find_values, reach_of_values
 from raddistill.teachers.rules.lexicon import IGNORE
 from raddistill.teachers.rules.mentions import Matcher, Mention, resolve
 
-STRUCTURE = ("verbs", "seen", "adjectives")  # kinds of cues that say nothing themselves but show where a clause ends
-NEAR = 5  # words before one of `alternatives` that it doubts: "left lower lobe atelectasis versus pneumonia"
-NEAR_ENDS = (",", "and", "with", ":", "(")
-SETTLED = (ABSENT, IGNORE)  # what a phrase says of itself; no cue changes it
-
+WORDS_BEFORE_VERSUS = 5  # how far back `alternatives` hedge: "left lower lobe atelectasis versus pneumonia"
+VERSUS_ENDS = (",", "and", "with", ":", "(")  # but not past one of these words
+SETTLED = (ABSENT, IGNORE)  # statuses of a phrase that no cue changes
 
 Decision = tuple[str, str | None]  # a status or ignore, and the cue
 
 
 class Assertions:
-    """Decides mentions of sentences by the cues of a lexicon."""
+    """Decides about the mentions of sentences by the cues of a lexicon."""
 
     def __init__(self, matcher: Matcher) -> None:
         self._matcher = matcher
 
     def decide(self, words: list[str], mentions: list[Mention]) -> list[Decision]:
-        """Returns for each mention what is said of it (a status, or ignore) and the cue that decided, as in the lexicon."""
-        if "not" not in words and all(mention.phrase.says in SETTLED for mention in mentions):
-            return [(mention.phrase.says, None) for mention in mentions]
+        """Returns for each mention its status, or ignore, and the cue that decided, as written in the lexicon."""
+        if "not" not in words and all(mention.phrase.status in SETTLED for mention in mentions):
+            return [(mention.phrase.status, None) for mention in mentions]
         found = self._matcher.find(words)
-        cues = {m.at[0]: m for m in resolve([m for m in found if m.phrase.label not in STRUCTURE])}
-        mentioned = {i for mention in mentions for i in mention.at}
+        structure = [m for m in found if m.phrase.label in STRUCTURE]
+        cues = {m.first: m for m in resolve([m for m in found if m.phrase.label not in STRUCTURE])}
+        mentioned = {i for mention in mentions for i in mention.indexes}
         values = find_values(words, cues, mentioned)
         if not cues and not values and "?" not in words and ":" not in words:
-            return [(mention.phrase.says, None) for mention in mentions]
-        leads = find_leads(words, cues, mentioned)
-        verbs, seen, adjectives = ({m.at[0] for m in found if m.phrase.label == kind} for kind in STRUCTURE)
-        opens, closes = clause_ends(words, verbs, seen, adjectives)
-        over, goes_on = list_ends(words, cues)
-        before = _reach_forward(words, _outside(cues, values), leads, opens, over, goes_on)
-        after = _reach_backward(words, cues, closes | front_ends(words, cues, mentioned))
-        _reach_near(words, cues, before, after)
+            return [(mention.phrase.status, None) for mention in mentions]
+        list_cues = find_list_cues(words, cues, mentioned)
+        boundaries = find_boundaries(words, cues, structure, mentioned)
+        before = _reach_forward(words, _outside_values(cues, values), list_cues, boundaries)
+        after = _reach_backward(words, cues, boundaries)
+        _reach_alternatives(words, cues, before, after)
         valued = reach_of_values(words, cues, values)
         decided = [_decide(words, mention, before, after, valued) for mention in mentions]
-        return _settle(words, mentions, decided)
+        return _compare_mentions(words, mentions, decided)
 
 
 def _decide(
     words: list[str], mention: Mention, before: list[Cue | None], after: list[Cue | None], valued: list[Cue | None]
 ) -> Decision:
-    """Returns the decision on one mention from the cues that reach its last word: before it, after it, and values of fields."""
-    last = mention.at[-1]
-    if mention.phrase.says in SETTLED:
-        not_normal = words[last - 1] == "not" and "not" not in mention.phrase.words  # "the heart is not normal"
-        return (IGNORE if not_normal else mention.phrase.says), None
-    # The last word, as a cue may be in the gap of a mention: "silhouette is not enlarged".
-    pre, post = before[last], after[last]
-    value = valued[last]
-    if value and not (value.says == UNCERTAIN and _is_denied(pre)):  # "No effusion?"
+    """Returns the decision on one mention from the cues that reach its last word: before it, after it, and values of fields.
+
+    The last word, since a cue may be in the gap of a mention: "silhouette is not enlarged".
+    """
+    last = mention.last
+    if mention.phrase.status in SETTLED:
+        is_negated = words[last - 1] == "not" and "not" not in mention.phrase.words  # "the heart is not normal"
+        return (IGNORE if is_negated else mention.phrase.status), None
+    pre, post, value = before[last], after[last], valued[last]
+    if value and not (value.status == UNCERTAIN and _negates(pre)):  # "No effusion?"
         cue: Cue | None = value
     elif pre and post:
-        # "possible pneumothorax is excluded": a verdict on the doubt
-        verdict = pre.says == UNCERTAIN and post.says == ABSENT and "," not in words[last : post.start]
-        cue = pre if mention.at[0] - pre.end <= post.start - last - 1 and not verdict else post
+        pre_distance, post_distance = mention.first - pre.end, post.start - last - 1
+        cue = pre if pre_distance <= post_distance else post
+        # "possible pneumothorax is excluded": the cue after the finding overrides the hedge before it
+        if pre.status == UNCERTAIN and post.status == ABSENT and "," not in words[last : post.start]:
+            cue = post
     else:
         cue = pre or post
-    if cue is None:
-        return mention.phrase.says, None
-    return cue.says, cue.written
+    return (cue.status, cue.text) if cue else (mention.phrase.status, None)
 
 
-def _settle(words: list[str], mentions: list[Mention], decided: list[Decision]) -> list[Decision]:
-    """Returns what is said of each mention in view of the others of its label.
+def _compare_mentions(words: list[str], mentions: list[Mention], decided: list[Decision]) -> list[Decision]:
+    """Returns the decisions, changed where other mentions of the same label say more.
 
-    A mere sign of a finding ([uncertain], without a cue) is absent where the sentence denies the finding: "blunting of the angle,
+    A sign of a finding ([uncertain], without a cue) is absent if the sentence negates the finding: "blunting of the angle,
     without effusion". A name before a colon or question mark says nothing if the answer repeats it: "Edema: no lung edema".
     """
-    denied = {m.phrase.label: (says, cue) for m, (says, cue) in zip(mentions, decided, strict=True) if says == ABSENT and cue}
-    last = {label: mention.at[0] for mention in mentions for label in (mention.phrase.label, mention.phrase.code) if label}
-    settled: list[Decision] = []
-    for mention, (says, cue) in zip(mentions, decided, strict=True):
-        following = words[mention.at[-1] + 1 : mention.at[-1] + 2]
-        again = max(last.get(mention.phrase.label, -1), last.get(mention.phrase.code or "", -1)) > mention.at[-1]
-        if following in ([":"], ["?"]) and again and says in (PRESENT, UNCERTAIN):
-            settled.append((IGNORE, None))
-        elif says == UNCERTAIN and cue is None:
-            settled.append(denied.get(mention.phrase.label, (says, cue)))
+    negated = {
+        m.phrase.label: (status, cue) for m, (status, cue) in zip(mentions, decided, strict=True) if status == ABSENT and cue
+    }
+    last_begin = {name: mention.first for mention in mentions for name in (mention.phrase.label, mention.phrase.code) if name}
+    compared: list[Decision] = []
+    for mention, (status, cue) in zip(mentions, decided, strict=True):
+        names = (mention.phrase.label, mention.phrase.code or "")
+        is_named_again_later = any(last_begin.get(name, -1) > mention.last for name in names)
+        before_answer = words[mention.last + 1 : mention.last + 2] in ([":"], ["?"])
+        if before_answer and is_named_again_later and status in (PRESENT, UNCERTAIN):
+            compared.append((IGNORE, None))
+        elif status == UNCERTAIN and cue is None:
+            compared.append(negated.get(mention.phrase.label, (status, cue)))
         else:
-            settled.append((says, cue))
-    return settled
+            compared.append((status, cue))
+    return compared
 
 
-def _outside(cues: dict[int, Mention], values: dict[int, Cue]) -> dict[int, Mention]:
-    """Returns the cues that are no value of a field: "no" of "effusion: no, cardiomegaly" does not deny what follows."""
-    within = {i for value in values.values() for i in range(value.start + 1, value.end)}
-    return {i: cue for i, cue in cues.items() if i not in within}
+def _outside_values(cues: dict[int, Mention], values: dict[int, Cue]) -> dict[int, Mention]:
+    """Returns the cues that are not the value of a field: "no" of "effusion: no, cardiomegaly" does not negate what follows."""
+    in_values = {i for value in values.values() for i in range(value.start + 1, value.end)}
+    return {i: cue for i, cue in cues.items() if i not in in_values}
 
 
 def _reach_forward(
-    words: list[str], cues: dict[int, Mention], leads: dict[int, Cue], opens: set[int], over: set[int], goes_on: set[int]
+    words: list[str], cues: dict[int, Mention], list_cues: dict[int, Cue], boundaries: Boundaries
 ) -> list[Cue | None]:
     """Returns for each word the cue before it that reaches it."""
     reach: list[Cue | None] = [None] * len(words)
     active: Cue | None = None
-    outside: Cue | None = None  # what reached the parenthesis that we are in
-    inside = False
-    comma = False  # since the active cue
+    before_bracket: Cue | None = None  # the cue that was active where the bracket opened
+    in_bracket = False
+    after_comma = False  # whether a comma came since the active cue
     for i, word in enumerate(words):
         if word == "(":
-            outside, inside = active, True
-        elif word == ")" and inside:  # not the mark of an item, "1)"
-            active, inside = outside, False
-        comma = comma or word == ","
-        # Where does the active cue end?
-        if i in opens or (i in over and _is_denied(active)):
+            before_bracket, in_bracket = active, True
+        elif word == ")" and in_bracket:  # not the mark of an item, "1)"
+            active, in_bracket = before_bracket, False
+        after_comma = after_comma or word == ","
+        # Does the active cue end here?
+        if i in boundaries.forward or (i in boundaries.list_end and _negates(active)):
             active = None
-        if word == "?" and not _is_denied(active):
-            active, comma = Cue(UNCERTAIN, "?", i, i + 1), False
-        # Does another one begin?
+        if word == "?" and not _negates(active):
+            active, after_comma = Cue(UNCERTAIN, "?", i, i + 1), False
+        # Does another cue begin here?
         if i in cues:
-            kind, end = cues[i].phrase.label, cues[i].at[-1] + 1
+            kind, text, end = cues[i].phrase.label, cues[i].phrase.text, cues[i].last + 1
             if kind == "terminators":
-                list_goes_on = word == "," and i in goes_on  # ", mild" of "no effusion, mild edema or nodule"
+                list_continues = word == "," and i in boundaries.list_continues  # ", mild" of "no effusion, mild edema or nodule"
                 of_cue = word == ":" and active is not None and active.end == i  # "negative for: effusion"
-                active = active if list_goes_on or of_cue else None
+                active = active if list_continues or of_cue else None
             elif kind == "post_negation" and words[end : end + 1] in (["a"], ["an"], ["any"]):  # "have not seen a fracture"
-                active, comma = Cue(ABSENT, cues[i].phrase.written, i, end), False
-            elif kind in BEFORE and not _goes_on(active, kind, comma):
-                active, comma = Cue(BEFORE[kind], cues[i].phrase.written, i, end), False
-        if i in leads:
-            active, comma = leads[i], False
+                active, after_comma = Cue(ABSENT, text, i, end), False
+            elif kind in BEFORE and not _absorbs(active, kind, after_comma):
+                active, after_comma = Cue(BEFORE[kind], text, i, end), False
+        if i in list_cues:
+            active, after_comma = list_cues[i], False
         reach[i] = active
     return reach
 
 
-def _goes_on(active: Cue | None, kind: str, comma: bool) -> bool:
-    """Returns whether the active cue goes on at a cue of `kind`.
+def _absorbs(active: Cue | None, kind: str, after_comma: bool) -> bool:
+    """Returns whether the active cue stays active at a cue of `kind`.
 
-    Doubt that follows is part of what is denied ("no opacity suggesting pneumonia"), unless there is a comma between them, and
-    alternatives are part of what is doubted ("may be atelectasis versus pneumonia").
+    A hedge is part of what is negated ("no opacity suggesting pneumonia"), unless a comma comes before it. Alternatives are part
+    of what is hedged ("may be atelectasis versus pneumonia").
     """
-    if kind == "alternatives" and active is not None and active.says == UNCERTAIN:
+    if kind == "alternatives" and active is not None and active.status == UNCERTAIN:
         return True
-    return _is_denied(active) and BEFORE[kind] == UNCERTAIN and not comma
+    return _negates(active) and BEFORE[kind] == UNCERTAIN and not after_comma
 
 
-def _is_denied(active: Cue | None) -> bool:
-    return active is not None and active.says in (ABSENT, IGNORE)
+def _negates(cue: Cue | None) -> bool:
+    """Returns whether the cue negates, or says nothing about the present."""
+    return cue is not None and cue.status in (ABSENT, IGNORE)
 
 
-def _reach_backward(words: list[str], cues: dict[int, Mention], closes: set[int]) -> list[Cue | None]:
+def _reach_backward(words: list[str], cues: dict[int, Mention], boundaries: Boundaries) -> list[Cue | None]:
     """Returns for each word the cue after it that reaches it."""
     reach: list[Cue | None] = [None] * len(words)
     active: Cue | None = None
-    outside: Cue | None = None
+    after_bracket: Cue | None = None  # the cue that was active where the bracket closed
     for i in range(len(words) - 1, -1, -1):
-        outside = active if words[i] == ")" else outside
-        active = outside if words[i] == "(" else active
-        if i in closes:
+        after_bracket = active if words[i] == ")" else after_bracket
+        active = after_bracket if words[i] == "(" else active
+        if i in boundaries.backward:
             active = None
         if i in cues:
-            kind, end = cues[i].phrase.label, cues[i].at[-1] + 1
+            kind = cues[i].phrase.label
             if kind == "terminators":
                 active = None
             elif kind in AFTER:
-                active = Cue(AFTER[kind], cues[i].phrase.written, i, end)
+                active = Cue(AFTER[kind], cues[i].phrase.text, i, cues[i].last + 1)
         reach[i] = active
     return reach
 
 
-def _reach_near(words: list[str], cues: dict[int, Mention], before: list[Cue | None], after: list[Cue | None]) -> None:
-    """Lets each of `alternatives` ("A versus B") doubt the words just before it as well, unless they are denied."""
-    for i, cue in cues.items():
-        doubt = before[i]
-        if cue.phrase.label == "alternatives" and doubt is not None and doubt.start == i:
-            for j in range(i - 1, max(i - 1 - NEAR, -1), -1):
-                if words[j] in NEAR_ENDS:
+def _reach_alternatives(words: list[str], cues: dict[int, Mention], before: list[Cue | None], after: list[Cue | None]) -> None:
+    """Lets each of `alternatives` ("A versus B") also hedge words just before it, unless they are negated. Changes `after`."""
+    for i, mention in cues.items():
+        cue = before[i]
+        if mention.phrase.label == "alternatives" and cue is not None and cue.start == i:
+            for j in range(i - 1, max(i - 1 - WORDS_BEFORE_VERSUS, -1), -1):
+                if words[j] in VERSUS_ENDS:
                     break
-                if not _is_denied(before[j]):
-                    after[j] = doubt
+                if not _negates(before[j]):
+                    after[j] = cue

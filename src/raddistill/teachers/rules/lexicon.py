@@ -1,6 +1,6 @@
-"""Reads a lexicon folder: phrases of labels, phrases of conditions with codes, cues. lexicon/README.md describes the form.
+"""Reads a lexicon folder: phrases of labels, phrases of conditions with codes, cues. lexicon/README.md describes the files.
 
-The files are edited by clinicians, so whatever is broken is refused with file, line and reason. Nothing is skipped.
+Clinicians edit these files, so every error is reported with file, line and reason. Nothing is skipped.
 """
 
 import itertools
@@ -17,41 +17,41 @@ from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 
 GAP = ".."
 IGNORE = "ignore"
-# A section of a label's file: what a phrase under it says before any cue is looked at.
+# The sections of a label's file, and the status of a phrase in each before any cue is looked at.
 SECTIONS = {"mention": PRESENT, "uncertain": UNCERTAIN, "absent": ABSENT, "ignore": IGNORE}
 CUES = (
     "pre_negation", "post_negation", "pre_uncertainty", "post_uncertainty", "pseudo", "terminators", "not_current", "verbs",
     "seen",
 )  # fmt: skip
-OPTIONAL_CUES = ("post_not_current", "alternatives", "adjectives")  # kinds whose file a folder may lack
-MOST_ALTERNATIVES = 5_000  # phrases of one line
-_WORD = re.compile(r"[a-z0-9']+\*?|[,:()?]")  # "opacity", a beginning "opaci*", or a mark
+OPTIONAL_CUES = ("post_not_current", "alternatives", "adjectives")  # a folder may lack these files
+MOST_ALTERNATIVES = 5_000  # phrases that one line may stand for
+_WORD = re.compile(r"[a-z0-9']+\*?|[,:()?]")  # a word ("opacity"), a prefix ("opaci*") or a mark
 _CODE = re.compile(r"[A-Z][0-9][0-9A-Z](\.[0-9A-Z]{1,4})?")  # ICD-10-CM: "I10", "J91.8"
 
 
 class Phrase(NamedTuple):
-    """One phrase without alternatives. `words` are literal words, beginnings (`opaci*`) and gaps (`..`)."""
+    """One phrase without alternatives. `words` are literal words, prefixes (`opaci*`) and gaps (`..`)."""
 
     words: tuple[str, ...]
-    label: str  # name of the label; of a condition: the phrase as it stands in the file; of a cue: its kind
-    says: str  # present, uncertain, absent or ignore
+    label: str  # the label's name; for a condition, the phrase as written in the file; for a cue, its kind
+    status: str  # without a cue: present, uncertain, absent or ignore
     code: str | None  # ICD-10-CM, conditions only
 
     @property
-    def written(self) -> str:
+    def text(self) -> str:
         return " ".join(self.words)
 
 
 def label_file(folder: Path, label: str) -> Path:
-    """The file of a label: its name in lower case, with underscores."""
+    """Returns the file of a label: its name in lower case, with underscores."""
     return folder / MULTIPLE_CHOICE / (re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_") + ".txt")
 
 
 def load_labels(folder: Path, label_set: list[Label]) -> list[Phrase]:
-    """The phrases of every label of the set.
+    """Returns the phrases of every label of the set.
 
     Raises:
-        InputError: a label without a file, or a file that breaks the form (file, line, reason).
+        InputError: a label has no file, or a file is broken (file, line, reason).
     """
     return [phrase for label in label_set for phrase in _label_phrases(label_file(folder, label.name), label.name)]
 
@@ -59,25 +59,25 @@ def load_labels(folder: Path, label_set: list[Label]) -> list[Phrase]:
 def _label_phrases(path: Path, label: str) -> list[Phrase]:
     lines = read_sections(path, SECTIONS, "phrase")
     phrases = [Phrase(words, label, SECTIONS[name], None) for n, name, line in lines for words in expand(path, n, line)]
-    if not any(phrase.says == PRESENT for phrase in phrases):
+    if not any(phrase.status == PRESENT for phrase in phrases):
         raise InputError(f"{path}: no phrase under [mention], so the label could never be present")
     return distinct(path, phrases)
 
 
 def load_conditions(folder: Path) -> list[Phrase]:
-    """The phrases of open_ended/conditions.csv, each with its ICD-10-CM code, or `ignore` in its place."""
+    """Returns the phrases of open_ended/conditions.csv. Each has an ICD-10-CM code or the status `ignore`."""
     path = folder / OPEN_ENDED / "conditions.csv"
     phrases: list[Phrase] = []
-    for number, written, code in read_pairs(path, "phrase,code"):
-        if not (code == IGNORE or _CODE.fullmatch(code)):
+    for number, phrase, cell in read_pairs(path, "phrase,code"):
+        if not (cell == IGNORE or _CODE.fullmatch(cell)):
             raise broken(path, number, "expected `phrase,code`: an ICD-10-CM code such as J91.8, or `ignore`")
-        says, known = (IGNORE, None) if code == IGNORE else (PRESENT, code)
-        phrases += [Phrase(words, written, says, known) for words in expand(path, number, written)]
+        status, code = (IGNORE, None) if cell == IGNORE else (PRESENT, cell)
+        phrases += [Phrase(words, phrase, status, code) for words in expand(path, number, phrase)]
     return distinct(path, phrases)
 
 
 def load_modifiers(folder: Path) -> frozenset[str]:
-    """The words that belong to a condition when they stand right before it (`mild`, `left`)."""
+    """Returns the words that belong to a condition if they come right before it (`mild`, `left`)."""
     path = folder / OPEN_ENDED / "modifiers.txt"
     lines = read_lines(path)
     for number, line in lines:
@@ -87,13 +87,13 @@ def load_modifiers(folder: Path) -> frozenset[str]:
 
 
 def load_possibilities(folder: Path) -> list[Phrase]:
-    """Beginnings of the cues of doubt under which a condition is no row: open_ended/possibilities.txt, if there is one."""
+    """Returns the phrases of open_ended/possibilities.txt, none without that file. A cue that begins so gives no condition."""
     path = folder / OPEN_ENDED / "possibilities.txt"
     return distinct(path, _cue_phrases(path, "possibilities")) if path.exists() else []
 
 
 def load_cues(folder: Path) -> list[Phrase]:
-    """The cues of cues/<kind>.txt, for all kinds that the folder must have and those that it may have; `label` is the kind."""
+    """Returns the cues of all files cues/<kind>.txt; `label` is the kind."""
     optional = [kind for kind in OPTIONAL_CUES if (folder / "cues" / f"{kind}.txt").exists()]
     phrases = [cue for kind in (*CUES, *optional) for cue in _cue_phrases(folder / "cues" / f"{kind}.txt", kind)]
     return distinct(folder / "cues", phrases)
@@ -104,7 +104,7 @@ def _cue_phrases(path: Path, kind: str) -> list[Phrase]:
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
-    """The lines that are neither blank nor comment, with their numbers from 1.
+    """Returns the lines that are neither blank nor comments, with their numbers from 1.
 
     Raises:
         InputError: the file is missing, or not UTF-8.
@@ -121,10 +121,10 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
 
 
 def read_sections(path: Path, sections: Collection[str], what: str) -> Iterator[tuple[int, str, str]]:
-    """Number, section and line of all lines but the headers `[section]`. `what` a line holds, for messages.
+    """Yields number, section and text of each line below a header `[section]`. `what` names a line in messages.
 
     Raises:
-        InputError: an unknown section, or a line before the first one.
+        InputError: a section is unknown, or a line comes before the first one.
     """
     section = None
     for number, line in read_lines(path):
@@ -139,14 +139,14 @@ def read_sections(path: Path, sections: Collection[str], what: str) -> Iterator[
 
 
 def read_pairs(path: Path, header: str) -> Iterator[tuple[int, str, str]]:
-    """Number and both cells, trimmed, of the rows of a CSV file with the two columns that `header` names.
+    """Yields line number and both cells, trimmed, of each row of a CSV file with the two columns that `header` names.
 
     Raises:
-        InputError: another first line, or a row without a comma.
+        InputError: the first line is not `header`, or a row has no comma.
     """
     first, *rest = read_lines(path) or [(0, "")]
     if first[1] != header:
-        raise InputError(f"{path}: the first line that is no comment must be `{header}`")
+        raise InputError(f"{path}: the first line that is not a comment must be `{header}`")
     for number, line in rest:
         if "," not in line:
             raise broken(path, number, f"expected `{header}`")
@@ -155,20 +155,20 @@ def read_pairs(path: Path, header: str) -> Iterator[tuple[int, str, str]]:
 
 
 def expand(path: Path, number: int, line: str) -> list[tuple[str, ...]]:
-    """A line as word sequences: `a|b c` becomes `a c` and `b c`; a hyphen or slash is a space, as in the reports.
+    """Returns the word sequences of a line: `a|b c` gives `a c` and `b c`. Hyphens and slashes count as spaces.
 
     Raises:
-        InputError: the line breaks the form of a phrase.
+        InputError: the line is not a phrase as lexicon/README.md describes it.
     """
     slots = [slot.split("|") for slot in line.lower().replace("-", " ").replace("/", " ").split()]
     gaps = [-1, *(i for i, slot in enumerate(slots) if slot == [GAP]), len(slots)]
     if len(gaps) > 4 or 1 in {b - a for a, b in itertools.pairwise(gaps)}:
-        raise broken(path, number, "`..` stands between two words, at most twice a phrase")
+        raise broken(path, number, "`..` must be between two words, at most twice per phrase")
     for word in itertools.chain.from_iterable(slots):
         if word != GAP and not _WORD.fullmatch(word):
             raise broken(path, number, "only words, `word*`, `one|other` and `..` are allowed")
         if word.endswith("*") and len(word) < 4:
-            raise broken(path, number, "a beginning needs three letters before its `*`")
+            raise broken(path, number, "`word*` needs three letters before its `*`")
     if any(GAP in slot and len(slot) > 1 for slot in slots):
         raise broken(path, number, "`..` cannot be one of several alternatives")
     if math.prod(map(len, slots)) > MOST_ALTERNATIVES:
@@ -177,15 +177,15 @@ def expand(path: Path, number: int, line: str) -> list[tuple[str, ...]]:
 
 
 def distinct(path: Path, phrases: list[Phrase]) -> list[Phrase]:
-    """The phrases as they are. Raises InputError: one stands there twice."""
+    """Returns the phrases unchanged. Raises InputError if one is listed twice."""
     seen: set[tuple[str, ...]] = set()
     for phrase in phrases:
         if phrase.words in seen:
-            raise InputError(f"{path}: the phrase '{phrase.written}' stands there twice; keep one")
+            raise InputError(f"{path}: the phrase '{phrase.text}' is listed twice; keep one")
         seen.add(phrase.words)
     return phrases
 
 
 def broken(path: Path, line: int, reason: str) -> InputError:
-    """The error to raise for a line that breaks the form."""
+    """Returns the error to raise for a broken line."""
     return InputError(f"{path}, line {line}: {reason}")

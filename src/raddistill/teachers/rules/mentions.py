@@ -1,7 +1,7 @@
-"""Sentences to mentions: where the phrases of a lexicon stand. Computes only; knows neither files nor tables.
+"""Finds the phrases of a lexicon in a sentence. Pure: knows neither files nor tables.
 
-All phrases share one tree over words, so a sentence is walked once however many labels there are, and the time grows
-linearly with the text: from each word at most `MAX_GAP` words per gap are looked ahead, whatever the text repeats.
+All phrases share one tree over words (a trie), so each sentence is read once for all labels. The time grows linearly with the
+text, as a gap spans at most `MAX_GAP` words.
 """
 
 import re
@@ -13,11 +13,12 @@ from raddistill.teachers.rules.lexicon import GAP, Phrase
 
 MAX_GAP = 8  # words (commas count) that a `..` may span: "heart size, mediastinal contour, and hila are normal"
 
-LONGEST_WORD = 40  # characters; what longer ones fit is not remembered
-_REMEMBERED_WORDS = 1 << 15
+LONGEST_WORD = 40  # characters; longer words are not cached
+_CACHED_WORDS = 1 << 15
 
-# What may stand at the end of a field: "effusion: not seen."
+# The value at the end of a field: "effusion: not seen."
 _VALUE = "none|nil|neg|negative|absent|resolved|unlikely|excluded|possible|probable|likely|suspected|not[ ](?:seen|present)"
+# One word or mark of a sentence in lower case. A dash or arrow is a mark only where it separates a name from its value.
 _WORD = re.compile(
     rf"""
       \d+(?:\.\d+)+                  # a number with stops: "1.5"
@@ -34,10 +35,11 @@ _WORD = re.compile(
     """,
     re.VERBOSE,
 )
-_SAME = dict.fromkeys(map(ord, "’‘ʼ`´′"), "'") | {ord("["): "(", ord("]"): ")"}  # marks that are read as another
+_VARIANTS = dict.fromkeys(map(ord, "’‘ʼ`´′"), "'") | {ord("["): "(", ord("]"): ")"}  # characters read as another one
 _NEGATED = ("is", "are", "was", "were", "has", "have", "had", "do", "does", "did", "would", "could", "should", "need", "must")
-# What one word of a report stands for. "can't" is not here: lexicons name it, as they do "cannot".
-_MEANS: dict[str, tuple[str, ...]] = {
+# Words that are read as others: contractions as two words, marks between a name and its value as a colon. "can't" is missing,
+# since lexicons list it, like "cannot".
+_EXPANSIONS: dict[str, tuple[str, ...]] = {
     **{f"{verb}n{mark}t": (verb, "not") for verb in _NEGATED for mark in ("'", "")},
     **{f"{verb}n": (verb, "not") for verb in _NEGATED if verb not in ("do", "need", "must")},  # "isn t"
     "n't": ("not",), "won't": ("will", "not"), "ain't": ("is", "not"), "cant": ("can't",), "there's": ("there", "is"),
@@ -47,67 +49,76 @@ _MEANS: dict[str, tuple[str, ...]] = {
 
 
 class Mention(NamedTuple):
-    """A phrase found in a sentence. `at` are the indexes of its words; what a gap spans is not among them."""
+    """A phrase found in a sentence. `indexes` are those of its words, without the words in its gaps."""
 
     phrase: Phrase
-    at: tuple[int, ...]
+    indexes: tuple[int, ...]
+
+    @property
+    def first(self) -> int:
+        return self.indexes[0]
+
+    @property
+    def last(self) -> int:
+        return self.indexes[-1]
 
     @property
     def gap(self) -> int:
-        return self.at[-1] - self.at[0] + 1 - len(self.at)
+        """The number of words in its gaps."""
+        return self.last - self.first + 1 - len(self.indexes)
 
 
 def find_words(sentence: str) -> list[str]:
-    """The words in lower case, contractions as two ("isn't": "is", "not"); punctuation marks are words of their own."""
+    """Returns the words in lower case, contractions as two ("isn't": "is", "not"); each punctuation mark is a word."""
     words = _WORD.findall(_lower(sentence))
-    return words if _MEANS.keys().isdisjoint(words) else list(_written_out(words))
+    return words if _EXPANSIONS.keys().isdisjoint(words) else list(_expand(words))
 
 
-def find_places(sentence: str) -> list[tuple[int, int]]:
-    """Start and end of each of `find_words`; both words of a contraction have its place."""
-    return [m.span() for m in _WORD.finditer(_lower(sentence)) for _ in _MEANS.get(m.group(), ("",))]
+def find_word_spans(sentence: str) -> list[tuple[int, int]]:
+    """Returns start and end of each word of `find_words`; both words of a contraction have the same span."""
+    return [m.span() for m in _WORD.finditer(_lower(sentence)) for _ in _EXPANSIONS.get(m.group(), ("",))]
 
 
-def _written_out(words: Iterable[str]) -> Iterator[str]:
+def _expand(words: Iterable[str]) -> Iterator[str]:
     for word in words:
-        yield from _MEANS.get(word, (word,))
+        yield from _EXPANSIONS.get(word, (word,))
 
 
 def _lower(sentence: str) -> str:
-    """In lower case and as long as before, so that places stay: "İ" would become two characters."""
+    """Returns the sentence in lower case with its length unchanged, so that offsets stay true ("İ" would become two)."""
     lower = sentence.lower()
     if len(lower) != len(sentence):
         lower = "".join(char.lower() if len(char.lower()) == 1 else char for char in sentence)
-    return lower.translate(_SAME)
+    return lower.translate(_VARIANTS)
 
 
 class Node:
-    """A place in the tree of phrases: those that end here, and the nodes that a word leads to, at once or after a gap."""
+    """A node of the tree: the phrases that end here, and the nodes that the next word leads to, directly or after a gap."""
 
-    __slots__ = ("after_gap", "ends", "following")
+    __slots__ = ("after_gap", "following", "phrases")
 
     def __init__(self) -> None:
-        self.ends: list[Phrase] = []
+        self.phrases: list[Phrase] = []
         self.following: dict[str, Node] = {}
         self.after_gap: dict[str, Node] = {}
 
 
-class Fits(dict[str, tuple[str, ...]]):
-    """Which of `keys` a word fits: itself and its beginnings (`opaci*`). Remembers, within bounds."""
+class WordKeys(dict[str, tuple[str, ...]]):
+    """Maps a word to those of `keys` that match it: the word itself and prefixes of it (`opaci*`). A cache of limited size."""
 
     def __init__(self, keys: set[str]) -> None:
         super().__init__()
         self._keys = keys
-        self._lengths = sorted({len(key) - 1 for key in keys if key.endswith("*")})
+        self._prefix_lengths = sorted({len(key) - 1 for key in keys if key.endswith("*")})
 
     def __missing__(self, word: str) -> tuple[str, ...]:
-        beginnings = (word[:n] + "*" for n in self._lengths if n <= len(word))
-        fitting = tuple(key for key in (word, *beginnings) if key in self._keys)
+        prefixes = (word[:n] + "*" for n in self._prefix_lengths if n <= len(word))
+        matching = tuple(key for key in (word, *prefixes) if key in self._keys)
         if len(word) <= LONGEST_WORD:
-            if len(self) >= _REMEMBERED_WORDS:
+            if len(self) >= _CACHED_WORDS:
                 self.clear()
-            self[word] = fitting
-        return fitting
+            self[word] = matching
+        return matching
 
 
 class Matcher:
@@ -117,63 +128,62 @@ class Matcher:
         self._first: dict[str, Node] = {}
         for phrase in phrases:
             edges, node = self._first, None
-            for word in _written_out(phrase.words):
+            for word in _expand(phrase.words):
                 if word == GAP and node is not None:
                     edges = node.after_gap
                 else:
                     node = edges.setdefault(word, Node())
                     edges = node.following
             if node is not None:
-                node.ends.append(phrase)
-        self._fits = Fits({word for phrase in phrases for word in _written_out(phrase.words)})
+                node.phrases.append(phrase)
+        self._keys_of = WordKeys({word for phrase in phrases for word in _expand(phrase.words)})
 
     def find(self, words: list[str]) -> list[Mention]:
-        """All mentions in a sentence, overlapping ones too, in the order of their first words."""
+        """Returns all mentions in a sentence, also those that overlap, in the order of their first words."""
         found: list[Mention] = []
-        keys = [*map(self._fits.__getitem__, words), ()]  # the last one: where the sentence ends nothing follows
-        for i, fitting in enumerate(keys):
-            for key in fitting:
+        keys = [*map(self._keys_of.__getitem__, words), ()]  # the last entry: nothing follows the end of the sentence
+        for i, matching in enumerate(keys):
+            for key in matching:
                 if key in self._first:
                     self._walk(self._first[key], keys, (i,), found)
         return found
 
-    def _walk(self, node: Node, keys: list[tuple[str, ...]], at: tuple[int, ...], found: list[Mention]) -> None:
-        for phrase in node.ends:
-            found.append(Mention(phrase, at))
-        following = at[-1] + 1
+    def _walk(self, node: Node, keys: list[tuple[str, ...]], indexes: tuple[int, ...], found: list[Mention]) -> None:
+        """Adds to `found` the phrases that begin with the words at `indexes`, which lead to `node`."""
+        for phrase in node.phrases:
+            found.append(Mention(phrase, indexes))
+        following = indexes[-1] + 1
         if node.following:
             for key in keys[following]:
                 if key in node.following:
-                    self._walk(node.following[key], keys, (*at, following), found)
+                    self._walk(node.following[key], keys, (*indexes, following), found)
         if node.after_gap:
-            for i, fitting in enumerate(keys[following : following + MAX_GAP + 1], start=following):
-                for key in fitting:
+            for i, matching in enumerate(keys[following : following + MAX_GAP + 1], start=following):
+                for key in matching:
                     if key in node.after_gap:
-                        self._walk(node.after_gap[key], keys, (*at, i), found)
+                        self._walk(node.after_gap[key], keys, (*indexes, i), found)
 
 
 def resolve(found: list[Mention]) -> list[Mention]:
-    """Of mentions that share a word one; in the order of the text.
+    """Returns mentions of which no two share a word, in text order. `found`: those of one label, all conditions or all cues.
 
-    The longer if it holds all words of the other ("degenerative changes of the spine"), else the tighter (fewer words in gaps: in
-    "heart enlarged, lungs normal" `heart .. enlarged` must win against `heart .. normal`), else the longer.
-    Called with mentions of one label, of all conditions, or of all cues.
+    Of two that share a word, the one that holds all words of the other is kept ("degenerative changes of the spine"). Else the
+    one with fewer words in gaps: in "heart enlarged, lungs normal", `heart .. enlarged` wins against `heart .. normal`. Else the
+    longer one.
     """
-    places = [i for mention in found for i in mention.at]
-    if len(set(places)) == len(places):
+    all_indexes = [i for mention in found for i in mention.indexes]
+    if len(set(all_indexes)) == len(all_indexes):
         return found
-    # Those whose words are all held by a longer one go first: "degenerative changes" within "degenerative changes of the spine".
-    covering: dict[int, list[frozenset[int]]] = defaultdict(list)
-    sets = [frozenset(mention.at) for mention in found]
-    for held in set(sets):
-        for i in held:
-            covering[i].append(held)
-    whole = [m for m, held in zip(found, sets, strict=True) if not any(held < other for other in covering[m.at[0]])]
-    # Of the rest the tightest takes its words, then the next that shares none with those taken.
+    sets = [frozenset(mention.indexes) for mention in found]
+    sets_at: dict[int, list[frozenset[int]]] = defaultdict(list)  # by the index of a word: the mentions that hold it
+    for indexes in set(sets):
+        for i in indexes:
+            sets_at[i].append(indexes)
+    maximal = [m for m, indexes in zip(found, sets, strict=True) if not any(indexes < other for other in sets_at[m.first])]
     taken: set[int] = set()
     kept: list[Mention] = []
-    for mention in sorted(whole, key=lambda m: (m.gap, -len(m.at), m.at)):
-        if taken.isdisjoint(mention.at):
-            taken.update(mention.at)
+    for mention in sorted(maximal, key=lambda m: (m.gap, -len(m.indexes), m.indexes)):
+        if taken.isdisjoint(mention.indexes):
+            taken.update(mention.indexes)
             kept.append(mention)
-    return sorted(kept, key=lambda m: m.at)
+    return sorted(kept, key=lambda m: m.indexes)

@@ -1,7 +1,7 @@
-"""Worked examples: reports that we wrote, with the answers that we want, shown before the report that is asked about.
+"""Worked examples: reports that we wrote, with the right answers, shown to the model before the report in question.
 
-`examples/<task>.yaml` is a list of `id`, `report` and `answer`. Multiple choice: label -> `status` and `quote`, a label not named
-is unmentioned; open-ended: a list of `phrase`, `code` and `status`.
+`examples/<task>.yaml` is a list of `id`, `report` and `answer`. The answer is, in multiple choice, label -> `status` and `quote`,
+where missing labels are unmentioned; in open-ended, a list of `phrase`, `code` and `status`.
 """
 
 import hashlib
@@ -19,40 +19,39 @@ from raddistill.llm_client.messages import Answer
 from raddistill.statuses import UNMENTIONED
 from raddistill.tasks.names import MULTIPLE_CHOICE
 from raddistill.teachers.llm.checking import Checker
-from raddistill.teachers.llm.faults import Fault
-from raddistill.teachers.llm.parsing import NONE
+from raddistill.teachers.llm.parsing import NONE, Fault
 from raddistill.teachers.llm.settings import LLMParams
 
 
-class _LabelAnswer(BaseModel):
+class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class _LabelAnswer(_Strict):
     status: str
     quote: str
 
 
-class _FindingAnswer(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+class _FindingAnswer(_Strict):
     phrase: str
     code: str
     status: str
 
 
-class _Choice(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+class _Choice(_Strict):
     id: str
     report: str
     answer: dict[str, _LabelAnswer]
 
 
-class _List(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+class _List(_Strict):
     id: str
     report: str
     answer: list[_FindingAnswer]
 
 
 class Example(NamedTuple):
-    """A report and the answer to it as the form in use wants it."""
+    """A report and its answer in the form `llm.answers`."""
 
     id: str
     report: str
@@ -60,10 +59,10 @@ class Example(NamedTuple):
 
 
 def load_examples(path: Path, task: str, label_set: list[Label], p: LLMParams) -> list[Example]:
-    """The examples of a file, in its order; each passes the checks that a model's answers have to pass.
+    """Returns the examples of a file, in its order. Each has passed the checks of a model's answers.
 
     Raises:
-        InputError: no such file, not of the form, an id that comes twice, an answer that fails its checks (file, line, reason).
+        InputError: the file is missing or broken, an id is there twice, or an answer fails the checks (file, line, reason).
     """
     read = YAML(typ="rt", pure=True)
     try:
@@ -83,7 +82,7 @@ def load_examples(path: Path, task: str, label_set: list[Label], p: LLMParams) -
     examples: list[Example] = []
     for number, entry in enumerate(entries):
         answer = _render_choice(entry, label_set, p.answers) if task == MULTIPLE_CHOICE else _render_list(entry, p.answers)
-        checked = checker.check(_answer(answer), entry.report)
+        checked = checker.check(Answer("", answer, "stop", "", None, None, 0, 0, 0, None, 0.0, "direct"), entry.report)
         doubled = entry.id in {example.id for example in examples}
         if doubled or isinstance(checked, Fault):
             why = "an id that comes twice" if doubled else f"{checked.reason}: {checked.feedback}"  # type: ignore[union-attr]
@@ -93,10 +92,10 @@ def load_examples(path: Path, task: str, label_set: list[Label], p: LLMParams) -
 
 
 def choose(examples: list[Example], number: int, seed: int, text: str) -> list[Example]:
-    """`number` of the examples, drawn by a hash of seed and report text, in the file's order.
+    """Returns `number` of the examples, drawn by a hash of seed and report text, in the file's order.
 
-    Of the text, not of the report's id: reports that say the same get the same question, and it is paid for once. The order
-    of the file lets more questions begin alike, which prompt caches use.
+    By the text, not by the report's id, so that equal reports get the same question, which is paid for once. In the file's order
+    more questions begin alike, which helps prompt caches.
     """
     drawn = sorted(examples, key=lambda e: hashlib.sha256(f"{seed}\n{e.id}\n{text}".encode("utf-8", "replace")).digest())
     chosen = {example.id for example in drawn[:number]}
@@ -108,7 +107,7 @@ def _line(content: Any, number: int) -> int:
 
 
 def _render_choice(entry: _Choice, label_set: list[Label], form: str) -> str:
-    """Labels in the set's order; one that is named but not of the set stays, for the checks to find."""
+    """Returns the answer with the labels in the set's order. A label that is not in the set stays, so that the checks find it."""
     labels = {
         label.name: entry.answer.get(label.name, _LabelAnswer(status=UNMENTIONED, quote="")) for label in label_set
     } | entry.answer
@@ -125,7 +124,3 @@ def _render_list(entry: _List, form: str) -> str:
 
 def _compact(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))  # white space is paid for
-
-
-def _answer(text: str) -> Answer:
-    return Answer("", text, "stop", "", None, None, 0, 0, 0, None, 0.0, "direct")
