@@ -482,6 +482,14 @@ def test_a_label_without_threshold_is_named(lexicon):
         score(lexicon, calibrated=less)
 
 
+def test_a_student_of_the_open_ended_task_alone_needs_no_threshold(scored, lexicon):
+    asked = {arm: rows.filter(pl.col("task") == OE) for arm, rows in predictions().items()}
+    logits = {arm: rows.clear() for arm, rows in probabilities().items()}
+    alone = score(lexicon, predictions=asked, probabilities=logits, calibrated=calibration(labels={}))
+    assert alone.metrics[OE] == scored.metrics[OE]
+    assert alone.metrics[MC]["reports"] == 0
+
+
 def test_gold_with_holes_is_refused(lexicon):
     holes = gold().filter(~((pl.col("report_id") == "r1") & (pl.col("label") == "Edema")))
     with pytest.raises(TableError, match="lacks 1 of its cells"):

@@ -40,7 +40,9 @@ class MultipleChoice:
         """
         if tables.predictions["answer"].is_not_null().any():
             return self._from_lists(tables.predictions)
-        return self._from_logits(sorted(texts), tables.probabilities, self._calibration if arm == "student" else None)
+        # A student of the other task alone is asked about no report here, and has no thresholds.
+        calibration = self._calibration if arm == "student" and texts else None
+        return self._from_logits(sorted(texts), tables.probabilities, calibration)
 
     def read_labels(self, labels: pl.DataFrame, texts: dict[str, str], answered: set[str]) -> ArmDecisions:
         """Returns a teacher's decisions from its labels without `uncertain`. A report without rows is unparsed."""
