@@ -220,3 +220,13 @@ def test_the_guide_to_teachers_names_what_there_is() -> None:
     assert changed["source"] == str(paths.taught("multiple_choice", "x").parent)
     hows = re.findall(r"^\| `(\w+)` \| ", guide[guide.index("| `how` |") :], re.MULTILINE)
     assert tuple(hows) == ("how", *HOWS)
+
+
+def test_hooks_before_a_commit_are_the_commands_of_make() -> None:
+    hooks = YAML(typ="safe").load(ROOT / ".pre-commit-config.yaml")["repos"][0]["hooks"]
+    commands = [
+        hook["entry"].removeprefix(".venv/bin/").removesuffix(" --force-exclude") for hook in hooks if ".venv" in hook["entry"]
+    ]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert len(commands) == 3
+    assert [command for command in commands if f"$(RUN) {command}" not in makefile] == []
