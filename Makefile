@@ -30,7 +30,7 @@ lint: env  ## ruff over all Python of the repository: rules, and format (ruff fo
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 
-# A test that is handed None, a failure, or another type than it expects fails when it runs: three checks of mypy say no more.
+# Three checks of mypy are off for tests: a test that gets None or another type than it expects fails when it runs.
 types: env  ## mypy: strict over src and stages, without three checks over tests and benchmarks
 	$(RUN) mypy --strict src stages
 	$(RUN) mypy --disable-error-code arg-type --disable-error-code operator --disable-error-code union-attr tests benchmarks
