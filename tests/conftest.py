@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 
 # The same examples in every run: what fails here fails on any machine, no change is refused for a fault that lay elsewhere.
 # pytest --hypothesis-profile=explore draws new ones.
-hypothesis.settings.register_profile("fixed", derandomize=True, database=None, max_examples=40)
+hypothesis.settings.register_profile("fixed", derandomize=True, database=None)
 hypothesis.settings.register_profile("explore", max_examples=2000)
 hypothesis.settings.load_profile("fixed")
 
