@@ -31,7 +31,7 @@ from raddistill.teachers.rules.teacher import RulesTeacher
 TASK = "open_ended"
 
 
-def judge(p: ScoreParams, lexicon: str, split: str, uncertain: str) -> Judged:
+def label_and_compare(p: ScoreParams, lexicon: str, split: str, uncertain: str) -> Judged:
     """Returns what the lexicon finds in the annotated reports of a split, with the concepts that people coded."""
     known = concepts.load_concepts(paths.CONCEPTS)
     scorer = OpenEnded(p, known, load_lexicon(paths.SCORER_LEXICON, known))
@@ -43,8 +43,8 @@ def judge(p: ScoreParams, lexicon: str, split: str, uncertain: str) -> Judged:
     answered = set(made.outcomes.filter(pl.col("outcome").cast(pl.String) == "labelled")["report_id"])
     texts = dict(reports.select("report_id", "text").iter_rows())
     found = scorer.read_labels(resolve(made.labels, IS_PRESENT[uncertain]), texts, answered).select(truth.reports)
-    groups = dict(reports.select("report_id", "text_group").iter_rows())
-    return metrics.judge(truth, found, groups, scorer.names.scored)
+    text_groups = dict(reports.select("report_id", "text_group").iter_rows())
+    return metrics.compare_with_truth(truth, found, text_groups, scorer.names.scored)
 
 
 def main(
@@ -61,14 +61,14 @@ def main(
         "lexicon", "uncertain as", "reports", "micro F1", "precision", "recall", "unmapped", title=f"open-ended, {split}"
     )
     for policy in (statuses.PRESENT, statuses.ABSENT):
-        judged = {name: judge(p, name, split, policy) for name in lexicons}
+        judged = {name: label_and_compare(p, name, split, policy) for name in lexicons}
         for name, of in judged.items():
             tp, fp, fn = (int(n) for n in of.totals().sum(axis=0))
-            f1 = _shown(Bootstrap(of.groups, p.bootstrap, p.seed).interval(of.totals()), "")
+            f1 = _shown(Bootstrap(of.text_groups, p.bootstrap, p.seed).interval(of.totals()), "")
             rates = (f"{share(tp, tp + fp):.3f}", f"{share(tp, tp + fn):.3f}", f"{int(of.unmapped.sum())}")
             table.add_row(name, policy, f"{len(of.reports):,}", f1, *rates)
         ours, theirs = judged[lexicons[-1]], judged[lexicons[0]]
-        gain = Bootstrap(ours.groups, p.bootstrap, p.seed).difference(ours.totals(), theirs.totals())
+        gain = Bootstrap(ours.text_groups, p.bootstrap, p.seed).difference(ours.totals(), theirs.totals())
         table.add_row("last minus first", policy, "", _shown(gain, "+"), "", "", "", end_section=True)
     console.print(table)
 

@@ -46,13 +46,15 @@ SCOPES = {"findings_and_impression": ["findings", "impression"], "findings": ["f
 Figures = dict[str, Any]
 
 
-def judge(truth: Truth, groups: list[str], said: list[dict[str, str]], uncertain: str) -> Judged:
+def compare_statuses(truth: Truth, text_groups: list[str], said: list[dict[str, str]], uncertain: str) -> Judged:
     """Joins statuses with `truth`. `said`: by label, one entry per report of `truth`; `uncertain`: what it counts as."""
     counted = {statuses.PRESENT, statuses.UNCERTAIN} if uncertain == statuses.PRESENT else {statuses.PRESENT}
     decided = np.array([[of.get(name) in counted for name in truth.names] for of in said], dtype=bool)
     n = len(truth.reports)
     decisions = ArmDecisions(truth.reports, decided, np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool))
-    return metrics.judge(truth, decisions, dict(zip(truth.reports, groups, strict=True)), np.ones(len(truth.names), dtype=bool))
+    return metrics.compare_with_truth(
+        truth, decisions, dict(zip(truth.reports, text_groups, strict=True)), np.ones(len(truth.names), dtype=bool)
+    )
 
 
 def draw_macro(judged: Judged, macro: Bools, bootstrap: Bootstrap) -> tuple[float, Floats]:
@@ -64,14 +66,14 @@ def draw_macro(judged: Judged, macro: Bools, bootstrap: Bootstrap) -> tuple[floa
 
 
 class Scorer:
-    """Scores sides on the same reports. `groups`: their text groups; `macro`: the labels of the macro average."""
+    """Scores sides on the same reports. `text_groups`: those of the reports; `macro`: the labels of the macro average."""
 
-    def __init__(self, truth: Truth, groups: list[str], macro: Bools, p: ScoreParams) -> None:
-        self._truth, self._groups, self._macro, self._p = truth, groups, macro, p
-        self._bootstrap = Bootstrap(groups, p.bootstrap, p.seed)
+    def __init__(self, truth: Truth, text_groups: list[str], macro: Bools, p: ScoreParams) -> None:
+        self._truth, self._text_groups, self._macro, self._p = truth, text_groups, macro, p
+        self._bootstrap = Bootstrap(text_groups, p.bootstrap, p.seed)
 
     def judged(self, said: list[dict[str, str]]) -> Judged:
-        return judge(self._truth, self._groups, said, statuses.PRESENT)
+        return compare_statuses(self._truth, self._text_groups, said, statuses.PRESENT)
 
     def figures(self, said: list[dict[str, str]]) -> Figures:
         """Returns the pipeline's metrics, macro F1 with its interval, micro F1 under both policies, and F1 by label."""
@@ -79,7 +81,7 @@ class Scorer:
         macro, drawn = draw_macro(judged, self._macro, self._bootstrap)
         low, high = np.percentile(drawn, LEVEL)
         uncertain = {
-            f"uncertain_{policy}_micro_f1": metrics.micro_f1(judge(self._truth, self._groups, said, policy))
+            f"uncertain_{policy}_micro_f1": metrics.micro_f1(compare_statuses(self._truth, self._text_groups, said, policy))
             for policy in (statuses.ABSENT, statuses.PRESENT)
         }
         return {

@@ -4,6 +4,7 @@ from raddistill import errors, labelsets, params, paths
 from raddistill.student import cpu_setup, predicting
 from raddistill.tables import base as tables
 from raddistill.tables.examples import Examples
+from raddistill.tables.predictions import ArmTables
 
 
 def main(arm: str) -> None:
@@ -12,7 +13,7 @@ def main(arm: str) -> None:
     label_set = labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path)
     examples = tables.read(Examples, paths.EXAMPLES)
     predicted = predicting.predict(arm, p, examples, label_set, paths.weights(p.model), paths.PROMPTS, runtime)
-    tables.write_record(predicted, paths.tables_of(predicting.Predicted, arm))
+    tables.write_record(predicted, paths.tables_of(ArmTables, arm))
 
 
 if __name__ == "__main__":

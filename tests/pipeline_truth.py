@@ -42,7 +42,9 @@ class Stage:
     outs: dict[str, dict[str, Any]] = field(default_factory=dict)  # declared only: path to cache, remote, ...
 
 
+@functools.cache
 def dvc_yaml() -> dict[str, Any]:
+    """Returns dvc.yaml, parsed once: copy it before changing it."""
     return YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 
 

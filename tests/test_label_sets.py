@@ -23,7 +23,7 @@ from raddistill.tables.evidence import Evidence
 from raddistill.tables.examples import Examples
 from raddistill.tables.gold import Gold
 from raddistill.tables.labels import Labels
-from raddistill.tables.predictions import Predictions, Probabilities
+from raddistill.tables.predictions import ArmTables, Predictions, Probabilities
 from raddistill.tables.reports import Reports
 from raddistill.tables.written import Written
 from raddistill.teachers.imported.teacher import ImportedTeacher
@@ -106,7 +106,7 @@ def scored(made: SimpleNamespace, tmp_path: Path) -> scores.Scored:
         update={"bootstrap": 20, "macro_min_positives": 1}
     )
     calibration = calibrating.calibrate(against, of_validation, made.examples, made.labels[MC], made.gold, made.label_set)
-    arm = inputs.ArmTables(Predictions.validate(said, cast=True), frame)
+    arm = ArmTables(Predictions.validate(said, cast=True), frame)
     teachers = {
         task: inputs.TeacherTables(labels, Labels.create_empty(), made.outcomes[task]) for task, labels in made.labels.items()
     }

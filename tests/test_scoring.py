@@ -24,7 +24,7 @@ from raddistill.tables.examples import Examples
 from raddistill.tables.gold import Gold
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import NOT_IN_FILE, ROWS_DIFFER, Outcomes
-from raddistill.tables.predictions import Predictions, Probabilities
+from raddistill.tables.predictions import ArmTables, Predictions, Probabilities
 from raddistill.tables.reports import Reports
 
 ROOT = Path(__file__).parents[1]
@@ -189,7 +189,7 @@ def tables(**changes):
 
 def score(lexicon, split="test", calibrated=None, **changes):
     given = tables(**changes)
-    arms = {arm: inputs.ArmTables(rows, given["probabilities"][arm]) for arm, rows in given["predictions"].items()}
+    arms = {arm: ArmTables(rows, given["probabilities"][arm]) for arm, rows in given["predictions"].items()}
     by_task = {task: [given[kind][task] for kind in ("labels", "whole_labels", "outcomes")] for task in (MC, OE)}
     teachers = {task: inputs.TeacherTables(*of_task) for task, of_task in by_task.items()}
     everything = inputs.Inputs(

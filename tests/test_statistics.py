@@ -16,7 +16,7 @@ def judged(present, decided):
     truth = Truth(reports, names, present, np.zeros_like(present))
     none = np.zeros(len(present), dtype=np.int64)
     decisions = ArmDecisions(reports, decided, none, none.astype(bool))
-    return metrics.judge(truth, decisions, dict(zip(reports, reports, strict=True)), np.ones(len(names), dtype=bool))
+    return metrics.compare_with_truth(truth, decisions, dict(zip(reports, reports, strict=True)), np.ones(len(names), dtype=bool))
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -13,10 +13,10 @@ from raddistill.student import parts
 from raddistill.student.parts import FEWEST_WORDS, Part, blanked, parts_of, quote
 from raddistill.student.selection import frequencies
 from raddistill.tasks.registry import TASKS
-from raddistill.tasks.task import AnnotatedMention, Annotation, ExampleAnswer, Weights
+from raddistill.tasks.task import AnnotatedMention, Annotation, ExampleAnswer, TargetRule
 
 LABELS = [Label(name=name, description="") for name in ("Edema", "Fracture", "Mass")]
-MASKED, GRADED = Weights("mask", soft_labels=True), Weights(0.7, soft_labels=False)
+MASKED, GRADED = TargetRule("mask", soft_labels=True), TargetRule(0.7, soft_labels=False)
 BOTH, IMPRESSION = choose_sections("findings_and_impression"), choose_sections("impression_else_findings")
 FINDINGS = "Lungs are clear. The left 7th\nrib is broken; no mass."
 REPORT = {
@@ -27,9 +27,9 @@ REPORT = {
 WHOLE = REPORT["text"].replace("\n", " ")
 
 
-def answer(form: str, annotation: Annotation, weights: Weights, text: str = "") -> ExampleAnswer:
+def answer(form: str, annotation: Annotation, rule: TargetRule, text: str = "") -> ExampleAnswer:
     task = TASKS["open_ended" if form in ("lines", "tags") else "multiple_choice"]
-    return task.answer(form, annotation, text, LABELS, weights)
+    return task.answer(form, annotation, text, LABELS, rule)
 
 
 def read(report: dict[str, Any], units: str, sections: tuple[list[str], bool]) -> list[tuple[str, bool, bool]]:
@@ -86,7 +86,7 @@ def test_every_letter_of_a_section_is_asked_once_and_every_report_is(text: str, 
 def test_a_hedge_is_masked_or_a_number_or_the_teachers_own_probability(
     uncertain: Any, soft: bool, status: str, probability: float | None, worth: float | None
 ) -> None:
-    assert Weights(uncertain, soft).target(status, probability) == worth
+    assert TargetRule(uncertain, soft).target(status, probability) == worth
 
 
 def mention(
@@ -109,7 +109,7 @@ def test_a_part_holds_the_mentions_that_begin_in_it_and_of_nothing_else() -> Non
     cut = [Part(0, 8, True, True), Part(10, 25, True, True), Part(27, 44, True, True)]
     within = [parts.within(annotation, part) for part in cut]
     assert [answer("head", h, MASKED).targets for h in within] == [[0, 0, 0], [0, 1, 0], [0.6, 0, 0]]
-    assert [answer("head", h, MASKED).states for h in within] == [set(), {"Fracture"}, {"Edema"}]
+    assert [answer("head", h, MASKED).stated for h in within] == [set(), {"Fracture"}, {"Edema"}]
     assert [(m.start, m.end) for h in within for m in h.mentions] == [(3, 8), (9, 15), (0, 5)]
     assert not annotation.has_all_places  # no place for Mass
     assert Annotation({"Mass": ("absent", None, "")}).has_all_places
@@ -131,15 +131,15 @@ def test_labels_of_a_whole_report_are_its_own_and_an_unknown_one_is_masked() -> 
 
 @pytest.mark.parametrize(("worth", "listed"), [(0.51, True), (0.5, False), (0.2, False), ("mask", False)])
 def test_texts_list_what_is_worth_more_than_a_half(worth: Any, listed: bool) -> None:
-    weights = Weights(worth, soft_labels=False)
+    rule = TargetRule(worth, soft_labels=False)
     of_labels = Annotation({"Edema": ("uncertain", None, ""), "Mass": ("present", None, "")})
-    assert answer("list", of_labels, weights).completion == ("Edema, Mass" if listed else "Mass")
+    assert answer("list", of_labels, rule).completion == ("Edema, Mass" if listed else "Mass")
     text = "Possibly edema"
     of_phrases = Annotation({"edema": ("uncertain", None, "J81.0")}, [mention(text, "edema", "edema", "uncertain", code="J81.0")])
-    for made in (answer("lines", of_phrases, weights, text), answer("tags", of_phrases, weights)):
+    for made in (answer("lines", of_phrases, rule, text), answer("tags", of_phrases, rule)):
         assert made.completion == ("edema | J81.0" if listed else "None")
-        assert made.states == {"J81.0"}
-    assert answer("tags", of_phrases, weights).spans == [{"start": 9, "end": 14, "worth": None if worth == "mask" else worth}]
+        assert made.stated == {"J81.0"}
+    assert answer("tags", of_phrases, rule).spans == [{"start": 9, "end": 14, "worth": None if worth == "mask" else worth}]
 
 
 def test_phrases_come_in_the_order_of_reading_and_denied_ones_not_at_all() -> None:

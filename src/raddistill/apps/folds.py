@@ -145,9 +145,9 @@ def _pool(p: ScoreParams, task: str, runs: list[KeptRun], gold: dy.DataFrame[Gol
     rows = pl.concat([run.decisions for run in runs]).filter(pl.col("task") == task)
     if strange := sorted(set(rows["label"]) - {*names.names, ""}):
         raise TableError(f"{runs[0].path.parent}: decisions of {task} about labels that no longer exist: {', '.join(strange)}")
-    groups = dict(rows.select("report_id", "text_group").unique().iter_rows())
+    text_groups = dict(rows.select("report_id", "text_group").unique().iter_rows())
     arms = {arm: from_table(rows.filter(pl.col("arm") == arm), names.names) for arm in {"student", *rows["arm"]}}
-    return compare(p, read_truth(gold, task, names.names), arms, groups, names)
+    return compare(p, read_truth(gold, task, names.names), arms, text_groups, names)
 
 
 def _by_label(pooled: Comparison) -> dict[str, dict[str, Any]]:

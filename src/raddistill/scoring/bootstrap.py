@@ -1,8 +1,8 @@
-"""F1 from counts, bootstrap intervals over clusters, paired differences, McNemar's exact test.
+"""F1 from counts, bootstrap intervals over text groups, paired differences, McNemar's exact test.
 
-Reports with the same text (one `text_group`) form a cluster, because they are not independent: the most frequent text occurs 53
-times in Open-i's 3,955 reports. Percentile intervals, 95 % (Efron and Tibshirani 1993). F1 is computed from counts summed by
-cluster, so all draws are one matrix product.
+A text group holds the reports with the same text, because they are not independent: the most frequent text occurs 53 times in
+Open-i's 3,955 reports. Percentile intervals, 95 % (Efron and Tibshirani 1993). F1 is computed from counts summed by text
+group, so all draws are one matrix product.
 """
 
 from collections.abc import Sequence
@@ -40,11 +40,11 @@ def share(part: float, whole: float) -> float:
 
 
 class Bootstrap:
-    """Draws of clusters with replacement; the same draws for every arm, so that differences are paired."""
+    """Draws of text groups with replacement; the same draws for every arm, so that differences are paired."""
 
-    def __init__(self, groups: Sequence[str] | npt.NDArray[np.str_], resamples: int, seed: int) -> None:
-        """`groups`: the cluster of each report, in the order of the rows of `counts` below."""
-        names, self._group_of = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
+    def __init__(self, text_groups: Sequence[str] | npt.NDArray[np.str_], resamples: int, seed: int) -> None:
+        """`text_groups`: that of each report, in the order of the rows of `counts` below."""
+        names, self._group_of = np.unique(np.asarray(text_groups, dtype=object).astype(str), return_inverse=True)
         draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / max(len(names), 1)), size=resamples)
         self._draws = draws.astype(np.float64)
 

@@ -47,17 +47,20 @@ def compare(
     p: ScoreParams,
     truth: Truth,
     arms: Mapping[str, ArmDecisions],
-    groups: dict[str, str],
+    text_groups: dict[str, str],
     names: TaskNames,
     budget: frozenset[str] = frozenset(),
 ) -> Comparison:
     """Returns the figures of each arm, the student's gains, and one row per arm and name.
 
     Scored are the reports that people annotated, that the student was asked about, and that are not in the gold budget. Other
-    arms are scored on those of them that they were asked about. `groups`: report -> text group.
+    arms are scored on those of them that they were asked about. `text_groups`: report -> text group.
     """
     reports = sorted(set(arms["student"].reports) & set(truth.reports) - budget)
-    judged = {arm: metrics.judge(truth, decisions.select(reports), groups, names.scored) for arm, decisions in arms.items()}
+    judged = {
+        arm: metrics.compare_with_truth(truth, decisions.select(reports), text_groups, names.scored)
+        for arm, decisions in arms.items()
+    }
     student, draws = judged["student"], (p.bootstrap, p.seed)
     sizes = {"reports": len(reports), "positives": int(student.present.sum()), "gold_budget": len(budget)}
     found = Comparison(judged, sizes, choose_policies(judged) if reports else {})

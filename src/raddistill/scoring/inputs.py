@@ -16,24 +16,9 @@ from raddistill.tables.examples import Examples
 from raddistill.tables.gold import Gold
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
-from raddistill.tables.predictions import Predictions, Probabilities
+from raddistill.tables.predictions import ArmTables
 from raddistill.tables.reports import Reports
 from raddistill.tasks.names import TASKS
-
-
-@dataclass(frozen=True)
-class ArmTables:
-    """The answers of a model."""
-
-    predictions: dy.DataFrame[Predictions]
-    probabilities: dy.DataFrame[Probabilities]
-
-    def select(self, task: str) -> "ArmTables":
-        """Returns the rows of one task."""
-        of_task = pl.col("task") == task
-        return ArmTables(
-            Predictions.cast(self.predictions.filter(of_task)), Probabilities.cast(self.probabilities.filter(of_task))
-        )
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class Judged(ByReport):
     """One arm's decisions and the truth, on the reports that have both, for the names that count."""
 
     names: list[str]
-    groups: npt.NDArray[np.str_]  # (reports,): text group
+    text_groups: npt.NDArray[np.str_]  # (reports,)
     normal: Bools  # (reports,): people found nothing
     present: Bools  # (reports, names), as are the next two
     ambiguous: Bools
@@ -63,11 +63,11 @@ def count(present: Bools, ambiguous: Bools, decided: Bools, taken_as: Ambiguous 
     return np.stack([decided & is_present, decided & ~is_present & scored, ~decided & is_present], axis=-1).astype(np.int64)
 
 
-def judge(truth: Truth, decisions: ArmDecisions, groups: dict[str, str], scored: Bools) -> Judged:
-    """Joins an arm's decisions with the truth. `groups`: report -> text group; `scored` (names,): the names that count."""
+def compare_with_truth(truth: Truth, decisions: ArmDecisions, text_groups: dict[str, str], scored: Bools) -> Judged:
+    """Joins an arm's decisions with the truth. `text_groups`: report -> text group; `scored` (names,): the names that count."""
     own = truth.select(decisions.reports)
     names = [name for name, counts in zip(truth.names, scored, strict=True) if counts]
-    of_reports = np.array([groups[report] for report in own.reports], dtype=str)
+    of_reports = np.array([text_groups[report] for report in own.reports], dtype=str)
     matrices = own.present[:, scored], own.ambiguous[:, scored], decisions.decided[:, scored]
     return Judged(own.reports, names, of_reports, own.normal, *matrices, decisions.unmapped, decisions.unparsed)
 
@@ -79,7 +79,7 @@ def figures(judged: Judged, macro: Bools, resamples: int, seed: int) -> Figures:
     """
     totals = judged.totals()
     tp, fp, fn = (int(n) for n in totals.sum(axis=0))
-    micro = Bootstrap(judged.groups, resamples, seed).interval(totals)
+    micro = Bootstrap(judged.text_groups, resamples, seed).interval(totals)
     f1_of_names = f1(judged.counts().sum(axis=0))[macro]
     f1_of_names = f1_of_names[~np.isnan(f1_of_names)]
     return {
@@ -108,7 +108,7 @@ def gain(ours: Judged, theirs: Judged, resamples: int, seed: int) -> Figures:
     A gain is claimed only if all three differences have the same sign.
     """
     assert ours.reports == theirs.reports, "a gain needs the same reports"
-    difference = Bootstrap(ours.groups, resamples, seed).difference(ours.totals(), theirs.totals())
+    difference = Bootstrap(ours.text_groups, resamples, seed).difference(ours.totals(), theirs.totals())
     return {
         "reports": len(ours.reports),
         "micro_f1": difference.value,
@@ -122,7 +122,7 @@ def gain(ours: Judged, theirs: Judged, resamples: int, seed: int) -> Figures:
 def by_name(judged: Judged, shown: Bools, resamples: int, seed: int) -> Rows:
     """Returns one row per name of the mask `shown` (names,), with F1 and its interval."""
     counts = judged.counts()
-    bootstrap = Bootstrap(judged.groups, resamples, seed)
+    bootstrap = Bootstrap(judged.text_groups, resamples, seed)
     rows: Rows = []
     for column in np.flatnonzero(shown):
         interval = bootstrap.interval(counts[:, column])

@@ -8,11 +8,10 @@ from raddistill import answer_format, statuses
 from raddistill.errors import TableError
 from raddistill.labelsets import Label
 from raddistill.scoring.bootstrap import Floats
-from raddistill.scoring.inputs import ArmTables
 from raddistill.scoring.metrics import Figures, Judged, ScoreParams
 from raddistill.scoring.truth import ArmDecisions, Bools, TaskNames, Truth, fill_matrix
 from raddistill.tables.calibration import Calibration
-from raddistill.tables.predictions import Predictions, Probabilities
+from raddistill.tables.predictions import ArmTables, Predictions, Probabilities
 
 
 def label_names(p: ScoreParams, label_set: list[Label]) -> TaskNames:
@@ -21,7 +20,7 @@ def label_names(p: ScoreParams, label_set: list[Label]) -> TaskNames:
 
 
 class MultipleChoice:
-    """Judges answers that name labels of the set (`scores.Judge`)."""
+    """Scores answers that name labels of the set (`scores.TaskScorer`)."""
 
     has_curves = True
 

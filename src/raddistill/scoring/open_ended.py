@@ -10,10 +10,10 @@ import polars as pl
 from raddistill import answer_format, statuses
 from raddistill.concepts import Concept
 from raddistill.scoring.bootstrap import Counts, Ints, f1, share
-from raddistill.scoring.inputs import ArmTables
 from raddistill.scoring.metrics import Figures, Judged, ScoreParams, count, micro_f1
 from raddistill.scoring.scorer_lexicon import Lexicon
 from raddistill.scoring.truth import ArmDecisions, TaskNames, Truth
+from raddistill.tables.predictions import ArmTables
 
 Finding = tuple[str, str]  # phrase, code
 _WORD = re.compile(r"\w+")
@@ -37,7 +37,7 @@ def concept_names(p: ScoreParams, concepts: list[Concept]) -> TaskNames:
 
 
 class OpenEnded:
-    """Judges answers that are phrases with codes (`scores.Judge`)."""
+    """Scores answers that are phrases with codes (`scores.TaskScorer`)."""
 
     has_curves = False
     uncertain_is_present: dict[str, bool] | None = None  # no gold budget is spent on this task

@@ -16,16 +16,17 @@ from raddistill.near_duplicates import has_near_duplicate
 from raddistill.scoring import metrics
 from raddistill.scoring.arms import ARMS, BUDGET, TEACHERS
 from raddistill.scoring.comparison import Comparison, compare, labels_by_policy, resolve
-from raddistill.scoring.inputs import ArmTables, Inputs, TeacherTables
+from raddistill.scoring.inputs import Inputs, TeacherTables
 from raddistill.scoring.metrics import Figures, Judged, Rows, ScoreParams, micro_f1
 from raddistill.scoring.multiple_choice import MultipleChoice
 from raddistill.scoring.open_ended import OpenEnded
 from raddistill.scoring.scorer_lexicon import load_lexicon
 from raddistill.scoring.truth import ArmDecisions, TaskNames, Truth, read_truth, to_table
 from raddistill.tables.outcomes import UNKNOWN_BY_FILE
+from raddistill.tables.predictions import ArmTables
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 
-__all__ = ["JUDGES", "Judge", "ScoreParams", "Scored", "score"]
+__all__ = ["SCORERS", "ScoreParams", "Scored", "TaskScorer", "score"]
 
 DIGITS = 4  # of every rate; more would only make diffs noisy
 PER_LABEL = ["task", "arm", "label", "positives", "f1", "low", "high", "precision", "recall", "mcnemar_p"]
@@ -35,7 +36,7 @@ _TEXTS = ["task", "arm", "label", "kind"]
 D = TypeVar("D", bound=ArmDecisions)
 
 
-class Judge(Protocol[D]):
+class TaskScorer(Protocol[D]):
     """Turns the answers of one task into decisions, and computes the metrics that only this task has."""
 
     names: TaskNames  # labels or concepts
@@ -52,7 +53,7 @@ class Judge(Protocol[D]):
         """Returns further metrics of one arm. The three arguments are of the same reports."""
 
 
-JUDGES: dict[str, Callable[[ScoreParams, Inputs], Judge[Any]]] = {  # by task
+SCORERS: dict[str, Callable[[ScoreParams, Inputs], TaskScorer[Any]]] = {  # by task
     MULTIPLE_CHOICE: lambda p, given: MultipleChoice(p, given.label_set, given.calibration),
     OPEN_ENDED: lambda p, given: OpenEnded(p, given.concepts, load_lexicon(given.lexicon, given.concepts)),
 }
@@ -83,8 +84,8 @@ def score(p: ScoreParams, given: Inputs) -> Scored:
     """
     found: dict[str, Comparison] = {}
     decisions = []
-    for task, make_judge in JUDGES.items():
-        found[task], rows = _score_task(p, task, make_judge(p, given), given)
+    for task, make_scorer in SCORERS.items():
+        found[task], rows = _score_task(p, task, make_scorer(p, given), given)
         decisions += rows
     per_label = [{"task": task, **row} for task, comparison in found.items() for row in comparison.per_label]
     precision_recall = [row for comparison in found.values() for row in comparison.precision_recall]
@@ -93,51 +94,51 @@ def score(p: ScoreParams, given: Inputs) -> Scored:
     return Scored(given.split, {task: tidy(each.metrics) for task, each in found.items()}, *frames, pl.concat(decisions))
 
 
-def _score_task(p: ScoreParams, task: str, judge: Judge[Any], given: Inputs) -> tuple[Comparison, list[pl.DataFrame]]:
+def _score_task(p: ScoreParams, task: str, scorer: TaskScorer[Any], given: Inputs) -> tuple[Comparison, list[pl.DataFrame]]:
     """One task's comparison, and each arm's rows of `Decisions` on the reports that the student was asked about."""
-    texts, groups = given.split_column("text"), given.split_column("text_group")
-    truth = read_truth(given.gold, task, judge.names.names)
-    arms = _read_arms(task, judge, given, texts)
+    texts, text_groups = given.split_column("text"), given.split_column("text_group")
+    truth = read_truth(given.gold, task, scorer.names.names)
+    arms = _read_arms(task, scorer, given, texts)
     asked = arms["student"].reports
-    arms |= _read_teacher(judge, given.teachers[task], {report: texts[report] for report in asked})
-    found = compare(p, truth, arms, groups, judge.names, frozenset(given.calibration.budget))
+    arms |= _read_teacher(scorer, given.teachers[task], {report: texts[report] for report in asked})
+    found = compare(p, truth, arms, text_groups, scorer.names, frozenset(given.calibration.budget))
     if "teacher" in found.compared_as:
         found.metrics["unseen"] = _score_unseen(p, found, given, texts)
     for arm in (arm.name for arm in ARMS if arm.name in found.metrics):
         as_arm = found.compared_as.get(arm, arm)
         reports = found.judged[as_arm].reports
-        found.metrics[arm] |= judge.own_figures(truth.select(reports), arms[as_arm].select(reports), found.judged[as_arm])
-    if judge.has_curves:
+        found.metrics[arm] |= scorer.own_figures(truth.select(reports), arms[as_arm].select(reports), found.judged[as_arm])
+    if scorer.has_curves:
         _add_curves(found, arms)
-    return found, [to_table(task, arm, each.select(asked), judge.names.names, groups) for arm, each in arms.items()]
+    return found, [to_table(task, arm, each.select(asked), scorer.names.names, text_groups) for arm, each in arms.items()]
 
 
-def _read_arms(task: str, judge: Judge[D], given: Inputs, texts: dict[str, str]) -> dict[str, D]:
+def _read_arms(task: str, scorer: TaskScorer[D], given: Inputs, texts: dict[str, str]) -> dict[str, D]:
     arms = {}
     for arm, both_tasks in given.arms.items():
         tables = both_tasks.select(task)
         if strange := len(set(tables.predictions["report_id"]) - set(texts)):
             raise TableError(f"{strange} predicted reports are not in the split that is scored; `dvc repro` predicts again")
         asked = {report: texts[report] for report in tables.predictions["report_id"]}
-        arms[arm] = judge.read_predictions(arm, tables, asked)
+        arms[arm] = scorer.read_predictions(arm, tables, asked)
     return arms
 
 
-def _read_teacher(judge: Judge[D], teacher: TeacherTables, texts: dict[str, str]) -> dict[str, D]:
+def _read_teacher(scorer: TaskScorer[D], teacher: TeacherTables, texts: dict[str, str]) -> dict[str, D]:
     """The teacher's decisions by sub-arm, about the reports of `texts` that are in its file."""
     unknown = set(teacher.outcomes.filter(pl.col("reason").is_in(UNKNOWN_BY_FILE))["report_id"])
     known = {report: text for report, text in texts.items() if report not in unknown}
     answered = set(teacher.outcomes.filter(pl.col("outcome") == "labelled")["report_id"])
     labels = labels_by_policy("teacher", teacher.labels)
-    if (of_labels := judge.uncertain_is_present) is not None:
+    if (of_labels := scorer.uncertain_is_present) is not None:
         labels[BUDGET] = resolve(
             teacher.labels, pl.col("label").is_in([label for label, present in of_labels.items() if present])
         )
-    arms = {arm: judge.read_labels(rows, known, answered) for arm, rows in labels.items()}
+    arms = {arm: scorer.read_labels(rows, known, answered) for arm, rows in labels.items()}
     if teacher.whole_labels.height:
         # A report may lack the section that the teacher reads, but not the whole text.
         whole = labels_by_policy("teacher_whole", teacher.whole_labels)
-        arms |= {arm: judge.read_labels(rows, known, set(known)) for arm, rows in whole.items()}
+        arms |= {arm: scorer.read_labels(rows, known, set(known)) for arm, rows in whole.items()}
     return arms
 
 

@@ -100,13 +100,13 @@ def fill_matrix(cells: Iterable[Cell], reports: list[str], names: list[str], mis
     return matrix
 
 
-def to_table(task: str, arm: str, decisions: ArmDecisions, names: list[str], groups: dict[str, str]) -> pl.DataFrame:
-    """Returns an arm's rows of the table `Decisions`, unsorted. `groups`: report -> text group."""
+def to_table(task: str, arm: str, decisions: ArmDecisions, names: list[str], text_groups: dict[str, str]) -> pl.DataFrame:
+    """Returns an arm's rows of the table `Decisions`, unsorted. `text_groups`: report -> text group."""
     reports = decisions.reports
     asked = [(r, "unparsed" if lost else "asked", "", 1) for r, lost in zip(reports, decisions.unparsed, strict=True)]
     present = [(reports[row], "present", names[column], 1) for row, column in np.argwhere(decisions.decided)]
     unmapped = [(reports[row], "unmapped", "", int(decisions.unmapped[row])) for row in np.flatnonzero(decisions.unmapped)]
-    rows = [(r, task, arm, kind, label, n, groups[r]) for r, kind, label, n in (*asked, *present, *unmapped)]
+    rows = [(r, task, arm, kind, label, n, text_groups[r]) for r, kind, label, n in (*asked, *present, *unmapped)]
     columns = dict.fromkeys(Decisions.column_names(), pl.String) | {"count": pl.Int64}
     return pl.DataFrame(rows, schema=columns, orient="row")
 

@@ -164,9 +164,8 @@ def _card(provenance: dict[str, Any], chosen: pl.DataFrame, kind: str | None, is
     """The model card: how to load the adapter, and how to read its answers."""
     base, outputs = provenance["base"], provenance["outputs"]
     trained, is_written = chosen.filter(pl.col("split") == "train"), pl.col("report_id").str.starts_with(ID_PREFIX)
-    hashed = Path(
-        base["folder"]
-    ).name  # `fetch` names the folder by the hash of the file in the wheel; GGUF is unpacked, so its files have other hashes
+    # `fetch` names the folder by the hash of the file in the wheel; GGUF is unpacked, so its files have other hashes
+    hashed = Path(base["folder"]).name
     is_gguf = base["source"] == "package" and not any(sha256.startswith(hashed) for sha256 in base["files"].values())
     is_nf4 = provenance["params"]["quantization"] == "nf4"
     where = f'"{base["location"]}", revision="{base["revision"]}"' if base["source"] == "hub" else '"../base"'

@@ -108,7 +108,7 @@ def _compare_with_gold(
     annotated = gold.filter((pl.col("task") == MULTIPLE_CHOICE) & (pl.col("status") != statuses.EXCLUDED))
     cells = of_report.join(of_teacher, on=["report_id", "label"], how="inner", validate="1:1")
     cells = cells.join(annotated.select("report_id", "label", gold="status"), on=["report_id", "label"], validate="1:1")
-    budget = _budget(cells, p)
+    budget = _gold_report_ids(cells, p)
     cells = cells.filter(pl.col("report_id").is_in(budget) & (pl.col("gold") != statuses.AMBIGUOUS))
     return cells.with_columns(truth=pl.col("gold").is_in([statuses.PRESENT, statuses.UNCERTAIN])), budget
 
@@ -137,7 +137,7 @@ def best_threshold(cells: pl.DataFrame, otherwise: float) -> float:
     return max(scores)[2]
 
 
-def _budget(cells: pl.DataFrame, p: CalibrateParams) -> list[str]:
+def _gold_report_ids(cells: pl.DataFrame, p: CalibrateParams) -> list[str]:
     """Ids of the budget: the first by hash of the id, or those with the most disagreements of student and teacher."""
     differs = (pl.col("odds") > 0) != (pl.col("teacher") == statuses.PRESENT)
     of_report = dict(cells.group_by("report_id").agg(differs.sum()).iter_rows())

@@ -1,4 +1,4 @@
-"""Finds the checkpoint from which an interrupted training resumes, and skips damaged ones.
+"""Finds the checkpoint from which an interrupted training resumes, and deletes damaged ones.
 
 A kill, a full disk or a power cut leaves truncated files, zeros instead of weights, or a state without optimizer. transformers
 fails on them in many ways, or not at all. So a complete checkpoint is sealed with the hashes of its files, in sha256sum's format.
@@ -45,11 +45,11 @@ def damage(checkpoint: Path) -> str | None:
     return None
 
 
-def newest_whole(folder: Path) -> Path | None:
-    """Returns the newest undamaged checkpoint in `folder` whose best predecessor is undamaged, too; None if there is none.
+def delete_unusable(folder: Path) -> Path | None:
+    """Deletes the checkpoints that no training can resume from; returns the newest that is left, None if there is none.
 
-    Training ends by loading the best checkpoint, so both are needed. Prints what is wrong with unusable ones and deletes them,
-    because transformers would count them as kept.
+    Training ends by loading the best checkpoint, so a usable one and its best predecessor are both undamaged. Prints what is
+    wrong with the others. transformers would count them as kept.
     """
     found = [c for c in folder.glob("checkpoint-*") if c.name.removeprefix("checkpoint-").isdigit()]
     whole = []

@@ -13,7 +13,7 @@ from raddistill.passages import WHOLE, Passage, find_passages
 from raddistill.student import parts
 from raddistill.student.prompts import Renderer, encode, is_encoder
 from raddistill.tasks.names import PLAIN
-from raddistill.tasks.task import Annotation, ExampleAnswer, Task, Weights
+from raddistill.tasks.task import Annotation, ExampleAnswer, TargetRule, Task
 
 BLANKED = 100_000  # added to the part number of a blanked copy; more than any report has sentences
 _WORD = re.compile(r"\S+")
@@ -122,41 +122,41 @@ def only(text: str) -> dict[str, str | None]:
 class ExampleMaker:
     """Makes the examples of one task in one answer form, and counts what was cut."""
 
-    def __init__(self, task: Task, form: str, renderer: Renderer, tokenizer: Any, weights: Weights, max_tokens: int) -> None:
-        self.task, self.form, self.labels, self.weights = task, form, renderer.labels, weights
+    def __init__(self, task: Task, form: str, renderer: Renderer, tokenizer: Any, rule: TargetRule, max_tokens: int) -> None:
+        self.task, self.form, self.labels, self.rule = task, form, renderer.labels, rule
         self._tokenizer = tokenizer
         self._fitter = Fitter(renderer, tokenizer, form, max_tokens)
         self.shortened = self.cut_away = self.of_unknown_place = 0
         self.too_long: list[str] = []  # ids of reports and sentences, one entry per part
 
-    def example(self, report_id: str, report: Mapping[str, str | None], stated: Annotation | None) -> dict[str, Any]:
-        """Returns the columns prompt, completion, targets and spans of `Examples`, and `states`: labels that the answer states.
+    def example(self, report_id: str, report: Mapping[str, str | None], annotation: Annotation | None) -> dict[str, Any]:
+        """Returns the columns prompt, completion, targets and spans of `Examples`, and `stated` as in `ExampleAnswer`.
 
         The answer is null if the teacher states nothing about the text, or if it is too long.
         """
         text = report["text"] or ""
-        answer = self._answer(stated, text) if stated else None
+        answer = self._answer(annotation, text) if annotation else None
         fitted = self._fit(report, answer)
         if fitted is None:
             self.too_long.append(report_id)
             answer, fitted = None, self._fit(report, None)
         assert fitted is not None  # without an answer the prompt always fits
         self.shortened += fitted.is_cut
-        if stated and answer and fitted.is_cut:
-            answer = self._without_what_was_cut(stated, text, answer, fitted)
+        if annotation and answer and fitted.is_cut:
+            answer = self._without_what_was_cut(annotation, text, answer, fitted)
         learned = answer._asdict() if answer else dict.fromkeys(ExampleAnswer._fields)
-        return learned | {"prompt": fitted.prompt, "states": sorted(answer.states) if answer else []}
+        return learned | {"prompt": fitted.prompt, "stated": sorted(answer.stated) if answer else []}
 
-    def blanked_copy(self, row: dict[str, Any], text: str, stated: Annotation, blank: str) -> list[dict[str, Any]]:
+    def blanked_copy(self, row: dict[str, Any], text: str, annotation: Annotation, blank: str) -> list[dict[str, Any]]:
         """Returns the row with words of its mentions blanked; no row if too few words are left, or if the text is too long."""
-        hidden = parts.blanked(text, stated, blank, text)
-        fitted = self._fit(only(hidden), self._answer(stated, text)) if hidden and row["completion"] is not None else None
+        hidden = parts.blanked(text, annotation, blank, text)
+        fitted = self._fit(only(hidden), self._answer(annotation, text)) if hidden and row["completion"] is not None else None
         if fitted is None or fitted.is_cut:
             return []
         return [row | {"part": BLANKED + row["part"], "prompt": fitted.prompt, "asked": False}]
 
-    def _answer(self, stated: Annotation, text: str) -> ExampleAnswer:
-        return self.task.answer(self.form, stated, text, self.labels, self.weights)
+    def _answer(self, annotation: Annotation, text: str) -> ExampleAnswer:
+        return self.task.answer(self.form, annotation, text, self.labels, self.rule)
 
     def _fit(self, report: Mapping[str, str | None], answer: ExampleAnswer | None) -> Fitted | None:
         completion = answer.completion if answer else None
@@ -168,12 +168,12 @@ class ExampleMaker:
             completion = max(both, key=lambda c: len(encode(self._tokenizer, "", c, self.form).input_ids))
         return self._fitter.fit(report, completion)
 
-    def _without_what_was_cut(self, stated: Annotation, text: str, answer: ExampleAnswer, fitted: Fitted) -> ExampleAnswer:
+    def _without_what_was_cut(self, annotation: Annotation, text: str, answer: ExampleAnswer, fitted: Fitted) -> ExampleAnswer:
         """The answer to a shortened text. Labels whose words were cut are not trained on."""
-        lost, unknown = parts.lost_labels(stated, text, fitted.kept)
+        lost, unknown = parts.lost_labels(annotation, text, fitted.kept)
         self.cut_away += len(lost)
         self.of_unknown_place += len(unknown)
-        left = self._answer(stated.without(lost), text)
+        left = self._answer(annotation.without(lost), text)
         targets, spans, end = answer.targets, answer.spans, len(fitted.prompt)  # with spans the prompt is the text
         if targets is not None:
             targets = [None if label.name in lost else t for label, t in zip(self.labels, targets, strict=True)]

@@ -12,13 +12,12 @@ import polars as pl
 from raddistill import answer_format
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
+from raddistill.tables.predictions import Predictions, Probabilities
 from raddistill.tasks.registry import TASKS
 
 MIN_REPORTS = 2  # TF-IDF keeps words that occur in at least two texts
-LOGITS = {
-    "report_id": pl.String, "task": pl.String, "part": pl.Int64, "label": pl.String, "answer": pl.String, "logit": pl.Float64
-}  # fmt: skip
-ANSWERS = {"report_id": pl.String, "task": pl.String, "answer": pl.String}
+ANSWERS = Predictions.create_empty().drop("arm").schema
+LOGITS = Probabilities.create_empty().drop("arm").schema
 
 
 def predict(train: pl.DataFrame, asked: pl.DataFrame, label_set: list[Label]) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -7,9 +7,8 @@ from raddistill.student.forward import hidden_states, score_logits, slot_logits
 from raddistill.student.prompts import IGNORED, Encoded
 
 ANSWER_TOKENS = 16  # about as many as a teacher's answer has
-LABEL_LOSS_DIVISOR = (
-    4  # not the number of labels: a sentence states about one of 13, and its mean loss vanished against that of tags
-)
+# Not the number of labels: a sentence states about one of 13, and its mean loss vanished against that of tags.
+LABEL_LOSS_DIVISOR = 4
 Targets = list[float | None] | None
 
 

@@ -31,7 +31,7 @@ from raddistill.tasks.multiple_choice import ChoiceParams
 from raddistill.tasks.names import IN_WORDS, PLAIN
 from raddistill.tasks.open_ended import OpenParams
 from raddistill.tasks.registry import TASKS
-from raddistill.tasks.task import Annotation, Task, TaskParams, Weights
+from raddistill.tasks.task import Annotation, TargetRule, Task, TaskParams
 
 console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 SHOWN = 10  # ids on the console; the quarantine has all
@@ -41,7 +41,7 @@ class MergeParams(Section):
     """What the student is trained on, and in which answer form."""
 
     seed: int
-    uncertain: float | Literal["mask"]  # target of a teacher's `uncertain` (tasks/task.py, Weights); mask: not trained on
+    uncertain: float | Literal["mask"]  # target of a teacher's `uncertain` (tasks/task.py, TargetRule); mask: not trained on
     soft_labels: bool  # a teacher's probabilities, if it gives any, are the targets; else its statuses
     multiple_choice: ChoiceParams
     open_ended: OpenParams
@@ -99,7 +99,7 @@ def merge(
         graded = labels.filter(pl.col("probability").is_not_null() & (pl.col("status") != statuses.UNCERTAIN))
         if graded.height and not p.soft_labels:
             console.print(f"{name}: {graded.height} probabilities of the teacher are not used; merge.soft_labels: true uses them")
-        maker = ExampleMaker(task, form, renderer, tokenizer, Weights(p.uncertain, p.soft_labels), p.max_tokens)
+        maker = ExampleMaker(task, form, renderer, tokenizer, TargetRule(p.uncertain, p.soft_labels), p.max_tokens)
         merger = _Merger(p, task, maker)
         rows = merger.merge(kept, taught[name])
         assert rows.filter("asked")["report_id"].n_unique() == kept.height
@@ -136,7 +136,7 @@ class _Merger:
         self._refuse_no_answer(rows)
         schema: dict[str, Any] = dict(Examples.create_empty().schema)
         columns = ("report_id", "part", "split", "prompt", "completion", "targets", "spans", "asked")
-        added = {"states": pl.List(pl.String), "about": pl.String, "key": pl.String}
+        added = {"stated": pl.List(pl.String), "about": pl.String, "key": pl.String}
         frame = pl.DataFrame(rows, schema={name: schema[name] for name in columns} | added, orient="row")
         return select(frame, self.block.examples, self.block.written, self.p.validation_examples)
 
@@ -144,14 +144,14 @@ class _Merger:
         key = hashlib.sha256(f"{self.p.seed}:{report['report_id']}".encode()).hexdigest()
         rows = []
         for n, part in enumerate(parts.parts_of(report, self.block.units, self.sections)):
-            stated = self._stated_in(part, annotation) if annotation and part.taught else None
+            of_part = self._stated_in(part, annotation) if annotation and part.taught else None
             words = parts.quote(report["text"], part)
             is_whole = self.block.units == "reports" and part.asked and self.maker.form not in PLAIN
             row = {"report_id": report["report_id"], "part": n, "split": report["split"], "asked": part.asked, "key": key}
-            row |= self.maker.example(report["report_id"], report if is_whole else only(words), stated)
+            row |= self.maker.example(report["report_id"], report if is_whole else only(words), of_part)
             rows.append(row)
-            if report["split"] == "train" and stated and self._is_blanked(f"{key}:{n}"):
-                rows += self.maker.blanked_copy(row, words, stated, self.p.blank)
+            if report["split"] == "train" and of_part and self._is_blanked(f"{key}:{n}"):
+                rows += self.maker.blanked_copy(row, words, of_part, self.p.blank)
         return rows
 
     def _rows_of_written(self, written: dy.DataFrame[Written]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import dataframely as dy
 import polars as pl
@@ -27,7 +27,7 @@ from raddistill.student.prompts import Encoded, Renderer, answer_ids, encode
 from raddistill.student.tagging import Codes, phrases_of
 from raddistill.tables import base as tables
 from raddistill.tables.examples import Examples
-from raddistill.tables.predictions import Predictions, Probabilities
+from raddistill.tables.predictions import ArmTables, Predictions, Probabilities
 from raddistill.tasks.names import FORMS, IN_WORDS, PLAIN, TASKS
 
 
@@ -46,13 +46,6 @@ class PredictParams(Section):
         return number
 
 
-class Predicted(NamedTuple):
-    """The answers of one arm."""
-
-    predictions: dy.DataFrame[Predictions]
-    probabilities: dy.DataFrame[Probabilities]
-
-
 def predict(
     arm: str,
     p: PredictParams,
@@ -61,7 +54,7 @@ def predict(
     weights: Path,
     prompts: Path,
     runtime: RuntimeParams,
-) -> Predicted:
+) -> ArmTables:
     """Returns the answers of `arm` about the first reports of its split, by column `order`, for all tasks.
 
     Raises:
@@ -84,7 +77,7 @@ def predict(
     reports = asked.select("report_id", "task", arm=pl.lit(arm)).unique(maintain_order=True)
     predictions = reports.join(answered, on=["report_id", "task"], how="left", validate="1:1")
     assert predictions.height == reports.height
-    return Predicted(
+    return ArmTables(
         tables.check(Predictions, predictions, f"predictions of {arm}"),
         tables.check(Probabilities, logits.with_columns(arm=pl.lit(arm)), f"logits of {arm}"),
     )
@@ -129,7 +122,7 @@ class Answerer:
     """A model with its tokenizer, ready to answer examples."""
 
     def __init__(self, model: Any, tokenizer: Any, runtime: RuntimeParams) -> None:
-        self._model = model.eval()
+        model.eval()
         self._causal = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.tokenizer = tokenizer
         self._runtime = runtime

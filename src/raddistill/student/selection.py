@@ -15,16 +15,16 @@ def select(rows: pl.DataFrame, examples: int, written: int, validation_examples:
     answer; `first`: known, and the first row of its split with this text.
 
     Args:
-        rows: of one task, with columns of `Examples`, and `key` (hash that decides the order), `states` (labels that the answer
-            states) and `about` (label that a written sentence is about; null for parts of reports).
+        rows: of one task, with columns of `Examples`, and `key` (hash that decides the order), `stated` (labels or codes that the
+            answer states) and `about` (label that a written sentence is about; null for parts of reports).
         examples, written: as in `TaskParams`.
         validation_examples: as in `MergeParams`.
     """
     known = pl.col("completion").is_not_null() & pl.col("about").is_null()
     first = pl.struct("prompt", "split").is_first_distinct().over(known)
     train = pl.col("split") == "train"
-    counts = frequencies(rows.filter(known & first & train)["states"])
-    turns = [turn(f"{key}:{part}", states, counts) for key, part, states in rows.select("key", "part", "states").iter_rows()]
+    counts = frequencies(rows.filter(known & first & train)["stated"])
+    turns = [turn(f"{key}:{part}", stated, counts) for key, part, stated in rows.select("key", "part", "stated").iter_rows()]
     rows = rows.with_columns(
         turn=pl.Series(turns, dtype=pl.Float64),
         known=known,
@@ -42,13 +42,13 @@ def select(rows: pl.DataFrame, examples: int, written: int, validation_examples:
     return rows.with_columns(selected=of_report | of_teacher)
 
 
-def turn(key: str, states: Iterable[str], counts: dict[str, int]) -> float:
+def turn(key: str, stated: Iterable[str], counts: dict[str, int]) -> float:
     """Returns when an example is drawn; lower is earlier. Weighted sampling without replacement by the rarest label it states.
 
     Exponential with rate 1 / frequency (Efraimidis and Spirakis 2006): an example with a label that occurs 20 times is drawn
     before one with a label that occurs 1,000 times in 50 of 51 cases.
     """
-    rarest = min((counts.get(label, 1) for label in states), default=counts.get("", 1))
+    rarest = min((counts.get(label, 1) for label in stated), default=counts.get("", 1))
     return -math.log(fraction_of(key)) * rarest
 
 

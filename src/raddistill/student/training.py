@@ -79,7 +79,7 @@ def train(
     models.quiet_libraries()
     folder = unfinished / fingerprint(p, chosen, base)
     trainer = build_trainer(p, chosen, base, folder, runtime)
-    last = checkpoints.newest_whole(folder)
+    last = checkpoints.delete_unusable(folder)
     if last:
         print(f"resuming after step {last.name.split('-')[1]} of an interrupted run with the same params and data")
     trainer.train(resume_from_checkpoint=str(last) if last else None)

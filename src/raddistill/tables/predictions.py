@@ -1,4 +1,7 @@
+from dataclasses import dataclass
+
 import dataframely as dy
+import polars as pl
 
 
 class Predictions(dy.Schema):
@@ -23,3 +26,18 @@ class Probabilities(dy.Schema):
     label = dy.String(primary_key=True)
     answer = dy.String(primary_key=True)
     logit = dy.Float64()
+
+
+@dataclass(frozen=True)
+class ArmTables:
+    """The answers of one arm."""
+
+    predictions: dy.DataFrame[Predictions]
+    probabilities: dy.DataFrame[Probabilities]
+
+    def select(self, task: str) -> "ArmTables":
+        """Returns the rows of one task."""
+        of_task = pl.col("task") == task
+        return ArmTables(
+            Predictions.cast(self.predictions.filter(of_task)), Probabilities.cast(self.probabilities.filter(of_task))
+        )

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from raddistill import answer_format
 from raddistill.labelsets import Label
 from raddistill.tasks.names import MULTIPLE_CHOICE
-from raddistill.tasks.task import Annotation, Classes, ExampleAnswer, Task, TaskParams, Weights
+from raddistill.tasks.task import Annotation, Classes, ExampleAnswer, TargetRule, Task, TaskParams
 
 
 class ChoiceParams(TaskParams):
@@ -36,15 +36,15 @@ class MultipleChoice(Task):
     nothing: ClassVar = {"list": answer_format.NORMAL}
     has_logits = True
 
-    def answer(self, form: str, annotation: Annotation, text: str, labels: list[Label], weights: Weights) -> ExampleAnswer:
+    def answer(self, form: str, annotation: Annotation, text: str, labels: list[Label], rule: TargetRule) -> ExampleAnswer:
         """Returns a target per label (head, slots), or the names of the labels with a target above 0.5 (list)."""
         strongest = annotation.strongest()
         if form == "list":
-            names = [label.name for label in labels if label.name in strongest and weights.is_listed(*strongest[label.name])]
+            names = [label.name for label in labels if label.name in strongest and rule.is_listed(*strongest[label.name])]
             return ExampleAnswer(answer_format.render_list(names), None, None, annotation.stated())
         # whole report: a label without a row is unknown; part of a report: a label without a mention is absent
         missing = None if annotation.labels else 0.0
-        targets = [weights.target(*strongest[label.name]) if label.name in strongest else missing for label in labels]
+        targets = [rule.target(*strongest[label.name]) if label.name in strongest else missing for label in labels]
         return ExampleAnswer(answer_format.render_slots(labels) if form == "slots" else "", targets, None, annotation.stated())
 
     def classes(self, examples: pl.DataFrame, labels: list[Label]) -> Classes:

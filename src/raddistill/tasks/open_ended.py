@@ -9,7 +9,7 @@ import polars as pl
 from raddistill import answer_format
 from raddistill.labelsets import Label
 from raddistill.tasks.names import OPEN_ENDED
-from raddistill.tasks.task import Annotation, Classes, ExampleAnswer, Task, TaskParams, Weights, is_stated
+from raddistill.tasks.task import Annotation, Classes, ExampleAnswer, TargetRule, Task, TaskParams, is_stated
 
 MIN_LINES = 5  # a classifier learns the answer lines of at least this many training examples
 
@@ -27,13 +27,13 @@ class OpenEnded(Task):
     nothing: ClassVar = {"lines": answer_format.NONE}
     has_logits = False
 
-    def answer(self, form: str, annotation: Annotation, text: str, labels: list[Label], weights: Weights) -> ExampleAnswer:
+    def answer(self, form: str, annotation: Annotation, text: str, labels: list[Label], rule: TargetRule) -> ExampleAnswer:
         """Returns a line `phrase | code` per phrase above 0.5; for tags also the spans of all mentions present or uncertain."""
         if form == "lines" and annotation.labels:
-            return _lines_of_report(annotation, text, weights)
+            return _lines_of_report(annotation, text, rule)
         stated = sorted((m for m in annotation.mentions if is_stated(m.status)), key=lambda m: m.start)
-        listed = {(m.label, m.code): None for m in stated if weights.is_listed(m.status, m.probability)}
-        spans = [{"start": m.start, "end": m.end, "worth": weights.target(m.status, m.probability)} for m in stated]
+        listed = {(m.label, m.code): None for m in stated if rule.is_listed(m.status, m.probability)}
+        spans = [{"start": m.start, "end": m.end, "worth": rule.target(m.status, m.probability)} for m in stated]
         codes = frozenset(m.code for m in stated)
         return ExampleAnswer(answer_format.render_lines(listed), None, spans if form == "tags" else None, codes)
 
@@ -49,10 +49,10 @@ class OpenEnded(Task):
         return answer_format.render_lines(names)
 
 
-def _lines_of_report(annotation: Annotation, text: str, weights: Weights) -> ExampleAnswer:
+def _lines_of_report(annotation: Annotation, text: str, rule: TargetRule) -> ExampleAnswer:
     """The phrases of a whole report in the order of its text, as copying is easier to learn in reading order."""
     normalised = " ".join(text.lower().split())
-    listed = [(phrase, code) for phrase, (status, p, code) in annotation.labels.items() if weights.is_listed(status, p)]
+    listed = [(phrase, code) for phrase, (status, p, code) in annotation.labels.items() if rule.is_listed(status, p)]
     listed.sort(key=lambda finding: (normalised.find(finding[0]), finding[0]))
     codes = frozenset(code for status, _, code in annotation.labels.values() if is_stated(status))
     return ExampleAnswer(answer_format.render_lines(listed), None, None, codes)

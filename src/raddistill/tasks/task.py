@@ -89,17 +89,24 @@ class Annotation:
 
 
 class ExampleAnswer(NamedTuple):
-    """The answer of an example: the columns completion, targets and spans of `Examples`."""
+    """The answer of an example: the columns completion, targets and spans of `Examples`, and what it states.
+
+    `stated`: labels (multiple choice) or codes (open-ended) that are present or uncertain. Examples with rare
+    ones are chosen first.
+    """
 
     completion: str
     targets: list[Target] | None
     spans: list[dict[str, Any]] | None
-    states: frozenset[str]  # labels, or codes, that are present or uncertain: examples with rare ones are chosen first
+    stated: frozenset[str]
 
 
 @dataclass(frozen=True)
-class Weights:
-    """How a teacher's status becomes a target. `uncertain` is merge.uncertain of params.yaml, which is applied only here."""
+class TargetRule:
+    """Turns a teacher's status into the target. A probability is used instead if `soft_labels`.
+
+    `uncertain` is merge.uncertain of params.yaml, which is applied only here.
+    """
 
     uncertain: float | Literal["mask"]
     soft_labels: bool
@@ -135,7 +142,7 @@ class Task(ABC):
     has_logits: ClassVar[bool]  # True: a classifier gives a logit per class; False: it writes the classes that it finds
 
     @abstractmethod
-    def answer(self, form: str, annotation: Annotation, text: str, labels: list[Label], weights: Weights) -> ExampleAnswer:
+    def answer(self, form: str, annotation: Annotation, text: str, labels: list[Label], rule: TargetRule) -> ExampleAnswer:
         """Returns the answer about `text` that the student learns, in one of the task's answer forms."""
 
     @abstractmethod
