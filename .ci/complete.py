@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
+from raddistill.tasks.names import TASKS
 
 MEASURES = [
     "reports", "micro_f1", "micro_f1_low", "micro_f1_high", "macro_f1", "precision", "recall", "specificity_normal",
@@ -16,7 +16,6 @@ TEACHER = [*MEASURES, "uncertain_is_present", "uncertain_present_micro_f1", "unc
 GAIN = ["reports", "micro_f1", "low", "high"]
 PARTS = {"student": MEASURES, "teacher": TEACHER, "linear": MEASURES, "base": MEASURES, "gain": GAIN, "gain_over_linear": GAIN}
 WHERE_THERE = {"teacher_whole": TEACHER, "gain_over_teacher_whole": GAIN, "gain_over_graded": GAIN}  # of some teachers only
-TASKS = [MULTIPLE_CHOICE, OPEN_ENDED]
 MAY_LACK = {("base", "precision")}  # an untouched base may call nothing present: then it has none
 
 
