@@ -109,7 +109,15 @@ def test_an_unknown_preset_is_told_the_known_ones(project: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "written"),
-    [(0.0003, "a=0.0003"), (True, "a=true"), ("", "a=''"), ("x==1", "a='x==1'"), (["b", "c"], "a=[b,c]"), ("0e9", "a='0e9'")],
+    [
+        (0.0003, "a=0.0003"),
+        (True, "a=true"),
+        (None, "a=null"),
+        ("", "a=''"),
+        ("x==1", "a='x==1'"),
+        (["b", "c"], "a=[b,c]"),
+        ("0e9", "a='0e9'"),
+    ],
 )
 def test_an_override_is_in_hydras_grammar(value: object, written: str) -> None:
     assert pipeline.overrides({"a": value}) == [written]

@@ -56,8 +56,8 @@ def overrides(node: dict[str, Any]) -> list[str]:
 def _in_hydras_syntax(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(_in_hydras_syntax, value))}]"
-    if isinstance(value, bool):
-        return str(value).lower()
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_][\w./-]*", value):
         return f"'{value}'"
     return str(value)
