@@ -31,12 +31,7 @@ from raddistill.tables.gold import Gold
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 
 SHAPE_NO_DECISION = ("runtime", "asking", "remotes", "score")  # sections of params.yaml
-MAY_DIFFER = (
-    "extract.fold",
-    "train.seed",
-    "fetch.reports.path",
-    "fetch.base.path",
-)  # the content of both paths is pinned by hash
+MAY_DIFFER = ("extract.fold", "train.seed", "fetch.reports.path", "fetch.base.path")  # both paths are pinned by hash
 ABSENT = "(no such key)"
 
 
