@@ -9,7 +9,7 @@ def main() -> None:
     scored = scores.score(params.load("score", scores.ScoreParams), inputs.read_inputs("validation", ["student"]))
     tables.write_json(scored.metrics, paths.VALIDATION_METRICS)
     score_output.draw(scored, paths.VALIDATION_PLOTS)
-    score_output.print_table(scored)
+    score_output.print_table(scored.split, scored.metrics)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ def main() -> None:
     tables.write(Decisions, scored.decisions, paths.DECISIONS)
     tables.write_json(scored.metrics, paths.FINAL_METRICS)
     score_output.draw(scored, paths.FINAL_PLOTS)
-    score_output.print_table(scored)
+    score_output.print_table(scored.split, scored.metrics)
 
 
 if __name__ == "__main__":

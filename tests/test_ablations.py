@@ -21,7 +21,7 @@ def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def known_keys() -> set[str]:
-    return {override.partition("=")[0] for override in pipeline.overrides(params.read())}
+    return set(pipeline.flat(params.read()))
 
 
 @pytest.mark.parametrize("name", [file.stem for file in sorted((ROOT / "presets/ablations").glob("*.yaml"))])

@@ -112,10 +112,11 @@ def test_two_processes_give_the_same_as_one(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(archives, "CHUNK", 7)
     monkeypatch.setattr(archives, "AHEAD", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    alone = list(archives.each(reports, parse, many=41))
+    alone = list(archives.each(reports, parse))
     assert len(alone) == 40
-    assert list(archives.each(reports, parse, many=1)) == alone
-    some: Any = archives.each(reports, parse, many=1)
+    monkeypatch.setattr(archives, "MANY", 1)
+    assert list(archives.each(reports, parse)) == alone
+    some: Any = archives.each(reports, parse)
     assert next(some) == alone[0]
     some.close()  # and the processes end
 

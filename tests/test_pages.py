@@ -51,7 +51,7 @@ def nothing():
 
 def printed(of, width=100):
     out = io.StringIO()
-    score_output.print_table(of, Console(file=out, width=width))
+    score_output.print_table(of.split, of.metrics, Console(file=out, width=width))
     return out.getvalue()
 
 

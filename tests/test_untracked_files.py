@@ -93,9 +93,13 @@ def test_what_an_experiment_elsewhere_would_miss_is_named_with_the_remedy(
     assert lines[0].startswith(message)
 
 
+@pytest.mark.parametrize("point", ["POINT", "[lexicon/tuned, POINT]"])
 @pytest.mark.parametrize("name", ["lexicon/mine/cues.csv", "prompts/student/new.jinja", "../mine/cues.csv"])
-def test_nothing_is_queued_where_one_point_would_miss_a_file(clone: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    write(clone, {name: "", "presets/ablations/q.yaml": QUESTION.replace("POINT", str(Path(name).parent))})
+def test_nothing_is_queued_where_one_point_would_miss_a_file(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, name: str, point: str
+) -> None:
+    question = QUESTION.replace("POINT", point).replace("POINT", str(Path(name).parent))
+    write(clone, {name: "", "presets/ablations/q.yaml": question})
     git("add", "presets")
     monkeypatch.setattr(ablations.sys, "executable", "no-python")  # `dvc` is not even started
     named = rf"gets the files that git knows, and no others\n{Path(name).parent}.*(git add|absolute)"

@@ -157,12 +157,9 @@ def results(
     if markdown or page:
         print(printed.page() if page else printed.table(metrics), end="" if page else "\n")
         return
-    import polars as pl
+    from raddistill.scoring import score_output
 
-    from raddistill.scoring import score_output, scores
-
-    no_rows = pl.DataFrame()
-    score_output.print_table(scores.Scored("test", metrics, no_rows, no_rows, no_rows, no_rows))
+    score_output.print_table("test", metrics)
 
 
 @app.command()

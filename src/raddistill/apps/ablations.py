@@ -119,19 +119,20 @@ def _queue(ablation: Ablation) -> Iterator[str]:
     Raises:
         InputError: an experiment would miss a file, or DVC refuses; in the first case nothing is queued.
     """
-    shared = [each for name in ablation.presets for each in pipeline.overrides(pipeline.load_preset(name)["params"])]
-    shared += pipeline.overrides(ablation.shared)
-    before = [*pipeline.overrides(params.read()), *shared]
-    for changes in ablation.points.values():
-        settings = dict(each.split("=", 1) for each in (*before, *pipeline.overrides(changes)))  # a later one wins
-        untracked_files.refuse_missing_files(value.strip("'") for value in settings.values())
+    shared: dict[str, Any] = {}
+    for part in (*(pipeline.load_preset(name)["params"] for name in ablation.presets), ablation.shared):
+        shared |= pipeline.flat(part)
+    settings = {point: shared | pipeline.flat(changes) for point, changes in ablation.points.items()}  # a later one wins
+    before = pipeline.flat(params.read())
+    for changed in settings.values():
+        untracked_files.refuse_missing_files(untracked_files.strings_of(before | changed))
     known = pipeline.dvc_output("exp", "list", "--name-only").split()
-    for point, changes in ablation.points.items():
+    for point, changed in settings.items():
         name = ablation.experiment(point)
         if name in known:
             yield f"{name} exists; `dvc exp remove {name}` first, to run it again"
             continue
-        options = [f"-S={override}" for override in (*shared, *pipeline.overrides(changes))]
+        options = [f"-S={override}" for override in pipeline.overrides(changed)]
         command = [sys.executable, "-m", "dvc", "exp", "run", "--queue", "--quiet", "--name", name, *options, "evaluate"]
         if subprocess.run(command, check=False).returncode:
             raise InputError(f"DVC did not queue {name}; its message is above")

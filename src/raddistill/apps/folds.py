@@ -15,6 +15,7 @@ import dataframely as dy
 import numpy as np
 import polars as pl
 
+from raddistill.apps.pipeline import flat
 from raddistill.concepts import Concept
 from raddistill.errors import InputError, TableError
 from raddistill.labelsets import Label
@@ -30,12 +31,7 @@ from raddistill.tables.gold import Gold
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 
 SHAPE_NO_DECISION = ("runtime", "asking", "remotes", "score")  # sections of params.yaml
-MAY_DIFFER = (
-    "extract.fold",
-    "train.seed",
-    "fetch.reports.path",
-    "fetch.base.path",
-)  # the content of both paths is pinned by hash
+MAY_DIFFER = ("extract.fold", "train.seed", "fetch.reports.path", "fetch.base.path")  # both paths are pinned by hash
 ABSENT = "(no such key)"
 
 
@@ -109,7 +105,7 @@ def refuse_mixture(runs: list[KeptRun]) -> None:
     """
     first = runs[0]
     for run in runs[1:]:
-        ours, theirs = _flat(run.params), _flat(first.params)
+        ours, theirs = flat(run.params), flat(first.params)
         for key in sorted(set(ours) | set(theirs)):
             if key not in MAY_DIFFER and (one := ours.get(key, ABSENT)) != (other := theirs.get(key, ABSENT)):
                 raise InputError(f"{run.path.with_suffix('.json')}: {key} is {one}, but {other} in {first.path.stem}.json")
@@ -178,10 +174,3 @@ def _score_seeds(p: ScoreParams, task: str, runs: list[KeptRun], gold: dy.DataFr
 
 def _ordered(decisions: pl.DataFrame) -> pl.DataFrame:
     return decisions.with_columns(pl.col("kind").cast(pl.String)).sort(Decisions.primary_key())
-
-
-def _flat(node: dict[str, Any], at: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in node.items():
-        found |= _flat(value, f"{at}{key}.") if isinstance(value, dict) else {f"{at}{key}": value}
-    return found

@@ -37,24 +37,27 @@ def load_preset(name: str) -> dict[str, Any]:
     return params.read(PRESETS / f"{name}.yaml")
 
 
-def overrides(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yields each leaf of nested params as an override for `dvc exp run -S`, such as "train.lora_rank=8".
+def flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns dotted key to value of nested params: {"train.lora_rank": 8}."""
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def overrides(node: dict[str, Any]) -> list[str]:
+    """Returns each value of nested or flat params as an override for `dvc exp run -S`, such as "train.lora_rank=8".
 
     The syntax is Hydra's. No override holds a space: the shell would split `$(raddistill preset NAME)` there, quoted or not.
     """
-    for key, value in node.items():
-        name = f"{prefix}.{key}" if prefix else key
-        if isinstance(value, dict):
-            yield from overrides(value, name)
-        else:
-            yield f"{name}={_in_hydras_syntax(value)}"
+    return [f"{key}={_in_hydras_syntax(value)}" for key, value in flat(node).items()]
 
 
 def _in_hydras_syntax(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(_in_hydras_syntax, value))}]"
-    if isinstance(value, bool):
-        return str(value).lower()
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_][\w./-]*", value):
         return f"'{value}'"
     return str(value)

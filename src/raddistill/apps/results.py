@@ -1,15 +1,15 @@
 """Shows the content of metrics/: the README's table and docs/results.md in Markdown, and pooled folds in the terminal."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from raddistill import params, paths
+from raddistill.apps.pipeline import load_metrics
 from raddistill.scoring import score_output
 from raddistill.scoring.arms import GAINS
 from raddistill.scoring.score_output import GAIN, cell, shown_arms
-from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
+from raddistill.tasks.names import TASKS
 
 F1 = "{micro_f1:.3f} ({micro_f1_low:.3f} to {micro_f1_high:.3f})"
 HEAD = """# Results
@@ -69,16 +69,16 @@ def page() -> str:
 
 def _default() -> Iterator[str]:
     if paths.FINAL_METRICS.exists():
-        metrics = _read(paths.FINAL_METRICS)
-        yield "## The default run\n\n`dvc repro`, test split. " + _settings(params.read(), _read(paths.TRAIN_METRICS)) + "\n"
+        metrics, train = load_metrics(paths.FINAL_METRICS), load_metrics(paths.TRAIN_METRICS)
+        yield f"## The default run\n\n`dvc repro`, test split. {_settings(params.read(), train)}\n"
         yield f"{table(metrics)}\n\n{gains(metrics)}\n"
 
 
 def _pooled() -> Iterator[str]:
     for file in sorted(paths.FOLDS_METRICS.glob("*.json")):
-        metrics = _read(file)
+        metrics = load_metrics(file)
         tasks = {task: figures for task, figures in metrics.items() if task != "folds"}
-        kept = [_read(run) for run in sorted((paths.FOLDS / file.stem).glob("fold-*.json"))]
+        kept = [load_metrics(run) for run in sorted((paths.FOLDS / file.stem).glob("fold-*.json"))]
         yield f"## Folds of {file.stem}\n\nFolds {', '.join(metrics['folds'])} of 0 to 4, each report tested by a student not"
         yield f"trained on it; kept in `folds/{file.stem}`, scored by `raddistill folds show {file.stem}`.\n"
         yield "".join(f"- Fold {run['fold']}: {_settings(run['params'], run['train'])}\n" for run in kept)
@@ -87,12 +87,12 @@ def _pooled() -> Iterator[str]:
 
 def _ablations() -> Iterator[str]:
     for file in sorted(paths.ABLATION_METRICS.glob("*.json")):
-        gathered = _read(file)
+        gathered = load_metrics(file)
         yield f"## {gathered['about']}\n"
         bases, seeds = ({str(point[key]) for point in gathered["points"].values()} for key in ("base", "seed"))
         yield f"Base {', '.join(sorted(bases))}, seed {', '.join(sorted(seeds))}, validation split, {gathered['machine']};"
         yield f"`raddistill ablation queue {file.stem}` queues it.\n"
-        columns = [(task, arm) for task in _tasks(gathered) for arm in ("student", "teacher")]
+        columns = [(task, arm) for task in TASKS for arm in ("student", "teacher")]
         lines = [[gathered["axis"], "examples", "steps", *(f"{task}: {arm}" for task, arm in columns)]]
         for name, point in gathered["points"].items():
             cells = [cell(point[task][arm], F1, point[task]["student"]["reports"]) for task, arm in columns]
@@ -119,16 +119,7 @@ def _settings(used: dict[str, Any], train: dict[str, Any]) -> str:
     )
 
 
-def _tasks(gathered: dict[str, Any]) -> list[str]:
-    return [task for task in (MULTIPLE_CHOICE, OPEN_ENDED) if all(task in point for point in gathered["points"].values())]
-
-
 def _markdown(lines: list[list[str]], words: int = 1) -> str:
     """A table whose first line holds its heads; the first columns, as many as `words`, are aligned to the left."""
     rule = ["---" if column < words else "---:" for column in range(len(lines[0]))]
     return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
-
-
-def _read(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return content

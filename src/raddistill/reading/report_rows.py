@@ -13,13 +13,13 @@ NOT_TEXT = "the report is not text"
 
 
 def id_of(cell: Any) -> str | None:
-    """Returns an id as text, of a whole number its digits; None where the cell is neither."""
+    """Returns a string or a whole number as text, else None."""
     is_number = isinstance(cell, int | float | Decimal) and not isinstance(cell, bool) and cell % 1 == 0
     return as_text(cell) if is_number or isinstance(cell, str) else None
 
 
 def safe_id(report_id: str | None) -> str | None:
-    """Returns the id of a row that is no report, with "?" for wrong bytes; None if it may be report text."""
+    """Returns the id, with "?" for wrong bytes, if it may be shown; None if it may be report text."""
     printable = None if report_id is None else report_id.encode("utf-8", "replace").decode()
     return None if printable is None or may_be_text(printable) else printable
 

@@ -29,7 +29,7 @@ class Rows(Protocol):
     total: int | None  # in the unit of `done`; None if unknown
 
     def rows(self, wanted: list[str]) -> Iterator[Row]:
-        """Yields every row with the cells of the wanted columns, of which the first has the report ids."""
+        """Yields the `wanted` cells of every row. `wanted`: the id column first. A broken row has a reason and at most the id."""
         ...
 
     def done(self) -> int: ...

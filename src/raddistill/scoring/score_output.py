@@ -88,18 +88,18 @@ def wide(console: Console | None) -> Console:
     return console or Console(width=max(Console().width, WIDTH))
 
 
-def print_table(scored: Scored, console: Console | None = None) -> None:
-    """Prints the table of results, and where the other figures are."""
+def print_table(split: str, metrics: dict[str, Any], console: Console | None = None) -> None:
+    """Prints the table of a split's results, and where the other figures are."""
     out = wide(console)
-    out.print(results_table(f"Micro F1 on the {scored.split} split, against labels made by people", scored.metrics))
-    if any("teacher_whole" in metrics for metrics in scored.metrics.values()):
+    out.print(results_table(f"Micro F1 on the {split} split, against labels made by people", metrics))
+    if any("teacher_whole" in of_task for of_task in metrics.values()):
         out.print("whole: the same teacher, reading the whole report and not a part of it", markup=False)
     metrics_file, folder = (
-        (paths.FINAL_METRICS, paths.FINAL_PLOTS) if scored.split == "test" else (paths.VALIDATION_METRICS, paths.VALIDATION_PLOTS)
+        (paths.FINAL_METRICS, paths.FINAL_PLOTS) if split == "test" else (paths.VALIDATION_METRICS, paths.VALIDATION_PLOTS)
     )
-    if not any(metrics["reports"] for metrics in scored.metrics.values()):
-        other = "" if scored.split == "test" else "; where all gold is of the test split, the stage `final` has the scores"
-        out.print(f"Nobody annotated a report of the {scored.split} split that the student was asked{other}", markup=False)
+    if not any(of_task["reports"] for of_task in metrics.values()):
+        other = "" if split == "test" else "; where all gold is of the test split, the stage `final` has the scores"
+        out.print(f"Nobody annotated a report of the {split} split that the student was asked{other}", markup=False)
     out.print(f"Ambiguous cells are masked; [n] is another number of reports. All figures: {metrics_file}", markup=False)
     out.print(f"Per label: {folder}/per_label.svg. What is compared: docs/analysis-plan.md", markup=False)
 

@@ -6,10 +6,10 @@ import polars as pl
 from rich.console import Console
 
 from raddistill.sources.documents import SECTIONS
-from raddistill.sources.gold.annotators import TASKS
 from raddistill.sources.splits import splitting
 from raddistill.statuses import EXCLUDED, PRESENT
 from raddistill.tables.reports import SENSITIVITIES, SPLITS
+from raddistill.tasks.names import TASKS
 
 console = Console(stderr=True)
 

@@ -34,7 +34,7 @@ from raddistill.tables.reports import Reports
 SOURCES = ("openi", "mimic_cxr", "chexpert_plus", "padchest", "files")
 CHUNK = 20_000  # documents
 _READ = pl.Schema(
-    dict.fromkeys(["report_id", "patient_id", *SECTIONS, "own_split", "date", "text", "text_group", "by_hash"], pl.String)
+    dict.fromkeys(["report_id", "patient_id", *SECTIONS, "own_split", "date", "text", "text_group", "hash_split"], pl.String)
     | {"annotations": pl.List(pl.String), "without_headers": pl.Boolean}
 )
 _FAILED = pl.Schema({"report_id": pl.String, "reason": pl.String})
@@ -158,7 +158,7 @@ def _gather(p: ExtractParams, source: Source, raw: Path) -> tuple[pl.DataFrame, 
     with Progress(*bar, console=console, transient=True) as progress:
         task = progress.add_task(f"reading {p.source}", total=None)
         read = source.read(raw, lambda completed, total: progress.update(task, completed=completed, total=total))
-        while chunk := [_with_id(made, raw) for made in itertools.islice(read, CHUNK)]:
+        while chunk := [_refuse_text_as_id(made, raw) for made in itertools.islice(read, CHUNK)]:
             rows = [_row(p, made) for made in chunk if isinstance(made, Document)]
             broken = [made for made in chunk if isinstance(made, Failure)]
             columns = dict(zip(_READ, zip(*rows, strict=True), strict=True)) if rows else {}
@@ -175,7 +175,7 @@ def _gather(p: ExtractParams, source: Source, raw: Path) -> tuple[pl.DataFrame, 
     return pl.concat(documents), pl.concat(failures)
 
 
-def _with_id(made: Document | Failure, raw: Path) -> Document | Failure:
+def _refuse_text_as_id(made: Document | Failure, raw: Path) -> Document | Failure:
     """Replaces an id that may be report text, which no table may contain: by the name of `raw`, and a document by a failure."""
     if not may_be_text(made.report_id):
         return made
@@ -185,10 +185,10 @@ def _with_id(made: Document | Failure, raw: Path) -> Document | Failure:
 def _row(p: ExtractParams, d: Document) -> tuple[Any, ...]:
     """Returns the cells of a document in the columns of _READ."""
     group = splitting.text_group(d.findings, d.impression)
-    by_hash = splitting.split(d.patient_id or group, p.salt, p.train, p.validation, p.fold)
+    hash_split = splitting.split_of(d.patient_id or group, p.salt, p.train, p.validation, p.fold)
     words = (d.findings, d.impression, d.indication, d.comparison)
     text = report_text.compose(d.findings, d.impression)
-    return d.report_id, d.patient_id, *words, d.split, d.date, text, group, by_hash, list(d.annotations), d.without_headers
+    return d.report_id, d.patient_id, *words, d.split, d.date, text, group, hash_split, list(d.annotations), d.without_headers
 
 
 def _sift(documents: pl.DataFrame, failed: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -234,7 +234,7 @@ def _split(p: ExtractParams, documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.
         ParamsError: `extract.splits` is file, and no document has a split.
     """
     if p.splits == "hash":
-        return documents.with_columns(split=pl.col("by_hash")), pl.DataFrame(schema=_FAILED)
+        return documents.with_columns(split=pl.col("hash_split")), pl.DataFrame(schema=_FAILED)
     if documents.height and documents["own_split"].is_null().all():
         where = "extract.files.split names the column" if p.source == "files" else "docs/cohorts.md tells which file has it"
         raise ParamsError(f"extract.splits: file, but what was read of {p.source} names no split: {where}; or use hash")

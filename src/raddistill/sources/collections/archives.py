@@ -111,12 +111,12 @@ def _checked(name: str, content: bytes) -> Content:
     return Content(name, content, None if content.strip() else "empty file")
 
 
-def each(files: Contents, parse: Callable[[Content], T], many: int = MANY) -> Iterator[T]:
+def each(files: Contents, parse: Callable[[Content], T]) -> Iterator[T]:
     """Yields `parse(file)` for every file, in order.
 
-    `parse` must be a module-level function and must not raise: for `many` files or more it runs in other processes.
+    `parse` must be a module-level function and must not raise: for MANY files or more it runs in other processes.
     """
-    if len(files) < many or (os.cpu_count() or 1) < PROCESSES:
+    if len(files) < MANY or (os.cpu_count() or 1) < PROCESSES:
         yield from map(parse, files)
         return
     remaining = iter(files)

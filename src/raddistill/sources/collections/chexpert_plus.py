@@ -111,13 +111,9 @@ def _document(report_id: str, gathered: CheXpertRows, lexicon: SectionLexicon | 
     return Document(
         report_id=report_id,
         patient_id=gathered.patients.pop(),
-        findings=sections.findings,
-        impression=sections.impression,
-        indication=sections.indication,
-        comparison=sections.comparison,
         annotations=(),
         split=" and ".join(sorted(gathered.splits)) or None,  # two give no valid split
-        without_headers=sections.without_headers,
+        **sections._asdict(),
     )
 
 

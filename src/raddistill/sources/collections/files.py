@@ -75,7 +75,7 @@ class Files:
         self.sensitivity: str = p.sensitivity
         self._p, self._label_set = p, label_set
         self._lexicon = lexicon  # as of parser.read
-        self._annotators = [] if p.labels == "*" else beside_reports.split_names(p.labels)
+        self._coded, self._annotators = (label_set, []) if p.labels == "*" else ([], beside_reports.split_names(p.labels))
 
     def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
         """Yields every row, or every text file.
@@ -85,8 +85,8 @@ class Files:
         """
         path, count = _file(raw, self._p.format), 0
         with _params_named(), contextlib.closing(open_rows(str(path), self._p.format or None, self._p.encoding)) as rows:
-            fields = _of_folder(self._p) if isinstance(rows, Folder) else self._fields(path, rows.columns)
-            labels = [name for name in (*self._label_set, NO_FINDING) if self._p.labels == "*" and name in rows.columns]
+            labels = [*self._coded, NO_FINDING] if self._coded and NO_FINDING in rows.columns else self._coded
+            fields = _of_folder(self._p) if isinstance(rows, Folder) else self._fields(path, rows.columns, labels)
             wanted = [*fields.values(), *self._annotators, *labels]
             for count, row in enumerate(rows.rows(wanted), start=1):
                 if count % PROGRESS_EVERY == 0:
@@ -104,14 +104,13 @@ class Files:
         """Returns the rows of those who put labels beside the reports."""
         return beside_reports.to_gold(annotations, [label.name for label in label_set])
 
-    def _fields(self, path: Path, there: list[str]) -> dict[str, str]:
-        """Returns our name of each column that is read, and the file's.
+    def _fields(self, path: Path, there: list[str], labels: list[str]) -> dict[str, str]:
+        """Returns our name of each column that is read, and the file's. `labels`: columns with codes, read too.
 
         Raises:
             InputError: a column, also one of labels, is missing or doubled.
         """
         fields = {key: name for key in _COLUMNS if (name := getattr(self._p, key))}
-        labels = [*self._label_set, *([NO_FINDING] if NO_FINDING in there else [])] if self._p.labels == "*" else []
         params = {name: f"extract.files.{key}" for key, name in fields.items()}
         params |= dict.fromkeys(self._annotators, "extract.files.labels")
         columns.require(str(path), there, [*fields.values(), *self._annotators, *labels], params)

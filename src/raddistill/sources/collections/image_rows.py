@@ -25,10 +25,8 @@ def the_file(raw: Path, pattern: str) -> Path:
     """Returns `raw`, or the only file in the folder `raw` that matches the pattern.
 
     Raises:
-        InputError: `raw` does not exist, or is a folder with none or several such files.
+        InputError: `raw` is a folder with none or several such files.
     """
-    if not raw.exists():
-        raise InputError(f"extract.raw: {raw} does not exist")
     if not raw.is_dir():
         return raw
     found = sorted(raw.glob(pattern))
@@ -38,11 +36,11 @@ def the_file(raw: Path, pattern: str) -> Path:
 
 
 def gather(
-    path: Path, wanted: list[str], id_of: Callable[[str], str | None], without_id: str, kind: Callable[[], R], progress: Progress
+    path: Path, wanted: list[str], id_of: Callable[[str], str], without_id: str, kind: Callable[[], R], progress: Progress
 ) -> Generator[Failure, None, dict[str, R]]:
     """Returns report id to a `kind()`, to which the wanted cells of each of the report's rows were added.
 
-    `id_of` returns the report's id from the first wanted cell, "" or None if there is none. Yields a failure for each such row
+    `id_of` returns the report's id from the first wanted cell, "" if there is none. Yields a failure for each such row
     (its reason is `without_id`) and each broken one.
 
     Raises:

@@ -71,10 +71,8 @@ class MimicCXR:
                 continue
             report_id, patient_id, words = made
             self._unread_annotated.pop(report_id, None)
-            yield Document(
-                report_id, patient_id, words.findings, words.impression, words.indication, words.comparison,
-                annotated.get(report_id, ()), split=splits.get(report_id), without_headers=words.without_headers,
-            )  # fmt: skip
+            codes = annotated.get(report_id, ())
+            yield Document(report_id, patient_id, annotations=codes, split=splits.get(report_id), **words._asdict())
 
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]

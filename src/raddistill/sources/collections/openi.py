@@ -56,7 +56,7 @@ class OpenI:
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
         """Returns the human MeSH codes (`major`) as gold of both tasks: one row for every report, task and label."""
-        return mesh_codes.gold({i: list(majors) for i, majors in annotations.items()}, mapping, label_set, concepts)
+        return mesh_codes.gold(annotations, mapping, label_set, concepts)
 
 
 def parse(name: str, content: bytes) -> Document | Failure:

@@ -17,14 +17,8 @@ from raddistill.files import part_of, sha256
 from raddistill.sources.fetch.packages import Packaged, console, obtain, obtain_folder
 from raddistill.tables.base import write_json
 
-PATTERNS = [
-    "*.safetensors",
-    "*.json",
-    "*.jinja",
-    "*.model",
-    "merges.txt",
-    "vocab.txt",
-]  # no pickles, since loading one runs its code
+# No pickles, since loading one runs its code.
+PATTERNS = ["*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt"]
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -21,8 +21,8 @@ from raddistill.reading.report_rows import reason_against
 from raddistill.reading.rows import open_rows
 from raddistill.sources.documents import SHOWN
 from raddistill.statuses import ABSENT, EXCLUDED, GOLD_CELLS, GOLD_STATUSES, PRESENT
+from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED, TASKS
 
-TASKS = ("multiple_choice", "open_ended")
 NONE = "none"
 GOLD = dict.fromkeys(["report_id", "task", "annotator", "label", "status"], pl.String)
 
@@ -56,8 +56,8 @@ def load(folder: Path, label_set: list[Label], concepts: list[Concept], known: p
             f"{folder} holds no multiple_choice/<annotator>.csv and no open_ended/<annotator>.csv; "
             "if nobody annotated these reports, or their labels stand beside them, set extract.gold to gold/none"
         )
-    frames = [load_wide(path, [label.name for label in label_set]) for path in _files(folder / TASKS[0])]
-    frames += [load_long(path, [c.concept for c in concepts]) for path in _files(folder / TASKS[1])]
+    frames = [load_wide(path, [label.name for label in label_set]) for path in _files(folder / MULTIPLE_CHOICE)]
+    frames += [load_long(path, [c.concept for c in concepts]) for path in _files(folder / OPEN_ENDED)]
     gold = pl.concat(frames)
     _refuse_other_ids(gold["report_id"], known, folder)
     return gold
@@ -75,7 +75,7 @@ def load_wide(path: Path, labels: list[str]) -> pl.DataFrame:
         _refuse(path, frame.filter(~pl.col(name).is_in(list(GOLD_CELLS))), f"column '{name}' is not 1, 0, -1 or blank")
     long = frame.select("report_id", *labels).unpivot(index="report_id", variable_name="label", value_name="code")
     status = pl.col("code").replace_strict(GOLD_CELLS, return_dtype=pl.String)
-    return _rows(long.with_columns(status=status), "multiple_choice", path.stem)
+    return _rows(long.with_columns(status=status), MULTIPLE_CHOICE, path.stem)
 
 
 def load_long(path: Path, concepts: list[str]) -> pl.DataFrame:
@@ -96,7 +96,7 @@ def load_long(path: Path, concepts: list[str]) -> pl.DataFrame:
     _refuse(path, frame.filter(~pl.col("status").is_in(words)), f"column 'status' is none of {', '.join(words)}")
     cells = frame.select("report_id").unique(maintain_order=True).join(pl.DataFrame({"label": concepts}), how="cross")
     said = cells.join(frame, left_on=["report_id", "label"], right_on=["report_id", "concept"], how="left", maintain_order="left")
-    return _rows(said.with_columns(pl.col("status").fill_null(ABSENT)), "open_ended", path.stem)
+    return _rows(said.with_columns(pl.col("status").fill_null(ABSENT)), OPEN_ENDED, path.stem)
 
 
 def _files(folder: Path) -> list[Path]:

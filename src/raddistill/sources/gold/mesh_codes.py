@@ -12,6 +12,7 @@ from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.privacy import list_names
+from raddistill.sources.gold.annotators import GOLD
 from raddistill.sources.gold.mapping import NOT_ANNOTATED, Rule, check_rules, head_of, load_heads, load_rules, qualifiers
 from raddistill.statuses import ABSENT, AMBIGUOUS, EXCLUDED, PRESENT
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
@@ -19,7 +20,7 @@ from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 ANNOTATOR = "openi_mesh"
 
 
-def gold(majors: dict[str, list[str]], mapping: Path, label_set: list[Label], concepts: list[Concept]) -> pl.DataFrame:
+def gold(majors: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]) -> pl.DataFrame:
     """Returns a Gold table of both tasks: one row per report and label or concept.
 
     `majors`: report id to its `major` strings. A concept of the kind `optional` is `ambiguous` if a rule fires, never present.
@@ -44,11 +45,10 @@ def gold(majors: dict[str, list[str]], mapping: Path, label_set: list[Label], co
             annotated = all(heads[head_of(major)] != NOT_ANNOTATED for major in strings)
             found = set().union(*(fired[major] for major in strings))
             rows += [(report_id, task, ANNOTATOR, name, _status(name, found, annotated)) for name in of_task]
-    columns = ["report_id", "task", "annotator", "label", "status"]
-    return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
+    return pl.DataFrame(rows, schema=GOLD, orient="row")
 
 
-def _check_decided(majors: dict[str, list[str]], heads: dict[str, str], path: Path) -> None:
+def _check_decided(majors: dict[str, tuple[str, ...]], heads: dict[str, str], path: Path) -> None:
     if unknown := sorted({head_of(major) for strings in majors.values() for major in strings} - set(heads)):
         raise InputError(f"{path} does not decide {len(unknown)} heads of the reports: {list_names(unknown)}; add a row for each")
 

@@ -16,7 +16,7 @@ from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.privacy import list_names
-from raddistill.sources.gold.mapping import NOT_ANNOTATED, Rule, head_of, load_heads, load_rules
+from raddistill.sources.gold.mapping import NOT_ANNOTATED, Rule, check_rules, head_of, load_heads, load_rules
 from raddistill.statuses import ABSENT, AMBIGUOUS, EXCLUDED, GOLD_STATUSES, PRESENT
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED, TASKS
 
@@ -45,8 +45,7 @@ def gold(annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list
         MULTIPLE_CHOICE: _rules(mapping / "labels.csv", names[MULTIPLE_CHOICE], own),
         OPEN_ENDED: _rules(mapping / "concepts.csv", names[OPEN_ENDED], set()),
     }
-    if strange := sorted({rule.label for rule in rules[OPEN_ENDED]} - set(names[OPEN_ENDED])):
-        raise InputError(f"{mapping / 'concepts.csv'} names concepts that gold/concepts.csv does not have: {', '.join(strange)}")
+    check_rules(rules[OPEN_ENDED], names[OPEN_ENDED], mapping / "concepts.csv", concepts=True)
     optional = frozenset(c.concept for c in concepts if c.kind == "optional")
     telling = {report_id: own.intersection(folded[label] for label in given) for report_id, given in annotations.items()}
     ids = list(telling) if any(telling.values()) else []

@@ -39,13 +39,13 @@ def text_group(*sections: str | None) -> str:
     return hashlib.sha256(" ".join(words_of(*sections)).encode()).hexdigest()[:16]
 
 
-def split(group: str, salt: str, train: float, validation: float, fold: int) -> str:
+def split_of(patient_or_text_group: str, salt: str, train: float, validation: float, fold: int) -> str:
     """Returns `train`, `validation` or `test` for a patient's id or a text group.
 
     `train` and `validation` are shares in [0, 1]. Each fold shifts the hash by the test share, so that with a share of 1 / k the
-    folds 0 to k - 1 put each group into the test split exactly once. Fractions are exact: in floats 0.7 + 0.1 is not 0.8.
+    folds 0 to k - 1 put each of these into the test split exactly once. Fractions are exact: in floats 0.7 + 0.1 is not 0.8.
     """
-    digest = hashlib.sha256(f"{salt}\n{group}".encode()).digest()
+    digest = hashlib.sha256(f"{salt}\n{patient_or_text_group}".encode()).digest()
     after_training, after_validation = _borders(train, validation)
     place = (Fraction(int.from_bytes(digest[:6], "big"), 2**48) + fold * (1 - after_validation)) % 1
     if place < after_training:
