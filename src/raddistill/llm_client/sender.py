@@ -100,7 +100,7 @@ class Sender:
             return RequestFailure(f"no answer: {'timeout' if late else 'connection lost'}", again=True, charged=not never_sent)
         except openai.APIStatusError as error:
             body = _parse(error.response.content)
-            return request_failures.judge(error.status_code, error.response.headers, request_failures.error_in(body))
+            return request_failures.failure_of(error.status_code, error.response.headers, request_failures.error_in(body))
         except openai.OpenAIError as error:
             name = type(error).__name__
             return RequestFailure(
