@@ -1,7 +1,7 @@
 """Turns conversations into the tables of a teacher. Pure."""
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -77,16 +77,12 @@ class _Tables:
 
     def find(self, report_id: str, findings: list[Finding]) -> None:
         self._add("outcomes", (report_id, *self._key, "labelled", None))
-        seen: dict[str, int] = defaultdict(int)
-        for found in findings:
-            n = seen[found.label]
-            seen[found.label] += 1
-            if n == 0:
-                self.count("labels_with_probability", found.probability is not None)
-                self._add("labels", (report_id, *self._key, found.label, found.status, found.probability, found.code))
+        for found in findings:  # one per label
+            self.count("labels_with_probability", found.probability is not None)
+            self._add("labels", (report_id, *self._key, found.label, found.status, found.probability, found.code))
             if found.start is not None:
-                place = (found.section, found.start, found.end)
-                self._add("evidence", (report_id, *self._key, found.label, n, *place, None, found.status, found.probability))
+                place = (0, found.section, found.start, found.end, None)
+                self._add("evidence", (report_id, *self._key, found.label, *place, found.status, found.probability))
 
     def keep(self, report_id: str, conversations: list[Conversation]) -> None:
         for turn in (turn for each in conversations for turn in each.turns):
