@@ -552,8 +552,8 @@ def test_codes_are_those_of_the_package(icd: Any) -> None:
     assert codes.known() == names
     assert len(names) > 90_000
     dotted = {name for name in icd.get_all_codes(True) if icd.is_category_or_subcategory(name)}
-    assert {codes.normalized(name.replace(".", "").lower()) for name in dotted} == dotted
-    assert {codes.normalized(name) for name in dotted} == dotted
+    assert {codes.canonical_code(name.replace(".", "").lower()) for name in dotted} == dotted
+    assert {codes.canonical_code(name) for name in dotted} == dotted
 
 
 def test_codes_are_read_without_the_tree_of_descriptions() -> None:

@@ -423,9 +423,9 @@ def test_the_wish_to_wait_is_found_in_header_and_error(status: int, headers: dic
 
 def test_a_moment_to_wait_for_is_milliseconds_since_1970() -> None:
     at = {"X-RateLimit-Reset": str(int((time.time() + 40) * 1000))}
-    trouble = request_failures.judge(429, {}, {"metadata": {"headers": at}})
+    trouble = request_failures.failure_of(429, {}, {"metadata": {"headers": at}})
     assert trouble.retry_after_s == pytest.approx(40, abs=2)
-    assert request_failures.judge(429, {}, {"metadata": {"headers": {"X-RateLimit-Reset": "1"}}}).retry_after_s is None
+    assert request_failures.failure_of(429, {}, {"metadata": {"headers": {"X-RateLimit-Reset": "1"}}}).retry_after_s is None
 
 
 @pytest.mark.parametrize(
@@ -548,7 +548,7 @@ def test_the_message_tells_of_key_and_money_whatever_the_status(status: int, err
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 529])
 @pytest.mark.parametrize("message", ["API key not valid", "credit balance is too low", "moderation", "exceed context limit"])
 def test_no_words_make_a_passing_fault_final(status: int, message: str) -> None:
-    trouble = request_failures.judge(status, {}, {"message": message})
+    trouble = request_failures.failure_of(status, {}, {"message": message})
     assert (trouble.again, trouble.stop, trouble.reason) == (True, None, f"no answer: HTTP {status}")
 
 

@@ -347,7 +347,7 @@ def test_answers_that_an_earlier_version_paid_for_keep_their_keys(server: Teache
     told = "The answer was not JSON. Answer with JSON of the form asked for and nothing else."
     questioner = Questioner("multiple_choice", Path("prompts/teacher"), LABELS, SHIPPED)
     first = questioner.question("r0", excerpt.text)
-    second = questioner.again(first, thoughts, told)
+    second = questioner.follow_up(first, thoughts, told)
     good = answer_for(second.body)["choices"][0]["message"]["content"]
     assert server.counts()["requests"] == 0
     known = {

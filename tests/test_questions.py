@@ -82,7 +82,7 @@ def test_a_question_as_it_is_sent(prompts: Path) -> None:
     }  # fmt: skip
     canonical = json.dumps([1, "openai", "multiple_choice", "json_schema", 2, 0, body], sort_keys=True)
     assert question == Question(hashlib.sha256(canonical.encode()).hexdigest(), "r", 2, 0, "json_schema", body, [])
-    again = asking.again(question, "Dry.", "Edema: why?")
+    again = asking.follow_up(question, "Dry.", "Edema: why?")
     assert again.body["messages"] == [
         *asked, {"role": "assistant", "content": "Dry."}, {"role": "user", "content": "again Edema: why?"}
     ]  # fmt: skip
@@ -168,7 +168,8 @@ def test_equal_texts_share_a_key_and_whatever_shapes_the_answer_changes_it(promp
         "top_p": ask(top_p=0.9), "max_tokens": ask(max_tokens=701), "examples": ask(examples=2), "seed": ask(seed=14),
         "logprobs": ask(logprobs=True), "prompt": questioner(folder=prompts).question("r", REPORT),
         "label order": questioner(labels=labels).question("r", REPORT), "first": ask(),
-        "again": here.again(ask(), "x", "y"), "told": here.again(ask(), "x", "z"), "said": here.again(ask(), "w", "y"),
+        "again": here.follow_up(ask(), "x", "y"), "told": here.follow_up(ask(), "x", "z"),
+        "said": here.follow_up(ask(), "w", "y"),
     }  # fmt: skip
     assert len({question.key for question in changed.values()}) == len(changed)
     assert ask(asks=9, samples=9, temperature=0.1).key == ask(temperature=0.1).key, "how often is asked changes no answer"
@@ -177,15 +178,15 @@ def test_equal_texts_share_a_key_and_whatever_shapes_the_answer_changes_it(promp
 def test_decisions_are_asked_again_as_before_under_another_key() -> None:
     asking = questioner(answers="decisions")
     first = asking.question("r", REPORT)
-    second = asking.again(first, "[]", "One answer to each question was expected.")
-    third = asking.again(second, "[]", "One answer to each question was expected.")
+    second = asking.follow_up(first, "[]", "One answer to each question was expected.")
+    third = asking.follow_up(second, "[]", "One answer to each question was expected.")
     assert first.body == second.body == third.body
     assert len({first.key, second.key, third.key}) == 3
 
 
 @pytest.mark.parametrize("empty", [None, "", " \n"])
 def test_an_empty_answer_is_shown_as_such(empty: str | None) -> None:
-    again = questioner().again(ask(), empty, "The answer was empty.")
+    again = questioner().follow_up(ask(), empty, "The answer was empty.")
     assert again.body["messages"][-2] == {"role": "assistant", "content": NO_ANSWER}
     assert "The answer was empty." in again.body["messages"][-1]["content"]
 

@@ -13,7 +13,7 @@ from raddistill.labelsets import load_labels
 from raddistill.sentences import sentences
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
 from raddistill.teachers.rules import lexicon
-from raddistill.teachers.rules.clauses import clause_ends
+from raddistill.teachers.rules.clauses import backward_ends, find_pieces, forward_ends
 from raddistill.teachers.rules.mentions import Matcher, find_word_spans, find_words, resolve
 from raddistill.teachers.rules.reader import aggregate
 from raddistill.teachers.rules.teacher import RulesTeacher
@@ -132,8 +132,10 @@ def test_tokens_are_ordered_and_quote_the_text(text):
 def test_clause_ends():
     words = ["no", "effusion", ",", "no", "mass", ",", "the", "heart", "is", "large", "and", "edema", "is", "not", "seen"]
     verbs = {i for i, word in enumerate(words) if word == "is"}
-    assert clause_ends(words, verbs, seen=set()) == ({5, 10}, {10})
-    assert clause_ends(words, verbs, seen={12}) == ({5}, {10})
+    pieces = find_pieces(words)
+    assert forward_ends(words, pieces, verbs, seen=set()) == {5, 10}
+    assert forward_ends(words, pieces, verbs, seen={12}) == {5}
+    assert backward_ends(pieces, verbs) == {10}
 
 
 def test_the_cue_that_decided_is_named_as_written_in_the_lexicon():

@@ -16,7 +16,7 @@ from raddistill.labelsets import load_labels
 from raddistill.sentences import sentences
 from raddistill.statuses import ABSENT, PRESENT, UNMENTIONED
 from raddistill.teachers.rules import lexicon, mentions, reader
-from raddistill.teachers.rules.mentions import Matcher, Mention, WordKeys, find_word_spans, find_words, resolve
+from raddistill.teachers.rules.mentions import Matcher, PhraseMatch, WordKeys, find_word_spans, find_words, resolve
 from raddistill.teachers.rules.reader import Reader, Span, aggregate
 
 LABELS = load_labels("lexicon/label_sets/chest_13.yaml")
@@ -268,9 +268,9 @@ def test_steps_grow_with_the_length_of_a_sentence(unit, task, forgetful):
 
 
 def test_resolving_grows_with_the_number_of_mentions():
-    def chain(n: int) -> list[Mention]:
+    def chain(n: int) -> list[PhraseMatch]:
         """Each shares a word with the next and no one holds another."""
-        return [Mention(lexicon.Phrase(("a", "b"), "L", PRESENT, None), (i, i + 1)) for i in range(n)]
+        return [PhraseMatch(lexicon.Phrase(("a", "b"), "L", PRESENT, None), (i, i + 1)) for i in range(n)]
 
     assert [m.first for m in resolve(chain(5))] == [0, 2, 4]
     small, large = (count_steps(resolve, chain(n)) for n in (300, 1_200))

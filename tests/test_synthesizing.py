@@ -67,6 +67,14 @@ def test_no_reports_at_all(task):
     assert made.metrics["reports"] == made.labels.height == made.outcomes.height == 0
 
 
+@pytest.mark.parametrize("task", synthesizing.TASKS)
+def test_tables_made_piece_by_piece_are_the_same(task, monkeypatch):
+    whole = synthesize(task, RULES, REPORTS, LABELS, CONTEXT)
+    monkeypatch.setattr("raddistill.teachers.teacher.ROWS", 2)
+    pieces = synthesize(task, RULES, REPORTS, LABELS, CONTEXT)
+    assert all(getattr(pieces, name).equals(getattr(whole, name)) for name in ("labels", "evidence", "outcomes"))
+
+
 def imported(path, n):
     """Params of a label file that holds the first `n` reports."""
     header = ",".join(label.name for label in LABELS)

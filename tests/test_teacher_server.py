@@ -102,7 +102,7 @@ def test_log_probabilities_give_probabilities() -> None:
 def test_asked_again_the_report_is_still_found() -> None:
     questioner = Questioner("multiple_choice", ROOT / "prompts/teacher", LABELS, llm("json_schema"))
     question = questioner.question("1", REPORTS[0])
-    again = questioner.again(question, "{}", "Cardiomegaly: is missing.")
+    again = questioner.follow_up(question, "{}", "Cardiomegaly: is missing.")
     contents = [answer_for(each.body)["choices"][0]["message"]["content"] for each in (question, again)]
     assert contents[0] == contents[1]
 

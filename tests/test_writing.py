@@ -15,7 +15,7 @@ from raddistill.tables.written import Written
 from raddistill.teachers.rules import lexicon, writing
 from raddistill.teachers.rules.reader import Reader
 from raddistill.teachers.rules.teacher import RulesTeacher
-from raddistill.teachers.rules.writing import Frame, Literal, Templates, complete, compose, load_completions, load_frames
+from raddistill.teachers.rules.writing import Frame, Literal, Templates, compose, in_whole_words, load_completions, load_frames
 
 LABELS = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")
 TEMPLATES = Templates(paths.FRAMES, paths.COMPLETIONS)
@@ -121,7 +121,7 @@ def test_a_second_phrase_is_of_another_label():
     ],
 )
 def test_phrases_in_whole_words(words, says, texts, bare):
-    made = complete(lexicon.Phrase(tuple(words.split()), "L", says, None), COMPLETIONS)
+    made = in_whole_words(lexicon.Phrase(tuple(words.split()), "L", says, None), COMPLETIONS)
     assert made == [Literal(text, "L", bare) for text in texts]
 
 

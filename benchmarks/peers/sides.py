@@ -19,7 +19,7 @@ from raddistill.labelsets import LabelSetParams, load_labels
 from raddistill.passages import find_passages
 from raddistill.sentences import sentences
 from raddistill.teachers.rules import lexicon
-from raddistill.teachers.rules.mentions import Matcher, Mention, find_word_spans, find_words, resolve
+from raddistill.teachers.rules.mentions import Matcher, PhraseMatch, find_word_spans, find_words, resolve
 
 FOLDER = Path(__file__).parent
 NAMES = {"ours": "ours", "medspacy": "medspaCy", "negspacy": "negspaCy"}
@@ -107,7 +107,7 @@ def write_out(phrases: list[lexicon.Phrase], reports: list[dict[str, Any]], sect
 
 def _quotes(matcher: Matcher, sentence: str) -> Iterator[tuple[lexicon.Phrase, str]]:
     places = find_word_spans(sentence)
-    by_label: dict[str, list[Mention]] = defaultdict(list)
+    by_label: dict[str, list[PhraseMatch]] = defaultdict(list)
     for mention in matcher.find(find_words(sentence)):
         by_label[mention.phrase.label].append(mention)
     for mention in (kept for of_label in by_label.values() for kept in resolve(of_label)):

@@ -205,8 +205,8 @@ async def _try(once: Callable[[], Awaitable[T]]) -> T | _Failed:
     except openai.APITimeoutError:
         return _Failed(_again("timeout"))
     except openai.APIStatusError as error:
-        judged = request_failures.judge(error.status_code, error.response.headers, error.body)
-        return _Failed(judged, error.status_code, frozenset(request_failures.codes_of(error.body)))
+        failure = request_failures.failure_of(error.status_code, error.response.headers, error.body)
+        return _Failed(failure, error.status_code, frozenset(request_failures.codes_of(error.body)))
     except (openai.APIConnectionError, httpx2.TransportError):  # the second: while a body is read
         return _Failed(_again("connection lost"))
     except (_BrokenError, ValueError, openai.APIResponseValidationError) as broken:  # the last two: not JSON

@@ -83,10 +83,10 @@ def _read_line(data: dict[str, Any]) -> replies.Reply | RequestFailure:
     if status == 200:
         return replies.read("text", body) or request_failures.explain(body, {})
     if isinstance(status, int) and status >= 400:
-        return request_failures.judge(status, {}, request_failures.error_in(body))
+        return request_failures.failure_of(status, {}, request_failures.error_in(body))
     codes = request_failures.codes_of(error)
     if codes & NO_MONEY:
-        return request_failures.judge(429, {}, error)
+        return request_failures.failure_of(429, {}, error)
     code = request_failures.shown_code(codes)  # batch_expired, batch_cancelled
     return RequestFailure(f"no answer: {code}", again=True, charged=False) if code else request_failures.explain(None, {})
 

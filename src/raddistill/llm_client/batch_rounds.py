@@ -123,9 +123,8 @@ class _Collector:
         if self._requests >= limits.requests or self._bytes + length > limits.bytes:
             self.finish()
         most = self._run.budget.most(question.body, body_size=len(body), batch=True)
-        if (self._name is None and len(self._batches.ours) >= self._batches.max_open_batches) or not self._run.budget.reserve(
-            most
-        ):
+        queue_full = self._name is None and len(self._batches.ours) >= self._batches.max_open_batches
+        if queue_full or not self._run.budget.reserve(most):
             return False
         if self._name is None:
             self._name = self._stored.start()
@@ -166,9 +165,8 @@ async def _harvest(batches: Batches, batch: StoredBatch, seen: openai.types.Batc
     reading = Reading(batches.run.model, batches.ours[batch.name], batches.store, batches.run.budget)
     if seen.output_file_id:
         await batches.server.read(seen.output_file_id, reading)
-        if (
-            seen.request_counts and reading.lines < seen.request_counts.completed
-        ):  # the reply was cut short; read again, or we would pay twice
+        # The reply was cut short: read again, or we would pay twice.
+        if seen.request_counts and reading.lines < seen.request_counts.completed:
             await batches.server.read(seen.output_file_id, reading)
     if seen.error_file_id:
         await batches.server.read(seen.error_file_id, reading)

@@ -71,9 +71,9 @@ class RequestFailure(NamedTuple):
     advice: str | None = None  # for the user, if many questions in a row fail like this
 
 
-def judge(status: int, headers: Mapping[str, str], error: object = None) -> RequestFailure:
+def failure_of(status: int, headers: Mapping[str, str], error: object = None) -> RequestFailure:
     """Returns what an HTTP status other than 200 means. `error`: the error object of the body."""
-    return _judge(f"HTTP {status}", status, headers, error)
+    return _failure(f"HTTP {status}", status, headers, error)
 
 
 def explain(body: object, headers: Mapping[str, str]) -> RequestFailure:
@@ -82,7 +82,7 @@ def explain(body: object, headers: Mapping[str, str]) -> RequestFailure:
     if error is not None:
         status = _status_in(error)
         named = "an error" if status is None else f"error {status}"
-        return _judge(f"HTTP 200 with {named}", status or 500, headers, error)
+        return _failure(f"HTTP 200 with {named}", status or 500, headers, error)
     if isinstance(body, dict) and "choices" in body and not body["choices"]:
         return RequestFailure("no choices in the reply", again=False, charged=False, headers=headers, advice=FILTER)
     if finish_word(str(_first_choice(body).get("finish_reason"))) in FILTERED:  # no token count, so not charged
@@ -131,7 +131,7 @@ def shown_code(codes: set[str]) -> str | None:
     return min(fit, key=lambda code: (code.endswith("_error"), code), default=None)
 
 
-def _judge(named: str, status: int, headers: Mapping[str, str], error: object) -> RequestFailure:
+def _failure(named: str, status: int, headers: Mapping[str, str], error: object) -> RequestFailure:
     codes = codes_of(error)
     code = shown_code(codes)
     if NO_MONEY & codes:

@@ -91,16 +91,15 @@ class Sender:
         try:
             async with asyncio.timeout(self._run.asking.timeout_s):  # for the whole request; the client's own timeout is per read
                 calls = cast(Any, client.decisions if question.form == "decisions" else client.chat.completions)
-                response = await calls.with_raw_response.create(
-                    **question.body
-                )  # raw: servers send replies that the SDK cannot parse
+                # raw: servers send replies that the SDK cannot parse
+                response = await calls.with_raw_response.create(**question.body)
         except (TimeoutError, openai.APIConnectionError) as error:
             late = isinstance(error, TimeoutError | openai.APITimeoutError)
             never_sent = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
             return RequestFailure(f"no answer: {'timeout' if late else 'connection lost'}", again=True, charged=not never_sent)
         except openai.APIStatusError as error:
             body = _parse(error.response.content)
-            return request_failures.judge(error.status_code, error.response.headers, request_failures.error_in(body))
+            return request_failures.failure_of(error.status_code, error.response.headers, request_failures.error_in(body))
         except openai.OpenAIError as error:
             name = type(error).__name__
             return RequestFailure(

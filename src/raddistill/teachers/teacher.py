@@ -1,7 +1,8 @@
 """The interface of every teacher: a name, and one method that turns reports into the tables of the stage `synthesize`."""
 
-from collections import Counter
-from collections.abc import Iterable
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import dataframely as dy
@@ -12,6 +13,8 @@ from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine
+
+ROWS = 50_000
 
 
 class Labelled(NamedTuple):
@@ -49,15 +52,32 @@ class EvidenceRow(NamedTuple):
     probability: float | None
 
 
+class Rows:
+    """The rows of one table. At most ROWS are kept as Python tuples, since frames take a tenth of the memory."""
+
+    def __init__(self, schema: type[dy.Schema]) -> None:
+        self._schema = schema
+        self._waiting: list[tuple[Any, ...]] = []
+        self._frame = as_table([], schema)
+
+    def add(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        self._waiting += rows
+        if len(self._waiting) >= ROWS:
+            self.table()
+
+    def table(self) -> pl.DataFrame:
+        """Returns a frame of all rows added so far."""
+        self._frame = pl.concat([self._frame, as_table(self._waiting, self._schema)])
+        self._waiting = []
+        return self._frame
+
+
 class LabelRows:
     """Collects the rows of a teacher's tables, report by report."""
 
     def __init__(self, task: str, teacher: str) -> None:
         self._key = (task, teacher)
-        self._labels: list[tuple[Any, ...]] = []
-        self._evidence: list[tuple[Any, ...]] = []
-        self._outcomes: list[tuple[Any, ...]] = []
-        self._quarantine: list[tuple[Any, ...]] = []
+        self._labels, self._evidence, self._outcomes, self._quarantine = map(Rows, (Labels, Evidence, Outcomes, Quarantine))
 
     def add(
         self,
@@ -66,23 +86,24 @@ class LabelRows:
         mentions: Iterable[tuple[str, EvidenceRow]],
     ) -> None:
         """Adds a labelled report: (label, status, probability, code) of each label, and (label, mention) of each mention."""
-        self._outcomes.append((report_id, *self._key, "labelled", None))
-        self._labels += [(report_id, *self._key, *label) for label in labels]
-        n: Counter[str] = Counter()
-        for label, mention in mentions:
-            self._evidence.append((report_id, *self._key, label, n[label], *mention))
-            n[label] += 1
+        key = (report_id, *self._key)
+        self._outcomes.add([(*key, "labelled", None)])
+        self._labels.add((*key, *label) for label in labels)
+        numbers: dict[str, Iterator[int]] = defaultdict(itertools.count)  # by label: the numbers of its mentions
+        self._evidence.add((*key, label, next(numbers[label]), *mention) for label, mention in mentions)
 
-    def put_aside(self, report_id: str, reason: str) -> None:
-        """Adds a report that could not be labelled."""
-        self._outcomes.append((report_id, *self._key, "quarantined", reason))
-        self._quarantine.append((report_id, 0, reason, None))
+    def put_aside(self, report_id: str, reason: str, answer: str | None = None) -> None:
+        """Adds a report that could not be labelled. `answer`: a model's answer that failed its checks."""
+        self._outcomes.add([(report_id, *self._key, "quarantined", reason)])
+        self._quarantine.add([(report_id, 0, reason, answer)])
 
-    def labelled(self, counts: dict[str, Any], written: pl.DataFrame | None = None) -> Labelled:
+    def labelled(
+        self, counts: dict[str, Any], *, answers: pl.DataFrame | None = None, written: pl.DataFrame | None = None
+    ) -> Labelled:
         """Returns the tables of all reports added so far."""
         return Labelled(
-            as_table(self._labels, Labels), as_table(self._evidence, Evidence), as_table(self._outcomes, Outcomes),
-            as_table(self._quarantine, Quarantine), counts, written=written,
+            self._labels.table(), self._evidence.table(), self._outcomes.table(), self._quarantine.table(),
+            counts, answers, written,
         )  # fmt: skip
 
 

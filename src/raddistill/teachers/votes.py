@@ -67,7 +67,7 @@ def decide(task: str, how: str, votes: Sequence[str]) -> str:
     return UNCERTAIN
 
 
-def judge(task: str, how: str, n_voters: int, given: Sequence[tuple[str, float | None, str | None]]) -> Verdict:
+def verdict_of(task: str, how: str, n_voters: int, given: Sequence[tuple[str, float | None, str | None]]) -> Verdict:
     """Returns the verdict on one finding. `given`: status, probability and code by each voter that lists it, in order."""
     if not given:  # true of most labels, so it is worth a shortcut
         return Verdict(UNMENTIONED, 0.0, None)
@@ -152,7 +152,7 @@ def _phrase(found: Finding) -> PhraseVote:
 
 def _merge(task: str, n_samples: int, cell: list[Finding]) -> Finding:
     """Returns one finding for those samples that have it."""
-    status, probability, code = judge(task, "vote", n_samples, [(f.status, f.probability, f.code) for f in cell])
+    status, probability, code = verdict_of(task, "vote", n_samples, [(f.status, f.probability, f.code) for f in cell])
     strongest = max(cell, key=lambda found: RANKED.index(found.status))
     quoted = next((found for found in cell if found.status == status), strongest)
     return quoted._replace(label=cell[0].label, status=status, code=code, probability=probability)

@@ -33,7 +33,7 @@ from raddistill.tables.outcomes import NOT_IN_FILE, UNKNOWN_BY_FILE, Outcomes
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 from raddistill.teachers.combined import agreement
 from raddistill.teachers.teacher import EvidenceRow, Labelled, LabelRows
-from raddistill.teachers.votes import PhraseVote, judge, match
+from raddistill.teachers.votes import PhraseVote, match, verdict_of
 
 How = Literal["first", "vote", "union", "intersection", "soft"]
 HOWS = get_args(How)
@@ -163,7 +163,7 @@ def _combine_report(
     labels, mentions = [], []
     for label, given in _cells(voters, names).items():
         task = OPEN_ENDED if names is None else MULTIPLE_CHOICE
-        verdict = judge(task, how, len(voters), [(each.status, each.probability, each.code) for each in given])
+        verdict = verdict_of(task, how, len(voters), [(each.status, each.probability, each.code) for each in given])
         if names is None and verdict.status == UNMENTIONED:
             continue
         own = given[0].probability if how == "first" and given else None

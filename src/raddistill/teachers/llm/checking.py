@@ -12,7 +12,7 @@ from raddistill.llm_client.messages import FILTER, FILTERED, LARGER_CONTEXT, Ans
 from raddistill.passages import SECTIONS, WHOLE
 from raddistill.statuses import PRESENT, STATUSES, UNCERTAIN, UNMENTIONED
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
-from raddistill.teachers.llm.codes import normalized
+from raddistill.teachers.llm.codes import canonical_code
 from raddistill.teachers.llm.confidence import probabilities
 from raddistill.teachers.llm.parsing import (
     Broken,
@@ -30,9 +30,8 @@ from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.votes import Finding
 
 OPEN_ENDED_STATUSES = [PRESENT, UNCERTAIN]  # absent findings are not listed, as by the rules teacher
-MOST_FEEDBACK = (
-    12  # problems named at once. Feedback is part of the next question: with other words it is asked, and paid for, again
-)
+# Problems named at once. Feedback is part of the next question: with other words it is asked, and paid for, again.
+MOST_FEEDBACK = 12
 # Advice for the user if many answers share a fault.
 NO_TEXT = "The server sends no answer in `content`: check its chat template, or take another model"
 NO_THINKING = "Switch the model's thinking off at the server, raise llm.max_tokens, or take a model that does not think"
@@ -105,7 +104,7 @@ class Checker:
         checked = self._check_labels(items, report_text) if self._task == MULTIPLE_CHOICE else _check_phrases(items, report_text)
         if isinstance(checked, Fault) or not self._p.logprobs:
             return checked
-        key = _normalized if self._task == OPEN_ENDED else str
+        key = _phrase_key if self._task == OPEN_ENDED else str
         places = {key(item.name): item.at for item in reversed(items) if item.at is not None}
         by_label = probabilities(text, answer.logprobs or [], places)
         return [finding._replace(probability=by_label.get(finding.label)) for finding in checked]
@@ -182,14 +181,14 @@ def _check_phrases(items: list[Item], text: str) -> list[Finding] | Fault:
     faults: list[Fault] = []
     found: dict[str, Finding] = {}
     for number, item in enumerate(items, 1):
-        code = normalized(item.code or "")
+        code = canonical_code(item.code or "")
         checked = _check_quote(item, f"Item {number}", OPEN_ENDED_STATUSES, text)
         if isinstance(checked, Fault):
             faults.append(checked)
         elif code is None:
             faults.append(Fault("code does not exist", f"Item {number}: its code is not in ICD-10-CM."))
         else:
-            finding = checked._replace(label=_normalized(text[checked.start : checked.end]), code=code)
+            finding = checked._replace(label=_phrase_key(text[checked.start : checked.end]), code=code)
             if found.setdefault(finding.label, finding) != finding:
                 feedback = f"Item {number}: the phrase stands there before with another status or code; quote more of its words."
                 faults.append(Fault("phrase twice", feedback))
@@ -216,7 +215,7 @@ def _unmentioned(name: str) -> Finding:
     return Finding(name, UNMENTIONED, None, None, None, None, None)
 
 
-def _normalized(phrase: str) -> str:
+def _phrase_key(phrase: str) -> str:
     """Returns the phrase as in the table of labels: in lower case, with single spaces."""
     return " ".join(phrase.split()).lower()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 _CODE = re.compile(r"[A-Z][0-9A-Z]{2,6}")  # a chapter is a number, a block has a hyphen
 
 
-def normalized(code: str) -> str | None:
+def canonical_code(code: str) -> str | None:
     """Returns the code in capitals and with its dot (`j189` gives J18.9); None if ICD-10-CM has no such code or category."""
     plain = code.strip().upper()
     if len(plain) > 3 and plain[3] == ".":

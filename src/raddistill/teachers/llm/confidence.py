@@ -5,9 +5,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from raddistill.statuses import PRESENT, STATUSES, UNCERTAIN
+from raddistill.statuses import STATUSES
+from raddistill.teachers.votes import STATUS_WEIGHTS
 
-WORTH = {PRESENT: 1.0, UNCERTAIN: 0.5}  # the probability of a status that the label is present; of all others 0
 TOLERATED = 0.05  # largest error of the probability from token prefixes that two statuses share
 
 
@@ -67,7 +67,7 @@ def _present(logprobs: Sequence[Sequence[Any]], begins: list[int], place: int) -
     total = sum(mass.values())
     if total <= 0 or unfollowed / total > TOLERATED:
         return None
-    return min(1.0, sum(mass[status] * worth for status, worth in WORTH.items()) / total)
+    return min(1.0, sum(mass[status] * weight for status, weight in STATUS_WEIGHTS.items()) / total)
 
 
 def _alternatives(entry: Sequence[Any]) -> dict[str, float]:
@@ -99,6 +99,6 @@ def _fitting(beginning: str) -> frozenset[str]:
 
 def _spread(statuses: frozenset[str]) -> float:
     """Returns the largest error of an even split between these statuses, in probability that the label is present."""
-    worth = [WORTH.get(status, 0.0) for status in statuses]
-    mean = sum(worth) / len(worth)
-    return max(max(worth) - mean, mean - min(worth))
+    weights = [STATUS_WEIGHTS[status] for status in statuses]
+    mean = sum(weights) / len(weights)
+    return max(max(weights) - mean, mean - min(weights))

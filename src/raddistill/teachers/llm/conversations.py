@@ -105,7 +105,7 @@ class Inquiry:
             if len(turns) == self._asks:
                 return Conversation(turns, None, None)
             ended = checked.final and question.key not in self.reopened
-            question = self._questioner.again(question, answer.text or "", checked.feedback)
+            question = self._questioner.follow_up(question, answer.text, checked.feedback)
             if ended and known(question.key) is None:  # it is known if an earlier run reopened it, or an earlier version asked on
                 return Conversation(turns, None, None)
         return Conversation(turns, None, question)

@@ -1,9 +1,9 @@
 """Ends a run early if its answers all fail for one cause, before every report is paid for."""
 
-import sys
 from collections import Counter
 
 from raddistill.errors import InputError
+from raddistill.llm_client.run_state import say
 from raddistill.teachers.llm.conversations import Conversation, Turn
 from raddistill.teachers.llm.parsing import Fault, split_thoughts
 
@@ -66,7 +66,7 @@ class EarlyStop:
     def _print_once(self, text: str) -> None:
         if text not in self._printed:
             self._printed.add(text)
-            print(f"asking: {text}", file=sys.stderr, flush=True)
+            say(text)
 
     def _note(self, turn: Turn, *, ended: bool) -> None:
         self._models.add(turn.answer.model)

@@ -81,7 +81,7 @@ class Questioner:
         messages.append({"role": "user", "content": self._enclosed(text)})
         return self._keyed(report_id, sample, 0, self._body(messages, sample), [example.id for example in chosen])
 
-    def again(self, question: Question, answer_text: str | None, feedback: str) -> Question:
+    def follow_up(self, question: Question, answer_text: str | None, feedback: str) -> Question:
         """Returns the question after an answer that failed its checks: the same conversation with that answer and the feedback.
 
         Decisions take no feedback: the same question is asked under another key.

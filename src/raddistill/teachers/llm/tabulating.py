@@ -1,7 +1,7 @@
 """Turns conversations into the tables of a teacher. Pure."""
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,17 +9,11 @@ import polars as pl
 
 from raddistill.llm_client.messages import Answer
 from raddistill.tables.answers import Answers
-from raddistill.tables.evidence import Evidence
-from raddistill.tables.labels import Labels
-from raddistill.tables.outcomes import Outcomes
-from raddistill.tables.quarantine import Quarantine
-from raddistill.teachers.llm.conversations import Conversation
-from raddistill.teachers.teacher import Labelled
+from raddistill.teachers.llm.conversations import Conversation, Turn
+from raddistill.teachers.teacher import EvidenceRow, Labelled, LabelRows, Rows
 from raddistill.teachers.votes import Finding, vote_samples
 
 CROSSED = "no answer: asked by another run at the same time"
-Row = tuple[Any, ...]
-ROWS = 50_000  # as Python tuples at once; frames take a tenth of the memory
 
 
 def tabulate(
@@ -30,18 +24,48 @@ def tabulate(
     failed: Mapping[str, str],
 ) -> Labelled:
     """Returns the tables of all reports. `without`: report id -> why not asked. `failed`: question key -> why it failed."""
-    tables = _Tables(task, teacher)
+    rows, answers = LabelRows(task, teacher), Rows(Answers)
+    counts: Counter[str] = Counter(asked_again=0, samples_without_answer=0, labels_with_probability=0)
+    faults: Counter[str] = Counter()
+    models: set[str] = set()  # more than one where a router fell back
     for report_id, reason in without.items():
-        tables.put_aside(report_id, reason, None)
+        rows.put_aside(report_id, reason)
     for report_id, conversations in history:
-        tables.keep(report_id, conversations)
+        turns = [turn for each in conversations for turn in each.turns]
+        answers.add((report_id, task, teacher, *_answer_row(turn)) for turn in turns)
+        counts["asked_again"] += sum(turn.question.ask > 0 for turn in turns)
+        faults.update(turn.fault.reason for turn in turns if turn.fault)
+        models.update(turn.answer.model for turn in turns)
         samples = [each.findings for each in conversations if each.findings is not None]
-        if samples:
-            tables.count("samples_without_answer", len(conversations) - len(samples))
-            tables.find(report_id, samples[0] if len(conversations) == 1 else vote_samples(task, samples))
-        else:
-            tables.put_aside(report_id, *_why(conversations[-1], failed))
-    return tables.done()
+        if not samples:
+            rows.put_aside(report_id, *_why(conversations[-1], failed))
+            continue
+        findings = samples[0] if len(conversations) == 1 else vote_samples(task, samples)
+        counts["samples_without_answer"] += len(conversations) - len(samples)
+        counts["labels_with_probability"] += sum(found.probability is not None for found in findings)
+        labels = [(found.label, found.status, found.probability, found.code) for found in findings]
+        rows.add(report_id, labels, [mention for found in findings for mention in _mentions(found)])
+    counts["models"] = len(models)
+    return rows.labelled({**counts, "faults": dict(sorted(faults.items()))}, answers=answers.table())
+
+
+def _answer_row(turn: Turn) -> tuple[Any, ...]:
+    """Returns the columns of `Answers` after the key of the report."""
+    question, answer = turn.question, turn.answer
+    fault = turn.fault.reason if turn.fault else None
+    logprobs = None if answer.logprobs is None else json.dumps(answer.logprobs)
+    return (
+        question.sample, question.ask, question.key, question.form, question.examples,
+        answer.text, answer.finish, fault, answer.model, answer.fingerprint, logprobs,
+        answer.prompt_tokens, answer.completion_tokens, answer.cached_tokens, answer.request_id, answer.usd, answer.mode,
+    )  # fmt: skip
+
+
+def _mentions(found: Finding) -> list[tuple[str, EvidenceRow]]:
+    """Returns the quote of a finding as its one mention; none without a quote."""
+    if found.section is None or found.start is None or found.end is None:
+        return []
+    return [(found.label, EvidenceRow(found.section, found.start, found.end, None, found.status, found.probability))]
 
 
 def _why(last: Conversation, failed: Mapping[str, str]) -> tuple[str, str | None]:
@@ -52,73 +76,6 @@ def _why(last: Conversation, failed: Mapping[str, str]) -> tuple[str, str | None
     turn = last.turns[-1]
     assert turn.fault is not None
     return turn.fault.reason, turn.answer.text
-
-
-class _Tables:
-    """Collects rows, and turns them into frames when there are many."""
-
-    def __init__(self, task: str, teacher: str) -> None:
-        self._key = (task, teacher)
-        self._schemas: dict[str, Any] = {
-            "labels": Labels, "evidence": Evidence, "outcomes": Outcomes, "quarantine": Quarantine, "answers": Answers,
-        }  # fmt: skip
-        self._rows: dict[str, list[Row]] = {name: [] for name in self._schemas}
-        self._frames: dict[str, pl.DataFrame] = {name: schema.create_empty() for name, schema in self._schemas.items()}
-        self._counts: Counter[str] = Counter(asked_again=0, samples_without_answer=0, labels_with_probability=0)
-        self._faults: Counter[str] = Counter()
-        self._models: set[str] = set()  # more than one where a router fell back
-
-    def count(self, what: str, n: int) -> None:
-        self._counts[what] += n
-
-    def put_aside(self, report_id: str, reason: str, answer: str | None) -> None:
-        self._add("outcomes", (report_id, *self._key, "quarantined", reason))
-        self._add("quarantine", (report_id, 0, reason, answer))
-
-    def find(self, report_id: str, findings: list[Finding]) -> None:
-        self._add("outcomes", (report_id, *self._key, "labelled", None))
-        seen: dict[str, int] = defaultdict(int)
-        for found in findings:
-            n = seen[found.label]
-            seen[found.label] += 1
-            if n == 0:
-                self.count("labels_with_probability", found.probability is not None)
-                self._add("labels", (report_id, *self._key, found.label, found.status, found.probability, found.code))
-            if found.start is not None:
-                place = (found.section, found.start, found.end)
-                self._add("evidence", (report_id, *self._key, found.label, n, *place, None, found.status, found.probability))
-
-    def keep(self, report_id: str, conversations: list[Conversation]) -> None:
-        for turn in (turn for each in conversations for turn in each.turns):
-            question, answer = turn.question, turn.answer
-            self.count("asked_again", int(question.ask > 0))
-            self._models.add(answer.model)
-            if turn.fault:
-                self._faults[turn.fault.reason] += 1
-            place = (report_id, *self._key, question.sample, question.ask, question.key, question.form, question.examples)
-            fault = turn.fault.reason if turn.fault else None
-            logprobs = None if answer.logprobs is None else json.dumps(answer.logprobs)
-            used = (answer.prompt_tokens, answer.completion_tokens, answer.cached_tokens, answer.request_id, answer.usd)
-            self._add(
-                "answers",
-                (*place, answer.text, answer.finish, fault, answer.model, answer.fingerprint, logprobs, *used, answer.mode),
-            )
-
-    def done(self) -> Labelled:
-        whole = {name: self._flush(name) for name in self._rows}
-        self.count("models", len(self._models))
-        return Labelled(**whole, counts={**self._counts, "faults": dict(sorted(self._faults.items()))})
-
-    def _add(self, name: str, row: Row) -> None:
-        self._rows[name].append(row)
-        if len(self._rows[name]) >= ROWS:
-            self._flush(name)
-
-    def _flush(self, name: str) -> pl.DataFrame:
-        known = self._frames[name]
-        self._frames[name] = pl.concat([known, pl.DataFrame(self._rows[name], schema=known.schema, orient="row")])
-        self._rows[name] = []
-        return self._frames[name]
 
 
 def restored(answers: pl.DataFrame) -> Iterable[Answer]:

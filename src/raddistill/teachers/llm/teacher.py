@@ -30,7 +30,7 @@ STOPPED = "stopped; what was answered or submitted is kept, and the next run goe
 
 
 class Interrupted(RaddistillError):  # noqa: N818
-    """Ctrl-C or SIGTERM. All answers are kept, and the message says how many there are."""
+    """Ctrl-C or SIGTERM. All answers are kept; the message says how many, if known."""
 
 
 class LLMTeacher:
@@ -43,7 +43,7 @@ class LLMTeacher:
         sections: str | list[str],
         p: LLMParams,
         asking: AskingParams,
-        journal: Path,
+        answers_folder: Path,
         *,
         stops_early: bool,
     ) -> None:
@@ -51,7 +51,7 @@ class LLMTeacher:
         choose_sections(sections)  # refused before anything is read
         self.name = f"llm:{p.model}"
         self._task, self._folder, self._sections, self._p = task, Path(source), sections, p
-        self._asking, self._folder_of_answers, self._stops_early = asking, journal, stops_early
+        self._asking, self._answers_folder, self._stops_early = asking, answers_folder, stops_early
 
     def label(self, reports: pl.DataFrame, label_set: list[Label]) -> Labelled:
         """Returns the tables for `reports`.
@@ -67,7 +67,7 @@ class LLMTeacher:
         """
         inquiry = Inquiry(self._task, self._folder, label_set, self._sections, self._p)
         without: dict[str, str] = {}
-        with Store(self._folder_of_answers) as store:
+        with Store(self._answers_folder) as store:
             watch = EarlyStop(self._task, stops=self._stops_early)
             open_ids, ended = self._look_up(inquiry, reports, store, without, watch)
             some_done = len(open_ids) < reports.height - len(without)

@@ -112,13 +112,13 @@ def _render_choice(entry: _Choice, label_set: list[Label], form: str) -> str:
         label.name: entry.answer.get(label.name, _LabelAnswer(status=UNMENTIONED, quote="")) for label in label_set
     } | entry.answer
     if form == "json_schema":
-        return _compact({name: {"status": s.status, "quote": s.quote} for name, s in labels.items()})
+        return _compact({name: s.model_dump() for name, s in labels.items()})
     return "\n".join(f'{name} | {s.status} | "{s.quote}"' for name, s in labels.items())
 
 
 def _render_list(entry: _List, form: str) -> str:
     if form == "json_schema":
-        return _compact({"findings": [{"phrase": f.phrase, "code": f.code, "status": f.status} for f in entry.answer]})
+        return _compact({"findings": [f.model_dump() for f in entry.answer]})
     return "\n".join(f"{f.phrase} | {f.code} | {f.status}" for f in entry.answer) or NONE
 
 

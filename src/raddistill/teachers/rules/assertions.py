@@ -16,7 +16,7 @@ from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN
 from raddistill.teachers.rules.clauses import STRUCTURE, Boundaries, find_boundaries
 from raddistill.teachers.rules.field_values import AFTER, BEFORE, Cue, find_list_cues, find_values, reach_of_values
 from raddistill.teachers.rules.lexicon import IGNORE
-from raddistill.teachers.rules.mentions import Matcher, Mention, resolve
+from raddistill.teachers.rules.mentions import Matcher, PhraseMatch, resolve
 
 WORDS_BEFORE_VERSUS = 5  # how far back `alternatives` hedge: "left lower lobe atelectasis versus pneumonia"
 VERSUS_ENDS = (",", "and", "with", ":", "(")  # but not past one of these words
@@ -31,29 +31,29 @@ class Assertions:
     def __init__(self, matcher: Matcher) -> None:
         self._matcher = matcher
 
-    def decide(self, words: list[str], mentions: list[Mention]) -> list[Decision]:
+    def decide(self, words: list[str], mentions: list[PhraseMatch]) -> list[Decision]:
         """Returns for each mention its status, or ignore, and the cue that decided, as written in the lexicon."""
         if "not" not in words and all(mention.phrase.status in SETTLED for mention in mentions):
             return [(mention.phrase.status, None) for mention in mentions]
         found = self._matcher.find(words)
         structure = [m for m in found if m.phrase.label in STRUCTURE]
-        cues = {m.first: m for m in resolve([m for m in found if m.phrase.label not in STRUCTURE])}
+        cue_matches = {m.first: m for m in resolve([m for m in found if m.phrase.label not in STRUCTURE])}
         mentioned = {i for mention in mentions for i in mention.indexes}
-        values = find_values(words, cues, mentioned)
-        if not cues and not values and "?" not in words and ":" not in words:
+        values = find_values(words, cue_matches, mentioned)
+        if not cue_matches and not values and "?" not in words and ":" not in words:
             return [(mention.phrase.status, None) for mention in mentions]
-        list_cues = find_list_cues(words, cues, mentioned)
-        boundaries = find_boundaries(words, cues, structure, mentioned)
-        before = _reach_forward(words, _outside_values(cues, values), list_cues, boundaries)
-        after = _reach_backward(words, cues, boundaries)
-        _reach_alternatives(words, cues, before, after)
-        valued = reach_of_values(words, cues, values)
+        list_cues = find_list_cues(words, cue_matches, mentioned)
+        boundaries = find_boundaries(words, cue_matches, structure, mentioned)
+        before = _reach_forward(words, _outside_values(cue_matches, values), list_cues, boundaries)
+        after = _reach_backward(words, cue_matches, boundaries)
+        _reach_alternatives(words, cue_matches, before, after)
+        valued = reach_of_values(words, cue_matches, values)
         decided = [_decide(words, mention, before, after, valued) for mention in mentions]
         return _compare_mentions(words, mentions, decided)
 
 
 def _decide(
-    words: list[str], mention: Mention, before: list[Cue | None], after: list[Cue | None], valued: list[Cue | None]
+    words: list[str], mention: PhraseMatch, before: list[Cue | None], after: list[Cue | None], valued: list[Cue | None]
 ) -> Decision:
     """Returns the decision on one mention from the cues that reach its last word: before it, after it, and values of fields.
 
@@ -77,7 +77,7 @@ def _decide(
     return (cue.status, cue.text) if cue else (mention.phrase.status, None)
 
 
-def _compare_mentions(words: list[str], mentions: list[Mention], decided: list[Decision]) -> list[Decision]:
+def _compare_mentions(words: list[str], mentions: list[PhraseMatch], decided: list[Decision]) -> list[Decision]:
     """Returns the decisions, changed where other mentions of the same label say more.
 
     A sign of a finding ([uncertain], without a cue) is absent if the sentence negates the finding: "blunting of the angle,
@@ -101,14 +101,14 @@ def _compare_mentions(words: list[str], mentions: list[Mention], decided: list[D
     return compared
 
 
-def _outside_values(cues: dict[int, Mention], values: dict[int, Cue]) -> dict[int, Mention]:
+def _outside_values(cue_matches: dict[int, PhraseMatch], values: dict[int, Cue]) -> dict[int, PhraseMatch]:
     """Returns the cues that are not the value of a field: "no" of "effusion: no, cardiomegaly" does not negate what follows."""
     in_values = {i for value in values.values() for i in range(value.start + 1, value.end)}
-    return {i: cue for i, cue in cues.items() if i not in in_values}
+    return {i: match for i, match in cue_matches.items() if i not in in_values}
 
 
 def _reach_forward(
-    words: list[str], cues: dict[int, Mention], list_cues: dict[int, Cue], boundaries: Boundaries
+    words: list[str], cue_matches: dict[int, PhraseMatch], list_cues: dict[int, Cue], boundaries: Boundaries
 ) -> list[Cue | None]:
     """Returns for each word the cue before it that reaches it."""
     reach: list[Cue | None] = [None] * len(words)
@@ -128,8 +128,8 @@ def _reach_forward(
         if word == "?" and not _negates(active):
             active, after_comma = Cue(UNCERTAIN, "?", i, i + 1), False
         # Does another cue begin here?
-        if i in cues:
-            kind, text, end = cues[i].phrase.label, cues[i].phrase.text, cues[i].last + 1
+        if i in cue_matches:
+            kind, text, end = cue_matches[i].phrase.label, cue_matches[i].phrase.text, cue_matches[i].last + 1
             if kind == "terminators":
                 list_continues = word == "," and i in boundaries.list_continues  # ", mild" of "no effusion, mild edema or nodule"
                 of_cue = word == ":" and active is not None and active.end == i  # "negative for: effusion"
@@ -160,7 +160,7 @@ def _negates(cue: Cue | None) -> bool:
     return cue is not None and cue.status in (ABSENT, IGNORE)
 
 
-def _reach_backward(words: list[str], cues: dict[int, Mention], boundaries: Boundaries) -> list[Cue | None]:
+def _reach_backward(words: list[str], cue_matches: dict[int, PhraseMatch], boundaries: Boundaries) -> list[Cue | None]:
     """Returns for each word the cue after it that reaches it."""
     reach: list[Cue | None] = [None] * len(words)
     active: Cue | None = None
@@ -170,21 +170,23 @@ def _reach_backward(words: list[str], cues: dict[int, Mention], boundaries: Boun
         active = after_bracket if words[i] == "(" else active
         if i in boundaries.backward:
             active = None
-        if i in cues:
-            kind = cues[i].phrase.label
+        if i in cue_matches:
+            kind = cue_matches[i].phrase.label
             if kind == "terminators":
                 active = None
             elif kind in AFTER:
-                active = Cue(AFTER[kind], cues[i].phrase.text, i, cues[i].last + 1)
+                active = Cue(AFTER[kind], cue_matches[i].phrase.text, i, cue_matches[i].last + 1)
         reach[i] = active
     return reach
 
 
-def _reach_alternatives(words: list[str], cues: dict[int, Mention], before: list[Cue | None], after: list[Cue | None]) -> None:
+def _reach_alternatives(
+    words: list[str], cue_matches: dict[int, PhraseMatch], before: list[Cue | None], after: list[Cue | None]
+) -> None:
     """Lets each of `alternatives` ("A versus B") also hedge words just before it, unless they are negated. Changes `after`."""
-    for i, mention in cues.items():
+    for i, match in cue_matches.items():
         cue = before[i]
-        if mention.phrase.label == "alternatives" and cue is not None and cue.start == i:
+        if match.phrase.label == "alternatives" and cue is not None and cue.start == i:
             for j in range(i - 1, max(i - 1 - WORDS_BEFORE_VERSUS, -1), -1):
                 if words[j] in VERSUS_ENDS:
                     break

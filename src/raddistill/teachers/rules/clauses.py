@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Collection
 from typing import NamedTuple
 
-from raddistill.teachers.rules.field_values import AFTER
-from raddistill.teachers.rules.mentions import Mention
+from raddistill.teachers.rules.field_values import AFTER, kind_at
+from raddistill.teachers.rules.mentions import PhraseMatch
 
 STRUCTURE = ("verbs", "seen", "adjectives")  # kinds of cues that give no status but show where a clause ends
 # A phrase that opens a sentence with such a word is not what the rest is about: "after drainage, the effusion". "s" is
@@ -20,6 +20,7 @@ SIZES = frozenset(
 )  # fmt: skip
 BEFORE_SIZES = ("a", "an", "and", "again", "just", "now", "only", "still")
 SINGULAR = ("is", "was", "has")
+OR, NEGATION = "or", "negation"  # what may follow in a list
 
 
 class Boundaries(NamedTuple):
@@ -31,40 +32,51 @@ class Boundaries(NamedTuple):
     list_continues: set[int]  # a list goes on here, whatever follows
 
 
-def find_boundaries(words: list[str], cues: dict[int, Mention], structure: list[Mention], mentioned: set[int]) -> Boundaries:
+def find_boundaries(
+    words: list[str], cue_matches: dict[int, PhraseMatch], structure: list[PhraseMatch], mentioned: set[int]
+) -> Boundaries:
     """Returns the boundaries in a sentence. `structure`: the cues of the kinds STRUCTURE; the rest as for `find_values`."""
     verbs, seen, adjectives = ({m.first for m in structure if m.phrase.label == kind} for kind in STRUCTURE)
-    forward, backward = clause_ends(words, verbs, seen, adjectives)
-    return Boundaries(forward, backward | opener_ends(words, cues, mentioned), *list_ends(words, cues))
+    pieces = find_pieces(words, adjectives)
+    follows = _what_follows(words, cue_matches)
+    return Boundaries(
+        forward=forward_ends(words, pieces, verbs, seen),
+        backward=backward_ends(pieces, verbs) | opener_ends(words, cue_matches, mentioned),
+        list_end=list_ends(words, cue_matches, follows),
+        list_continues={i for i, word in enumerate(words) if word in (",", "and") and follows[i] == OR},
+    )
 
 
-def clause_ends(words: list[str], verbs: set[int], seen: set[int], adjectives: Collection[int] = ()) -> tuple[set[int], set[int]]:
-    """Returns two sets of indexes of commas and "and"s: where forward cues stop and where backward cues stop.
+def find_pieces(words: list[str], adjectives: Collection[int] = ()) -> list[range]:
+    """Returns the pieces of a sentence between its commas and "and"s, as indexes of words.
 
-    A comma or "and" only separates the items of a list unless a verb is in the piece that begins there ("no effusion, the heart
-    is enlarged") or, for backward cues, in the piece that ends there ("the heart is enlarged, effusion is not seen").
-    Pieces with "or" or "nor" continue the list ("no effusion, pneumothorax, or consolidation is noticed"). So do those that
-    begin with "and" and hold one of `seen` ("no effusion and pneumothorax are seen"). A comma after one of `adjectives` joins two
-    of them ("no acute, displaced fracture is seen"). `verbs`, `seen` and `adjectives` are indexes of words.
+    A comma after one of `adjectives` joins two of them ("no acute, displaced fracture is seen").
     """
-    forward: set[int] = set()
-    backward: set[int] = set()
-    if "," not in words and "and" not in words:
-        return forward, backward
     marks = [i for i, word in enumerate(words) if word == "and" or (word == "," and i - 1 not in adjectives)]
-    bounds = [-1, *marks, len(words)]
-    has_verb = [any(i in verbs for i in range(a + 1, b)) for a, b in itertools.pairwise(bounds)]  # by piece between two marks
-    for n, mark in enumerate(marks):
-        piece = range(mark + 1, bounds[n + 2])
-        list_continues = any(words[i] in ("or", "nor") for i in piece) or (words[mark] == "and" and any(i in seen for i in piece))
-        if has_verb[n + 1] and not list_continues:
-            forward.add(mark)
-        if has_verb[n]:
-            backward.add(mark)
-    return forward, backward
+    return [range(before + 1, after) for before, after in itertools.pairwise([-1, *marks, len(words)])]
 
 
-def opener_ends(words: list[str], cues: dict[int, Mention], mentioned: set[int]) -> set[int]:
+def forward_ends(words: list[str], pieces: list[range], verbs: set[int], seen: set[int]) -> set[int]:
+    """Returns the commas and "and"s where forward cues stop: before a piece with a verb ("no effusion, the heart is enlarged").
+
+    Other pieces are items of a list. So are those with "or" or "nor" ("no effusion, pneumothorax, or consolidation is noticed"),
+    and those that begin with "and" and hold one of `seen` ("no effusion and pneumothorax are seen").
+    """
+    ends: set[int] = set()
+    for piece in pieces[1:]:
+        mark = piece.start - 1
+        list_continues = any(words[i] in ("or", "nor") for i in piece) or (words[mark] == "and" and not seen.isdisjoint(piece))
+        if not verbs.isdisjoint(piece) and not list_continues:
+            ends.add(mark)
+    return ends
+
+
+def backward_ends(pieces: list[range], verbs: set[int]) -> set[int]:
+    """Returns the commas and "and"s where backward cues stop: after a piece with a verb ("heart is large, edema is not seen")."""
+    return {piece.stop for piece in pieces[:-1] if not verbs.isdisjoint(piece)}
+
+
+def opener_ends(words: list[str], cue_matches: dict[int, PhraseMatch], mentioned: set[int]) -> set[int]:
     """Returns the indexes of words where backward cues stop, since what is before them is not what the cue is about.
 
     The comma (or "the") after a phrase that opens the sentence ("after drainage, the effusion has resolved"), and the comma
@@ -72,7 +84,7 @@ def opener_ends(words: list[str], cues: dict[int, Mention], mentioned: set[int])
     """
     ends: set[int] = set()
     if words[0] in OPENERS:
-        first_after = next((i for i in sorted(cues) if cues[i].phrase.label in AFTER), 0)
+        first_after = next((i for i in sorted(cue_matches) if kind_at(cue_matches, i) in AFTER), 0)
         the = [i for i in range(2, first_after) if words[i] == "the"]
         ends.update([words.index(",")] if "," in words else the[-1:])
     comma, is_joined = -1, False  # the last comma, and whether "and", "or" or "nor" came after it
@@ -80,36 +92,43 @@ def opener_ends(words: list[str], cues: dict[int, Mention], mentioned: set[int])
         if word == ",":
             comma, is_joined = i, False
         is_joined = is_joined or word in ("and", "or", "nor")
-        if i in cues and cues[i].phrase.label == "post_negation" and comma >= 0 and not is_joined:
+        if kind_at(cue_matches, i) == "post_negation" and comma >= 0 and not is_joined:
             is_singular = word in SINGULAR or words[i - 1] in SINGULAR
             if is_singular and not mentioned.isdisjoint(range(comma + 1, i)):
                 ends.add(comma)
     return ends
 
 
-def list_ends(words: list[str], cues: dict[int, Mention]) -> tuple[set[int], set[int]]:
-    """Returns two sets of indexes of commas and "and"s: where a list of negated findings ends, and where it goes on.
+def list_ends(words: list[str], cue_matches: dict[int, PhraseMatch], follows: list[str | None]) -> set[int]:
+    """Returns the commas and "and"s where a list of negated findings ends, unless an "or" follows.
 
     It ends before a finding with a size, and where a later item is negated anew ("no effusion, right pneumothorax, no edema").
-    It goes on where an "or" follows ("no effusion, small pneumothorax, or edema").
     """
     ends: set[int] = set()
-    continues: set[int] = set()
-    # From right to left. Before the next negation or terminator: does an "or" follow, and is the next item negated anew?
-    or_follows = negated_anew = False
-    for i in range(len(words) - 1, -1, -1):
-        kind = cues[i].phrase.label if i in cues else None
-        if words[i] in ("or", "nor"):
-            or_follows = True
-        elif kind == "pre_negation":
-            or_follows, negated_anew = False, words[i - 1 : i] in ([","], ["and"], ["but"])
-        elif kind == "terminators" and words[i] not in (",", "but"):
-            or_follows = negated_anew = False
-        if words[i] not in (",", "and") or i + 1 == len(words):
+    for i, (word, following) in enumerate(itertools.pairwise(words)):
+        if word not in (",", "and") or follows[i] == OR:
             continue
-        following = words[i + 2] if words[i + 1] in BEFORE_SIZES and i + 2 < len(words) else words[i + 1]
-        if or_follows:
-            continues.add(i)
-        elif following in SIZES or (negated_anew and words[i] == "," and i + 1 not in cues and words[i + 1] != "and"):
+        size = words[i + 2] if following in BEFORE_SIZES and i + 2 < len(words) else following
+        negated_anew = follows[i] == NEGATION and word == "," and i + 1 not in cue_matches and following != "and"
+        if size in SIZES or negated_anew:
             ends.add(i)
-    return ends, continues
+    return ends
+
+
+def _what_follows(words: list[str], cue_matches: dict[int, PhraseMatch]) -> list[str | None]:
+    """Returns what follows each word in its list: OR, a NEGATION that begins an item, or None if neither.
+
+    Any other negation, and a terminator other than a comma or "but", ends the list.
+    """
+    follows: list[str | None] = [None] * len(words)
+    next_one: str | None = None
+    for i in reversed(range(len(words))):
+        kind = kind_at(cue_matches, i)
+        if words[i] in ("or", "nor"):
+            next_one = OR
+        elif kind == "pre_negation":
+            next_one = NEGATION if words[i - 1 : i] in ([","], ["and"], ["but"]) else None
+        elif kind == "terminators" and words[i] not in (",", "but"):
+            next_one = None
+        follows[i] = next_one
+    return follows

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN
 from raddistill.teachers.rules.lexicon import IGNORE
-from raddistill.teachers.rules.mentions import Mention
+from raddistill.teachers.rules.mentions import PhraseMatch
 
 # The status that a cue of each kind gives to the mentions in its reach: cues before a mention, and cues after it.
 BEFORE = {"pre_negation": ABSENT, "pre_uncertainty": UNCERTAIN, "not_current": IGNORE, "alternatives": UNCERTAIN}
@@ -56,10 +56,15 @@ class Cue(NamedTuple):
     end: int
 
 
-def find_values(words: list[str], cues: dict[int, Mention], mentioned: set[int]) -> dict[int, Cue]:
+def kind_at(cue_matches: dict[int, PhraseMatch], i: int) -> str | None:
+    """Returns the kind of the lexicon's cue that begins with the word `i`; None if none does."""
+    return cue_matches[i].phrase.label if i in cue_matches else None
+
+
+def find_values(words: list[str], cue_matches: dict[int, PhraseMatch], mentioned: set[int]) -> dict[int, Cue]:
     """Returns each value by the index of its mark, or of its first word if it has no mark.
 
-    `cues`: those of the lexicon, by the index of their first word. `mentioned`: the indexes of words of mentions.
+    `cue_matches`: the cues of the lexicon, by the index of their first word. `mentioned`: the indexes of words of mentions.
     """
     values: dict[int, Cue] = {}
     for i, word in enumerate(words):
@@ -73,7 +78,7 @@ def find_values(words: list[str], cues: dict[int, Mention], mentioned: set[int])
             if end < limit and words[end] == ":":  # "effusion: none pneumothorax: small": without the next name
                 while end - 1 in mentioned:
                     end -= 1
-            if is_complete and mentioned.isdisjoint(range(i + 1, end)) and (status := _value_of(words, cues, i + 1, end)):
+            if is_complete and mentioned.isdisjoint(range(i + 1, end)) and (status := _value_of(words, cue_matches, i + 1, end)):
                 values[i] = Cue(status, " ".join(words[i + 1 : end]), i, end)
             if words[i : i + 3] == ["(", ":", ")"]:  # "(-)", whose minus mentions.py reads as a colon
                 values[i] = Cue(ABSENT, "-", i, i + 2)
@@ -82,22 +87,22 @@ def find_values(words: list[str], cues: dict[int, Mention], mentioned: set[int])
     return values
 
 
-def _value_of(words: list[str], cues: dict[int, Mention], start: int, end: int) -> str | None:
+def _value_of(words: list[str], cue_matches: dict[int, PhraseMatch], start: int, end: int) -> str | None:
     """Returns the status (or ignore) of words[start:end] as a value; None if they say more than a value."""
     span = set(words[start:end])
     if not PRIOR_STUDY.isdisjoint(span):
         return IGNORE if "only" in span else None  # "(seen on the prior study only)"; "(seen on prior)" may still be present
     # Past "now" of "(now resolved)", but not past a cue that begins with such a word.
-    while start < end and words[start] in FILLERS and (start not in cues or cues[start].phrase.label == "terminators"):
+    while start < end and words[start] in FILLERS and kind_at(cue_matches, start) in (None, "terminators"):
         start += 1
     if start == end:
         return None
-    cue, word = cues.get(start), words[start]
-    if cue and cue.last < end:
-        kind = cue.phrase.label
+    match, word = cue_matches.get(start), words[start]
+    if match and match.last < end:
+        kind = match.phrase.label
         if kind not in BEFORE:
             return AFTER.get(kind)  # None: "no change"
-        if word != "if" and set(words[cue.last + 1 : end]) <= FILLERS:
+        if word != "if" and set(words[match.last + 1 : end]) <= FILLERS:
             return BEFORE[kind]
     if word in ABSENCES:
         return ABSENCES[word]
@@ -105,7 +110,7 @@ def _value_of(words: list[str], cues: dict[int, Mention], start: int, end: int) 
     return (ALONE | HEDGE_WORDS).get(word) if set(words[start + 1 : end]) <= fillers else None
 
 
-def find_list_cues(words: list[str], cues: dict[int, Mention], mentioned: set[int]) -> dict[int, Cue]:
+def find_list_cues(words: list[str], cue_matches: dict[int, PhraseMatch], mentioned: set[int]) -> dict[int, Cue]:
     """Returns each negation or hedge alone before the colon of a list ("Not seen: effusion, edema"), by the colon's index."""
     list_cues: dict[int, Cue] = {}
     begin = 0
@@ -113,12 +118,12 @@ def find_list_cues(words: list[str], cues: dict[int, Mention], mentioned: set[in
         if word == ":" and i > begin and mentioned.isdisjoint(range(begin, i)):
             # The first word that is not a filler: "not" of "I do not see any of the following:".
             start = begin
-            while start < i and words[start] in LIST_FILLERS and (start not in cues or cues[start].phrase.label == "terminators"):
+            while start < i and words[start] in LIST_FILLERS and kind_at(cue_matches, start) in (None, "terminators"):
                 start += 1
-            cue, end = cues.get(start), start + 1
+            match, end = cue_matches.get(start), start + 1
             status = (ALONE | HEDGE_WORDS | ABSENCES).get(words[start])
-            if cue and cue.phrase.label in (*AFTER, "pre_negation", "pre_uncertainty"):
-                status, end = (BEFORE | AFTER)[cue.phrase.label], cue.last + 1
+            if match and match.phrase.label in (*AFTER, "pre_negation", "pre_uncertainty"):
+                status, end = (BEFORE | AFTER)[match.phrase.label], match.last + 1
             if status in (ABSENT, UNCERTAIN) and start < i and set(words[end:i]) <= LIST_FILLERS:
                 list_cues[i] = Cue(status, " ".join(words[start:i]), i, i + 1)
         if word in (":", ","):
@@ -126,7 +131,7 @@ def find_list_cues(words: list[str], cues: dict[int, Mention], mentioned: set[in
     return list_cues
 
 
-def reach_of_values(words: list[str], cues: dict[int, Mention], values: dict[int, Cue]) -> list[Cue | None]:
+def reach_of_values(words: list[str], cue_matches: dict[int, PhraseMatch], values: dict[int, Cue]) -> list[Cue | None]:
     """Returns for each word the value that decides about it. A value reaches back to the last mark, terminator or value.
 
     It reaches over short brackets ("effusion (left): none"). Before a colon, names may be joined by "and", "or" and commas
@@ -146,7 +151,7 @@ def reach_of_values(words: list[str], cues: dict[int, Mention], values: dict[int
                 continue
             joins_names = is_field and (words[j] in ("and", "or") or (words[j] == "," and _is_name(words, j)))
             ends = words[j] in (",", "and", "or", ":", "(", ")", "?") and not joins_names
-            if ends or j in in_values or (j in cues and cues[j].phrase.label == "terminators"):
+            if ends or j in in_values or kind_at(cue_matches, j) == "terminators":
                 break
             reach[j] = value
             j -= 1

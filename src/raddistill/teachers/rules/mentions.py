@@ -48,8 +48,8 @@ _EXPANSIONS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-class Mention(NamedTuple):
-    """A phrase found in a sentence. `indexes` are those of its words, without the words in its gaps."""
+class PhraseMatch(NamedTuple):
+    """A mention or a cue found in a sentence. `indexes` are those of its words, without the words in its gaps."""
 
     phrase: Phrase
     indexes: tuple[int, ...]
@@ -138,9 +138,9 @@ class Matcher:
                 node.phrases.append(phrase)
         self._keys_of = WordKeys({word for phrase in phrases for word in _expand(phrase.words)})
 
-    def find(self, words: list[str]) -> list[Mention]:
-        """Returns all mentions in a sentence, also those that overlap, in the order of their first words."""
-        found: list[Mention] = []
+    def find(self, words: list[str]) -> list[PhraseMatch]:
+        """Returns all matches in a sentence, also those that overlap, in the order of their first words."""
+        found: list[PhraseMatch] = []
         keys = [*map(self._keys_of.__getitem__, words), ()]  # the last entry: nothing follows the end of the sentence
         for i, matching in enumerate(keys):
             for key in matching:
@@ -148,10 +148,10 @@ class Matcher:
                     self._walk(self._first[key], keys, (i,), found)
         return found
 
-    def _walk(self, node: Node, keys: list[tuple[str, ...]], indexes: tuple[int, ...], found: list[Mention]) -> None:
+    def _walk(self, node: Node, keys: list[tuple[str, ...]], indexes: tuple[int, ...], found: list[PhraseMatch]) -> None:
         """Adds to `found` the phrases that begin with the words at `indexes`, which lead to `node`."""
         for phrase in node.phrases:
-            found.append(Mention(phrase, indexes))
+            found.append(PhraseMatch(phrase, indexes))
         following = indexes[-1] + 1
         if node.following:
             for key in keys[following]:
@@ -164,26 +164,26 @@ class Matcher:
                         self._walk(node.after_gap[key], keys, (*indexes, i), found)
 
 
-def resolve(found: list[Mention]) -> list[Mention]:
-    """Returns mentions of which no two share a word, in text order. `found`: those of one label, all conditions or all cues.
+def resolve(found: list[PhraseMatch]) -> list[PhraseMatch]:
+    """Returns matches of which no two share a word, in text order. `found`: those of one label, all conditions or all cues.
 
     Of two that share a word, the one that holds all words of the other is kept ("degenerative changes of the spine"). Else the
     one with fewer words in gaps: in "heart enlarged, lungs normal", `heart .. enlarged` wins against `heart .. normal`. Else the
     longer one.
     """
-    all_indexes = [i for mention in found for i in mention.indexes]
+    all_indexes = [i for match in found for i in match.indexes]
     if len(set(all_indexes)) == len(all_indexes):
         return found
-    sets = [frozenset(mention.indexes) for mention in found]
-    sets_at: dict[int, list[frozenset[int]]] = defaultdict(list)  # by the index of a word: the mentions that hold it
+    sets = [frozenset(match.indexes) for match in found]
+    sets_at: dict[int, list[frozenset[int]]] = defaultdict(list)  # by the index of a word: the matches that hold it
     for indexes in set(sets):
         for i in indexes:
             sets_at[i].append(indexes)
     maximal = [m for m, indexes in zip(found, sets, strict=True) if not any(indexes < other for other in sets_at[m.first])]
     taken: set[int] = set()
-    kept: list[Mention] = []
-    for mention in sorted(maximal, key=lambda m: (m.gap, -len(m.indexes), m.indexes)):
-        if taken.isdisjoint(mention.indexes):
-            taken.update(mention.indexes)
-            kept.append(mention)
+    kept: list[PhraseMatch] = []
+    for match in sorted(maximal, key=lambda m: (m.gap, -len(m.indexes), m.indexes)):
+        if taken.isdisjoint(match.indexes):
+            taken.update(match.indexes)
+            kept.append(match)
     return sorted(kept, key=lambda m: m.indexes)

@@ -18,7 +18,7 @@ from raddistill.statuses import ABSENT, RANKED, UNCERTAIN, UNMENTIONED
 from raddistill.tasks.names import MULTIPLE_CHOICE
 from raddistill.teachers.rules import lexicon
 from raddistill.teachers.rules.assertions import Assertions
-from raddistill.teachers.rules.mentions import Matcher, Mention, find_word_spans, find_words, resolve
+from raddistill.teachers.rules.mentions import Matcher, PhraseMatch, find_word_spans, find_words, resolve
 
 # A sentence's spans depend on its text alone, and reports repeat sentences, so the last ones are cached.
 CACHED_SENTENCES = 1 << 14
@@ -126,9 +126,9 @@ def aggregate(mentioned: Container[str]) -> str:
     return next((status for status in reversed(RANKED) if status in mentioned), UNMENTIONED)
 
 
-def _resolve_by_label(found: list[Mention]) -> list[Mention]:
+def _resolve_by_label(found: list[PhraseMatch]) -> list[PhraseMatch]:
     """Returns the mentions label by label, resolved within each label."""
-    by_label: dict[str, list[Mention]] = defaultdict(list)
+    by_label: dict[str, list[PhraseMatch]] = defaultdict(list)
     for mention in found:
         by_label[mention.phrase.label].append(mention)
     return [mention for of_label in by_label.values() for mention in resolve(of_label)]

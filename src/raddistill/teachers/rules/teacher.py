@@ -66,4 +66,4 @@ class RulesTeacher:
             return rows.labelled({})
         sentences, left_out = write(self._task, self._folder, label_set, reader, hedges, self._templates)
         written = as_table(sentences, Written)
-        return rows.labelled({"sentences": written["sentence_id"].n_unique(), "phrases_left_out": left_out}, written)
+        return rows.labelled({"sentences": written["sentence_id"].n_unique(), "phrases_left_out": left_out}, written=written)

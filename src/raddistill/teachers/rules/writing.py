@@ -63,10 +63,10 @@ def write(
     frames, completions = load_frames(templates.frames), load_completions(templates.completions)
     phrases = lexicon.load_labels(folder, label_set) if task == MULTIPLE_CHOICE else lexicon.load_conditions(folder)
     phrases = [phrase for phrase in phrases if phrase.status != IGNORE]
-    literals = [literal for phrase in phrases for literal in complete(phrase, completions)]
-    left_out = sum(not _completions(phrase, completions) for phrase in phrases)
-    rows = [row for text, about in compose(literals, frames) for row in _label(task, text, about, reader, hedges)]
-    return rows, left_out
+    literals = [in_whole_words(phrase, completions) for phrase in phrases]
+    sentences = compose(list(itertools.chain.from_iterable(literals)), frames)
+    rows = [row for text, about in sentences for row in _label(task, text, about, reader, hedges)]
+    return rows, literals.count([])
 
 
 def load_frames(path: Path) -> list[Frame]:
@@ -106,20 +106,16 @@ def load_completions(path: Path) -> dict[str, list[str]]:
     return completions
 
 
-def complete(phrase: Phrase, completions: dict[str, list[str]]) -> list[Literal]:
-    """Returns the phrase in whole words, in every way of completing its prefixes and filling its gaps.
+def in_whole_words(phrase: Phrase, completions: dict[str, list[str]]) -> list[Literal]:
+    """Returns a literal for every way of completing prefixes and filling gaps; none if a prefix has no completion.
 
     For "opacit* .. lung", completions.csv has "opacity" and "opacities", and `_fill_gaps` has words for the gap.
     """
     about = phrase.code or phrase.label
     bare = GAP in phrase.words or phrase.status == ABSENT or not VERBS.isdisjoint(phrase.words)
-    texts = [text for words in _completions(phrase, completions) for text in _fill_gaps(words)]
+    choices = [completions.get(word, []) if word.endswith("*") else [word] for word in phrase.words]
+    texts = [text for words in itertools.product(*choices) for text in _fill_gaps(words)]
     return [Literal(text, about, bare) for text in dict.fromkeys(texts)]
-
-
-def _completions(phrase: Phrase, completions: dict[str, list[str]]) -> list[tuple[str, ...]]:
-    """Returns the phrase's words with each prefix completed in every way; an empty list if one has no completion."""
-    return list(itertools.product(*(completions.get(word, []) if word.endswith("*") else [word] for word in phrase.words)))
 
 
 def _fill_gaps(words: tuple[str, ...]) -> Iterator[str]:
