@@ -93,11 +93,17 @@ def quiet_libraries() -> None:
 
 
 def load_base(record: Path, quantization: str) -> Any:
-    """Returns the base model with its language-model head, `nf4` or unquantised, on the GPU if there is one.
+    """Returns the base model with its language-model head, on the GPU if there is one. Several processes have one GPU each.
 
-    An encoder comes without the masked-language-model head.
+    `quantization`: nf4, or none or fp8, which are both loaded unquantised (`gpu_layers` quantises to FP8). An encoder comes
+    without the masked-language-model head.
+
+    Raises:
+        InputError: see `base_folder`; or fp8 is asked for on a machine that cannot compute in it.
     """
     set_hub_offline(record)
+    if quantization == "fp8":
+        require_fp8()
     import torch
     from transformers import AutoModel, AutoModelForCausalLM, BitsAndBytesConfig
     from transformers.utils import logging as transformers_logging
@@ -117,10 +123,18 @@ def load_base(record: Path, quantization: str) -> Any:
             folder,
             dtype=compute_dtype(),
             quantization_config=nf4 if quantization == "nf4" else None,
-            device_map={"": 0} if torch.cuda.is_available() else None,
+            device_map={"": torch.cuda.current_device()} if torch.cuda.is_available() else None,
         )
     keep_gradients_after_evaluation(model)
     return model
+
+
+def require_fp8() -> None:
+    """Raises InputError unless there is a GPU that multiplies FP8 matrices (compute capability 8.9: Ada, Hopper, Blackwell)."""
+    import torch
+
+    if not torch.cuda.is_available() or torch.cuda.get_device_capability() < (8, 9):
+        raise InputError("quantization fp8 needs a GPU of compute capability 8.9 or more (L4, RTX 40, H100); take nf4 or none")
 
 
 def add_score(model: Any, outputs: int, seed: int) -> None:
@@ -170,7 +184,12 @@ def load_student(adapter: Path) -> Any:
     if provenance["outputs"]:
         add_score(base, provenance["outputs"], seed=0)
     if base.device.type != "cpu":
-        return PeftModel.from_pretrained(base, adapter)
+        student = PeftModel.from_pretrained(base, adapter)
+        if quantization == "fp8":
+            from raddistill.student import gpu_layers
+
+            gpu_layers.use_gpu_layers(student, quantization)
+        return student
     if quantization == "nf4":
         base = base.dequantize()
     return PeftModel.from_pretrained(base, adapter).merge_and_unload()

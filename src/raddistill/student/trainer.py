@@ -5,7 +5,7 @@ Progress is a bar with loss, tokens per second and time left on a terminal, or a
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,10 @@ class SealedCheckpoints(TrainerCallback):
             state.best_model_checkpoint = str(checkpoints.checkpoint_path(Path(args.output_dir), state.best_global_step))
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()  # each process writes the state of its random numbers
+        if not state.is_world_process_zero:
+            return
         checkpoints.seal(checkpoints.checkpoint_path(Path(args.output_dir), state.global_step))
 
 
@@ -44,23 +48,49 @@ class StudentTrainer(SFTTrainer):
     the prefix is cut off.
     """
 
-    def __init__(self, *args: Any, answers: tuple[int, int], robust: float, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, answers: tuple[int, int], robust: float, tokens: int | None, **kwargs: Any) -> None:
+        """`tokens`: at most so many in a forward pass, with padding; None: a batch is one pass."""
         super().__init__(*args, **kwargs)
-        self._answers, self._robust = answers, robust
+        self._answers, self._robust, self._tokens = answers, robust, tokens
         self.model_accepts_loss_kwargs = False  # our loss is a mean over examples, so accumulated batches are averaged
         self.tokens_seen = 0
 
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Returns the mean loss of the batch's examples, and adds its gradient. `inputs`: rows of the dataset, from the collator.
+
+        The gradients of several processes are averaged here: the losses bypass the forward pass of the module that DDP wraps.
+        """
+        self._batch = len(inputs)
+        loss = sum(super(StudentTrainer, self).training_step(model, rows, num_items_in_batch) for rows in self._passes(inputs))
+        if self.args.world_size > 1 and self.accelerator.sync_gradients:
+            for parameter in model.parameters():
+                if parameter.requires_grad and parameter.grad is not None:
+                    torch.distributed.all_reduce(parameter.grad)
+                    parameter.grad /= self.args.world_size
+        return loss  # type: ignore[return-value]
+
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> torch.Tensor:
-        """Returns the mean over the batch's examples. `inputs`: rows of the dataset, from the collator."""
-        self.tokens_seen += sum(len(row["input_ids"]) for row in inputs)
-        return self._losses(model, inputs).mean()
+        """Returns the part of the batch's mean loss that these examples have."""
+        self.tokens_seen += sum(len(row["input_ids"]) for row in inputs) * self.args.world_size
+        return self._losses(model, inputs).mean() * (len(inputs) / self._batch)
+
+    def _passes(self, rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+        """Yields the rows of a batch in turn, so many at a time that they fit into a forward pass with padding."""
+        start = longest = 0
+        for end, row in enumerate(rows):
+            longest = max(longest, len(row["input_ids"]))
+            if self._tokens and end > start and longest * (end + 1 - start) > self._tokens:
+                yield rows[start:end]
+                start, longest = end, len(row["input_ids"])
+        yield rows[start:]
 
     def evaluation_loop(self, dataloader: Any, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
         """Returns the mean loss over all examples. Trainer's own loop would give a short last batch the weight of a full one."""
         model: Any = self.model
         model.eval()
         with torch.no_grad(), self.compute_loss_context_manager():
-            losses = torch.cat([self._losses(model, rows) for rows in dataloader])
+            batches = (torch.cat([self._losses(model, part) for part in self._passes(rows)]) for rows in dataloader)
+            losses = torch.cat([self.accelerator.gather_for_metrics(batch) for batch in batches])
         metrics = {f"{metric_key_prefix}_loss": losses.mean().item()}
         return EvalLoopOutput(predictions=np.empty(0), label_ids=None, metrics=metrics, num_samples=len(losses))
 
