@@ -74,7 +74,7 @@ def main(
 
 def write(table: Path, reports: int) -> int:
     """Writes a CSV of `reports` reports; returns their number of words."""
-    draw = random.Random(7)  # noqa: S311
+    draw = random.Random(7)
     words = 0
     with table.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file)

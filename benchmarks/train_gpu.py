@@ -8,7 +8,8 @@ be used; downloads nothing. All token ids are random, so no two examples share a
 - trainers: whole trainings on the same examples (lengths of reports with an instruction, answer of 30 tokens): TRL's SFTTrainer
   as it comes (batches of 8, checkpointing), and `StudentTrainer` for NF4, bf16 and FP8. Tokens are those of the examples,
   without padding.
-- steps: forward, backward and AdamW of 16 x 512 tokens with the loss of `head`, with and without checkpointing; PEFT's layers too.
+- steps: forward, backward and AdamW of 16 x 512 tokens with the loss of `head`; activations kept or
+  checkpointed; PEFT's layers too.
 - answers: reports a second of the form `head` (one pass over the report) and of `list` (instruction, 30 tokens written).
 """
 
@@ -25,7 +26,9 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from raddistill.student import gpu_layers, gpu_memory, models, training
@@ -41,9 +44,9 @@ MEAN_TOKENS, ANSWER = 550, 30  # of the part `trainers`: a report of 300 tokens 
 STEP_EXAMPLES = 64  # examples of an optimizer step
 PAPER_EXAMPLES = 13_500  # of arXiv 2409.16563
 LORA = {
-    "seed": 13, "lora_rank": 16, "lora_alpha": 32, "lora_dropout": 0.0, "epochs": 1, "learning_rate": 1e-4, "scheduler": "constant",
-    "warmup": 0.0, "weight_decay": 0.0, "max_grad_norm": 1.0, "batch_size": STEP_EXAMPLES, "gradient_accumulation": 1, "robust": 0.0,
-    "evaluate_every": 10**6, "patience": 1,
+    "seed": 13, "lora_rank": 16, "lora_alpha": 32, "lora_dropout": 0.0, "epochs": 1, "learning_rate": 1e-4,
+    "scheduler": "constant", "warmup": 0.0, "weight_decay": 0.0, "max_grad_norm": 1.0, "batch_size": STEP_EXAMPLES,
+    "gradient_accumulation": 1, "robust": 0.0, "evaluate_every": 10**6, "patience": 1,
 }  # fmt: skip
 
 
@@ -123,8 +126,9 @@ def train_by_trl(options: argparse.Namespace, data: list[list[int]], folder: str
     trainer = SFTTrainer(
         model=llama_8b(options.layers, "nf4"),
         args=SFTConfig(
-            output_dir=folder, num_train_epochs=1, max_length=2048, per_device_train_batch_size=8, report_to="none", disable_tqdm=True,
-            gradient_accumulation_steps=STEP_EXAMPLES // 8, logging_steps=10**6, save_strategy="no", shuffle_dataset=False,
+            output_dir=folder, max_length=2048, per_device_train_batch_size=8, gradient_accumulation_steps=STEP_EXAMPLES // 8,
+            num_train_epochs=1, report_to="none", disable_tqdm=True, logging_steps=5, save_strategy="no",
+            train_sampling_strategy="sequential",
             dataset_kwargs={"skip_prepare_dataset": True}, pad_token="<pad>",
         ),
         peft_config=training._lora(params("nf4"), 0, is_encoder=False),
@@ -132,19 +136,13 @@ def train_by_trl(options: argparse.Namespace, data: list[list[int]], folder: str
         train_dataset=Dataset.from_list(rows),
         callbacks=[clock],
     )  # fmt: skip
-    report("TRL as it comes, nf4", trainer, clock, data)
+    report("TRL as it comes, nf4", trainer, clock, [len(ids) for ids in data])
 
 
 def train_by_ours(options: argparse.Namespace, data: list[list[int]], folder: str, quantization: str) -> None:
     """`StudentTrainer`, set up as `training.build_trainer` does for a GPU."""
     p = params(quantization)
-    rows = [
-        {
-            **Encoded(ids, [IGNORED] * (len(ids) - ANSWER) + ids[-ANSWER:], [], len(ids) - ANSWER, "lines", []).__dict__,
-            "targets": None,
-        }
-        for ids in data
-    ]
+    rows = [{**text_example(ids).__dict__, "targets": None} for ids in data]
     order = batch_order([len(ids) for ids in data], ["text"] * len(data), p.seed, 1, STEP_EXAMPLES)
     clock, model = Clock(options.seconds), llama_8b(options.layers, quantization)
     plan = gpu_memory.plan_for(model)
@@ -163,25 +161,31 @@ def train_by_ours(options: argparse.Namespace, data: list[list[int]], folder: st
     )
     settle_precision(trainer.model)
     training._speed_up(trainer.model, p, plan, show=True)
-    report(f"ours, {quantization}", trainer, clock, data)
+    report(f"ours, {quantization}", trainer, clock, [len(data[i]) for i in order])
+
+
+def text_example(ids: list[int]) -> Encoded:
+    """An example whose last tokens are the answer."""
+    begin = len(ids) - ANSWER
+    return Encoded(ids, [IGNORED] * begin + ids[begin:], [], begin, "lines", [])
 
 
 def toy_tokenizer() -> Any:
-    from tokenizers import Tokenizer, models as token_models
-    from transformers import PreTrainedTokenizerFast
-
-    made = Tokenizer(token_models.WordLevel({"<pad>": 0, "</s>": 1}, unk_token="<pad>"))
+    """TRL asks for a tokenizer; the examples are tokens already."""
+    made = Tokenizer(WordLevel({"<pad>": 0, "</s>": 1}, unk_token="<pad>"))
     return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", eos_token="</s>")
 
 
-def report(name: str, trainer: Any, clock: Clock, data: list[list[int]]) -> None:
+def report(name: str, trainer: Any, clock: Clock, lengths: list[int]) -> None:
+    """Trains until the clock stops it. `lengths`: tokens of the examples in the order of training."""
     trainer.train()
-    tokens = sum(map(len, data)) / len(data) * STEP_EXAMPLES * clock.steps  # the order is random, so the mean will do
-    each = clock.steps * STEP_EXAMPLES / clock.elapsed
+    done = STEP_EXAMPLES * clock.steps
+    tokens = sum(lengths[2 * STEP_EXAMPLES :][:done])
     tell(
-        training=name, tokens_per_second=round(tokens / clock.elapsed), examples_per_second=round(each, 2),
-        paper_epoch_minutes=round(PAPER_EXAMPLES / each / 60, 1), peak_gib=round(torch.cuda.max_memory_allocated() / 2**30, 1),
-        steps=clock.steps, loss=round(trainer.state.log_history[-1].get("train_loss", 0.0), 3),
+        training=name, tokens_per_second=round(tokens / clock.elapsed), examples_per_second=round(done / clock.elapsed, 2),
+        paper_epoch_minutes=round(PAPER_EXAMPLES / done * clock.elapsed / 60, 1), mean_tokens=round(tokens / done),
+        peak_gib=round(torch.cuda.max_memory_allocated() / 2**30, 1), steps=clock.steps,
+        gradient_norms=[round(h["grad_norm"], 4) for h in trainer.state.log_history if "grad_norm" in h][:3],
     )  # fmt: skip
 
 

@@ -55,7 +55,7 @@ REASONS = ["cough", "fever", "pain of the chest", "shortness of breath", "a fall
 
 def write_cohort(folder: Path, studies: int = STUDIES, seed: int = 13) -> int:
     """Writes all files of a corpus with about `studies` studies into the folder; returns their exact number."""
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
     keys = list(_studies(studies, draw))
     with zipfile.ZipFile(folder / "mimic-cxr-reports.zip", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -79,7 +79,7 @@ def write_cohort(folder: Path, studies: int = STUDIES, seed: int = 13) -> int:
 
 def write_csv(path: Path, size: int, seed: int = 13) -> int:
     """Writes a CSV of at least `size` bytes in the layout of CheXpert Plus, one row per image; returns the number of rows."""
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     pool = [_sentences(draw, 1, 1) for _ in range(POOL)]
     rows = study = 0
     with path.open("w", encoding="ascii", newline="") as file:
