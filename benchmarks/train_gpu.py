@@ -42,6 +42,7 @@ LABELS = 13
 BATCH, LENGTH = 16, 512  # of the part `steps`
 MEAN_TOKENS, ANSWER = 550, 30  # of the part `trainers`: a report of 300 tokens and an instruction of 250
 STEP_EXAMPLES = 64  # examples of an optimizer step
+WARM_UP = 3  # steps of a training
 PAPER_EXAMPLES = 13_500  # of arXiv 2409.16563
 LORA = {
     "seed": 13, "lora_rank": 16, "lora_alpha": 32, "lora_dropout": 0.0, "epochs": 1, "learning_rate": 1e-4,
@@ -98,17 +99,17 @@ def free() -> None:
 
 
 class Clock(TrainerCallback):
-    """Stops a training after `seconds` of steps; the first two warm up."""
+    """Stops a training after `seconds` of steps; the first WARM_UP do not count."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds, self.steps, self.elapsed = seconds, 0, 0.0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         torch.cuda.synchronize()
-        if state.global_step == 2:
+        if state.global_step == WARM_UP:
             self._began = time.perf_counter()
-        elif state.global_step > 2:
-            self.steps, self.elapsed = state.global_step - 2, time.perf_counter() - self._began
+        elif state.global_step > WARM_UP:
+            self.steps, self.elapsed = state.global_step - WARM_UP, time.perf_counter() - self._began
             control.should_training_stop = self.elapsed > self._seconds
 
 
@@ -180,7 +181,7 @@ def report(name: str, trainer: Any, clock: Clock, lengths: list[int]) -> None:
     """Trains until the clock stops it. `lengths`: tokens of the examples in the order of training."""
     trainer.train()
     done = STEP_EXAMPLES * clock.steps
-    tokens = sum(lengths[2 * STEP_EXAMPLES :][:done])
+    tokens = sum(lengths[WARM_UP * STEP_EXAMPLES :][:done])
     tell(
         training=name, tokens_per_second=round(tokens / clock.elapsed), examples_per_second=round(done / clock.elapsed, 2),
         paper_epoch_minutes=round(PAPER_EXAMPLES / done * clock.elapsed / 60, 1), mean_tokens=round(tokens / done),
@@ -195,7 +196,8 @@ def measure_steps(name: str, model: Any, seconds: float) -> None:
     ids = torch.randint(1000, 100_000, (BATCH, LENGTH), generator=generator).tolist()
     rows = [Encoded(row, [IGNORED] * LENGTH, [LENGTH - 1], LENGTH, "head", []) for row in ids]
     targets: list[list[float | None] | None] = [[0.0] * LABELS for _ in rows]
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, fused=True)
+    # so small a rate that the gradient stays what it is, and can be looked at
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-9, fused=True)
     free()
     done, began, norm = -2, 0.0, torch.zeros(())
     while done < 2 or time.perf_counter() - began < seconds:
@@ -264,6 +266,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0, help="of each setting")
     parser.add_argument("--only", choices=("trainers", "steps", "answers"))
     options = parser.parse_args()
+    gpu_memory.let_segments_grow()
     tell(device=torch.cuda.get_device_name(), torch=torch.__version__, layers=options.layers)
     if options.only in (None, "trainers"):
         data = examples(STEP_EXAMPLES * 40)
