@@ -26,7 +26,7 @@ import pytest
 from rich.console import Console
 
 from raddistill import concepts, labelsets, params, paths
-from raddistill.apps import compare_cohorts, compare_cohorts_page, folds_commands
+from raddistill.apps import cohorts, compare_cohorts, folds_commands
 from raddistill.errors import RaddistillError
 from raddistill.sources import extracting
 from raddistill.sources.collections.files import FilesParams
@@ -677,8 +677,8 @@ def test_two_cohorts_are_compared_without_telling_text(overhear: Overhear, tmp_p
         tables.write(Reports, made.reports, files[-1])
 
     def compare() -> None:
-        made = compare_cohorts.compare(*compare_cohorts.read(files, []))
-        Console(width=200).print(compare_cohorts_page.page(made), json.dumps(made.as_json()))
+        both = cohorts.read(files, [])
+        Console(width=200).print(compare_cohorts.page(*both), json.dumps(compare_cohorts.as_json(*both)))
 
     told, _ = overhear(compare)
     assert "never uses" in told

@@ -112,14 +112,15 @@ def compare_cohorts(
     of two teachers, or gold of two places, compare the labellers as well. Small shares of a small cohort can tell who is meant:
     check the figures before you pass them on.
     """
-    from raddistill.apps import compare_cohorts, compare_cohorts_page
+    from raddistill.apps import cohorts
+    from raddistill.apps import compare_cohorts as comparing
     from raddistill.apps.console import print_page
 
-    comparison = compare_cohorts.compare(*compare_cohorts.read(reports, labels or []))
+    both = cohorts.read(reports, labels or [])
     if as_json:
-        print(json.dumps(comparison.as_json(), indent=2, allow_nan=False))
+        print(json.dumps(comparing.as_json(*both), indent=2, allow_nan=False))
     else:
-        print_page(compare_cohorts_page.page(comparison))
+        print_page(comparing.page(*both))
 
 
 @app.command()
