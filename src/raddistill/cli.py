@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from raddistill import errors, params, paths, untracked_files
-from raddistill.apps import ablations, folds_commands, pipeline
+from raddistill.apps import pipeline, presets
 from raddistill.apps.label import commands
 from raddistill.apps.label.commands import label, show
 from raddistill.errors import InputError
@@ -45,8 +45,9 @@ app = typer.Typer(
     - `raddistill show REPORT_ID --input reports.csv`
     """,
 )
-app.add_typer(folds_commands.app, name="folds")
-app.add_typer(ablations.app, name="ablation")
+folds_app = typer.Typer(no_args_is_help=True, help="Runs of several folds (extract.fold), kept in git and scored as one.")
+app.add_typer(folds_app, name="folds")
+app.add_typer(presets.app, name="ablation")
 app.command(help=commands.LABEL_HELP)(label)
 app.command(help=commands.SHOW_HELP)(show)
 
@@ -135,10 +136,10 @@ def preset(
     `dvc exp run $(raddistill preset llama-3.1-8b) $(raddistill preset paper) evaluate`
     """
     if name and not show:
-        print(" ".join(f"-S {override}" for override in pipeline.overrides(pipeline.load_preset(name)["params"])))
+        print(" ".join(f"-S {override}" for override in presets.overrides(presets.load_preset(name)["params"])))
         return
-    for each in pipeline.preset_names():
-        print(f"{each:14} {pipeline.load_preset(each)['about']}")
+    for each in presets.names():
+        print(f"{each:14} {presets.load_preset(each)['about']}")
 
 
 @app.command()
@@ -169,7 +170,7 @@ def check() -> None:
 
     `raddistill check`: works in a fresh clone that has pulled no data
     """
-    changed = pipeline.check_lock()
+    changed = list(pipeline.stale_lines(json.loads(pipeline.dvc_output("status", "--json"))))
     for line in changed:
         print(line)
     if changed:
@@ -177,6 +178,36 @@ def check() -> None:
     print("dvc.lock is up to date")
     for line in untracked_files.missing_files(untracked_files.strings_of(params.read())):
         print(f"missing in a clone, and in queued experiments: {line}")
+
+
+@folds_app.command("keep")
+def keep_fold(
+    name: Annotated[str, typer.Argument(help="Name of the runs that belong together: the folder folds/NAME.")],
+) -> None:
+    """Keeps the last run's decisions on its test split in folds/NAME/fold-<extract.fold>: ids and names of labels, no text.
+
+    `dvc exp run -S extract.fold=1 && raddistill folds keep default`
+
+    A run of the same fold with another train.seed is kept as well. Commit the folder to git. This works with public reports
+    only: ids and decisions of other reports do not belong in git.
+    """
+    from raddistill.apps import folds
+
+    print(folds.keep_last(name))
+
+
+@folds_app.command("show")
+def show_folds(
+    name: Annotated[str, typer.Argument(help="Name of a folder in folds/, such as default.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Prints all figures as JSON, by label too.")] = False,
+) -> None:
+    """Scores the kept folds as one, against data/gold.parquet, and writes metrics/folds/NAME.json.
+
+    `raddistill folds show default`
+    """
+    from raddistill.apps import folds
+
+    folds.show(name, as_json)
 
 
 def main() -> None:
