@@ -1,7 +1,7 @@
 """The commands of `raddistill`. Each is a short function that can be called from Python; the work is done in apps/.
 
 No command runs a stage: settings stay in params.yaml, and DVC runs the pipeline. `label` and `show` need no pipeline.
-Each command imports what it needs within its function, so that `raddistill preset` answers at once.
+A command imports polars, and what else takes long, within its function, so that `raddistill preset` answers at once.
 """
 
 import json
@@ -13,8 +13,9 @@ import typer
 
 from raddistill import errors, params, paths, untracked_files
 from raddistill.apps import pipeline, presets
-from raddistill.apps.label import commands
-from raddistill.apps.label.commands import label, show
+from raddistill.apps.label import options
+from raddistill.apps.label.rules import show
+from raddistill.apps.label.run import label
 from raddistill.errors import InputError
 
 app = typer.Typer(
@@ -23,33 +24,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,  # locals may hold report text
     rich_markup_mode="markdown",
-    help="""Teaches a small LLM to read radiology reports from a noisy teacher's labels, and measures it against people's.
-
-    DVC runs the pipeline, from the root of the project:
-
-    - `dvc repro` — everything that is out of date (`make repro` installs first)
-    - `dvc exp run -S train.learning_rate=0.0005 evaluate` — another setting, up to validation
-    - `dvc exp run $(raddistill preset quick)` — a named one
-    - `dvc metrics diff`, `dvc params diff`, `dvc exp show` — what it changed
-    - `raddistill results` — the table of the last run
-    - `raddistill folds show NAME` — runs of several folds, scored as one
-
-    With an LLM as teacher (docs/teachers.md):
-
-    - `raddistill estimate` — tokens and money before anything is sent
-    - `raddistill show REPORT_ID --teacher llm` — exactly what would be sent
-
-    Without the pipeline, labels with evidence for a file of reports:
-
-    - `raddistill label reports.csv -o labels.csv`
-    - `raddistill show REPORT_ID --input reports.csv`
-    """,
+    help=options.HELP,
 )
 folds_app = typer.Typer(no_args_is_help=True, help="Runs of several folds (extract.fold), kept in git and scored as one.")
 app.add_typer(folds_app, name="folds")
 app.add_typer(presets.app, name="ablation")
-app.command(help=commands.LABEL_HELP)(label)
-app.command(help=commands.SHOW_HELP)(show)
+
+
+app.command(help=options.LABEL_HELP)(label)
+app.command(help=options.SHOW_HELP)(show)
 
 
 def _print_version(wanted: bool) -> None:
