@@ -106,14 +106,14 @@ def label_file(reports: ReportFile, reader: Reader, form: Format, output: Path, 
     with (
         # OUTPUT appears last, so an output never exists without its quarantine.
         write_whole(output) as part, write_whole(quarantine) as quarantine_part,
-        form.create(part) as file, quarantine_part.open("w", encoding="utf-8", newline="") as quarantine_file,
+        form.create(part) as write, quarantine_part.open("w", encoding="utf-8", newline="") as quarantine_file,
         _progress() as bar, contextlib.closing(_label(reader, form, reports.batches(), jobs or _cores())) as batches,
     ):  # fmt: skip
         task = bar.add_task("labelling", total=reports.total, rows=0)
         rejects = csv.writer(quarantine_file, lineterminator="\n")
         rejects.writerow(Reject._fields)
         for batch in batches:
-            file.write(batch.encoded)
+            write(batch.encoded)
             rejects.writerows(batch.rejects)
             labelled += batch.labelled
             rejected.update(reject.reason for reject in batch.rejects)
