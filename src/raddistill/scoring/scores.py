@@ -5,9 +5,9 @@ about, and states how many. A report that a teacher could not label counts as em
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import polars as pl
 
@@ -17,46 +17,22 @@ from raddistill.scoring import metrics
 from raddistill.scoring.arms import ARMS, BUDGET, TEACHERS
 from raddistill.scoring.comparison import Comparison, compare, labels_by_policy, resolve
 from raddistill.scoring.inputs import Inputs, TeacherTables
-from raddistill.scoring.metrics import Figures, Judged, Rows, ScoreParams, micro_f1
+from raddistill.scoring.metrics import Figures, Rows, ScoreParams, micro_f1
 from raddistill.scoring.multiple_choice import MultipleChoice
 from raddistill.scoring.open_ended import OpenEnded
 from raddistill.scoring.scorer_lexicon import load_lexicon
-from raddistill.scoring.truth import ArmDecisions, TaskNames, Truth, read_truth, to_table
+from raddistill.scoring.truth import ArmDecisions, read_truth, to_table
 from raddistill.tables.outcomes import UNKNOWN_BY_FILE
-from raddistill.tables.predictions import ArmTables
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 
-__all__ = ["SCORERS", "ScoreParams", "Scored", "TaskScorer", "score"]
+__all__ = ["ScoreParams", "Scored", "score"]
 
 DIGITS = 4  # of every rate; more would only make diffs noisy
 PER_LABEL = ["task", "arm", "label", "positives", "f1", "low", "high", "precision", "recall", "mcnemar_p"]
 PRECISION_RECALL = ["arm", "kind", "threshold", "precision", "recall"]
 RELIABILITY = ["arm", "predicted", "observed", "cells"]
 _TEXTS = ["task", "arm", "label", "kind"]
-D = TypeVar("D", bound=ArmDecisions)
-
-
-class TaskScorer(Protocol[D]):
-    """Turns the answers of one task into decisions, and computes the metrics that only this task has."""
-
-    names: TaskNames  # labels or concepts
-    has_curves: bool  # whether precision-recall curves are drawn
-    uncertain_is_present: dict[str, bool] | None  # by label, from the gold budget; None without one
-
-    def read_predictions(self, arm: str, tables: ArmTables, texts: dict[str, str]) -> D:
-        """Returns a model's decisions. `texts`: of the reports that it was asked about."""
-
-    def read_labels(self, labels: pl.DataFrame, texts: dict[str, str], answered: set[str]) -> D:
-        """Returns a teacher's decisions about the reports of `texts`. `answered`: the reports that it labelled."""
-
-    def own_figures(self, truth: Truth, decisions: D, judged: Judged) -> Figures:
-        """Returns further metrics of one arm. The three arguments are of the same reports."""
-
-
-SCORERS: dict[str, Callable[[ScoreParams, Inputs], TaskScorer[Any]]] = {  # by task
-    MULTIPLE_CHOICE: lambda p, given: MultipleChoice(p, given.label_set, given.calibration),
-    OPEN_ENDED: lambda p, given: OpenEnded(p, given.concepts, load_lexicon(given.lexicon, given.concepts)),
-}
+Scorer = MultipleChoice | OpenEnded  # turns the answers of its task into decisions
 
 
 @dataclass(frozen=True)
@@ -84,8 +60,12 @@ def score(p: ScoreParams, given: Inputs) -> Scored:
     """
     found: dict[str, Comparison] = {}
     decisions = []
-    for task, make_scorer in SCORERS.items():
-        found[task], rows = _score_task(p, task, make_scorer(p, given), given)
+    scorers: dict[str, Scorer] = {
+        MULTIPLE_CHOICE: MultipleChoice(p, given.label_set, given.calibration),
+        OPEN_ENDED: OpenEnded(p, given.concepts, load_lexicon(given.lexicon, given.concepts)),
+    }
+    for task, scorer in scorers.items():
+        found[task], rows = _score_task(p, task, scorer, given)
         decisions += rows
     per_label = [{"task": task, **row} for task, comparison in found.items() for row in comparison.per_label]
     precision_recall = [row for comparison in found.values() for row in comparison.precision_recall]
@@ -94,7 +74,7 @@ def score(p: ScoreParams, given: Inputs) -> Scored:
     return Scored(given.split, {task: tidy(each.metrics) for task, each in found.items()}, *frames, pl.concat(decisions))
 
 
-def _score_task(p: ScoreParams, task: str, scorer: TaskScorer[Any], given: Inputs) -> tuple[Comparison, list[pl.DataFrame]]:
+def _score_task(p: ScoreParams, task: str, scorer: Scorer, given: Inputs) -> tuple[Comparison, list[pl.DataFrame]]:
     """One task's comparison, and each arm's rows of `Decisions` on the reports that the student was asked about."""
     texts, text_groups = given.split_column("text"), given.split_column("text_group")
     truth = read_truth(given.gold, task, scorer.names.names)
@@ -107,13 +87,15 @@ def _score_task(p: ScoreParams, task: str, scorer: TaskScorer[Any], given: Input
     for arm in (arm.name for arm in ARMS if arm.name in found.metrics):
         as_arm = found.compared_as.get(arm, arm)
         reports = found.judged[as_arm].reports
-        found.metrics[arm] |= scorer.own_figures(truth.select(reports), arms[as_arm].select(reports), found.judged[as_arm])
-    if scorer.has_curves:
+        if isinstance(scorer, OpenEnded):
+            figures = scorer.own_figures(truth.select(reports), arms[as_arm].select(reports), found.judged[as_arm])
+            found.metrics[arm] |= figures
+    if isinstance(scorer, MultipleChoice):
         _add_curves(found, arms)
     return found, [to_table(task, arm, each.select(asked), scorer.names.names, text_groups) for arm, each in arms.items()]
 
 
-def _read_arms(task: str, scorer: TaskScorer[D], given: Inputs, texts: dict[str, str]) -> dict[str, D]:
+def _read_arms(task: str, scorer: Scorer, given: Inputs, texts: dict[str, str]) -> dict[str, Any]:
     arms = {}
     for arm, both_tasks in given.arms.items():
         tables = both_tasks.select(task)
@@ -124,16 +106,14 @@ def _read_arms(task: str, scorer: TaskScorer[D], given: Inputs, texts: dict[str,
     return arms
 
 
-def _read_teacher(scorer: TaskScorer[D], teacher: TeacherTables, texts: dict[str, str]) -> dict[str, D]:
+def _read_teacher(scorer: Scorer, teacher: TeacherTables, texts: dict[str, str]) -> dict[str, Any]:
     """The teacher's decisions by sub-arm, about the reports of `texts` that are in its file."""
     unknown = set(teacher.outcomes.filter(pl.col("reason").is_in(UNKNOWN_BY_FILE))["report_id"])
     known = {report: text for report, text in texts.items() if report not in unknown}
     answered = set(teacher.outcomes.filter(pl.col("outcome") == "labelled")["report_id"])
     labels = labels_by_policy("teacher", teacher.labels)
-    if (of_labels := scorer.uncertain_is_present) is not None:
-        labels[BUDGET] = resolve(
-            teacher.labels, pl.col("label").is_in([label for label, present in of_labels.items() if present])
-        )
+    if isinstance(scorer, MultipleChoice) and scorer.uncertain_as_present is not None:
+        labels[BUDGET] = resolve(teacher.labels, pl.col("label").is_in(scorer.uncertain_as_present))
     arms = {arm: scorer.read_labels(rows, known, answered) for arm, rows in labels.items()}
     if teacher.whole_labels.height:
         # A report may lack the section that the teacher reads, but not the whole text.
