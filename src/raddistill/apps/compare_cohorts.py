@@ -71,7 +71,10 @@ PERCENTS = {"capitals among letters", "words that the other never uses"}  # besi
 
 
 class Figure(NamedTuple):
-    """A figure of one cohort; None if unknown. A share of reports or labelled cells is `part` of `of`, so it has an interval."""
+    """One figure of one cohort; its value is None if unknown.
+
+    A share of reports, or of a label's annotations, is `part` divided by `of`. Other figures leave both at 0.
+    """
 
     value: float | None
     part: int = 0
@@ -79,7 +82,7 @@ class Figure(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """One figure of both cohorts. `difference` is second minus first; its 95 % interval is given for shares only."""
+    """One figure of both cohorts, and second minus first. Only that of two shares has a 95 % interval, `low` to `high`."""
 
     values: list[float | None]
     is_percent: bool
@@ -102,7 +105,7 @@ def as_json(first: Cohort, second: Cohort) -> dict[str, Any]:
 
 
 def compare(first: Cohort, second: Cohort) -> dict[str, dict[str, Difference]]:
-    """Returns every figure of both cohorts and their difference: section to name to figure.
+    """Returns every figure of both cohorts with its difference, by section (such as "words") and name (such as "a report, mean").
 
     Intervals are Newcombe's (1998, Stat Med 17:873, method 10). They are too narrow if patients have several reports.
     """

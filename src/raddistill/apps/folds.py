@@ -5,6 +5,7 @@ its training. A run of the same fold with another training seed is `fold-<k>-see
 single run.
 """
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -42,7 +43,7 @@ ABSENT = "(no such key)"
 
 @dataclass(frozen=True)
 class KeptRun:
-    """One kept run. `path` is that of its decisions, a table `Decisions` sorted by its key."""
+    """One run that was kept: its fold and training seed, its params, and its decisions (`Decisions`, sorted) with their path."""
 
     path: Path
     fold: int
@@ -57,7 +58,11 @@ class KeptRun:
 
 
 def keep_last(name: str) -> Path:
-    """Keeps the pipeline's last run as `name`, and returns the path of its decisions. As `keep`, for public reports only."""
+    """Keeps the pipeline's last run as `name`, and returns the path of its decisions.
+
+    Raises:
+        InputError: a report is not public, or as in `keep`.
+    """
     kinds = sorted(set(tables.read(Reports, paths.REPORTS)["sensitivity"]) - {"public"})
     if kinds:
         raise InputError(f"folds are kept in git, by report id, and these are {', '.join(kinds)}: score each fold by itself")
@@ -90,7 +95,7 @@ def _folder(name: str) -> Path:
 
 
 def names(p: ScoreParams, label_set: list[Label], concepts: list[Concept]) -> dict[str, TaskNames]:
-    """Returns task to its names: labels of the set, or concepts."""
+    """Returns the names that are scored, by task: labels of the label set, or concepts."""
     return {MULTIPLE_CHOICE: label_names(p, label_set), OPEN_ENDED: concept_names(p, concepts)}
 
 
@@ -137,7 +142,8 @@ def read(folder: Path) -> list[KeptRun]:
 
 
 def refuse_mixture(runs: list[KeptRun]) -> None:
-    """
+    """Checks that runs may be scored as one.
+
     Raises:
         InputError: the params of the runs differ, two folds share reports, or the reports of a fold differ between its runs.
     """
@@ -147,12 +153,11 @@ def refuse_mixture(runs: list[KeptRun]) -> None:
         for key in sorted(set(ours) | set(theirs)):
             if key not in MAY_DIFFER and (one := ours.get(key, ABSENT)) != (other := theirs.get(key, ABSENT)):
                 raise InputError(f"{run.path.with_suffix('.json')}: {key} is {one}, but {other} in {first.path.stem}.json")
-    for at, run in enumerate(runs):
-        for other_run in runs[:at]:
-            if run.fold != other_run.fold and (shared := run.reports & other_run.reports):
-                raise InputError(f"{run.path} and {other_run.path.name} are of two folds, but share {len(shared)} reports")
-            if run.fold == other_run.fold and (not_shared := run.reports ^ other_run.reports):
-                raise InputError(f"{run.path} and {other_run.path.name} are of one fold, but differ in {len(not_shared)} reports")
+    for before, run in itertools.combinations(runs, 2):
+        if run.fold != before.fold and (shared := run.reports & before.reports):
+            raise InputError(f"{run.path} and {before.path.name} are of two folds, but share {len(shared)} reports")
+        if run.fold == before.fold and (not_shared := run.reports ^ before.reports):
+            raise InputError(f"{run.path} and {before.path.name} are of one fold, but differ in {len(not_shared)} reports")
 
 
 def score(p: ScoreParams, runs: list[KeptRun], gold: dy.DataFrame[Gold], names: dict[str, TaskNames]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class PhraseDecisions(ArmDecisions):
 
 
 def concept_names(p: ScoreParams, concepts: list[Concept]) -> TaskNames:
-    """Returns the concepts, of which those of kind `score` count."""
+    """Returns all concepts as the names of the task. Only those of kind `score` count."""
     minimum = p.concept_macro_min_positives
     return TaskNames([c.concept for c in concepts], np.array([c.kind == "score" for c in concepts]), minimum, minimum)
 

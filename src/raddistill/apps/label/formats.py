@@ -29,7 +29,7 @@ Summary = list[tuple[str, str, str | None]]  # label, status, code
 
 
 class ReportLabels(NamedTuple):
-    """The labels of a report, with their evidence."""
+    """One report with its labels: the spans are the evidence, the summary has one status per label."""
 
     report: Report
     spans: list[Span]
@@ -89,7 +89,7 @@ def _wide_rows(reports: list[ReportLabels], add_no_finding: bool) -> Rows:
 
 
 def no_finding(summary: Summary) -> int | None:
-    """Returns 1 if nothing but devices is present or uncertain, else None, as CheXpert does."""
+    """Returns the code of CheXpert's No Finding: 1 if no label but Support Devices is present or uncertain, else None."""
     found = any(status in (PRESENT, UNCERTAIN) for label, status, _ in summary if label != DEVICES)
     return None if found else 1
 

@@ -4,7 +4,6 @@ Only a batch of rows is in memory at any time, and a hash of 8 bytes for each id
 comes twice is found.
 """
 
-import contextlib
 from collections.abc import Iterator
 from typing import NamedTuple, Self
 
@@ -50,7 +49,7 @@ class Reject(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Consecutive rows, each either a report or a reject."""
+    """Consecutive rows of a file, each of which became either a report or a reject."""
 
     reports: list[Report]
     rejects: list[Reject]
@@ -68,13 +67,14 @@ class ReportFile:
         self._file: Rows = open_rows(source, form, encoding)
         self.name = named(source)
         self.total = self._file.total
-        with contextlib.ExitStack() as on_error:
-            on_error.callback(self._file.close)
+        try:
             self._id, self._columns = choose_columns(self.name, self._file.columns, columns)
-            if isinstance(self._file, JsonLines) and len(self._columns) == 1 and not columns.text:
-                # A section that comes after the lines that were looked at must not be passed over without a word.
-                self._file.not_expected = frozenset(("findings", "impression"))
-            on_error.pop_all()
+        except InputError:
+            self._file.close()
+            raise
+        if isinstance(self._file, JsonLines) and len(self._columns) == 1 and not columns.text:
+            # A section that comes after the lines that were looked at must not be passed over without a word.
+            self._file.not_expected = frozenset(("findings", "impression"))
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +83,7 @@ class ReportFile:
         self._file.close()
 
     def batches(self) -> Iterator[Batch]:
-        """Yields all rows in their order, once."""
+        """Yields all rows of the file in their order, in batches. It can be called once, as the file is read only once."""
         reports: list[Report] = []
         rejects: list[Reject] = []
         seen: set[int] = set()

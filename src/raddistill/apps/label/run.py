@@ -72,7 +72,8 @@ def quarantine_of(output: Path) -> Path:
 
 
 def check_output(source: str, output: Path, overwrite: bool) -> None:
-    """
+    """Checks the name of the output file before any work is done.
+
     Raises:
         InputError: `output` cannot be written, exists, or is the input.
     """
@@ -138,7 +139,7 @@ def _cores() -> int:
 
 
 class LabelledBatch(NamedTuple):
-    """A batch with encoded labels. `rejects` are in the order of their rows."""
+    """One batch after labelling: its labels as `Format.encode` returns them, and its rejects in the order of their rows."""
 
     encoded: Any
     labelled: int
