@@ -43,13 +43,9 @@ def dvc_output(*words: str) -> str:
 
 def current_commit() -> dict[str, Any]:
     """Returns the `commit` that is checked out (None outside of git), and whether the checkout is `clean`."""
-    commit, changes = (
-        subprocess.run(["git", *words], capture_output=True, text=True, check=False)
-        for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-    )
-    if commit.returncode:
-        return {"commit": None, "clean": False}
-    return {"commit": commit.stdout.strip(), "clean": not changes.stdout.strip()}
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=40"]  # "<hash>", or "<hash>-dirty"
+    commit, _, dirty = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip().partition("-")
+    return {"commit": commit or None, "clean": bool(commit) and not dirty}
 
 
 def load_metrics(path: Path) -> dict[str, Any]:

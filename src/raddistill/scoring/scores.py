@@ -84,14 +84,13 @@ def _score_task(p: ScoreParams, task: str, scorer: Scorer, given: Inputs) -> tup
     found = compare(p, truth, arms, text_groups, scorer.names, frozenset(given.calibration.budget))
     if "teacher" in found.compared_as:
         found.metrics["unseen"] = _score_unseen(p, found, given, texts)
-    for arm in (arm.name for arm in ARMS if arm.name in found.metrics):
-        as_arm = found.compared_as.get(arm, arm)
-        reports = found.judged[as_arm].reports
-        if isinstance(scorer, OpenEnded):
-            figures = scorer.own_figures(truth.select(reports), arms[as_arm].select(reports), found.judged[as_arm])
-            found.metrics[arm] |= figures
     if isinstance(scorer, MultipleChoice):
         _add_curves(found, arms)
+    else:
+        for arm in (arm.name for arm in ARMS if arm.name in found.metrics):
+            as_arm = found.compared_as.get(arm, arm)
+            judged = found.judged[as_arm]
+            found.metrics[arm] |= scorer.own_figures(truth.select(judged.reports), arms[as_arm].select(judged.reports), judged)
     return found, [to_table(task, arm, each.select(asked), scorer.names.names, text_groups) for arm, each in arms.items()]
 
 

@@ -3,7 +3,6 @@
 import bisect
 import contextlib
 import csv
-import io
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -59,7 +58,7 @@ def choose_format(form: str, suffix: str, task: str, teacher: str, names: list[s
     if quotes and form != "jsonl":
         raise InputError("--quotes writes the words of the report; only --format jsonl has a place for them")
     if form == "jsonl":
-        return Format(partial(_json_lines, with_codes=task == OPEN_ENDED, with_quotes=quotes), partial(_create, b""))
+        return Format(partial(_json_lines, with_codes=task == OPEN_ENDED, with_quotes=quotes), _create_lines)
     if form == "long":
         return _table(suffix, list(LONG), partial(_long_rows, task, teacher), numbers={"probability": "float64"})
     if task == OPEN_ENDED:
@@ -75,8 +74,7 @@ def _table(suffix: str, columns: list[str], rows_of: Callable[[list[ReportLabels
     """Returns the format of a table. `numbers`: column to Arrow type, for columns that are not text."""
     if suffix == ".parquet":
         return Format(rows_of, partial(_create_parquet, columns, numbers))
-    delimiter = DELIMITERS[suffix]
-    return Format(partial(_delimited_rows, rows_of, delimiter), partial(_create, _delimited([columns], delimiter)))
+    return Format(rows_of, partial(_create_delimited, columns, DELIMITERS[suffix]))
 
 
 def _wide_rows(reports: list[ReportLabels], add_no_finding: bool) -> Rows:
@@ -102,7 +100,7 @@ def _long_rows(task: str, teacher: str, reports: list[ReportLabels]) -> Rows:
     ]
 
 
-def _json_lines(reports: list[ReportLabels], with_codes: bool, with_quotes: bool) -> bytes:
+def _json_lines(reports: list[ReportLabels], with_codes: bool, with_quotes: bool) -> str:
     lines = []
     for report, spans, summary in reports:
         labels: list[dict[str, Any]] = [
@@ -110,7 +108,7 @@ def _json_lines(reports: list[ReportLabels], with_codes: bool, with_quotes: bool
         ]
         evidence = [_evidence(report, span, with_quotes) for span in spans]
         lines.append(json.dumps({"report_id": report.report_id, "labels": labels, "evidence": evidence}, ensure_ascii=False))
-    return "".join(f"{line}\n" for line in lines).encode()
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _evidence(report: Report, span: Span, with_quote: bool) -> dict[str, Any]:
@@ -128,21 +126,18 @@ def _quote(pieces: list[Piece], span: Span) -> str:
     return words[span.start - start : span.end - start]
 
 
-def _delimited_rows(rows_of: Callable[[list[ReportLabels]], Rows], delimiter: str, reports: list[ReportLabels]) -> bytes:
-    return _delimited(rows_of(reports), delimiter)
-
-
-def _delimited(rows: Rows, delimiter: str) -> bytes:
-    out = io.StringIO(newline="")
-    csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(rows)
-    return out.getvalue().encode()
+@contextlib.contextmanager
+def _create_lines(path: Path) -> Iterator[Callable[[str], object]]:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        yield file.write
 
 
 @contextlib.contextmanager
-def _create(header: bytes, path: Path) -> Iterator[Callable[[bytes], object]]:
-    with path.open("wb") as file:
-        file.write(header)
-        yield file.write
+def _create_delimited(columns: list[str], delimiter: str, path: Path) -> Iterator[Callable[[Rows], object]]:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        writer.writerow(columns)
+        yield writer.writerows
 
 
 @contextlib.contextmanager
