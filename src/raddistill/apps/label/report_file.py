@@ -108,11 +108,14 @@ class ReportFile:
             InputError: there is none, or its row cannot be used.
         """
         rows = 0
-        for rows, row in enumerate((row for batch in self.batches() for row in (*batch.reports, *batch.rejects)), start=1):
-            if row.report_id == report_id:
-                if isinstance(row, Report):
-                    return row
-                raise InputError(f"{self.name}, row {row.row}: report {report_id} cannot be used: {row.reason}")
+        for batch in self.batches():
+            for report in batch.reports:
+                if report.report_id == report_id:
+                    return report
+            for reject in batch.rejects:
+                if reject.report_id == report_id:
+                    raise InputError(f"{self.name}, row {reject.row}: report {report_id} cannot be used: {reject.reason}")
+            rows += len(batch.reports) + len(batch.rejects)
         raise InputError(f"no report {report_id} among the {rows:,} of {self.name}")
 
     def _read(self, number: int, row: Row, seen: set[int]) -> Report | Reject:
