@@ -1,4 +1,4 @@
-"""Scores all arms on one split against people's annotations: the metrics file, and the data of its plots.
+"""Reads the tables of a split, and scores all arms on it against people's annotations: the metrics file, and data of its plots.
 
 Scored are the annotated reports that the student was asked about. Every other arm is scored on those of them that it was asked
 about, and states how many. A report that a teacher could not label counts as empty; one that is not in its file is left out.
@@ -7,25 +7,37 @@ about, and states how many. A report that a teacher could not label counts as em
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import dataframely as dy
 import polars as pl
 
+from raddistill import params, paths
+from raddistill.concepts import Concept, load_concepts
 from raddistill.errors import TableError
+from raddistill.labelsets import Label, LabelSetParams, load_labels
 from raddistill.near_duplicates import has_near_duplicate
 from raddistill.scoring import metrics
 from raddistill.scoring.arms import ARMS, BUDGET, TEACHERS
 from raddistill.scoring.comparison import Comparison, compare, labels_by_policy, resolve
-from raddistill.scoring.inputs import Inputs, TeacherTables
 from raddistill.scoring.metrics import Figures, Rows, ScoreParams, micro_f1
 from raddistill.scoring.multiple_choice import MultipleChoice
 from raddistill.scoring.open_ended import OpenEnded
 from raddistill.scoring.scorer_lexicon import load_lexicon
 from raddistill.scoring.truth import ArmDecisions, read_truth, to_table
-from raddistill.tables.outcomes import UNKNOWN_BY_FILE
-from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
+from raddistill.tables import base as tables
+from raddistill.tables import calibration
+from raddistill.tables.calibration import Calibration
+from raddistill.tables.examples import Examples
+from raddistill.tables.gold import Gold
+from raddistill.tables.labels import Labels
+from raddistill.tables.outcomes import UNKNOWN_BY_FILE, Outcomes
+from raddistill.tables.predictions import ArmTables
+from raddistill.tables.reports import Reports
+from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED, TASKS
 
-__all__ = ["ScoreParams", "Scored", "score"]
+__all__ = ["Inputs", "ScoreParams", "Scored", "TeacherTables", "read_inputs", "score"]
 
 DIGITS = 4  # of every rate; more would only make diffs noisy
 PER_LABEL = ["task", "arm", "label", "positives", "f1", "low", "high", "precision", "recall", "mcnemar_p"]
@@ -33,6 +45,35 @@ PRECISION_RECALL = ["arm", "kind", "threshold", "precision", "recall"]
 RELIABILITY = ["arm", "predicted", "observed", "cells"]
 _TEXTS = ["task", "arm", "label", "kind"]
 Scorer = MultipleChoice | OpenEnded  # turns the answers of its task into decisions
+
+
+@dataclass(frozen=True)
+class TeacherTables:
+    """The labels of a teacher for one task."""
+
+    labels: dy.DataFrame[Labels]
+    whole_labels: dy.DataFrame[Labels]  # of the whole report, if the teacher reads only a part of it; else empty
+    outcomes: dy.DataFrame[Outcomes]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that the scores of a split are computed from."""
+
+    split: str
+    reports: dy.DataFrame[Reports]
+    gold: dy.DataFrame[Gold]
+    examples: dy.DataFrame[Examples]
+    arms: dict[str, ArmTables]
+    teachers: dict[str, TeacherTables]  # by task
+    calibration: Calibration
+    label_set: list[Label]
+    concepts: list[Concept]
+    lexicon: Path  # of the scorer
+
+    def split_column(self, column: str) -> dict[str, str]:
+        """Returns a column of the split's reports by report id."""
+        return dict(self.reports.filter(pl.col("split").cast(pl.String) == self.split).select("report_id", column).iter_rows())
 
 
 @dataclass(frozen=True)
@@ -49,6 +90,26 @@ class Scored:
     precision_recall: pl.DataFrame
     reliability: pl.DataFrame
     decisions: pl.DataFrame
+
+
+def read_inputs(split: str, arms: list[str]) -> Inputs:
+    """Reads the tables from the stages' outputs. `arms`: the models that predicted the split.
+
+    Raises:
+        InputError, TableError: a file is missing or breaks its schema.
+    """
+    return Inputs(
+        split,
+        reports=tables.read(Reports, paths.REPORTS),
+        gold=tables.read(Gold, paths.GOLD),
+        examples=tables.read(Examples, paths.EXAMPLES),
+        arms={arm: tables.read_record(ArmTables, paths.tables_of(ArmTables, f"{arm}_{split}")) for arm in arms},
+        teachers=tables.read_records(TeacherTables, paths.tables_by_key(TeacherTables, TASKS)),
+        calibration=calibration.load(paths.CALIBRATION),
+        label_set=load_labels(params.load("label_set", LabelSetParams).path),
+        concepts=load_concepts(paths.CONCEPTS),
+        lexicon=paths.SCORER_LEXICON,
+    )
 
 
 def score(p: ScoreParams, given: Inputs) -> Scored:
@@ -97,11 +158,11 @@ def _score_task(p: ScoreParams, task: str, scorer: Scorer, given: Inputs) -> tup
 def _read_arms(task: str, scorer: Scorer, given: Inputs, texts: dict[str, str]) -> dict[str, Any]:
     arms = {}
     for arm, both_tasks in given.arms.items():
-        tables = both_tasks.select(task)
-        if strange := len(set(tables.predictions["report_id"]) - set(texts)):
+        of_task = both_tasks.select(task)
+        if strange := len(set(of_task.predictions["report_id"]) - set(texts)):
             raise TableError(f"{strange} predicted reports are not in the split that is scored; `dvc repro` predicts again")
-        asked = {report: texts[report] for report in tables.predictions["report_id"]}
-        arms[arm] = scorer.read_predictions(arm, tables, asked)
+        asked = {report: texts[report] for report in of_task.predictions["report_id"]}
+        arms[arm] = scorer.read_predictions(arm, of_task, asked)
     return arms
 
 
