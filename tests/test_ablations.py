@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from raddistill import cli, params, paths
-from raddistill.apps import ablations, pipeline, results
+from raddistill.apps import presets, results
 from raddistill.errors import InputError
 from raddistill.tables import base as tables
 
@@ -21,16 +21,16 @@ def _at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def known_keys() -> set[str]:
-    return set(pipeline.flat(params.read()))
+    return set(presets.flat(params.read()))
 
 
 @pytest.mark.parametrize("name", [file.stem for file in sorted((ROOT / "presets/ablations").glob("*.yaml"))])
 def test_every_question_changes_keys_that_exist_and_no_two_points_are_alike(name: str) -> None:
-    question = ablations.read(name)
-    overrides = {point: tuple(pipeline.overrides(changes)) for point, changes in question.points.items()}
+    question = presets.load_ablation(name)
+    overrides = {point: tuple(presets.overrides(changes)) for point, changes in question.points.items()}
     shared = [
-        *pipeline.overrides(question.shared),
-        *(o for preset in question.presets for o in pipeline.overrides(pipeline.load_preset(preset)["params"])),
+        *presets.overrides(question.shared),
+        *(o for preset in question.presets for o in presets.overrides(presets.load_preset(preset)["params"])),
     ]
     used = {o.partition("=")[0] for o in (*shared, *(o for each in overrides.values() for o in each))}
     assert used <= known_keys()
@@ -39,15 +39,15 @@ def test_every_question_changes_keys_that_exist_and_no_two_points_are_alike(name
 
 def test_an_unknown_question_names_those_that_there_are() -> None:
     with pytest.raises(InputError, match=r"no question 'nonsense'.*there are: .*\w"):
-        ablations.read("nonsense")
+        presets.load_ablation("nonsense")
 
 
 @pytest.mark.parametrize("content", ["about: x\naxis: y\npresets: []\nshared: {}\npoints: {}\n", "about: x\npoints: {a: {}}\n"])
 def test_a_question_without_what_it_needs_is_refused(content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "q.yaml").write_text(content, encoding="utf-8")
-    monkeypatch.setattr(ablations, "FOLDER", tmp_path)
+    monkeypatch.setattr(presets, "ABLATIONS", tmp_path)
     with pytest.raises(InputError, match=r"q\.yaml: its keys must be about, axis, points, presets, shared"):
-        ablations.read("q")
+        presets.load_ablation("q")
 
 
 def gathered() -> dict[str, Any]:
@@ -61,7 +61,7 @@ def gathered() -> dict[str, Any]:
 
 def test_the_picture_is_the_same_bytes_for_the_same_figures(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        ablations.draw_picture(gathered(), tmp_path / f"{name}.svg")
+        presets.draw_picture(gathered(), tmp_path / f"{name}.svg")
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
 
 
@@ -75,9 +75,9 @@ def test_the_page_has_a_row_a_point_and_says_what_was_not_run(tmp_path: Path, mo
 
 
 def test_no_experiment_of_a_question_is_an_error_that_says_how_to_run_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    question = ablations.Ablation("never-run", "?", "?", [], {}, {"a": {}})
+    question = presets.Ablation("never-run", "?", "?", [], {}, {"a": {}})
     with pytest.raises(InputError, match=r"raddistill ablation queue never-run"):
-        ablations.gather(question, "two cores")
+        presets.gather(question, "two cores")
 
 
 def test_the_page_in_docs_is_that_of_the_metrics() -> None:

@@ -15,7 +15,7 @@ from test_pipeline import STAGES
 from typer.testing import CliRunner
 
 from raddistill import cli, params
-from raddistill.apps import pipeline
+from raddistill.apps import pipeline, presets
 from raddistill.apps import results as markdown
 from raddistill.errors import InputError
 
@@ -82,7 +82,7 @@ def test_dvc_reads_the_overrides_as_they_are_printed(name: str, project: Path) -
     words = told("preset", name).split()
     apply_overrides(Path("params.yaml"), words[1::2])
     want = params.read(ROOT / "presets" / f"{name}.yaml")["params"]
-    assert pipeline.overrides(want) == pipeline.overrides(only(want, params.read(Path("params.yaml"))))
+    assert presets.overrides(want) == presets.overrides(only(want, params.read(Path("params.yaml"))))
 
 
 def only(shape: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def test_an_unknown_preset_is_told_the_known_ones(project: Path) -> None:
     ],
 )
 def test_an_override_is_in_hydras_grammar(value: object, written: str) -> None:
-    assert pipeline.overrides({"a": value}) == [written]
+    assert presets.overrides({"a": value}) == [written]
 
 
 @pytest.fixture

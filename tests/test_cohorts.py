@@ -18,7 +18,7 @@ from test_padchest import row as padchest_row
 from test_padchest import write as padchest_csv
 
 from raddistill import concepts, labelsets, params, paths
-from raddistill.apps import compare_cohorts
+from raddistill.apps import cohorts, compare_cohorts
 from raddistill.errors import InputError, ParamsError
 from raddistill.sources import extracting, model_remotes
 from raddistill.sources.splits import second_cohort
@@ -170,7 +170,7 @@ def test_compare_cohorts_reads_the_joined_table(first: extracting.ExtractParams,
     both = extract(first, second())
     tables.write(Reports, both.reports, tmp_path / "reports.parquet")
     tables.write(Gold, both.gold, tmp_path / "gold.parquet")
-    told = compare_cohorts.compare(*compare_cohorts.read([tmp_path / "reports.parquet"], [tmp_path / "gold.parquet"])).as_json()
+    told = compare_cohorts.as_json(*cohorts.read([tmp_path / "reports.parquet"], [tmp_path / "gold.parquet"]))
     assert [cohort["name"] for cohort in told["cohorts"]] == ["files", "openi"]
     assert told["redaction marks"]["reports with ___"]["values"][0] > 0
     assert told["labels present"]["Fracture"]["values"][0] == pytest.approx(3 / N_WRITTEN)

@@ -11,7 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from raddistill import cli
-from raddistill.apps import compare_cohorts, compare_cohorts_page
+from raddistill.apps import cohorts, compare_cohorts
 from raddistill.errors import InputError, TableError
 from raddistill.sections import report_text
 from raddistill.sources.splits import splitting
@@ -74,7 +74,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def compared(*names: str, said: bool = True) -> dict[str, Any]:
     files, said_in = [Path(f"{n}.parquet") for n in names], [Path(f"{n}_labels.parquet") for n in names if said]
-    return compare_cohorts.compare(*compare_cohorts.read(files, said_in)).as_json()
+    return compare_cohorts.as_json(*cohorts.read(files, said_in))
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_the_other_way_round_differences_change_their_sign(place: Path) -> None:
      ((10, 10), (0, 10), 0.6075, 1.0), ((0, 10), (0, 20), -0.1611, 0.2775), ((10, 10), (0, 20), 0.6791, 1.0)],
 )  # fmt: skip
 def test_intervals_are_the_published_ones(first: tuple[int, int], second: tuple[int, int], low: float, high: float) -> None:
-    row = compare_cohorts._compare(compare_cohorts._share(*second), compare_cohorts._share(*first))
+    row = compare_cohorts._compare("", compare_cohorts._share(*second), compare_cohorts._share(*first))
     assert row.low == pytest.approx(low, abs=6e-5)
     assert row.high == pytest.approx(high, abs=6e-5)
 
@@ -219,12 +219,12 @@ def test_what_cannot_be_compared_is_said(files: list[str], said: list[str], erro
     Path("text.parquet").write_text("no Parquet", encoding="utf-8")
     tables.write(Labels, labels(["h1"]).with_columns(task=pl.lit("open_ended")), Path("open.parquet"))
     with pytest.raises(InputError, match=error):
-        compare_cohorts.read([Path(f"{name}.parquet") for name in files], [Path(f"{name}.parquet") for name in said])
+        cohorts.read([Path(f"{name}.parquet") for name in files], [Path(f"{name}.parquet") for name in said])
 
 
 def test_a_table_of_something_else_is_refused(place: Path) -> None:
     with pytest.raises(TableError, match=r"here_labels.parquet is no Reports table: .*missing columns"):
-        compare_cohorts.read([Path("here_labels.parquet")], [])
+        cohorts.read([Path("here_labels.parquet")], [])
 
 
 def test_the_page_has_all_figures_and_no_word_of_a_report(place: Path) -> None:
@@ -244,7 +244,7 @@ def test_the_page_warns_of_other_labellers(place: Path) -> None:
     tables.write(Gold, labels(["h1"], "[anna]", "annotator"), Path("here_labels.parquet"))
     files, said = [Path("here.parquet"), Path("there.parquet")], [Path("here_labels.parquet"), Path("there_labels.parquet")]
     page = io.StringIO()
-    Console(width=160, file=page).print(compare_cohorts_page.page(compare_cohorts.compare(*compare_cohorts.read(files, said))))
+    Console(width=160, file=page).print(compare_cohorts.page(*cohorts.read(files, said)))
     told = page.getvalue()
     assert "Labelled by [anna] and by rules:cold." in told
     assert "let one teacher label both" in told

@@ -66,7 +66,7 @@ PLAIN = {
     "fitted", "fitter", "format", "inquiry", "interrupted", "json", "judged", "limiter", "limits", "listed", "literal",
     "main", "maker", "match", "matcher", "member", "merged", "mimic", "node", "packaged", "pad", "parquet", "parsed", "plain",
     "plus", "price", "prices", "progress", "questioner", "queue", "rate", "reached", "reader", "reading", "reject", "remotes",
-    "renderer", "reply", "request", "reserved", "result", "runtime", "sealed", "sender", "server", "span", "store", "stored",
+    "renderer", "reply", "request", "reserved", "runtime", "sealed", "sender", "server", "span", "store", "stored",
     "synthesized", "taught", "teach", "templates", "topic", "trainer", "truth", "turn", "verdict", "vote", "xpert", "zip",
 }  # fmt: skip
 

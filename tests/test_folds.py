@@ -8,7 +8,7 @@ from test_scoring import ASKED, CONCEPTS, LABELS, LEXICON, MC, OE, P, doubted, f
 from typer.testing import CliRunner
 
 from raddistill import cli, paths
-from raddistill.apps import folds, folds_commands
+from raddistill.apps import folds
 from raddistill.errors import InputError, TableError
 from raddistill.tables import base
 from raddistill.tables.decisions import Decisions
@@ -195,7 +195,7 @@ def test_commands_keep_and_show(project):
     told_of = json.loads((project / "folds/default/fold-0.json").read_text())
     assert told_of["train"] == {"loss": 0.5}
     with pytest.raises(InputError, match=r"'\.\./x' is no name"):
-        folds_commands.keep("../x")
+        cli.keep_fold("../x")
 
 
 @pytest.mark.parametrize("kind", ["phi", "credentialed"])
@@ -203,7 +203,7 @@ def test_folds_of_reports_that_are_not_public_are_not_for_git(project, kind):
     mixed = pl.when(pl.col("report_id") == ASKED[0]).then(pl.lit(kind)).otherwise(pl.lit("public"))
     base.write(Reports, tables()["reports"].with_columns(sensitivity=mixed), paths.REPORTS)
     with pytest.raises(InputError, match=f"kept in git, by report id, and these are {kind}"):
-        folds_commands.keep("default")
+        cli.keep_fold("default")
     assert not (project / "folds").exists()
 
 

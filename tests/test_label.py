@@ -498,7 +498,7 @@ def test_a_wheel_brings_its_lexicons_to_any_folder(reports_csv: Path) -> None:
 
 def test_label_and_help_start_without_torch_and_polars() -> None:
     code = "import sys; from raddistill import cli; {}; print(sorted({{'torch', 'polars', 'pyarrow'}} & set(sys.modules)))"
-    imports = "from raddistill.apps.label import render, run"
+    imports = "from raddistill.apps.label import rules, run"
     done = subprocess.run([sys.executable, "-c", code.format(imports)], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 
 from raddistill import answer_format, concepts, labelsets, params
 from raddistill.errors import InputError
-from raddistill.scoring import inputs, score_output, scores
+from raddistill.scoring import score_output, scores
 from raddistill.sources import extracting
 from raddistill.student import calibrating, linear, merging
 from raddistill.student.prompts import Renderer, encode
@@ -108,9 +108,9 @@ def scored(made: SimpleNamespace, tmp_path: Path) -> scores.Scored:
     calibration = calibrating.calibrate(against, of_validation, made.examples, made.labels[MC], made.gold, made.label_set)
     arm = ArmTables(Predictions.validate(said, cast=True), frame)
     teachers = {
-        task: inputs.TeacherTables(labels, Labels.create_empty(), made.outcomes[task]) for task, labels in made.labels.items()
+        task: scores.TeacherTables(labels, Labels.create_empty(), made.outcomes[task]) for task, labels in made.labels.items()
     }
-    given = inputs.Inputs(
+    given = scores.Inputs(
         "test", made.reports, made.gold, made.examples, {"student": arm}, teachers,
         calibration, made.label_set, CONCEPTS, lexicon,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raddistill import concepts, labelsets, params
-from raddistill.apps.label.columns import Columns
+from raddistill.apps.label.options import Columns
 from raddistill.apps.label.report_file import Batch, ReportFile
 from raddistill.errors import InputError
 from raddistill.privacy import ID_IS_TEXT, may_be_text

@@ -25,8 +25,8 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from raddistill import concepts, labelsets, params, paths
-from raddistill.apps import compare_cohorts, compare_cohorts_page, folds_commands
+from raddistill import cli, concepts, labelsets, params, paths
+from raddistill.apps import cohorts, compare_cohorts
 from raddistill.errors import RaddistillError
 from raddistill.sources import extracting
 from raddistill.sources.collections.files import FilesParams
@@ -636,8 +636,8 @@ def test_from_extract_to_folds_no_stage_tells_text(overhear: Overhear, small_wor
         *(lambda arm=arm: points_at_text(paths.table("predictions", arm)) for arm in ("student_validation", "student_test")),
         *stages("calibrate", "evaluate", "final"),
         lambda: pl.read_parquet(paths.REPORTS).with_columns(sensitivity=pl.lit("public")).write_parquet(paths.REPORTS),
-        lambda: folds_commands.keep("kept"),  # refused of what is not public (tests/test_folds.py); searched all the same
-        lambda: folds_commands.show("kept"),
+        lambda: cli.keep_fold("kept"),  # refused of what is not public (tests/test_folds.py); searched all the same
+        lambda: cli.show_folds("kept"),
     ]
     for each in work:
         told, _ = overhear(each)
@@ -677,8 +677,8 @@ def test_two_cohorts_are_compared_without_telling_text(overhear: Overhear, tmp_p
         tables.write(Reports, made.reports, files[-1])
 
     def compare() -> None:
-        made = compare_cohorts.compare(*compare_cohorts.read(files, []))
-        Console(width=200).print(compare_cohorts_page.page(made), json.dumps(made.as_json()))
+        both = cohorts.read(files, [])
+        Console(width=200).print(compare_cohorts.page(*both), json.dumps(compare_cohorts.as_json(*both)))
 
     told, _ = overhear(compare)
     assert "never uses" in told

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from raddistill.apps.label import report_file
-from raddistill.apps.label.columns import Columns, choose_columns
-from raddistill.apps.label.report_file import Batch, ReportFile, split_sections
+from raddistill.apps.label.options import Columns
+from raddistill.apps.label.report_file import Batch, ReportFile, choose_columns, split_sections
 from raddistill.errors import InputError
 
 ROWS = [

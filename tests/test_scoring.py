@@ -17,7 +17,7 @@ import pytest
 from raddistill.concepts import Concept
 from raddistill.errors import TableError
 from raddistill.labelsets import Label
-from raddistill.scoring import inputs, score_output, scores
+from raddistill.scoring import score_output, scores
 from raddistill.tables.calibration import Calibration, LabelCalibration
 from raddistill.tables.decisions import Decisions
 from raddistill.tables.examples import Examples
@@ -191,8 +191,8 @@ def score(lexicon, split="test", calibrated=None, **changes):
     given = tables(**changes)
     arms = {arm: ArmTables(rows, given["probabilities"][arm]) for arm, rows in given["predictions"].items()}
     by_task = {task: [given[kind][task] for kind in ("labels", "whole_labels", "outcomes")] for task in (MC, OE)}
-    teachers = {task: inputs.TeacherTables(*of_task) for task, of_task in by_task.items()}
-    everything = inputs.Inputs(
+    teachers = {task: scores.TeacherTables(*of_task) for task, of_task in by_task.items()}
+    everything = scores.Inputs(
         split, given["reports"], given["gold"], given["examples"], arms, teachers,
         calibrated or calibration(), LABELS, CONCEPTS, lexicon,
     )  # fmt: skip

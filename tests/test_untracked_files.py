@@ -9,7 +9,7 @@ from pipeline_truth import ROOT
 from typer.testing import CliRunner
 
 from raddistill import cli, errors, untracked_files
-from raddistill.apps import ablations
+from raddistill.apps import presets
 from raddistill.errors import InputError
 
 PARAMS = """
@@ -101,7 +101,7 @@ def test_nothing_is_queued_where_one_point_would_miss_a_file(
     question = QUESTION.replace("POINT", point).replace("POINT", str(Path(name).parent))
     write(clone, {name: "", "presets/ablations/q.yaml": question})
     git("add", "presets")
-    monkeypatch.setattr(ablations.sys, "executable", "no-python")  # `dvc` is not even started
+    monkeypatch.setattr(presets.sys, "executable", "no-python")  # `dvc` is not even started
     named = rf"gets the files that git knows, and no others\n{Path(name).parent}.*(git add|absolute)"
     with pytest.raises(InputError, match=named):
         CliRunner().invoke(cli.app, ["ablation", "queue", "q"], catch_exceptions=False)
@@ -110,7 +110,7 @@ def test_nothing_is_queued_where_one_point_would_miss_a_file(
 def test_a_param_that_the_points_replace_need_not_be_in_git(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(clone, {"params.yaml": PARAMS.replace("SOURCE", "lexicon/other")})
     write(clone, {"presets/ablations/q.yaml": QUESTION.replace("POINT", "lexicon/tuned")})
-    monkeypatch.setattr(ablations.sys, "executable", "no-python")
+    monkeypatch.setattr(presets.sys, "executable", "no-python")
     with pytest.raises(FileNotFoundError):  # as far as DVC
         CliRunner().invoke(cli.app, ["ablation", "queue", "q"], catch_exceptions=False)
 

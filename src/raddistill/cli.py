@@ -1,7 +1,7 @@
 """The commands of `raddistill`. Each is a short function that can be called from Python; the work is done in apps/.
 
 No command runs a stage: settings stay in params.yaml, and DVC runs the pipeline. `label` and `show` need no pipeline.
-Each command imports what it needs within its function, so that `raddistill preset` answers at once.
+A command imports polars, and what else takes long, within its function, so that `raddistill preset` answers at once.
 """
 
 import json
@@ -12,9 +12,10 @@ from typing import Annotated
 import typer
 
 from raddistill import errors, params, paths, untracked_files
-from raddistill.apps import ablations, folds_commands, pipeline
-from raddistill.apps.label import commands
-from raddistill.apps.label.commands import label, show
+from raddistill.apps import pipeline, presets
+from raddistill.apps.label import options
+from raddistill.apps.label.rules import show
+from raddistill.apps.label.run import label
 from raddistill.errors import InputError
 
 app = typer.Typer(
@@ -23,32 +24,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,  # locals may hold report text
     rich_markup_mode="markdown",
-    help="""Teaches a small LLM to read radiology reports from a noisy teacher's labels, and measures it against people's.
-
-    DVC runs the pipeline, from the root of the project:
-
-    - `dvc repro` — everything that is out of date (`make repro` installs first)
-    - `dvc exp run -S train.learning_rate=0.0005 evaluate` — another setting, up to validation
-    - `dvc exp run $(raddistill preset quick)` — a named one
-    - `dvc metrics diff`, `dvc params diff`, `dvc exp show` — what it changed
-    - `raddistill results` — the table of the last run
-    - `raddistill folds show NAME` — runs of several folds, scored as one
-
-    With an LLM as teacher (docs/teachers.md):
-
-    - `raddistill estimate` — tokens and money before anything is sent
-    - `raddistill show REPORT_ID --teacher llm` — exactly what would be sent
-
-    Without the pipeline, labels with evidence for a file of reports:
-
-    - `raddistill label reports.csv -o labels.csv`
-    - `raddistill show REPORT_ID --input reports.csv`
-    """,
+    help=options.HELP,
 )
-app.add_typer(folds_commands.app, name="folds")
-app.add_typer(ablations.app, name="ablation")
-app.command(help=commands.LABEL_HELP)(label)
-app.command(help=commands.SHOW_HELP)(show)
+folds_app = typer.Typer(no_args_is_help=True, help="Runs of several folds (extract.fold), kept in git and scored as one.")
+app.add_typer(folds_app, name="folds")
+app.add_typer(presets.app, name="ablation")
+
+
+app.command(help=options.LABEL_HELP)(label)
+app.command(help=options.SHOW_HELP)(show)
 
 
 def _print_version(wanted: bool) -> None:
@@ -112,14 +96,15 @@ def compare_cohorts(
     of two teachers, or gold of two places, compare the labellers as well. Small shares of a small cohort can tell who is meant:
     check the figures before you pass them on.
     """
-    from raddistill.apps import compare_cohorts, compare_cohorts_page
+    from raddistill.apps import cohorts
+    from raddistill.apps import compare_cohorts as comparing
     from raddistill.apps.console import print_page
 
-    comparison = compare_cohorts.compare(*compare_cohorts.read(reports, labels or []))
+    both = cohorts.read(reports, labels or [])
     if as_json:
-        print(json.dumps(comparison.as_json(), indent=2, allow_nan=False))
+        print(json.dumps(comparing.as_json(*both), indent=2, allow_nan=False))
     else:
-        print_page(compare_cohorts_page.page(comparison))
+        print_page(comparing.page(*both))
 
 
 @app.command()
@@ -134,10 +119,10 @@ def preset(
     `dvc exp run $(raddistill preset llama-3.1-8b) $(raddistill preset paper) evaluate`
     """
     if name and not show:
-        print(" ".join(f"-S {override}" for override in pipeline.overrides(pipeline.load_preset(name)["params"])))
+        print(" ".join(f"-S {override}" for override in presets.overrides(presets.load_preset(name)["params"])))
         return
-    for each in pipeline.preset_names():
-        print(f"{each:14} {pipeline.load_preset(each)['about']}")
+    for each in presets.names():
+        print(f"{each:14} {presets.load_preset(each)['about']}")
 
 
 @app.command()
@@ -168,7 +153,7 @@ def check() -> None:
 
     `raddistill check`: works in a fresh clone that has pulled no data
     """
-    changed = pipeline.check_lock()
+    changed = list(pipeline.stale_lines(json.loads(pipeline.dvc_output("status", "--json"))))
     for line in changed:
         print(line)
     if changed:
@@ -176,6 +161,36 @@ def check() -> None:
     print("dvc.lock is up to date")
     for line in untracked_files.missing_files(untracked_files.strings_of(params.read())):
         print(f"missing in a clone, and in queued experiments: {line}")
+
+
+@folds_app.command("keep")
+def keep_fold(
+    name: Annotated[str, typer.Argument(help="Name of the runs that belong together: the folder folds/NAME.")],
+) -> None:
+    """Keeps the last run's decisions on its test split in folds/NAME/fold-<extract.fold>: ids and names of labels, no text.
+
+    `dvc exp run -S extract.fold=1 && raddistill folds keep default`
+
+    A run of the same fold with another train.seed is kept as well. Commit the folder to git. This works with public reports
+    only: ids and decisions of other reports do not belong in git.
+    """
+    from raddistill.apps import folds
+
+    print(folds.keep_last(name))
+
+
+@folds_app.command("show")
+def show_folds(
+    name: Annotated[str, typer.Argument(help="Name of a folder in folds/, such as default.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Prints all figures as JSON, by label too.")] = False,
+) -> None:
+    """Scores the kept folds as one, against data/gold.parquet, and writes metrics/folds/NAME.json.
+
+    `raddistill folds show default`
+    """
+    from raddistill.apps import folds
+
+    folds.show(name, as_json)
 
 
 def main() -> None:

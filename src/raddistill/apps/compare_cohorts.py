@@ -1,69 +1,88 @@
 """Compares two cohorts: length, sections, redaction marks, words, label rates. Numbers only, never report text."""
 
-import itertools
 import math
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
 
-from raddistill.errors import InputError
+from raddistill.apps.cohorts import Cohort
 from raddistill.sources.documents import SECTIONS
-from raddistill.statuses import ABSENT, AMBIGUOUS, EXCLUDED, PRESENT, UNCERTAIN
-from raddistill.tables import base as tables
-from raddistill.tables.gold import Gold
-from raddistill.tables.labels import Labels
-from raddistill.tables.reports import SPLITS, Reports
-from raddistill.tasks.names import MULTIPLE_CHOICE
+from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN
+from raddistill.tables.reports import SPLITS
 
-TASK = MULTIPLE_CHOICE  # open-ended labels are report text
+WORDS_AT_ONCE = 20_000  # reports whose words are listed at a time, which takes 100 MB
+BODY = pl.concat_str("findings", "impression", separator=" ", ignore_nulls=True)  # without headers
 MARKS = {
     "XXXX": "X{4,}",  # Open-i
     "___": "_{3,}",  # MIMIC-CXR
     "[** **]": r"\[\*\*.*?\*\*\]",  # MIMIC-II and -III
     "[NAME]": r"[\[<][A-Z][A-Z _-]{2,}[0-9]*[\]>]",
 }
-WORDS_AT_ONCE = 20_000  # reports whose words are listed at a time, which takes 100 MB
-WORD = r"\S+"
-IN_JSON = ("values", "difference", "low", "high")
-STYLE = {"letters": r"\p{L}", "capitals": r"\p{Lu}", "accented": r"[\p{L}--[a-zA-Z]]", "numbers": "[0-9]+"}
-BODY = pl.concat_str("findings", "impression", separator=" ", ignore_nulls=True).alias("body")  # without headers
 UNMARKED = BODY.str.replace_all("|".join(MARKS.values()), " ")  # capitals and numbers of redaction marks do not count
+RATES = (PRESENT, UNCERTAIN, ABSENT)
+HIDDEN = {"labels uncertain", "labels absent"}  # in the JSON only; the page would be three times as long
 
 
-@dataclass(frozen=True)
-class Cohort:
-    """The reports of one source, and the labels that one or several labellers gave them."""
-
-    name: str
-    reports: pl.DataFrame  # Reports
-    labels: pl.DataFrame | None  # report_id, label, status, labeller (teacher or annotator); multiple choice only
-    unknown_ids: int = 0  # labelled reports that are not in the table of reports; counted for its first cohort only
-
-    @property
-    def labellers(self) -> list[str]:
-        return [] if self.labels is None else self.labels["labeller"].unique().sort().to_list()
+def _count(pattern: str, text: pl.Expr) -> pl.Expr:
+    return text.str.count_matches(pattern).cast(pl.Int64)
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A count, or a count divided by `of`. A share of reports or labelled cells has a confidence interval."""
+_EXISTS = {name: pl.col(name).is_not_null() for name in SECTIONS}
+_WORDS, _LETTERS = _count(r"\S+", BODY), _count(r"\p{L}", UNMARKED)
+_MARKS = {name: _count(pattern, BODY) for name, pattern in MARKS.items()}
+_PATIENTS = pl.col("patient_id").drop_nulls().n_unique().replace(0, None)
+FIGURES = {  # section -> name -> a number, or what holds of a report or not: the share of reports of which it does
+    "reports": {
+        "reports": pl.len(),
+        "patients": _PATIENTS,
+        "reports a patient, mean": pl.count("patient_id") / _PATIENTS,
+        "patient unknown": pl.col("patient_id").is_null(),
+        **{f"in {split}": pl.col("split").cast(str) == split for split in SPLITS},
+        "of public text": pl.col("sensitivity").cast(str) == "public",
+        "distinct texts": pl.n_unique("text_group"),
+    },
+    "words": {
+        "a report, 5th percentile": _WORDS.quantile(0.05, "nearest"),
+        "a report, median": _WORDS.quantile(0.5, "nearest"),
+        "a report, 95th percentile": _WORDS.quantile(0.95, "nearest"),
+        "a report, mean": _WORDS.mean(),
+        **{f"{name}, median": _count(r"\S+", pl.col(name)).quantile(0.5, "nearest") for name in SECTIONS[:2]},
+    },
+    "sections": {
+        **_EXISTS,
+        "findings without impression": _EXISTS["findings"] & ~_EXISTS["impression"],
+        "impression without findings": _EXISTS["impression"] & ~_EXISTS["findings"],
+    },
+    "redaction marks": {
+        "reports with any": pl.any_horizontal(count > 0 for count in _MARKS.values()),
+        "of 1,000 words": 1000 * pl.sum_horizontal(_MARKS.values()).sum() / _WORDS.sum(),
+        **{f"reports with {name}": count > 0 for name, count in _MARKS.items()},
+    },
+    "style": {
+        "capitals among letters": _count(r"\p{Lu}", UNMARKED).sum() / _LETTERS.sum(),
+        "letters beyond a to z, of 1,000": 1000 * _count(r"[\p{L}--[a-zA-Z]]", UNMARKED).sum() / _LETTERS.sum(),
+        "numbers, of 1,000 words": 1000 * _count("[0-9]+", UNMARKED).sum() / _WORDS.sum(),
+    },
+}
+PERCENTS = {"capitals among letters", "words that the other never uses"}  # beside the shares of reports and labelled cells
 
-    count: float | None
-    of: int | None = None
-    is_percent: bool = False
-    is_share: bool = False
 
-    @property
-    def value(self) -> float | None:
-        if self.of is None or self.count is None:
-            return self.count
-        return self.count / self.of if self.of else None
+class Figure(NamedTuple):
+    """One figure of one cohort; its value is None if unknown.
+
+    A share of reports, or of a label's annotations, is `part` divided by `of`. Other figures leave both at 0.
+    """
+
+    value: float | None
+    part: int = 0
+    of: int = 0
 
 
 class Difference(NamedTuple):
-    """One figure of both cohorts. `difference` is second minus first; its 95 % interval is given for shares only."""
+    """One figure of both cohorts, and second minus first. Only that of two shares has a 95 % interval, `low` to `high`."""
 
     values: list[float | None]
     is_percent: bool
@@ -72,137 +91,56 @@ class Difference(NamedTuple):
     high: float | None = None
 
 
-class Comparison(NamedTuple):
-    """All figures of two cohorts. `rows`: section to name to figures."""
-
-    cohorts: tuple[Cohort, Cohort]
-    rows: dict[str, dict[str, Difference]]
-
-    def as_json(self) -> dict[str, Any]:
-        """Returns the cohorts, then the figures by section. Shares are fractions in [0, 1]."""
-        about = [
-            {"name": c.name, "reports": c.reports.height, "labellers": c.labellers, "labels_of_unknown_reports": c.unknown_ids}
-            for c in self.cohorts
-        ]
-        figures: dict[str, Any] = {"cohorts": about}
-        for section, rows in self.rows.items():
-            figures[section] = {name: {key: getattr(row, key) for key in IN_JSON} for name, row in rows.items()}
-        return figures
+def as_json(first: Cohort, second: Cohort) -> dict[str, Any]:
+    """Returns both cohorts and the figures by section, each with values, difference, low and high. Shares are from 0 to 1."""
+    about = [
+        {"name": c.name, "reports": c.reports.height, "labellers": c.labellers, "labels_of_unknown_reports": c.unknown_ids}
+        for c in (first, second)
+    ]
+    keys = ("values", "difference", "low", "high")
+    return {"cohorts": about} | {
+        section: {name: {key: getattr(row, key) for key in keys} for name, row in rows.items()}
+        for section, rows in compare(first, second).items()
+    }
 
 
-def read(files: list[Path], labels: list[Path]) -> tuple[Cohort, Cohort]:
-    """Returns the two cohorts of one table of reports or of two. `labels`: one table for each of `files`, in order, or none.
-
-    Raises:
-        InputError: there are not two cohorts, fewer or more label than report tables, or none of the reports has labels.
-        TableError: a file is not a table of reports, labels or gold.
-    """
-    if labels and len(labels) != len(files):
-        raise InputError(f"{len(labels)} tables of labels for {len(files)} of reports: give one for each, in the same order")
-    cohorts: list[Cohort] = []
-    for n, file in enumerate(files):
-        reports, rows = tables.read(Reports, file), _read_labels(labels[n]) if labels else None
-        unknown = 0 if rows is None else rows.join(reports, on="report_id", how="anti")["report_id"].n_unique()
-        if rows is not None and unknown == rows["report_id"].n_unique():
-            raise InputError(f"{labels[n]} labels none of the reports of {file}; give labels in the order of the reports")
-        for (source,), own in reports.sort("source").group_by("source", maintain_order=True):
-            own_labels = rows if rows is None else rows.join(own, on="report_id", how="semi")
-            cohorts.append(Cohort(str(source), own, own_labels, unknown))
-            unknown = 0
-    if len(cohorts) != 2:
-        there = ", ".join(f"{c.name} ({c.reports.height} reports)" for c in cohorts) or "none"
-        raise InputError(f"two cohorts are compared: two tables of one source each, or one table of two; found: {there}")
-    if cohorts[0].name == cohorts[1].name:
-        cohorts = [replace(c, name=str(file)) for c, file in zip(cohorts, files, strict=True)]
-        if files[0] == files[1]:
-            raise InputError(f"{files[0]} was given twice")
-    return cohorts[0], cohorts[1]
-
-
-def _read_labels(file: Path) -> pl.DataFrame:
-    """Returns report_id, label, status, labeller from a table of labels or gold, without ambiguous and excluded cells."""
-    try:
-        is_gold = "annotator" in pl.read_parquet_schema(file)
-    except (FileNotFoundError, pl.exceptions.PolarsError):
-        is_gold = False  # `tables.read` below raises the error
-    frame = tables.read(Gold, file) if is_gold else tables.read(Labels, file)
-    labeller = "annotator" if is_gold else "teacher"
-    chosen = frame.filter(pl.col("task") == TASK).select("report_id", "label", pl.col("status").cast(str), labeller=labeller)
-    if chosen.is_empty():
-        raise InputError(f"{file} holds no labels of the task {TASK}, whose rates are compared")
-    return chosen.filter(~pl.col("status").is_in([EXCLUDED, AMBIGUOUS]))
-
-
-def compare(first: Cohort, second: Cohort) -> Comparison:
-    """Returns every figure of both cohorts and their differences.
+def compare(first: Cohort, second: Cohort) -> dict[str, dict[str, Difference]]:
+    """Returns every figure of both cohorts with its difference, by section (such as "words") and name (such as "a report, mean").
 
     Intervals are Newcombe's (1998, Stat Med 17:873, method 10). They are too narrow if patients have several reports.
     """
-    words = _words_of(first.reports), _words_of(second.reports)
-    profiles = _profile(first, second, *words), _profile(second, first, *reversed(words))
-    rows: dict[str, dict[str, Difference]] = {}
-    for section in dict.fromkeys(itertools.chain(*profiles)):
-        one, other = (profile.get(section, {}) for profile in profiles)
-        rows[section] = {name: _compare(one.get(name, Figure(None)), other.get(name, Figure(None))) for name in {**one, **other}}
-    return Comparison((first, second), rows)
+    words = _words(first.reports), _words(second.reports)
+    one, other = _profile(first, second, *words), _profile(second, first, *reversed(words))
+    none, rows = Figure(None), dict[str, dict[str, Difference]]()
+    for section in {**one, **other}:
+        a, b = one.get(section, {}), other.get(section, {})
+        rows[section] = {name: _compare(name, a.get(name, none), b.get(name, none)) for name in {**a, **b}}
+    return rows
 
 
 def _profile(cohort: Cohort, other: Cohort, words: pl.DataFrame, other_words: pl.DataFrame) -> dict[str, dict[str, Figure]]:
     """Returns the figures of a cohort: section to name to figure."""
     reports = cohort.reports
-    n, patients = reports.height, reports["patient_id"].drop_nulls()
-    unknown = int(words.join(other_words, on="word", how="anti")["n"].sum())
-    return {
-        "reports": {
-            "reports": Figure(n),
-            "patients": Figure(patients.n_unique() or None),
-            "reports a patient, mean": Figure(len(patients), patients.n_unique()),
-            "patient unknown": _share(n - len(patients), n),
-            **{f"in {split}": _share_where(reports, pl.col("split") == split) for split in SPLITS},
-            "of public text": _share_where(reports, pl.col("sensitivity") == "public"),
-            "distinct texts": Figure(reports["text_group"].n_unique()),
-            "text also in the other": _share(reports.join(other.reports, on="text_group", how="semi").height, n),
-        },
-        **_text(reports),
-        "vocabulary": {  # the smaller the other cohort, the more of its words are unknown there
-            "distinct words": Figure(words.height),
-            "words that the other never uses": Figure(unknown, int(words["n"].sum()), is_percent=True),
-        },
-        **({} if cohort.labels is None else _labels(cohort.labels, n)),
+    columns = {section: reports.lazy().select(**named).collect() for section, named in FIGURES.items()}
+    figures = {section: {column.name: _figure(column) for column in found} for section, found in columns.items()}
+    shared = reports.join(other.reports, on="text_group", how="semi")
+    figures["reports"]["text also in the other"] = _share(shared.height, reports.height)
+    used, unknown = (int(w["n"].sum()) for w in (words, words.join(other_words, on="word", how="anti")))
+    # The smaller the other cohort, the more of the words are unknown there.
+    figures["vocabulary"] = {
+        "distinct words": Figure(words.height),
+        "words that the other never uses": Figure(unknown / used if used else None),
     }
+    return figures | ({} if cohort.labels is None else _labels(cohort.labels, reports.height))
 
 
-def _text(reports: pl.DataFrame) -> dict[str, dict[str, Figure]]:
-    """Returns figures of the length and style of findings and impression, and of the existing sections."""
-    length = reports.select(BODY.str.count_matches(WORD), pl.col("findings", "impression").str.count_matches(WORD))
-    exists = {name: pl.col(name).is_not_null() for name in SECTIONS}
-    exists["findings without impression"] = exists["findings"] & ~exists["impression"]
-    exists["impression without findings"] = exists["impression"] & ~exists["findings"]
-    marks = reports.select(BODY.str.count_matches(pattern).alias(name) for name, pattern in MARKS.items())
-    counts = reports.select(UNMARKED.str.count_matches(pattern).alias(name) for name, pattern in STYLE.items())
-    n = length.select("body").sum().row(0, named=True) | counts.sum().row(0, named=True)
-    at = {"5th percentile": 0.05, "median": 0.5, "95th percentile": 0.95}
-    return {
-        "words": {
-            **{f"a report, {name}": Figure(length["body"].quantile(q, "nearest")) for name, q in at.items()},
-            "a report, mean": Figure(n["body"], reports.height),
-            **{f"{name}, median": Figure(length[name].quantile(0.5, "nearest")) for name in SECTIONS[:2]},
-        },
-        "sections": {name: _share_where(reports, condition) for name, condition in exists.items()},
-        "redaction marks": {
-            "reports with any": _share_where(marks, pl.any_horizontal(pl.all() > 0)),
-            "of 1,000 words": Figure(1000 * sum(marks.sum().row(0)), n["body"]),
-            **{f"reports with {name}": _share_where(marks, pl.col(name) > 0) for name in MARKS},
-        },
-        "style": {
-            "capitals among letters": Figure(n["capitals"], n["letters"], is_percent=True),
-            "letters beyond a to z, of 1,000": Figure(1000 * n["accented"], n["letters"]),
-            "numbers, of 1,000 words": Figure(1000 * n["numbers"], n["body"]),
-        },
-    }
+def _figure(column: pl.Series) -> Figure:
+    if column.dtype == pl.Boolean:
+        return _share(int(column.sum()), len(column))
+    return Figure(None if column.is_nan().any() else column[0])  # nan: 0 divided by 0
 
 
-def _words_of(reports: pl.DataFrame) -> pl.DataFrame:
+def _words(reports: pl.DataFrame) -> pl.DataFrame:
     """Returns word (letters only, lower case) and n, its count. Redaction marks are no words."""
     words = UNMARKED.str.to_lowercase().str.extract_all(r"\p{L}+").explode().alias("word")
     parts = reports.select("findings", "impression").iter_slices(WORDS_AT_ONCE)
@@ -214,37 +152,74 @@ def _labels(labels: pl.DataFrame, n_reports: int) -> dict[str, dict[str, Figure]
     """Returns shares of the labelled reports. Each cell of each labeller counts."""
     labelled = labels["report_id"].n_unique()
     present = labels.filter(pl.col("status") == PRESENT).select("report_id", "label").unique()
-    sections = {
-        "labelled": {
-            "reports with labels": _share(labelled, n_reports),
-            "with any label present": _share(present["report_id"].n_unique(), labelled),
-            "labels present, mean": Figure(present.height, labelled),
-        }
+    of_reports = {
+        "reports with labels": _share(labelled, n_reports),
+        "with any label present": _share(present["report_id"].n_unique(), labelled),
+        "labels present, mean": Figure(present.height / labelled if labelled else None),
     }
-    for status in (PRESENT, UNCERTAIN, ABSENT):
-        rates = labels.group_by("label").agg((pl.col("status") == status).sum(), pl.len()).sort("label")
-        sections[f"labels {status}"] = {label: _share(n, of) for label, n, of in rates.iter_rows()}
-    return sections
+    by_label = labels.group_by("label").agg(pl.len(), *((pl.col("status") == status).sum().alias(status) for status in RATES))
+    rates = by_label.sort("label").rows(named=True)
+    return {"labelled": of_reports} | {
+        f"labels {status}": {row["label"]: _share(row[status], row["len"]) for row in rates} for status in RATES
+    }
 
 
-def _share(count: int, of: int) -> Figure:
-    return Figure(count, of, is_percent=True, is_share=True)
+def _share(part: int, of: int) -> Figure:
+    return Figure(part / of if of else None, part, of)
 
 
-def _share_where(rows: pl.DataFrame, condition: pl.Expr) -> Figure:
-    return _share(rows.filter(condition).height, rows.height)
-
-
-def _compare(first: Figure, second: Figure) -> Difference:
+def _compare(name: str, first: Figure, second: Figure) -> Difference:
     a, b = first.value, second.value
-    values, is_percent = [a, b], first.is_percent or second.is_percent
+    values, is_percent = [a, b], name in PERCENTS or bool(first.of or second.of)
     if a is None or b is None:
         return Difference(values, is_percent)
-    if not (first.is_share and second.is_share):
+    if not (first.of and second.of):
         return Difference(values, is_percent, b - a)
     from scipy.stats import binomtest  # type: ignore[import-untyped]  # its import takes half a second
 
     # Newcombe's interval of the difference, from the Wilson intervals of both shares
-    (low_a, high_a), (low_b, high_b) = (binomtest(each.count, each.of).proportion_ci(method="wilson") for each in (first, second))
+    (low_a, high_a), (low_b, high_b) = (binomtest(each.part, each.of).proportion_ci(method="wilson") for each in (first, second))
     below, above = math.hypot(b - low_b, high_a - a), math.hypot(high_b - b, a - low_a)
     return Difference(values, is_percent, b - a, b - a - below, b - a + above)
+
+
+def page(first: Cohort, second: Cohort) -> RenderableType:
+    """Returns the comparison as one table, section by section, with notes on how to read it."""
+    table = Table(title=escape(f"{first.name} and {second.name}"), title_justify="left")
+    for column in ("", escape(first.name), escape(second.name), "difference"):
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    for section, rows in compare(first, second).items():
+        if section not in HIDDEN:
+            table.add_section()
+            table.add_row(f"[bold]{section}[/bold]")
+            for name, row in rows.items():
+                table.add_row(f"  {escape(name)}", *_cells(row))
+    notes = ["Differences: second minus first, shares in percentage points with the 95 % interval of independent reports."]
+    if first.labels is not None and second.labels is not None:
+        notes.append(f"Labelled by {', '.join(first.labellers)} and by {', '.join(second.labellers)}.")
+        if first.labellers != second.labellers:
+            notes.append("Other labellers: rates differ for that reason, too. For a fair comparison let one teacher label both.")
+    for c in (first, second):
+        if c.unknown_ids:
+            notes.append(f"{c.unknown_ids} ids with labels are not in the table of reports of {c.name}; they were left out.")
+    return Group(table, *map(escape, notes))
+
+
+def _cells(row: Difference) -> list[str]:
+    """Returns both values and their difference as text; an interval without zero is bold."""
+    factor, unit = (100, " %") if row.is_percent else (1, "")
+    decimals = [1 if row.is_percent else _decimals(value) for value in row.values if value is not None]
+    cells = [
+        "-" if value is None else f"{factor * value:,.{1 if row.is_percent else _decimals(value)}f}{unit}" for value in row.values
+    ]
+    if row.difference is None:
+        return [*cells, "-"]
+    shown = f"{factor * row.difference:+,.{max(decimals)}f}"
+    if row.low is None or row.high is None:
+        return [*cells, shown]
+    shown += f" ({100 * row.low:+.1f} to {100 * row.high:+.1f})"
+    return [*cells, f"[bold]{shown}[/bold]" if row.low > 0 or row.high < 0 else shown]
+
+
+def _decimals(value: float) -> int:
+    return 0 if float(value).is_integer() else 1 if value >= 10 else 2

@@ -5,7 +5,9 @@ its training. A run of the same fold with another training seed is `fold-<k>-see
 single run.
 """
 
+import itertools
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +17,23 @@ import dataframely as dy
 import numpy as np
 import polars as pl
 
-from raddistill.apps.pipeline import flat
-from raddistill.concepts import Concept
+from raddistill import params, paths
+from raddistill.apps import pipeline, results
+from raddistill.apps.presets import flat
+from raddistill.concepts import Concept, load_concepts
 from raddistill.errors import InputError, TableError
-from raddistill.labelsets import Label
+from raddistill.labelsets import Label, LabelSetParams, load_labels
 from raddistill.scoring.comparison import Comparison, compare
 from raddistill.scoring.metrics import ScoreParams
 from raddistill.scoring.multiple_choice import label_names
 from raddistill.scoring.open_ended import concept_names
 from raddistill.scoring.scores import tidy
 from raddistill.scoring.truth import TaskNames, from_table, read_truth
+from raddistill.sources.splits import splitting
 from raddistill.tables import base as tables
 from raddistill.tables.decisions import Decisions
 from raddistill.tables.gold import Gold
+from raddistill.tables.reports import Reports
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 
 SHAPE_NO_DECISION = ("runtime", "asking", "remotes", "score")  # sections of params.yaml
@@ -37,7 +43,7 @@ ABSENT = "(no such key)"
 
 @dataclass(frozen=True)
 class KeptRun:
-    """One kept run. `path` is that of its decisions."""
+    """One run that was kept: its fold and training seed, its params, and its decisions (`Decisions`, sorted) with their path."""
 
     path: Path
     fold: int
@@ -51,20 +57,57 @@ class KeptRun:
         return set(self.decisions.filter(pl.col("arm") == "student")["report_id"])
 
 
+def keep_last(name: str) -> Path:
+    """Keeps the pipeline's last run as `name`, and returns the path of its decisions.
+
+    Raises:
+        InputError: a report is not public, or as in `keep`.
+    """
+    kinds = sorted(set(tables.read(Reports, paths.REPORTS)["sensitivity"]) - {"public"})
+    if kinds:
+        raise InputError(f"folds are kept in git, by report id, and these are {', '.join(kinds)}: score each fold by itself")
+    decisions, train = tables.read(Decisions, paths.DECISIONS), pipeline.load_metrics(paths.TRAIN_METRICS)
+    return keep(_folder(name), decisions, params.read(), train, pipeline.current_commit())
+
+
+def show(name: str, as_json: bool) -> None:
+    """Scores the runs kept as `name` as one, writes metrics/folds/NAME.json, and prints tables or, `as_json`, all figures.
+
+    Raises:
+        InputError, TableError: as in `read` and `score`.
+    """
+    runs, p = read(_folder(name)), params.load("score", ScoreParams)
+    label_set = load_labels(params.load("label_set", LabelSetParams).path)
+    metrics = score(p, runs, tables.read(Gold, paths.GOLD), names(p, label_set, load_concepts(paths.CONCEPTS)))
+    file, shares = paths.FOLDS_METRICS / f"{name}.json", runs[0].params["extract"]
+    tables.write_json(metrics, file)
+    if as_json:
+        print(json.dumps(metrics, indent=2, allow_nan=False))
+        return
+    missing = set(range(splitting.folds(shares["train"], shares["validation"]))) - {run.fold for run in runs}
+    results.print_folds(name, metrics, sorted(missing), file)
+
+
+def _folder(name: str) -> Path:
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise InputError(f"'{name}' is no name: letters, digits, '_', '-' and '.' only")
+    return paths.FOLDS / name
+
+
 def names(p: ScoreParams, label_set: list[Label], concepts: list[Concept]) -> dict[str, TaskNames]:
-    """Returns task to its names: labels of the set, or concepts."""
+    """Returns the names that are scored, by task: labels of the label set, or concepts."""
     return {MULTIPLE_CHOICE: label_names(p, label_set), OPEN_ENDED: concept_names(p, concepts)}
 
 
-def keep(folder: Path, decisions: pl.DataFrame, params: dict[str, Any], train: dict[str, Any], made_by: dict[str, Any]) -> Path:
+def keep(folder: Path, decisions: pl.DataFrame, settings: dict[str, Any], train: dict[str, Any], made_by: dict[str, Any]) -> Path:
     """Writes a run into `folder` and returns the path of its decisions. It replaces a run of the same fold and seed.
 
-    `params`: all of params.yaml. `train`: the metrics of the training. `made_by`: the git commit.
+    `settings`: all of params.yaml. `train`: the metrics of the training. `made_by`: the git commit.
 
     Raises:
         InputError: these decisions are already kept for another fold or seed, so nothing ran since.
     """
-    fold, seed = params["extract"]["fold"], params["train"]["seed"]
+    fold, seed = settings["extract"]["fold"], settings["train"]["seed"]
     known = read(folder) if folder.is_dir() else []
     ordered = _ordered(decisions)
     for run in known:
@@ -72,7 +115,7 @@ def keep(folder: Path, decisions: pl.DataFrame, params: dict[str, Any], train: d
             raise InputError(f"these are the decisions of {run.path}: `dvc repro` with the fold and seed of params.yaml first")
     taken = any(run.path.stem == f"fold-{fold}" and run.seed != seed for run in known)
     path = folder / (f"fold-{fold}-seed-{seed}.parquet" if taken else f"fold-{fold}.parquet")
-    kept = {section: values for section, values in params.items() if section not in SHAPE_NO_DECISION}
+    kept = {section: values for section, values in settings.items() if section not in SHAPE_NO_DECISION}
     tables.write(Decisions, decisions, path)
     tables.write_json({"fold": fold, "seed": seed, **made_by, "train": train, "params": kept}, path.with_suffix(".json"))
     return path
@@ -99,7 +142,8 @@ def read(folder: Path) -> list[KeptRun]:
 
 
 def refuse_mixture(runs: list[KeptRun]) -> None:
-    """
+    """Checks that runs may be scored as one.
+
     Raises:
         InputError: the params of the runs differ, two folds share reports, or the reports of a fold differ between its runs.
     """
@@ -109,12 +153,11 @@ def refuse_mixture(runs: list[KeptRun]) -> None:
         for key in sorted(set(ours) | set(theirs)):
             if key not in MAY_DIFFER and (one := ours.get(key, ABSENT)) != (other := theirs.get(key, ABSENT)):
                 raise InputError(f"{run.path.with_suffix('.json')}: {key} is {one}, but {other} in {first.path.stem}.json")
-    for at, run in enumerate(runs):
-        for other_run in runs[:at]:
-            if run.fold != other_run.fold and (shared := run.reports & other_run.reports):
-                raise InputError(f"{run.path} and {other_run.path.name} are of two folds, but share {len(shared)} reports")
-            if run.fold == other_run.fold and (not_shared := run.reports ^ other_run.reports):
-                raise InputError(f"{run.path} and {other_run.path.name} are of one fold, but differ in {len(not_shared)} reports")
+    for before, run in itertools.combinations(runs, 2):
+        if run.fold != before.fold and (shared := run.reports & before.reports):
+            raise InputError(f"{run.path} and {before.path.name} are of two folds, but share {len(shared)} reports")
+        if run.fold == before.fold and (not_shared := run.reports ^ before.reports):
+            raise InputError(f"{run.path} and {before.path.name} are of one fold, but differ in {len(not_shared)} reports")
 
 
 def score(p: ScoreParams, runs: list[KeptRun], gold: dy.DataFrame[Gold], names: dict[str, TaskNames]) -> dict[str, Any]:

@@ -40,7 +40,10 @@ def share(part: float, whole: float) -> float:
 
 
 class Bootstrap:
-    """Draws of text groups with replacement; the same draws for every arm, so that differences are paired."""
+    """Bootstrap resamples of one set of reports: text groups drawn with replacement.
+
+    Every arm gets the same draws, so differences between arms are paired.
+    """
 
     def __init__(self, text_groups: Sequence[str] | npt.NDArray[np.str_], resamples: int, seed: int) -> None:
         """`text_groups`: that of each report, in the order of the rows of `counts` below."""

@@ -1,7 +1,7 @@
 """Compares the arms of one task on the same reports, alike for both tasks.
 
-A teacher's sub-arms differ in how its `uncertain` counts. It is compared as the better of present and absent, chosen on the
-scored reports themselves. We pick the policy that suits the teacher, so the policy cannot explain a gain.
+A policy says how a teacher's `uncertain` counts, and each policy makes a sub-arm of the teacher. The teacher is compared under
+`present` or `absent`, whichever has the higher micro F1 on the scored reports. So the policy cannot explain a gain over it.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ class Comparison:
     reliability: Rows = field(default_factory=list)
 
     def find(self, arm: str) -> Judged | None:
-        """Returns an arm; for a teacher, the sub-arm that it is compared as. None if it has none of the scored reports."""
+        """Returns the decisions of `arm` beside the truth; a teacher's are those of its chosen sub-arm. None without reports."""
         judged = self.judged.get(self.compared_as.get(arm, arm))
         return judged if judged is not None and judged.reports else None
 
@@ -83,20 +83,26 @@ def compare(
 
 
 def labels_by_policy(teacher: str, labels: dy.DataFrame[Labels]) -> dict[str, pl.DataFrame]:
-    """Returns a teacher's labels by sub-arm, without `uncertain`; `graded` only if any `uncertain` has a probability."""
+    """Returns a teacher's labels once per policy, by the name of the sub-arm. In each, `uncertain` is decided.
+
+    The policy `graded` is left out if no `uncertain` has a probability.
+    """
     graded = labels.filter(_STATUS == statuses.UNCERTAIN)["probability"].is_not_null().any()
     kept = {policy: is_present for policy, is_present in IS_PRESENT.items() if policy != "graded" or graded}
     return {f"{teacher}_{policy}": resolve(labels, is_present) for policy, is_present in kept.items()}
 
 
 def resolve(labels: pl.DataFrame, is_present: pl.Expr) -> pl.DataFrame:
-    """Returns rows of `Labels` with each `uncertain` turned into present if `is_present` holds, else into absent."""
+    """Returns `labels` without `uncertain`: such a row becomes present where `is_present` is true, else absent."""
     decided = pl.when(is_present).then(pl.lit(statuses.PRESENT)).otherwise(pl.lit(statuses.ABSENT))
     return labels.with_columns(status=pl.when(_STATUS == statuses.UNCERTAIN).then(decided).otherwise(_STATUS))
 
 
 def choose_policies(judged: Mapping[str, Judged]) -> dict[str, str]:
-    """Returns each teacher's sub-arm: `teacher_budget` after a gold budget, else the better in micro F1 (a tie: present)."""
+    """Returns, for each teacher, the sub-arm that it is compared as.
+
+    It is `teacher_budget` if a gold budget was spent, else the one with the higher micro F1 (of equals, that with `present`).
+    """
     chosen = {}
     for teacher in TEACHERS:
         if f"{teacher}_present" in judged:

@@ -34,7 +34,7 @@ class ScoreParams(Section):
 
 @dataclass(frozen=True)
 class Judged(ByReport):
-    """One arm's decisions and the truth, on the reports that have both, for the names that count."""
+    """One arm's decisions beside people's annotations, on the reports that have both, for the names that count."""
 
     names: list[str]
     text_groups: npt.NDArray[np.str_]  # (reports,)
@@ -50,7 +50,7 @@ class Judged(ByReport):
         return count(self.present, self.ambiguous, self.decided, ambiguous)
 
     def totals(self, ambiguous: Ambiguous = "masked") -> Counts:
-        """Returns the counts per report, (reports, 3); unmapped phrases are false positives."""
+        """Returns true positives, false positives (unmapped phrases too) and false negatives per report, (reports, 3)."""
         counts: Counts = self.counts(ambiguous).sum(axis=1)
         counts[:, 1] += self.unmapped
         return counts
@@ -64,7 +64,10 @@ def count(present: Bools, ambiguous: Bools, decided: Bools, taken_as: Ambiguous 
 
 
 def compare_with_truth(truth: Truth, decisions: ArmDecisions, text_groups: dict[str, str], scored: Bools) -> Judged:
-    """Joins an arm's decisions with the truth. `text_groups`: report -> text group; `scored` (names,): the names that count."""
+    """Returns an arm's decisions beside the truth, on the reports that have both.
+
+    `text_groups`: report -> text group. `scored` (names,): which names count.
+    """
     own = truth.select(decisions.reports)
     names = [name for name, counts in zip(truth.names, scored, strict=True) if counts]
     of_reports = np.array([text_groups[report] for report in own.reports], dtype=str)
@@ -103,9 +106,10 @@ def micro_f1(judged: Judged, ambiguous: Ambiguous = "masked") -> float:
 
 
 def gain(ours: Judged, theirs: Judged, resamples: int, seed: int) -> Figures:
-    """Returns micro F1 of ours minus theirs, paired on the same reports and draws; also with ambiguous cells as absent, present.
+    """Returns micro F1 of `ours` minus that of `theirs` on the same reports, with its interval from paired bootstrap draws.
 
-    A gain is claimed only if all three differences have the same sign.
+    It is given three times: with ambiguous cells masked, as absent, and as present. A gain is claimed only if all three have the
+    same sign.
     """
     assert ours.reports == theirs.reports, "a gain needs the same reports"
     difference = Bootstrap(ours.text_groups, resamples, seed).difference(ours.totals(), theirs.totals())
@@ -120,7 +124,7 @@ def gain(ours: Judged, theirs: Judged, resamples: int, seed: int) -> Figures:
 
 
 def by_name(judged: Judged, shown: Bools, resamples: int, seed: int) -> Rows:
-    """Returns one row per name of the mask `shown` (names,), with F1 and its interval."""
+    """Returns one row per name for which `shown` (names,) is true: positives, F1 with its interval, precision, recall."""
     counts = judged.counts()
     bootstrap = Bootstrap(judged.text_groups, resamples, seed)
     rows: Rows = []
@@ -134,7 +138,7 @@ def by_name(judged: Judged, shown: Bools, resamples: int, seed: int) -> Rows:
 
 
 def mcnemar_by_name(ours: Judged, theirs: Judged) -> dict[str, float]:
-    """Returns McNemar's exact p of each name, over the cells that are not ambiguous."""
+    """Returns, by name, the exact p of McNemar's test that both arms are right equally often. Ambiguous cells are left out."""
     scored = ~ours.ambiguous
     right, their_right = ours.decided == ours.present, theirs.decided == theirs.present
     only_ours = (right & ~their_right & scored).sum(axis=0)

@@ -8,8 +8,8 @@ from raddistill import answer_format, statuses
 from raddistill.errors import TableError
 from raddistill.labelsets import Label
 from raddistill.scoring.bootstrap import Floats
-from raddistill.scoring.metrics import Figures, Judged, ScoreParams
-from raddistill.scoring.truth import ArmDecisions, Bools, TaskNames, Truth, fill_matrix
+from raddistill.scoring.metrics import ScoreParams
+from raddistill.scoring.truth import ArmDecisions, Bools, TaskNames, fill_matrix
 from raddistill.tables.calibration import Calibration
 from raddistill.tables.predictions import ArmTables, Predictions, Probabilities
 
@@ -20,16 +20,15 @@ def label_names(p: ScoreParams, label_set: list[Label]) -> TaskNames:
 
 
 class MultipleChoice:
-    """Scores answers that name labels of the set (`scores.TaskScorer`)."""
-
-    has_curves = True
+    """Turns answers that name labels of the set into decisions."""
 
     def __init__(self, p: ScoreParams, label_set: list[Label], calibration: Calibration) -> None:
         """`calibration`: of the student; other arms have the threshold 0.5."""
         self.names = label_names(p, label_set)
         self._label_set, self._calibration = label_set, calibration
-        of_label = {name: label.teacher_uncertain_is_present for name, label in calibration.labels.items()}
-        self.uncertain_is_present = of_label if calibration.against == "gold" else None
+        present = [name for name, label in calibration.labels.items() if label.teacher_uncertain_is_present]
+        # The labels whose `uncertain` counts as present in the teacher's sub-arm of the gold budget; None without a budget.
+        self.uncertain_as_present = present if calibration.against == "gold" else None
 
     def read_predictions(self, arm: str, tables: ArmTables, texts: dict[str, str]) -> ArmDecisions:
         """Returns an arm's decisions: from its lists if it answered in words, else from its logits.
@@ -49,10 +48,6 @@ class MultipleChoice:
         cells = labels.select("report_id", "label", pl.col("status").cast(pl.String)).iter_rows()
         matrix = fill_matrix(cells, reports, self.names.names, missing="")
         return _decisions(reports, matrix == statuses.PRESENT, (matrix == "").all(axis=1))
-
-    def own_figures(self, truth: Truth, decisions: ArmDecisions, judged: Judged) -> Figures:
-        """Returns no figures: this task has only the shared metrics."""
-        return {}
 
     def _from_lists(self, predictions: dy.DataFrame[Predictions]) -> ArmDecisions:
         rows = predictions.sort("report_id")

@@ -22,25 +22,21 @@ NO_CODE = ""  # the category of a finding without a code; never in the gold
 
 @dataclass(frozen=True, kw_only=True)
 class PhraseDecisions(ArmDecisions):
-    """Decisions from phrases. Each field has shape (reports,) and counts the distinct phrases of a report."""
+    """Decisions from phrases, with what their own metrics need."""
 
-    phrases: Ints
-    fuzzy: Ints  # mapped to a concept by similarity only
-    ungrounded: Ints  # words not in the report
-    categories: npt.NDArray[np.object_]  # frozensets of ICD-10-CM categories, without optional concepts and devices
+    # (reports, 4): distinct phrases; of these those without a concept, mapped by similarity only, with words not in the report
+    tallies: Ints
+    categories: npt.NDArray[np.object_]  # (reports,): frozensets of ICD-10-CM categories, without optional concepts and devices
 
 
 def concept_names(p: ScoreParams, concepts: list[Concept]) -> TaskNames:
-    """Returns the concepts, of which those of kind `score` count."""
+    """Returns all concepts as the names of the task. Only those of kind `score` count."""
     minimum = p.concept_macro_min_positives
     return TaskNames([c.concept for c in concepts], np.array([c.kind == "score" for c in concepts]), minimum, minimum)
 
 
 class OpenEnded:
-    """Scores answers that are phrases with codes (`scores.TaskScorer`)."""
-
-    has_curves = False
-    uncertain_is_present: dict[str, bool] | None = None  # no gold budget is spent on this task
+    """Turns answers that are phrases with codes into decisions, and computes the metrics that only this task has."""
 
     def __init__(self, p: ScoreParams, concepts: list[Concept], lexicon: Lexicon) -> None:
         """`lexicon`: maps phrases to concepts."""
@@ -72,12 +68,12 @@ class OpenEnded:
         """Returns the metrics that only this task has. Rates are shares of the distinct phrases."""
         abnormal = [report for report, normal in zip(judged.reports, judged.normal, strict=True) if not normal]
         present, ambiguous = truth.present[:, self._device], truth.ambiguous[:, self._device]
-        phrases = int(decisions.phrases.sum())
+        phrases, unmapped, fuzzy, ungrounded = (int(n) for n in decisions.tallies.sum(axis=0))
         return {
             "abnormal_micro_f1": micro_f1(judged.select(abnormal)),
-            "unmapped": share(int(decisions.unmapped.sum()), phrases),
-            "fuzzy": share(int(decisions.fuzzy.sum()), phrases),
-            "ungrounded": share(int(decisions.ungrounded.sum()), phrases),
+            "unmapped": share(unmapped, phrases),
+            "fuzzy": share(fuzzy, phrases),
+            "ungrounded": share(ungrounded, phrases),
             "coverage": share(int((~decisions.unparsed).sum()), len(decisions.reports)),
             "category_micro_f1": float(f1(self._count_categories(truth, decisions).sum(axis=0))),
             "device_micro_f1": float(f1(count(present, ambiguous, decisions.decided[:, self._device]).sum(axis=(0, 1)))),
@@ -88,7 +84,7 @@ class OpenEnded:
         column_of = {name: column for column, name in enumerate(self.names.names)}
         outside = {c.concept for c in self._concepts if c.kind != "score"}
         decided = np.zeros((len(findings), len(column_of)), dtype=bool)
-        tallies = np.zeros((4, len(findings)), dtype=np.int64)
+        tallies = np.zeros((len(findings), 4), dtype=np.int64)
         categories = np.empty(len(findings), dtype=object)
         for row, (report, of_report) in enumerate(findings.items()):
             text, coded = _words(texts[report]), set()
@@ -96,24 +92,14 @@ class OpenEnded:
             codes = {" ".join(phrase.casefold().split()): code for phrase, code in reversed(of_report or [])}
             for phrase, code in codes.items():
                 match = self._lexicon.match(phrase)
-                tallies[:, row] += (1, match.concept is None, match.fuzzy, _words(phrase) not in text)
+                tallies[row] += (1, match.concept is None, match.fuzzy, _words(phrase) not in text)
                 if match.concept is not None:
                     decided[row, column_of[match.concept]] = True
                 if match.concept not in outside:  # unmapped phrases (None) count by their code
                     coded.add(_category(code))
             categories[row] = frozenset(coded)
-        phrases, unmapped, fuzzy, ungrounded = tallies
         unparsed = np.array([of_report is None for of_report in findings.values()], dtype=bool)
-        return PhraseDecisions(
-            list(findings),
-            decided,
-            unmapped,
-            unparsed,
-            phrases=phrases,
-            fuzzy=fuzzy,
-            ungrounded=ungrounded,
-            categories=categories,
-        )
+        return PhraseDecisions(list(findings), decided, tallies[:, 1], unparsed, tallies=tallies, categories=categories)
 
     def _count_categories(self, truth: Truth, decisions: PhraseDecisions) -> Counts:
         """Returns true positives, false positives and false negatives of ICD-10-CM categories, (reports, 3).

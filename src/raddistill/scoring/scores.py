@@ -1,62 +1,79 @@
-"""Scores all arms on one split against people's annotations: the metrics file, and the data of its plots.
+"""Reads the tables of a split, and scores all arms on it against people's annotations: the metrics file, and data of its plots.
 
 Scored are the annotated reports that the student was asked about. Every other arm is scored on those of them that it was asked
 about, and states how many. A report that a teacher could not label counts as empty; one that is not in its file is left out.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from pathlib import Path
+from typing import Any
 
+import dataframely as dy
 import polars as pl
 
+from raddistill import params, paths
+from raddistill.concepts import Concept, load_concepts
 from raddistill.errors import TableError
+from raddistill.labelsets import Label, LabelSetParams, load_labels
 from raddistill.near_duplicates import has_near_duplicate
 from raddistill.scoring import metrics
 from raddistill.scoring.arms import ARMS, BUDGET, TEACHERS
 from raddistill.scoring.comparison import Comparison, compare, labels_by_policy, resolve
-from raddistill.scoring.inputs import Inputs, TeacherTables
-from raddistill.scoring.metrics import Figures, Judged, Rows, ScoreParams, micro_f1
+from raddistill.scoring.metrics import Figures, Rows, ScoreParams, micro_f1
 from raddistill.scoring.multiple_choice import MultipleChoice
 from raddistill.scoring.open_ended import OpenEnded
 from raddistill.scoring.scorer_lexicon import load_lexicon
-from raddistill.scoring.truth import ArmDecisions, TaskNames, Truth, read_truth, to_table
-from raddistill.tables.outcomes import UNKNOWN_BY_FILE
+from raddistill.scoring.truth import ArmDecisions, read_truth, to_table
+from raddistill.tables import base as tables
+from raddistill.tables import calibration
+from raddistill.tables.calibration import Calibration
+from raddistill.tables.examples import Examples
+from raddistill.tables.gold import Gold
+from raddistill.tables.labels import Labels
+from raddistill.tables.outcomes import UNKNOWN_BY_FILE, Outcomes
 from raddistill.tables.predictions import ArmTables
-from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
+from raddistill.tables.reports import Reports
+from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED, TASKS
 
-__all__ = ["SCORERS", "ScoreParams", "Scored", "TaskScorer", "score"]
+__all__ = ["Inputs", "ScoreParams", "Scored", "TeacherTables", "read_inputs", "score"]
 
 DIGITS = 4  # of every rate; more would only make diffs noisy
 PER_LABEL = ["task", "arm", "label", "positives", "f1", "low", "high", "precision", "recall", "mcnemar_p"]
 PRECISION_RECALL = ["arm", "kind", "threshold", "precision", "recall"]
 RELIABILITY = ["arm", "predicted", "observed", "cells"]
 _TEXTS = ["task", "arm", "label", "kind"]
-D = TypeVar("D", bound=ArmDecisions)
+Scorer = MultipleChoice | OpenEnded  # turns the answers of its task into decisions
 
 
-class TaskScorer(Protocol[D]):
-    """Turns the answers of one task into decisions, and computes the metrics that only this task has."""
+@dataclass(frozen=True)
+class TeacherTables:
+    """The labels of a teacher for one task."""
 
-    names: TaskNames  # labels or concepts
-    has_curves: bool  # whether precision-recall curves are drawn
-    uncertain_is_present: dict[str, bool] | None  # by label, from the gold budget; None without one
-
-    def read_predictions(self, arm: str, tables: ArmTables, texts: dict[str, str]) -> D:
-        """Returns a model's decisions. `texts`: of the reports that it was asked about."""
-
-    def read_labels(self, labels: pl.DataFrame, texts: dict[str, str], answered: set[str]) -> D:
-        """Returns a teacher's decisions about the reports of `texts`. `answered`: the reports that it labelled."""
-
-    def own_figures(self, truth: Truth, decisions: D, judged: Judged) -> Figures:
-        """Returns further metrics of one arm. The three arguments are of the same reports."""
+    labels: dy.DataFrame[Labels]
+    whole_labels: dy.DataFrame[Labels]  # of the whole report, if the teacher reads only a part of it; else empty
+    outcomes: dy.DataFrame[Outcomes]
 
 
-SCORERS: dict[str, Callable[[ScoreParams, Inputs], TaskScorer[Any]]] = {  # by task
-    MULTIPLE_CHOICE: lambda p, given: MultipleChoice(p, given.label_set, given.calibration),
-    OPEN_ENDED: lambda p, given: OpenEnded(p, given.concepts, load_lexicon(given.lexicon, given.concepts)),
-}
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that the scores of a split are computed from."""
+
+    split: str
+    reports: dy.DataFrame[Reports]
+    gold: dy.DataFrame[Gold]
+    examples: dy.DataFrame[Examples]
+    arms: dict[str, ArmTables]
+    teachers: dict[str, TeacherTables]  # by task
+    calibration: Calibration
+    label_set: list[Label]
+    concepts: list[Concept]
+    lexicon: Path  # of the scorer
+
+    def split_column(self, column: str) -> dict[str, str]:
+        """Returns a column of the split's reports by report id."""
+        return dict(self.reports.filter(pl.col("split").cast(pl.String) == self.split).select("report_id", column).iter_rows())
 
 
 @dataclass(frozen=True)
@@ -75,6 +92,26 @@ class Scored:
     decisions: pl.DataFrame
 
 
+def read_inputs(split: str, arms: list[str]) -> Inputs:
+    """Reads the tables from the stages' outputs. `arms`: the models that predicted the split.
+
+    Raises:
+        InputError, TableError: a file is missing or breaks its schema.
+    """
+    return Inputs(
+        split,
+        reports=tables.read(Reports, paths.REPORTS),
+        gold=tables.read(Gold, paths.GOLD),
+        examples=tables.read(Examples, paths.EXAMPLES),
+        arms={arm: tables.read_record(ArmTables, paths.tables_of(ArmTables, f"{arm}_{split}")) for arm in arms},
+        teachers=tables.read_records(TeacherTables, paths.tables_by_key(TeacherTables, TASKS)),
+        calibration=calibration.load(paths.CALIBRATION),
+        label_set=load_labels(params.load("label_set", LabelSetParams).path),
+        concepts=load_concepts(paths.CONCEPTS),
+        lexicon=paths.SCORER_LEXICON,
+    )
+
+
 def score(p: ScoreParams, given: Inputs) -> Scored:
     """Scores every arm on a split, for both tasks.
 
@@ -84,8 +121,12 @@ def score(p: ScoreParams, given: Inputs) -> Scored:
     """
     found: dict[str, Comparison] = {}
     decisions = []
-    for task, make_scorer in SCORERS.items():
-        found[task], rows = _score_task(p, task, make_scorer(p, given), given)
+    scorers: dict[str, Scorer] = {
+        MULTIPLE_CHOICE: MultipleChoice(p, given.label_set, given.calibration),
+        OPEN_ENDED: OpenEnded(p, given.concepts, load_lexicon(given.lexicon, given.concepts)),
+    }
+    for task, scorer in scorers.items():
+        found[task], rows = _score_task(p, task, scorer, given)
         decisions += rows
     per_label = [{"task": task, **row} for task, comparison in found.items() for row in comparison.per_label]
     precision_recall = [row for comparison in found.values() for row in comparison.precision_recall]
@@ -94,7 +135,7 @@ def score(p: ScoreParams, given: Inputs) -> Scored:
     return Scored(given.split, {task: tidy(each.metrics) for task, each in found.items()}, *frames, pl.concat(decisions))
 
 
-def _score_task(p: ScoreParams, task: str, scorer: TaskScorer[Any], given: Inputs) -> tuple[Comparison, list[pl.DataFrame]]:
+def _score_task(p: ScoreParams, task: str, scorer: Scorer, given: Inputs) -> tuple[Comparison, list[pl.DataFrame]]:
     """One task's comparison, and each arm's rows of `Decisions` on the reports that the student was asked about."""
     texts, text_groups = given.split_column("text"), given.split_column("text_group")
     truth = read_truth(given.gold, task, scorer.names.names)
@@ -104,36 +145,35 @@ def _score_task(p: ScoreParams, task: str, scorer: TaskScorer[Any], given: Input
     found = compare(p, truth, arms, text_groups, scorer.names, frozenset(given.calibration.budget))
     if "teacher" in found.compared_as:
         found.metrics["unseen"] = _score_unseen(p, found, given, texts)
-    for arm in (arm.name for arm in ARMS if arm.name in found.metrics):
-        as_arm = found.compared_as.get(arm, arm)
-        reports = found.judged[as_arm].reports
-        found.metrics[arm] |= scorer.own_figures(truth.select(reports), arms[as_arm].select(reports), found.judged[as_arm])
-    if scorer.has_curves:
+    if isinstance(scorer, MultipleChoice):
         _add_curves(found, arms)
+    else:
+        for arm in (arm.name for arm in ARMS if arm.name in found.metrics):
+            as_arm = found.compared_as.get(arm, arm)
+            judged = found.judged[as_arm]
+            found.metrics[arm] |= scorer.own_figures(truth.select(judged.reports), arms[as_arm].select(judged.reports), judged)
     return found, [to_table(task, arm, each.select(asked), scorer.names.names, text_groups) for arm, each in arms.items()]
 
 
-def _read_arms(task: str, scorer: TaskScorer[D], given: Inputs, texts: dict[str, str]) -> dict[str, D]:
+def _read_arms(task: str, scorer: Scorer, given: Inputs, texts: dict[str, str]) -> dict[str, Any]:
     arms = {}
     for arm, both_tasks in given.arms.items():
-        tables = both_tasks.select(task)
-        if strange := len(set(tables.predictions["report_id"]) - set(texts)):
+        of_task = both_tasks.select(task)
+        if strange := len(set(of_task.predictions["report_id"]) - set(texts)):
             raise TableError(f"{strange} predicted reports are not in the split that is scored; `dvc repro` predicts again")
-        asked = {report: texts[report] for report in tables.predictions["report_id"]}
-        arms[arm] = scorer.read_predictions(arm, tables, asked)
+        asked = {report: texts[report] for report in of_task.predictions["report_id"]}
+        arms[arm] = scorer.read_predictions(arm, of_task, asked)
     return arms
 
 
-def _read_teacher(scorer: TaskScorer[D], teacher: TeacherTables, texts: dict[str, str]) -> dict[str, D]:
+def _read_teacher(scorer: Scorer, teacher: TeacherTables, texts: dict[str, str]) -> dict[str, Any]:
     """The teacher's decisions by sub-arm, about the reports of `texts` that are in its file."""
     unknown = set(teacher.outcomes.filter(pl.col("reason").is_in(UNKNOWN_BY_FILE))["report_id"])
     known = {report: text for report, text in texts.items() if report not in unknown}
     answered = set(teacher.outcomes.filter(pl.col("outcome") == "labelled")["report_id"])
     labels = labels_by_policy("teacher", teacher.labels)
-    if (of_labels := scorer.uncertain_is_present) is not None:
-        labels[BUDGET] = resolve(
-            teacher.labels, pl.col("label").is_in([label for label, present in of_labels.items() if present])
-        )
+    if isinstance(scorer, MultipleChoice) and scorer.uncertain_as_present is not None:
+        labels[BUDGET] = resolve(teacher.labels, pl.col("label").is_in(scorer.uncertain_as_present))
     arms = {arm: scorer.read_labels(rows, known, answered) for arm, rows in labels.items()}
     if teacher.whole_labels.height:
         # A report may lack the section that the teacher reads, but not the whole text.

@@ -21,7 +21,7 @@ Cell = tuple[str, str, Any]  # report, name, value
 
 @dataclass(frozen=True)
 class ByReport:
-    """A record whose arrays all have the reports as their first axis."""
+    """Base of records about a list of reports: the first axis of every array is that list."""
 
     reports: list[str]
 
@@ -60,7 +60,7 @@ class ArmDecisions(ByReport):
 
 @dataclass(frozen=True)
 class TaskNames:
-    """The names of a task, and how many positives in the gold they need to be shown."""
+    """The labels or concepts of a task: which of them count, and how many positives in the gold a figure of one needs."""
 
     names: list[str]
     scored: Bools  # (names,): those that count

@@ -1,13 +1,13 @@
 """Output files of labels: one row per report with CheXpert's codes, one row per label, or JSON lines with the evidence."""
 
 import bisect
+import contextlib
 import csv
-import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple
 
 from raddistill.apps.label.report_file import Piece, Report
 from raddistill.errors import InputError
@@ -23,32 +23,26 @@ DEVICES = "Support Devices"  # does not count against No Finding (chexpert-label
 LONG = ("report_id", "task", "teacher", "label", "status", "probability", "code")
 ROW_GROUP = 1 << 15  # rows of Parquet that are in memory at a time
 
+Rows = list[list[Any]]
 Summary = list[tuple[str, str, str | None]]  # label, status, code
 
 
 class ReportLabels(NamedTuple):
-    """The labels of a report, with their evidence."""
+    """One report with its labels: the spans are the evidence, the summary has one status per label."""
 
     report: Report
     spans: list[Span]
     summary: Summary
 
 
-class OutputFile(Protocol):
-    """An open file; `write` takes what `Format.encode` returns."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def write(self, encoded: Any) -> object: ...
-
-
 class Format(NamedTuple):
-    """How labels are written. `encode` runs in the worker processes, for a batch of reports; `create` in the parent process."""
+    """How labels are written. `encode` runs in the worker processes, for a batch of reports.
+
+    `create` runs in the parent process: it opens a file, and gives a function that appends what `encode` returned.
+    """
 
     encode: Callable[[list[ReportLabels]], Any]
-    create: Callable[[Path], OutputFile | BinaryIO]
+    create: Callable[[Path], contextlib.AbstractContextManager[Callable[[Any], object]]]
 
 
 def choose_format(form: str, suffix: str, task: str, teacher: str, names: list[str], quotes: bool) -> Format:
@@ -64,7 +58,7 @@ def choose_format(form: str, suffix: str, task: str, teacher: str, names: list[s
     if quotes and form != "jsonl":
         raise InputError("--quotes writes the words of the report; only --format jsonl has a place for them")
     if form == "jsonl":
-        return Format(partial(_json_lines, with_codes=task == OPEN_ENDED, with_quotes=quotes), partial(_create, b""))
+        return Format(partial(_json_lines, with_codes=task == OPEN_ENDED, with_quotes=quotes), _create_lines)
     if form == "long":
         return _table(suffix, list(LONG), partial(_long_rows, task, teacher), numbers={"probability": "float64"})
     if task == OPEN_ENDED:
@@ -76,17 +70,14 @@ def choose_format(form: str, suffix: str, task: str, teacher: str, names: list[s
     return _table(suffix, columns, partial(_wide_rows, add_no_finding=len(codes) > len(names)), dict.fromkeys(codes, "int8"))
 
 
-def _table(
-    suffix: str, columns: list[str], rows_of: Callable[[list[ReportLabels]], list[list[Any]]], numbers: dict[str, str]
-) -> Format:
+def _table(suffix: str, columns: list[str], rows_of: Callable[[list[ReportLabels]], Rows], numbers: dict[str, str]) -> Format:
     """Returns the format of a table. `numbers`: column to Arrow type, for columns that are not text."""
     if suffix == ".parquet":
-        return Format(rows_of, partial(ParquetFile, columns, numbers))
-    delimiter = DELIMITERS[suffix]
-    return Format(partial(_delimited_rows, rows_of, delimiter), partial(_create, _delimited([columns], delimiter)))
+        return Format(rows_of, partial(_create_parquet, columns, numbers))
+    return Format(rows_of, partial(_create_delimited, columns, DELIMITERS[suffix]))
 
 
-def _wide_rows(reports: list[ReportLabels], add_no_finding: bool) -> list[list[Any]]:
+def _wide_rows(reports: list[ReportLabels], add_no_finding: bool) -> Rows:
     """Returns one row per report: its id, then 1, 0, -1 or None for each label."""
     rows = []
     for labels in reports:
@@ -96,12 +87,12 @@ def _wide_rows(reports: list[ReportLabels], add_no_finding: bool) -> list[list[A
 
 
 def no_finding(summary: Summary) -> int | None:
-    """Returns 1 if nothing but devices is present or uncertain, else None, as CheXpert does."""
+    """Returns the code of CheXpert's No Finding: 1 if no label but Support Devices is present or uncertain, else None."""
     found = any(status in (PRESENT, UNCERTAIN) for label, status, _ in summary if label != DEVICES)
     return None if found else 1
 
 
-def _long_rows(task: str, teacher: str, reports: list[ReportLabels]) -> list[list[Any]]:
+def _long_rows(task: str, teacher: str, reports: list[ReportLabels]) -> Rows:
     return [
         [labels.report.report_id, task, teacher, label, status, None, code or None]
         for labels in reports
@@ -109,7 +100,7 @@ def _long_rows(task: str, teacher: str, reports: list[ReportLabels]) -> list[lis
     ]
 
 
-def _json_lines(reports: list[ReportLabels], with_codes: bool, with_quotes: bool) -> bytes:
+def _json_lines(reports: list[ReportLabels], with_codes: bool, with_quotes: bool) -> str:
     lines = []
     for report, spans, summary in reports:
         labels: list[dict[str, Any]] = [
@@ -117,7 +108,7 @@ def _json_lines(reports: list[ReportLabels], with_codes: bool, with_quotes: bool
         ]
         evidence = [_evidence(report, span, with_quotes) for span in spans]
         lines.append(json.dumps({"report_id": report.report_id, "labels": labels, "evidence": evidence}, ensure_ascii=False))
-    return "".join(f"{line}\n" for line in lines).encode()
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _evidence(report: Report, span: Span, with_quote: bool) -> dict[str, Any]:
@@ -135,53 +126,36 @@ def _quote(pieces: list[Piece], span: Span) -> str:
     return words[span.start - start : span.end - start]
 
 
-def _delimited_rows(
-    rows_of: Callable[[list[ReportLabels]], list[list[Any]]], delimiter: str, reports: list[ReportLabels]
-) -> bytes:
-    return _delimited(rows_of(reports), delimiter)
+@contextlib.contextmanager
+def _create_lines(path: Path) -> Iterator[Callable[[str], object]]:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        yield file.write
 
 
-def _delimited(rows: Iterable[Iterable[Any]], delimiter: str) -> bytes:
-    out = io.StringIO(newline="")
-    csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(rows)
-    return out.getvalue().encode()
+@contextlib.contextmanager
+def _create_delimited(columns: list[str], delimiter: str, path: Path) -> Iterator[Callable[[Rows], object]]:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        writer.writerow(columns)
+        yield writer.writerows
 
 
-def _create(header: bytes, path: Path) -> BinaryIO:
-    file = path.open("wb")
-    file.write(header)
-    return file
+@contextlib.contextmanager
+def _create_parquet(columns: list[str], numbers: dict[str, str], path: Path) -> Iterator[Callable[[Rows], object]]:
+    """Opens a Parquet file that is written row group by row group."""
+    import pyarrow as pa
+    from pyarrow import parquet
 
+    schema = pa.schema([(column, numbers.get(column, "string")) for column in columns])
+    waiting: Rows = []
 
-class ParquetFile:
-    """A Parquet file that is written row group by row group."""
+    def write(rows: Rows, at_least: int = ROW_GROUP) -> None:
+        waiting.extend(rows)
+        if len(waiting) >= at_least:
+            cells = zip(*waiting, strict=True) if waiting else [()] * len(columns)
+            file.write_table(pa.table([pa.array(each, kind) for each, kind in zip(cells, schema.types, strict=True)], schema))
+            waiting.clear()
 
-    def __init__(self, columns: list[str], numbers: dict[str, str], path: Path) -> None:
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        self._schema = pa.schema([(column, numbers.get(column, "string")) for column in columns])
-        self._file = parquet.ParquetWriter(path, self._schema, compression="zstd")
-        self._rows: list[list[Any]] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if error[0] is None:
-            self._write_group()
-        self._file.close()
-
-    def write(self, rows: list[list[Any]]) -> None:
-        self._rows += rows
-        if len(self._rows) >= ROW_GROUP:
-            self._write_group()
-
-    def _write_group(self) -> None:
-        import pyarrow as pa
-
-        columns = zip(*self._rows, strict=True) if self._rows else [()] * len(self._schema)
-        self._file.write_table(
-            pa.table([pa.array(cells, kind) for cells, kind in zip(columns, self._schema.types, strict=True)], self._schema)
-        )
-        self._rows = []
+    with parquet.ParquetWriter(path, schema, compression="zstd") as file:
+        yield write
+        write([], at_least=0)

@@ -4,12 +4,12 @@ Only a batch of rows is in memory at any time, and a hash of 8 bytes for each id
 comes twice is found.
 """
 
-import contextlib
 from collections.abc import Iterator
 from typing import NamedTuple, Self
 
-from raddistill.apps.label.columns import Columns, choose_columns
+from raddistill.apps.label.options import Columns
 from raddistill.errors import InputError
+from raddistill.reading import columns as reading_columns
 from raddistill.reading.cells import is_missing
 from raddistill.reading.lines import JsonLines, Row, named
 from raddistill.reading.report_rows import BLANK_ID, id_of, reason_against, safe_id
@@ -20,6 +20,7 @@ from raddistill.sections.markup import Plain
 
 BATCH_ROWS = 512
 BATCH_CHARACTERS = 1 << 20
+DEFAULTS = {"id": "report_id", "text": "text", "findings": "findings", "impression": "impression"}
 # What stands under FINDINGS AND IMPRESSION is read as findings, once.
 _READ_AS = {FINDINGS: FINDINGS, BOTH: FINDINGS, IMPRESSION: IMPRESSION}
 
@@ -48,7 +49,7 @@ class Reject(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Consecutive rows, each either a report or a reject."""
+    """Consecutive rows of a file, each of which became either a report or a reject."""
 
     reports: list[Report]
     rejects: list[Reject]
@@ -66,13 +67,14 @@ class ReportFile:
         self._file: Rows = open_rows(source, form, encoding)
         self.name = named(source)
         self.total = self._file.total
-        with contextlib.ExitStack() as on_error:
-            on_error.callback(self._file.close)
+        try:
             self._id, self._columns = choose_columns(self.name, self._file.columns, columns)
-            if isinstance(self._file, JsonLines) and len(self._columns) == 1 and not columns.text:
-                # A section that comes after the lines that were looked at must not be passed over without a word.
-                self._file.not_expected = frozenset(("findings", "impression"))
-            on_error.pop_all()
+        except InputError:
+            self._file.close()
+            raise
+        if isinstance(self._file, JsonLines) and len(self._columns) == 1 and not columns.text:
+            # A section that comes after the lines that were looked at must not be passed over without a word.
+            self._file.not_expected = frozenset(("findings", "impression"))
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +83,7 @@ class ReportFile:
         self._file.close()
 
     def batches(self) -> Iterator[Batch]:
-        """Yields all rows in their order, once."""
+        """Yields all rows of the file in their order, in batches. It can be called once, as the file is read only once."""
         reports: list[Report] = []
         rejects: list[Reject] = []
         seen: set[int] = set()
@@ -133,6 +135,38 @@ class ReportFile:
         cell_of = {section: plain[section if section in plain else "text"] for section in sections}
         origins = {section: (cell.starts, cell.ends) for section, cell in cell_of.items() if cell.starts and cell.ends}
         return Report(number, report_id, sections, origins)
+
+
+def choose_columns(source: str, there: list[str], asked: Columns) -> tuple[str, dict[str, str]]:
+    """Returns the column of the id, and by section the columns that are read: `text`, or `findings` and `impression`.
+
+    If the user names none, sections go before a whole text where both of their columns are there.
+
+    Raises:
+        InputError: a column is missing or there twice, or the user named both `text` and sections.
+    """
+    if asked.text and (asked.findings or asked.impression):
+        raise InputError(
+            "--text-column is for reports in one column, --findings-column and --impression-column for two: name one kind"
+        )
+    named = {key: getattr(asked, key) or default for key, default in DEFAULTS.items()}
+    sections = {key: named[key] for key in ("findings", "impression")}
+    present = {key: column for key, column in sections.items() if column in there}
+    wanted = {"text": named["text"]}
+    if asked.findings or asked.impression:
+        # The other section, too, if it was named or is there.
+        wanted = {key: column for key, column in sections.items() if getattr(asked, key) or key in present}
+    elif not asked.text and present and (len(present) == len(sections) or "text" not in there):
+        wanted = present
+    required = [named["id"], *wanted.values()]
+    if "text" not in wanted:  # "Findings" beside "impression" would be passed over without a word
+        lower = {column.lower() for column in there}
+        required += [name for key, name in sections.items() if key not in wanted and name.lower() in lower]
+    options = {named[key]: f"--{key}-column" for key in DEFAULTS}
+    if "text" in wanted:
+        options[named["text"]] += " (or --findings-column, --impression-column)"
+    reading_columns.require(source, there, required, options, "(--input-format tsv)")
+    return named["id"], wanted
 
 
 def split_sections(text: str) -> dict[str, list[Piece]]:

@@ -1,4 +1,4 @@
-"""Labels a report file, in several processes, and writes the labels in the order of the reports."""
+"""The command `label`: labels a report file in several processes, and writes the labels in the order of the reports."""
 
 import contextlib
 import csv
@@ -6,6 +6,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Generator, Iterator
@@ -15,12 +16,14 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import typer
 from rich import progress
 from rich.console import Console
 
-from raddistill.apps.label.formats import Format, ReportLabels
+from raddistill.apps.label import options
+from raddistill.apps.label.formats import Format, ReportLabels, choose_format
 from raddistill.apps.label.report_file import Batch, Reject, ReportFile
-from raddistill.apps.label.rules import read_report
+from raddistill.apps.label.rules import load_reader, read_report
 from raddistill.errors import InputError, RaddistillError
 from raddistill.files import part_of, write_whole
 from raddistill.teachers.rules.reader import Reader
@@ -29,13 +32,48 @@ SMALL = 4  # batches; a shorter file is not worth a second process
 AHEAD = 3  # batches per process that wait to be labelled or written
 
 
+def label(
+    source: options.Source,
+    output: options.Output,
+    form: options.OutputFormat = "wide",
+    task: options.Task = "multiple_choice",
+    lexicon: options.Lexicon = None,
+    label_set: options.LabelSet = None,
+    sections: options.Sections = "findings_and_impression",
+    quotes: options.Quotes = False,
+    id_column: options.IdColumn = None,
+    text_column: options.TextColumn = None,
+    findings_column: options.FindingsColumn = None,
+    impression_column: options.ImpressionColumn = None,
+    input_format: options.InputFormat = None,
+    encoding: options.Encoding = "utf-8",
+    jobs: options.Jobs = None,
+    overwrite: options.Overwrite = False,
+    strict: options.Strict = False,
+) -> None:
+    """Labels the reports in `source` by rules and writes the labels to `output`; prints how many."""
+    check_output(source, output, overwrite)
+    reader, teacher, names = load_reader(task, lexicon, label_set, sections)
+    form_of_output = choose_format(form, output.suffix.lower(), task, teacher, names, quotes)
+    columns = options.Columns(id_column, text_column, findings_column, impression_column)
+    with ReportFile(source, columns, input_format, encoding) as reports:
+        labelled, rejected = label_file(reports, reader, form_of_output, output, jobs)
+    print(f"{labelled:,} of {labelled + rejected.total():,} reports labelled: {output}", file=sys.stderr)
+    if rejected:
+        reasons = "; ".join(f"{reason}: {n:,}" for reason, n in sorted(rejected.items()))
+        print(f"{rejected.total():,} unusable, listed in {quarantine_of(output)} ({reasons})", file=sys.stderr)
+        if strict:
+            raise typer.Exit(1)
+
+
 def quarantine_of(output: Path) -> Path:
     """Returns the file for rows that cannot be used: `labels.csv.quarantine.csv`."""
     return output.with_name(f"{output.name}.quarantine.csv")
 
 
 def check_output(source: str, output: Path, overwrite: bool) -> None:
-    """
+    """Checks the name of the output file before any work is done.
+
     Raises:
         InputError: `output` cannot be written, exists, or is the input.
     """
@@ -52,26 +90,12 @@ def check_output(source: str, output: Path, overwrite: bool) -> None:
         raise InputError(f"{output} exists; --overwrite replaces it")
 
 
-class Result(NamedTuple):
-    """How many reports were labelled, and how many rows were rejected by reason."""
-
-    labelled: int
-    rejected: Counter[str]
-
-    def message(self, output: Path) -> str:
-        """Returns the message for the user: the counts, the files, and the reasons for rejects."""
-        rejected = self.rejected.total()
-        lines = [f"{self.labelled:,} of {self.labelled + rejected:,} reports labelled: {output}"]
-        if rejected:
-            reasons = "; ".join(f"{reason}: {n:,}" for reason, n in sorted(self.rejected.items()))
-            lines.append(f"{rejected:,} unusable, listed in {quarantine_of(output)} ({reasons})")
-        return "\n".join(lines)
-
-
-def label_file(reports: ReportFile, reader: Reader, form: Format, output: Path, jobs: int | None) -> Result:
+def label_file(reports: ReportFile, reader: Reader, form: Format, output: Path, jobs: int | None) -> tuple[int, Counter[str]]:
     """Writes the labels to `output` and unusable rows to its quarantine file. Both files appear at the end.
 
-    Shows a progress bar on a terminal. `jobs`: number of processes, None for all cores; the output does not depend on it.
+    Returns the number of labelled reports, and reason to number of unusable rows. Shows a progress bar on a terminal.
+
+    `jobs`: number of processes, None for all cores; the output does not depend on it.
 
     Raises:
         InputError: the report file is damaged.
@@ -83,21 +107,21 @@ def label_file(reports: ReportFile, reader: Reader, form: Format, output: Path, 
     with (
         # OUTPUT appears last, so an output never exists without its quarantine.
         write_whole(output) as part, write_whole(quarantine) as quarantine_part,
-        form.create(part) as file, quarantine_part.open("w", encoding="utf-8", newline="") as quarantine_file,
+        form.create(part) as write, quarantine_part.open("w", encoding="utf-8", newline="") as quarantine_file,
         _progress() as bar, contextlib.closing(_label(reader, form, reports.batches(), jobs or _cores())) as batches,
     ):  # fmt: skip
         task = bar.add_task("labelling", total=reports.total, rows=0)
         rejects = csv.writer(quarantine_file, lineterminator="\n")
         rejects.writerow(Reject._fields)
         for batch in batches:
-            file.write(batch.encoded)
+            write(batch.encoded)
             rejects.writerows(batch.rejects)
             labelled += batch.labelled
             rejected.update(reject.reason for reject in batch.rejects)
             bar.update(task, completed=batch.done if reports.total else None, rows=labelled + rejected.total())
     if not rejected:
         quarantine.unlink()
-    return Result(labelled, rejected)
+    return labelled, rejected
 
 
 def _progress() -> progress.Progress:
@@ -115,7 +139,7 @@ def _cores() -> int:
 
 
 class LabelledBatch(NamedTuple):
-    """A batch with encoded labels. `rejects` are in the order of their rows."""
+    """One batch after labelling: its labels as `Format.encode` returns them, and its rejects in the order of their rows."""
 
     encoded: Any
     labelled: int

@@ -1,18 +1,19 @@
-"""The commands `label` and `show`, and their options.
+"""What the user can say to `raddistill label` and `raddistill show`: their options, and the help texts."""
 
-Both are functions that can be called from Python. They import what they need within the function, so that other commands start
-faster.
-"""
-
-import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from raddistill import paths
-from raddistill.apps.label.columns import Columns
-from raddistill.errors import InputError
+
+class Columns(NamedTuple):
+    """The names of the columns with id and report; None where the user named none."""
+
+    id: str | None = None
+    text: str | None = None
+    findings: str | None = None
+    impression: str | None = None
+
 
 # Options of both commands: the rules, and where the report is.
 Task = Annotated[
@@ -101,6 +102,28 @@ ShownSource = Annotated[
     ),
 ]
 
+HELP = """Teaches a small LLM to read radiology reports from a noisy teacher's labels, and measures it against people's.
+
+DVC runs the pipeline, from the root of the project:
+
+- `dvc repro` — everything that is out of date (`make repro` installs first)
+- `dvc exp run -S train.learning_rate=0.0005 evaluate` — another setting, up to validation
+- `dvc exp run $(raddistill preset quick)` — a named one
+- `dvc metrics diff`, `dvc params diff`, `dvc exp show` — what it changed
+- `raddistill results` — the table of the last run
+- `raddistill folds show NAME` — runs of several folds, scored as one
+
+With an LLM as teacher (docs/teachers.md):
+
+- `raddistill estimate` — tokens and money before anything is sent
+- `raddistill show REPORT_ID --teacher llm` — exactly what would be sent
+
+Without the pipeline, labels with evidence for a file of reports:
+
+- `raddistill label reports.csv -o labels.csv`
+- `raddistill show REPORT_ID --input reports.csv`
+"""
+
 LABEL_HELP = """Labels reports by rules, with evidence. No model, no network, no pipeline.
 
 `raddistill label reports.csv -o labels.csv`
@@ -149,85 +172,3 @@ if the journal has one. It sends nothing.
 
 `raddistill show CXR12 --teacher llm --task open_ended`
 """
-_OPTIONS_OF_RULES = (
-    "--teacher other than rules reads params.yaml and the pipeline's reports: "
-    "leave out --input, --lexicon, --label-set and --sections"
-)
-
-
-def label(
-    source: Source,
-    output: Output,
-    form: OutputFormat = "wide",
-    task: Task = "multiple_choice",
-    lexicon: Lexicon = None,
-    label_set: LabelSet = None,
-    sections: Sections = "findings_and_impression",
-    quotes: Quotes = False,
-    id_column: IdColumn = None,
-    text_column: TextColumn = None,
-    findings_column: FindingsColumn = None,
-    impression_column: ImpressionColumn = None,
-    input_format: InputFormat = None,
-    encoding: Encoding = "utf-8",
-    jobs: Jobs = None,
-    overwrite: Overwrite = False,
-    strict: Strict = False,
-) -> None:
-    """Labels the reports in `source` by rules and writes the labels to `output`; prints how many.
-
-    Raises:
-        InputError: the input or the settings are wrong.
-        typer.Exit: with code 1, if `strict` and a row could not be used.
-    """
-    from raddistill.apps.label import formats, rules, run
-    from raddistill.apps.label.report_file import ReportFile
-
-    run.check_output(source, output, overwrite)
-    reader, teacher, names = rules.load_reader(task, lexicon, label_set, sections)
-    form_of_output = formats.choose_format(form, output.suffix.lower(), task, teacher, names, quotes)
-    columns = Columns(id_column, text_column, findings_column, impression_column)
-    with ReportFile(source, columns, input_format, encoding) as reports:
-        result = run.label_file(reports, reader, form_of_output, output, jobs)
-    print(result.message(output), file=sys.stderr)
-    if strict and result.rejected:
-        raise typer.Exit(1)
-
-
-def show(
-    report_id: ReportId,
-    teacher: Teacher = "rules",
-    as_json: AsJson = False,
-    source: ShownSource = None,
-    task: Task = "multiple_choice",
-    lexicon: Lexicon = None,
-    label_set: LabelSet = None,
-    sections: Sections = "findings_and_impression",
-    id_column: IdColumn = None,
-    text_column: TextColumn = None,
-    findings_column: FindingsColumn = None,
-    impression_column: ImpressionColumn = None,
-    input_format: InputFormat = None,
-    encoding: Encoding = "utf-8",
-) -> None:
-    """Prints one report with the evidence of the rules; with another `teacher`, what would be sent to an LLM about it.
-
-    Raises:
-        InputError: the report is unknown, or the input or the settings are wrong.
-    """
-    if teacher != "rules":
-        from raddistill.apps import llm_teacher
-
-        if source or lexicon or label_set or sections != "findings_and_impression":
-            raise InputError(_OPTIONS_OF_RULES)
-        llm_teacher.print_questions(report_id, task if teacher == "llm" else teacher, as_json)
-        return
-    from raddistill.apps.label import render, rules
-    from raddistill.apps.label.report_file import ReportFile
-
-    if source is None and not paths.REPORTS.exists():
-        raise InputError(f"{paths.REPORTS} is missing: name a file by --input, or make it by `dvc repro extract`")
-    reader, *_ = rules.load_reader(task, lexicon, label_set, sections)
-    columns = Columns(id_column, text_column, findings_column, impression_column)
-    with ReportFile(source or str(paths.REPORTS), columns, input_format, encoding) as reports:
-        render.print_report(reports, report_id, reader)

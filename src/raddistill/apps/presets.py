@@ -1,15 +1,17 @@
-"""The commands `raddistill ablation`: one question, answered by several DVC experiments.
+"""Named settings: presets, and ablations, each of which asks one question of several DVC experiments.
 
-A file presets/ablations/NAME.yaml holds the question and its points. `queue` makes each point a DVC experiment named
-NAME-<point>, `draw` reads their metrics. All figures are of the validation split: a question is no reason to look at test.
+A file presets/NAME.yaml holds a preset. A file presets/ablations/NAME.yaml holds a question and its points: `queue` makes each
+point a DVC experiment named NAME-<point>, `draw` reads their metrics. All figures are of the validation split: a question is no
+reason to look at test.
 """
 
+import json
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,13 +19,14 @@ from typing import Annotated, Any
 import typer
 
 from raddistill import params, paths, untracked_files
-from raddistill.apps import pipeline
+from raddistill.apps.pipeline import dvc_output
 from raddistill.errors import InputError
+from raddistill.tasks.names import TASKS
 
-FOLDER = Path("presets/ablations")
+PRESETS = Path("presets")
+ABLATIONS = PRESETS / "ablations"
 SHOWN = ("student", "teacher")  # the arms that have scores on validation
 FIGURES = ("reports", "micro_f1", "micro_f1_low", "micro_f1_high", "macro_f1")
-
 
 app = typer.Typer(
     no_args_is_help=True, help="One question, answered by several experiments: `queue` prepares them, `draw` shows their figures."
@@ -45,16 +48,12 @@ class Ablation:
     shared: dict[str, Any]
     points: dict[str, dict[str, Any]]
 
-    def experiment(self, point: str) -> str:
-        """Returns the name of a point's DVC experiment (git allows no dots at the end, DVC no slashes)."""
-        return f"{self.name}-{point}"
-
 
 @app.command("list")
 def list_questions() -> None:
     """Lists the questions of presets/ablations and their points."""
-    for name in names():
-        ablation = read(name)
+    for name in names(ABLATIONS):
+        ablation = load_ablation(name)
         print(f"{name:14} {ablation.about} ({ablation.axis}: {', '.join(ablation.points)})")
 
 
@@ -66,8 +65,24 @@ def queue(name: Name) -> None:
 
     `raddistill ablation queue noise && dvc exp run --run-all && raddistill ablation draw noise`
     """
-    for line in _queue(read(name)):
-        print(line)
+    ablation = load_ablation(name)
+    shared: dict[str, Any] = {}
+    for part in (*(load_preset(preset)["params"] for preset in ablation.presets), ablation.shared):
+        shared |= flat(part)
+    settings = {f"{name}-{point}": shared | flat(changes) for point, changes in ablation.points.items()}  # a later one wins
+    before = flat(params.read())
+    for changed in settings.values():
+        untracked_files.refuse_missing_files(untracked_files.strings_of(before | changed))
+    known = dvc_output("exp", "list", "--name-only").split()
+    for experiment, changed in settings.items():
+        if experiment in known:
+            print(f"{experiment} exists; `dvc exp remove {experiment}` first, to run it again")
+            continue
+        options = [f"-S={override}" for override in overrides(changed)]
+        command = ["dvc", "exp", "run", "--queue", "--quiet", "--name", experiment, *options, "evaluate"]
+        if subprocess.run([sys.executable, "-m", *command], check=False).returncode:
+            raise InputError(f"DVC did not queue {experiment}; its message is above")
+        print(f"{experiment} is queued")
 
 
 @app.command("draw")
@@ -83,7 +98,7 @@ def draw(
     """
     from raddistill.tables.base import write_json
 
-    gathered = gather(read(name), machine or _this_machine())
+    gathered = gather(load_ablation(name), machine or _this_machine())
     metrics, picture = paths.ABLATION_METRICS / f"{name}.json", paths.ABLATION_PLOTS / f"{name}.svg"
     write_json(gathered, metrics)
     draw_picture(gathered, picture)
@@ -92,51 +107,70 @@ def draw(
         print(f"not run: {', '.join(gathered['missing'])}")
 
 
-def names() -> list[str]:
-    """Returns the names of all ablations, sorted."""
-    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
+def names(folder: Path = PRESETS) -> list[str]:
+    """Returns the names of all presets, or of all ablations, sorted.
+
+    Raises:
+        InputError: the working directory is not the root of the project.
+    """
+    if not (found := sorted(file.stem for file in folder.glob("*.yaml"))):
+        raise InputError(f"{folder}/ is missing here; presets are read at the root of the project")
+    return found
 
 
-def read(name: str) -> Ablation:
-    """Reads the ablation of that name.
+def load_preset(name: str) -> dict[str, Any]:
+    """Returns a preset: a description `about`, and its `params`, nested as in params.yaml.
+
+    Raises:
+        InputError: there is no such preset.
+    """
+    return _load("preset", name, PRESETS)
+
+
+def load_ablation(name: str) -> Ablation:
+    """Returns the ablation of that name.
 
     Raises:
         InputError: there is none, or its file lacks a key.
     """
-    if name not in names():
-        raise InputError(f"there is no question '{name}' in {FOLDER}/; there are: {', '.join(names())}")
-    content = params.read(FOLDER / f"{name}.yaml")
+    content = _load("question", name, ABLATIONS)
     keys = {"about", "axis", "presets", "shared", "points"}
     if content.keys() != keys or not content["points"]:
-        raise InputError(f"{FOLDER / f'{name}.yaml'}: its keys must be {', '.join(sorted(keys))}, and there must be points")
+        raise InputError(f"{ABLATIONS / f'{name}.yaml'}: its keys must be {', '.join(sorted(keys))}, and there must be points")
     points = {str(point): changes or {} for point, changes in content["points"].items()}
     return Ablation(name, content["about"], content["axis"], content["presets"] or [], content["shared"] or {}, points)
 
 
-def _queue(ablation: Ablation) -> Iterator[str]:
-    """Queues a DVC experiment for every point of an ablation that has none yet. Yields a line for each point.
+def _load(kind: str, name: str, folder: Path) -> dict[str, Any]:
+    if name not in (known := names(folder)):
+        raise InputError(f"there is no {kind} '{name}' in {folder}/; there are: {', '.join(known)}")
+    return params.read(folder / f"{name}.yaml")
 
-    Raises:
-        InputError: an experiment would miss a file, or DVC refuses; in the first case nothing is queued.
+
+def flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns dotted key to value of nested params: {"train.lora_rank": 8}."""
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def overrides(node: dict[str, Any]) -> list[str]:
+    """Returns each value of nested or flat params as an override for `dvc exp run -S`, such as "train.lora_rank=8".
+
+    The syntax is Hydra's. No override holds a space: the shell would split `$(raddistill preset NAME)` there, quoted or not.
     """
-    shared: dict[str, Any] = {}
-    for part in (*(pipeline.load_preset(name)["params"] for name in ablation.presets), ablation.shared):
-        shared |= pipeline.flat(part)
-    settings = {point: shared | pipeline.flat(changes) for point, changes in ablation.points.items()}  # a later one wins
-    before = pipeline.flat(params.read())
-    for changed in settings.values():
-        untracked_files.refuse_missing_files(untracked_files.strings_of(before | changed))
-    known = pipeline.dvc_output("exp", "list", "--name-only").split()
-    for point, changed in settings.items():
-        name = ablation.experiment(point)
-        if name in known:
-            yield f"{name} exists; `dvc exp remove {name}` first, to run it again"
-            continue
-        options = [f"-S={override}" for override in pipeline.overrides(changed)]
-        command = [sys.executable, "-m", "dvc", "exp", "run", "--queue", "--quiet", "--name", name, *options, "evaluate"]
-        if subprocess.run(command, check=False).returncode:
-            raise InputError(f"DVC did not queue {name}; its message is above")
-        yield f"{name} is queued"
+    return [f"{key}={_in_hydras_syntax(value)}" for key, value in flat(node).items()]
+
+
+def _in_hydras_syntax(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(_in_hydras_syntax, value))}]"
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, str) and not re.fullmatch(r"[A-Za-z_][\w./-]*", value):
+        return f"'{value}'"
+    return str(value)
 
 
 def gather(ablation: Ablation, machine: str) -> dict[str, Any]:
@@ -152,38 +186,30 @@ def gather(ablation: Ablation, machine: str) -> dict[str, Any]:
     from dvc.scm import SCMError
 
     points: dict[str, Any] = {}
-    missing = []
     for point in ablation.points:
-        name = ablation.experiment(point)
+        name = f"{ablation.name}-{point}"
         try:
-            metrics, train = (
-                dvc.api.metrics_show(str(file), rev=name) for file in (paths.VALIDATION_METRICS, paths.TRAIN_METRICS)
-            )
+            metrics, train = (dvc.api.metrics_show(str(f), rev=name) for f in (paths.VALIDATION_METRICS, paths.TRAIN_METRICS))
             used = dvc.api.params_show(rev=name)
         except (DvcException, SCMError):
-            missing.append(point)
             continue
         points[point] = _point(metrics, train, used)
     if not points:
-        raise InputError(
-            f"no experiment {ablation.name}-... is here; `raddistill ablation queue {ablation.name}`, then run the queue"
-        )
+        queue = f"`raddistill ablation queue {ablation.name}`"
+        raise InputError(f"no experiment {ablation.name}-... is here; {queue}, then run the queue")
     return {"about": ablation.about, "axis": ablation.axis, "machine": machine, "split": "validation",
-            "points": points, "missing": missing}  # fmt: skip
+            "points": points, "missing": [point for point in ablation.points if point not in points]}  # fmt: skip
 
 
 def _point(metrics: dict[str, Any], train: dict[str, Any], used: dict[str, Any]) -> dict[str, Any]:
-    from raddistill.scoring.score_output import TITLES
-
-    tasks = {}
-    for task in TITLES:
+    point = {"base": used["fetch"]["base"]["location"], "seed": used["train"]["seed"], "fold": used["extract"]["fold"]}
+    point |= {"steps": train["steps"], "examples": train["examples"]["train"]}
+    for task in TASKS:
         of_task = metrics.get(task, {})  # a student of one task is scored on no other
-        arms = {arm: {key: of_task.get(arm, {"reports": 0}).get(key) for key in FIGURES} for arm in SHOWN}
-        tasks[task] = {arm: {key: x for key, x in figures.items() if x is not None} for arm, figures in arms.items()}
-        tasks[task]["gain"] = of_task.get("gain", {})
-    size = {"steps": train["steps"], "examples": train["examples"]["train"]}
-    base = used["fetch"]["base"]["location"]
-    return {"base": base, "seed": used["train"]["seed"], "fold": used["extract"]["fold"], **size, **tasks}
+        arms = {arm: of_task.get(arm, {"reports": 0}) for arm in SHOWN}
+        point[task] = {arm: {key: figures[key] for key in FIGURES if key in figures} for arm, figures in arms.items()}
+        point[task]["gain"] = of_task.get("gain", {})
+    return point
 
 
 def _this_machine() -> str:
@@ -212,9 +238,7 @@ def draw_picture(gathered: dict[str, Any], file: Path) -> None:
         for panel, (task, title) in zip(panels, TITLES.items(), strict=True):
             for arm, aside in zip(SHOWN, (-0.05, 0.05), strict=True):
                 rows = [gathered["points"][point][task][arm] for point in points]
-                f1, low, high = (
-                    [row.get(key, math.nan) for row in rows] for key in ("micro_f1", "micro_f1_low", "micro_f1_high")
-                )
+                f1, low, high = ([row.get(f"micro_f1{end}", math.nan) for row in rows] for end in ("", "_low", "_high"))
                 at, errors = [x + aside for x in range(len(points))], errors_of(f1, low, high)
                 panel.errorbar(at, f1, yerr=errors, fmt="o", color=COLOURS[arm], markersize=5, label=arm)
             panel.set_xticks(range(len(points)), points, rotation=30, ha="right")  # points are settings, not a scale: no line
