@@ -82,10 +82,6 @@ class Inquiry:
             start = report["text"].rfind("\n", 0, min(passage.start for passage in passages)) + 1
             yield Excerpt(report["report_id"], report["text"][start : max(passage.end for passage in passages)], start)
 
-    def open(self, excerpt: Excerpt, known: Known) -> list[Question]:
-        """Returns the questions to ask about a report now, at most one per sample."""
-        return [each.next for each in self.conversations(excerpt, known) if each.next is not None]
-
     def conversations(self, excerpt: Excerpt, known: Known) -> list[Conversation]:
         """Returns the conversations about a report so far, one per sample. Offsets of findings are of `reports.text`."""
         return [self._conversation(excerpt, sample, known) for sample in range(self._samples)]
