@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from raddistill.labelsets import Label
 from raddistill.llm_client.messages import Answer
 from raddistill.statuses import STATUSES
-from raddistill.teachers.llm import codes
+from raddistill.teachers.llm import checking
 from raddistill.teachers.llm.checking import Checker, locate, section_at
 from raddistill.teachers.llm.conversations import check_prompt
 from raddistill.teachers.llm.parsing import Fault, split_thoughts
@@ -549,21 +549,22 @@ def icd() -> Any:
 
 def test_codes_are_those_of_the_package(icd: Any) -> None:
     names = {name for name in icd.get_all_codes(False) if icd.is_category_or_subcategory(name)}
-    assert codes.known() == names
+    assert checking.known_codes() == names
     assert len(names) > 90_000
     dotted = {name for name in icd.get_all_codes(True) if icd.is_category_or_subcategory(name)}
-    assert {codes.canonical_code(name.replace(".", "").lower()) for name in dotted} == dotted
-    assert {codes.canonical_code(name) for name in dotted} == dotted
+    assert {checking.canonical_code(name.replace(".", "").lower()) for name in dotted} == dotted
+    assert {checking.canonical_code(name) for name in dotted} == dotted
 
 
 def test_codes_are_read_without_the_tree_of_descriptions() -> None:
-    program = "import sys; from raddistill.teachers.llm import codes; codes.known(); print('simple_icd_10_cm' in sys.modules)"
+    program = "import sys; from raddistill.teachers.llm.checking import known_codes; known_codes(); "
+    program += "print('simple_icd_10_cm' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"
 
 
 @pytest.mark.usefixtures("icd")
 def test_codes_where_the_package_keeps_its_list_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    listed = codes.known()
-    monkeypatch.setattr(codes.Path, "glob", lambda *_: iter(()))
-    assert codes.known.__wrapped__() == listed
+    listed = checking.known_codes()
+    monkeypatch.setattr(checking.Path, "glob", lambda *_: iter(()))
+    assert checking.known_codes.__wrapped__() == listed

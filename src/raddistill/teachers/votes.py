@@ -18,11 +18,11 @@ class Finding(NamedTuple):
 
     label: str  # of the label set; open-ended: the phrase, in lower case and with single spaces
     status: str
-    section: str | None  # the section of the quote; None without a quote (`unmentioned`, decisions)
-    start: int | None
-    end: int | None
-    code: str | None  # ICD-10-CM with its dot; open-ended only
-    probability: float | None  # that the label is present; None if the server gave none
+    section: str | None = None  # the section of the quote; None without a quote (`unmentioned`, decisions)
+    start: int | None = None
+    end: int | None = None
+    code: str | None = None  # ICD-10-CM with its dot; open-ended only
+    probability: float | None = None  # that the label is present; None if the server gave none
 
 
 class PhraseVote(NamedTuple):
