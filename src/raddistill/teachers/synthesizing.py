@@ -28,8 +28,7 @@ from raddistill.teachers.combined.teacher import CombinedTeacher, How
 from raddistill.teachers.imported.teacher import ImportedTeacher
 from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.noise import NoiseParams, disturb
-from raddistill.teachers.rules.teacher import RulesTeacher
-from raddistill.teachers.rules.writing import Templates
+from raddistill.teachers.rules.teacher import RulesTeacher, Templates
 from raddistill.teachers.teacher import Labelled, Teacher
 
 console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
