@@ -1,15 +1,22 @@
-"""Votes of several teachers, or of several answers of one teacher, on the findings of one report. Pure: knows no tables.
+"""Votes of several teachers, or of several answers of one teacher: findings matched, decided on, and their agreement measured.
 
-Each voter that labelled the report has one vote on each finding: a status, or `unmentioned` if it does not list the finding.
+Each voter that labelled a report has one vote on each finding: a status, or `unmentioned` if it does not list the finding. Pure.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from itertools import chain, combinations
+from typing import Any, NamedTuple, Protocol, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from raddistill.agreement_coefficients import Ints, cohens_kappa, krippendorffs_alpha
 from raddistill.statuses import ABSENT, PRESENT, RANKED, UNCERTAIN, UNMENTIONED
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 
+Bools = npt.NDArray[np.bool_]
 STATUS_WEIGHTS = {UNMENTIONED: 0.0, ABSENT: 0.0, UNCERTAIN: 0.5, PRESENT: 1.0}  # the probability that a finding is present
 
 
@@ -31,6 +38,16 @@ class PhraseVote(NamedTuple):
     phrase: str
     code: str | None
     spans: list[tuple[int, int]]
+
+
+class HasLabel(Protocol):
+    """A voter's entry for one finding."""
+
+    @property
+    def label(self) -> str: ...
+
+
+Entry = TypeVar("Entry", bound=HasLabel)
 
 
 class Verdict(NamedTuple):
@@ -75,6 +92,21 @@ def verdict_of(task: str, how: str, n_voters: int, given: Sequence[tuple[str, fl
     weights = [STATUS_WEIGHTS[status] if probability is None else probability for status, probability, _ in given]
     codes = Counter(code for _, _, code in given if code)
     return Verdict(decide(task, how, votes), sum(weights) / n_voters, codes.most_common(1)[0][0] if codes else None)
+
+
+def group(task: str, voters: Sequence[Sequence[Entry]], as_vote: Callable[[Entry], PhraseVote]) -> list[list[Entry]]:
+    """Returns the voters' entries by finding, in the order in which findings first occur.
+
+    Multiple choice: those with the same label. Open-ended: those that `match` takes for the same finding.
+    """
+    if task == MULTIPLE_CHOICE:
+        numbers: Sequence[Sequence[int | str]] = [[each.label for each in entries] for entries in voters]
+    else:
+        numbers = match([[as_vote(each) for each in entries] for entries in voters])
+    groups: dict[int | str, list[Entry]] = defaultdict(list)
+    for each, number in zip(chain.from_iterable(voters), chain.from_iterable(numbers), strict=True):
+        groups[number].append(each)
+    return list(groups.values())
 
 
 def match(voters: Sequence[Sequence[PhraseVote]]) -> list[list[int]]:
@@ -134,19 +166,11 @@ def vote_samples(task: str, samples: Sequence[Sequence[Finding]]) -> list[Findin
     the status decided on, else (multiple choice, a tie) of the first answer with the strongest status.
     """
     assert samples, "no sample to vote on"
-    if task == MULTIPLE_CHOICE:
-        numbers: Sequence[Sequence[int | str]] = [[found.label for found in sample] for sample in samples]
-    else:
-        numbers = match([[_phrase(found) for found in sample] for sample in samples])
-    cells: dict[int | str, list[Finding]] = {}
-    for sample, row in zip(samples, numbers, strict=True):
-        for found, number in zip(sample, row, strict=True):
-            cells.setdefault(number, []).append(found)
-    voted = [_merge(task, len(samples), cell) for cell in cells.values()]
+    voted = [_merge(task, len(samples), cell) for cell in group(task, samples, _as_vote)]
     return [found for found in voted if task == MULTIPLE_CHOICE or found.status != UNMENTIONED]
 
 
-def _phrase(found: Finding) -> PhraseVote:
+def _as_vote(found: Finding) -> PhraseVote:
     return PhraseVote(found.label, found.code, [] if found.start is None or found.end is None else [(found.start, found.end)])
 
 
@@ -156,3 +180,69 @@ def _merge(task: str, n_samples: int, cell: list[Finding]) -> Finding:
     strongest = max(cell, key=lambda found: RANKED.index(found.status))
     quoted = next((found for found in cell if found.status == status), strongest)
     return quoted._replace(label=cell[0].label, status=status, code=code, probability=probability)
+
+
+def agreement_of_values(values: Ints, n_values: int, members: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
+    """Returns agreement by label. `values` (members, reports, labels): 0 to n_values - 1, or -1 if not labelled by the member.
+
+    `reports` counts those with two members or more. `mean_alpha` is over the labels for which alpha is defined.
+    """
+    by_label: dict[str, Any] = {}
+    for of_label, label in zip(np.moveaxis(values, 2, 0), labels, strict=True):
+        counts = np.stack([(of_label == value).sum(axis=0) for value in range(n_values)], axis=1)
+        by_label[label] = {
+            "reports": int((counts.sum(axis=1) >= 2).sum()),
+            "alpha": _rounded(krippendorffs_alpha(counts, np.ones(len(counts), dtype=np.int64))),
+            "pairs": {pair: _same_values(of_label[one], of_label[other]) for pair, one, other in _pairs(members)},
+        }
+    alphas = [figures["alpha"] for figures in by_label.values() if figures["alpha"] is not None]
+    return {"mean_alpha": round(sum(alphas) / len(alphas), 4) if alphas else None, "labels": by_label}
+
+
+def _same_values(first: Ints, second: Ints) -> dict[str, Any]:
+    both = (first >= 0) & (second >= 0)
+    first, second = first[both], second[both]
+    same = float((first == second).mean()) if len(first) else None
+    return {"reports": len(first), "same": _rounded(same), "kappa": _rounded(cohens_kappa(first, second))}
+
+
+def agreement_of_findings(found: pl.DataFrame, has_labelled: Bools, members: Sequence[str]) -> dict[str, Any]:
+    """Returns agreement on which findings a report has. `found`: distinct rows (member, report, finding), with two numbers.
+
+    `has_labelled` (members, reports). `alpha` is over all pairs of a report and a finding that any member has in any report, each
+    found or not. `same` is the share of reports with equal sets. `f1` of two members' sets A and B is 2 |A and B| / (|A| + |B|).
+    """
+    n_voters = has_labelled.sum(axis=0)
+    by_finding = found.group_by("report", "finding").len()
+    n_found, n_asked = by_finding["len"].to_numpy().astype(np.int64), n_voters[by_finding["report"]]
+    # No member finds most pairs of a report and a finding. They have one row per number of voters, and `n_unfound` counts them.
+    numbers = np.arange(len(members) + 1)
+    n_pairs = np.bincount(n_voters, minlength=len(numbers)) * found["finding"].n_unique()
+    n_unfound = n_pairs - np.bincount(n_asked, minlength=len(numbers))
+    found_or_not = np.stack([n_found, n_asked - n_found], axis=1)
+    counts = np.concatenate([found_or_not, np.stack([np.zeros_like(numbers), numbers], axis=1)])
+    alpha = krippendorffs_alpha(counts, np.concatenate([np.ones_like(n_found), n_unfound]))
+    pairs = {
+        pair: _same_findings(found.filter(pl.col("member").is_in([one, other])), has_labelled[one] & has_labelled[other])
+        for pair, one, other in _pairs(members)
+    }
+    return {"reports": int((n_voters >= 2).sum()), "alpha": _rounded(alpha), "pairs": pairs}
+
+
+def _same_findings(found: pl.DataFrame, both: Bools) -> dict[str, Any]:
+    """Returns the agreement of two members. `both` (reports,): whether both labelled a report; the others are left out."""
+    found = found.filter(pl.Series(both).gather(found["report"]))
+    times = found.group_by("report", "finding").len()
+    n_shared, n = times.filter(pl.col("len") == 2).height, int(both.sum())
+    n_differing = times.filter(pl.col("len") == 1)["report"].n_unique()
+    same, f1 = 1 - n_differing / n if n else None, 2 * n_shared / found.height if found.height else None
+    return {"reports": n, "same": _rounded(same), "f1": _rounded(f1)}
+
+
+def _pairs(members: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Returns name and indexes of each pair of members."""
+    return [(f"{one} & {other}", i, j) for (i, one), (j, other) in combinations(enumerate(members), 2)]
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 4)

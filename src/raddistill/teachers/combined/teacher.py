@@ -15,7 +15,7 @@ the finding, and the most frequent code (of several such, the first member's).
 """
 
 from collections import defaultdict
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -31,9 +31,8 @@ from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import NOT_IN_FILE, UNKNOWN_BY_FILE, Outcomes
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
-from raddistill.teachers.combined import agreement
 from raddistill.teachers.teacher import EvidenceRow, Labelled, LabelRows
-from raddistill.teachers.votes import PhraseVote, match, verdict_of
+from raddistill.teachers.votes import PhraseVote, agreement_of_findings, agreement_of_values, group, verdict_of
 
 How = Literal["first", "vote", "union", "intersection", "soft"]
 HOWS = get_args(How)
@@ -77,13 +76,12 @@ class CombinedTeacher:
             InputError: a member's table is missing, is for another task or of several teachers, or does not fit the label set.
             TableError: a member's table breaks its schema.
         """
-        available = sorted(folder.name for folder in self._folder.iterdir() if folder.is_dir()) if self._folder.is_dir() else []
-        for member in self._members:
-            if member not in available:
-                raise InputError(
-                    f"{self._folder} has no teacher '{member}', which synthesize.{self._task}.combine.members names; there are: "
-                    f"{', '.join(available) or 'none'}. Members are names of the section `teachers` with task: {self._task}"
-                )
+        there = sorted(folder.name for folder in self._folder.glob("*/"))
+        if missing := [member for member in self._members if member not in there]:
+            raise InputError(
+                f"{self._folder} has no teacher '{missing[0]}', which synthesize.{self._task}.combine.members names; there are: "
+                f"{', '.join(there) or 'none'}. Members are names of the section `teachers` with task: {self._task}"
+            )
         members = {
             member: MemberTables(
                 tables.read(Labels, self._folder / member / "labels.parquet"),
@@ -160,9 +158,11 @@ def _combine_report(
     how: str, voters: list[list[Listed]], names: list[str] | None
 ) -> tuple[list[tuple[str, str, float | None, str | None]], list[tuple[str, EvidenceRow]]]:
     """Returns labels and mentions of one report, as LabelRows.add takes them. `names`: the label set; None: open-ended."""
+    task = OPEN_ENDED if names is None else MULTIPLE_CHOICE
+    cells = {cell[0].label: cell for cell in group(task, voters, _as_vote)}  # open-ended: by the first voter's phrase
     labels, mentions = [], []
-    for label, given in _cells(voters, names).items():
-        task = OPEN_ENDED if names is None else MULTIPLE_CHOICE
+    for label in cells if names is None else names:
+        given = cells.get(label, [])
         verdict = verdict_of(task, how, len(voters), [(each.status, each.probability, each.code) for each in given])
         if names is None and verdict.status == UNMENTIONED:
             continue
@@ -172,19 +172,8 @@ def _combine_report(
     return labels, mentions
 
 
-def _cells(voters: list[list[Listed]], names: list[str] | None) -> dict[str, list[Listed]]:
-    """Returns the voters' entries for each label; open-ended, for each finding, by its first voter's phrase."""
-    if names is not None:
-        by_label: dict[str, list[Listed]] = {name: [] for name in names}
-        for each in chain.from_iterable(voters):
-            by_label[each.label].append(each)
-        return by_label
-    numbers = match([[PhraseVote(f.label, f.code, [(m.start, m.end) for m in f.mentions]) for f in found] for found in voters])
-    cells: dict[int, list[Listed]] = defaultdict(list)
-    for found, row in zip(voters, numbers, strict=True):
-        for each, number in zip(found, row, strict=True):
-            cells[number].append(each)
-    return {cell[0].label: cell for cell in cells.values()}
+def _as_vote(found: Listed) -> PhraseVote:
+    return PhraseVote(found.label, found.code, [(mention.start, mention.end) for mention in found.mentions])
 
 
 def _chosen_mentions(status: str, given: list[Listed]) -> list[EvidenceRow]:
@@ -193,13 +182,9 @@ def _chosen_mentions(status: str, given: list[Listed]) -> list[EvidenceRow]:
     If members give a span different statuses, the mention with the decided status is kept, else the strongest.
     """
     agree = [each for each in given if each.status != UNMENTIONED and status in (each.status, UNCERTAIN)]
-    once: dict[tuple[int, int], EvidenceRow] = {}
-    for mention in sorted(
-        (mention for each in agree for mention in each.mentions),
-        key=lambda m: (m.start, m.end, m.status != status, -RANKED.index(m.status)),
-    ):
-        once.setdefault((mention.start, mention.end), mention)
-    return list(once.values())
+    mentions = chain.from_iterable(each.mentions for each in agree)
+    best_first = sorted(mentions, key=lambda m: (m.start, m.end, m.status != status, -RANKED.index(m.status)))
+    return [next(of_span) for _, of_span in groupby(best_first, key=lambda m: (m.start, m.end))]
 
 
 def _agreement(listed: dict[str, dict[str, list[Listed]]], ids: list[str], names: list[str] | None) -> dict[str, Any]:
@@ -218,7 +203,7 @@ def _agreement(listed: dict[str, dict[str, list[Listed]]], ids: list[str], names
             if each.status in (PRESENT, UNCERTAIN)
         }
         schema = {"member": pl.Int64, "report": pl.Int64, "finding": pl.String}
-        return agreement.of_findings(pl.DataFrame(list(found), schema, orient="row"), has_labelled, members)
+        return agreement_of_findings(pl.DataFrame(list(found), schema, orient="row"), has_labelled, members)
     statuses = np.repeat(np.where(has_labelled, 0, -1)[:, :, None], len(names), axis=2)
     for number, member in enumerate(members):
         for report, report_id in enumerate(ids):
@@ -226,6 +211,6 @@ def _agreement(listed: dict[str, dict[str, list[Listed]]], ids: list[str], names
                 statuses[number, report, names.index(each.label)] = RANKED.index(each.status)
     found_or_not = np.where(statuses < 0, -1, statuses >= RANKED.index(UNCERTAIN))
     return {
-        "statuses": agreement.of_values(statuses, len(RANKED), members, names),
-        "found": agreement.of_values(found_or_not, 2, members, names),
+        "statuses": agreement_of_values(statuses, len(RANKED), members, names),
+        "found": agreement_of_values(found_or_not, 2, members, names),
     }
