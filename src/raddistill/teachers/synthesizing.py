@@ -27,9 +27,8 @@ from raddistill.tasks.names import MULTIPLE_CHOICE, TASKS
 from raddistill.teachers.combined.teacher import CombinedTeacher, How
 from raddistill.teachers.imported.teacher import ImportedTeacher
 from raddistill.teachers.llm.settings import LLMParams
-from raddistill.teachers.noise import NoiseParams, disturb
 from raddistill.teachers.rules.teacher import RulesTeacher, Templates
-from raddistill.teachers.teacher import Labelled, Teacher
+from raddistill.teachers.teacher import Labelled, NoiseParams, Teacher, disturb
 
 console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
