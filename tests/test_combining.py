@@ -427,7 +427,6 @@ def test_the_teacher_reads_its_members_and_names_itself(tmp_path):
 @pytest.mark.parametrize(
     ("how", "members", "message"),
     [
-        ("mean", ["a", "b"], "unknown combination 'mean'"),
         ("vote", ["a"], "two or more members"),
         ("vote", ["a", "b", "a"], "each named once"),
     ],

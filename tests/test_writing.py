@@ -143,7 +143,7 @@ def test_a_phrase_without_a_whole_word_is_counted(tmp_path):
 
 def test_nothing_is_written_without_templates():
     made = RulesTeacher("multiple_choice", "lexicon/cold", "findings_and_impression").label(Reports.create_empty(), LABELS)
-    assert made.written is None
+    assert made.written.is_empty()
     assert made.counts == {}
 
 

@@ -36,7 +36,7 @@ STYLES = {"system": "dim", "user": "", "assistant": "cyan"}
 Asked = tuple[Question, Answer | None]  # a question and its stored answer; None: it is still to be asked
 
 
-class Amounts(NamedTuple):
+class _Amounts(NamedTuple):
     """What a run takes. USD are None if the price table lacks the model."""
 
     requests: float
@@ -49,8 +49,8 @@ class Amounts(NamedTuple):
 class Estimate(NamedTuple):
     """The cost of all questions that are still to be asked: expected values, and bounds that hold whatever the model answers."""
 
-    expected: Amounts
-    at_most: Amounts
+    expected: _Amounts
+    at_most: _Amounts
     answers: int  # stored answers behind the expected values; 0: these are a guess, 4 characters per token
 
 
@@ -190,8 +190,8 @@ def estimate(asked: Iterable[Asked], *, prices: Prices, model: str, asks: int) -
         tokens = Tokens(round(prompt), round(completion), round(cached))
         most_usd = (most_prompt * price.highest + most_out * price.output) / MILLION
         usd = [usd_of(price, tokens, False), usd_of(price, tokens, True), most_usd, most_usd * price.batch]
-    expected = Amounts(n_open * factor, prompt, completion, usd[0], usd[1])
-    return Estimate(expected, Amounts(n_open * asks, most_prompt, most_out, usd[2], usd[3]), n)
+    expected = _Amounts(n_open * factor, prompt, completion, usd[0], usd[1])
+    return Estimate(expected, _Amounts(n_open * asks, most_prompt, most_out, usd[2], usd[3]), n)
 
 
 def _guess(body: dict[str, Any], most: int) -> float:
@@ -243,7 +243,7 @@ def _plans_page(plans: list[Plan], budget_usd: float) -> RenderableType:
     return Group(table, *(Text(line, style="dim") for line in ["", *lines]))
 
 
-def _cells(amounts: Amounts, p: LLMParams) -> list[str]:
+def _cells(amounts: _Amounts, p: LLMParams) -> list[str]:
     usd, usd_batch = ("?" if amount is None else f"{amount:,.2f}" for amount in (amounts.usd, amounts.usd_batch))
     tokens = [f"{number:,.0f}" for number in (amounts.requests, amounts.prompt_tokens, amounts.completion_tokens)]
     return [*tokens, usd, usd_batch if p.answers != "decisions" else "-"]  # decisions take no batches

@@ -1,4 +1,4 @@
-"""The interface of every teacher: a name, and one method that turns reports into tables. Also artificial noise in these tables."""
+"""The interface of every teacher: a name, and one method that turns reports into tables. Also noise made on purpose in them."""
 
 import hashlib
 import itertools
@@ -14,10 +14,12 @@ from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.statuses import ABSENT, PRESENT, RANKED, UNMENTIONED
+from raddistill.tables.answers import Answers
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine
+from raddistill.tables.written import Written
 from raddistill.tasks.names import OPEN_ENDED
 
 ROWS = 50_000
@@ -25,10 +27,9 @@ KEY = ["report_id", "task", "teacher", "label"]
 
 
 class Labelled(NamedTuple):
-    """A teacher's result: tables as `Labels`, `Evidence`, `Outcomes` (one row per report), `Quarantine`; counts for the metrics.
+    """A teacher's result: one table of each schema, with one row per report in `outcomes`, and counts for the metrics.
 
-    `answers`: an LLM's answers as an `Answers` table, else None. `written`: sentences that the teacher wrote and labelled as a
-    `Written` table, else None.
+    `answers` has the answers of an LLM. `written` has sentences that the teacher wrote and labelled itself.
     """
 
     labels: pl.DataFrame
@@ -36,8 +37,8 @@ class Labelled(NamedTuple):
     outcomes: pl.DataFrame
     quarantine: pl.DataFrame
     counts: dict[str, Any]
-    answers: pl.DataFrame | None = None
-    written: pl.DataFrame | None = None
+    answers: pl.DataFrame = Answers.create_empty()
+    written: pl.DataFrame = Written.create_empty()
 
 
 class Teacher(Protocol):
@@ -104,14 +105,12 @@ class LabelRows:
         self._outcomes.add([(report_id, *self._key, "quarantined", reason)])
         self._quarantine.add([(report_id, 0, reason, answer)])
 
-    def labelled(
-        self, counts: dict[str, Any], *, answers: pl.DataFrame | None = None, written: pl.DataFrame | None = None
-    ) -> Labelled:
+    def labelled(self, counts: dict[str, Any]) -> Labelled:
         """Returns the tables of all reports added so far."""
-        return Labelled(
-            self._labels.table(), self._evidence.table(), self._outcomes.table(), self._quarantine.table(),
-            counts, answers, written,
-        )  # fmt: skip
+        labels, evidence, outcomes, quarantine = (
+            rows.table() for rows in (self._labels, self._evidence, self._outcomes, self._quarantine)
+        )
+        return Labelled(labels, evidence, outcomes, quarantine, counts)
 
 
 def as_table(rows: list[tuple[Any, ...]], schema: type[dy.Schema]) -> pl.DataFrame:

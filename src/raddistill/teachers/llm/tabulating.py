@@ -46,7 +46,7 @@ def tabulate(
         labels = [(found.label, found.status, found.probability, found.code) for found in findings]
         rows.add(report_id, labels, [mention for found in findings for mention in _mentions(found)])
     counts["models"] = len(models)
-    return rows.labelled({**counts, "faults": dict(sorted(faults.items()))}, answers=answers.table())
+    return rows.labelled({**counts, "faults": dict(sorted(faults.items()))})._replace(answers=answers.table())
 
 
 def _answer_row(turn: Turn) -> tuple[Any, ...]:

@@ -107,7 +107,8 @@ class RulesTeacher:
         if self._templates is None:
             return rows.labelled({})
         written, left_out = self._write(self._templates, label_set, reader, hedges)
-        return rows.labelled({"sentences": written["sentence_id"].n_unique(), "phrases_left_out": left_out}, written=written)
+        counts = {"sentences": written["sentence_id"].n_unique(), "phrases_left_out": left_out}
+        return rows.labelled(counts)._replace(written=written)
 
     def _write(self, templates: Templates, label_set: list[Label], reader: Reader, hedges: Hedges) -> tuple[pl.DataFrame, int]:
         """Returns a table `Written`, and how many phrases were left out."""
