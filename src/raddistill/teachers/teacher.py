@@ -1,9 +1,7 @@
 """The interface of every teacher: a name, and one method that turns reports into tables. Also noise made on purpose in them."""
 
 import hashlib
-import itertools
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import dataframely as dy
@@ -49,15 +47,25 @@ class Teacher(Protocol):
     def label(self, reports: pl.DataFrame, label_set: list[Label]) -> Labelled: ...
 
 
-class EvidenceRow(NamedTuple):
-    """A mention: a row of `Evidence` without its key."""
+class Mention(NamedTuple):
+    """A place in a report that speaks of a finding: a row of `Evidence` without its key. `end` is exclusive."""
 
     section: str
-    start: int
+    start: int  # in code points of `reports.text`
     end: int
     cue: str | None
     status: str
     probability: float | None
+
+
+class Finding(NamedTuple):
+    """What a teacher says about one label of a report: a row of `Labels` without its key, and its mentions in text order."""
+
+    label: str  # of the label set; open-ended: the phrase, in lower case and with single spaces
+    status: str
+    probability: float | None = None  # that the label is present
+    code: str | None = None  # ICD-10-CM with its dot; open-ended only
+    mentions: Sequence[Mention] = ()
 
 
 class Rows:
@@ -87,18 +95,12 @@ class LabelRows:
         self._key = (task, teacher)
         self._labels, self._evidence, self._outcomes, self._quarantine = map(Rows, (Labels, Evidence, Outcomes, Quarantine))
 
-    def add(
-        self,
-        report_id: str,
-        labels: Iterable[tuple[str, str, float | None, str | None]],
-        mentions: Iterable[tuple[str, EvidenceRow]],
-    ) -> None:
-        """Adds a labelled report: (label, status, probability, code) of each label, and (label, mention) of each mention."""
+    def add(self, report_id: str, findings: Sequence[Finding]) -> None:
+        """Adds a labelled report with its findings, each of another label."""
         key = (report_id, *self._key)
         self._outcomes.add([(*key, "labelled", None)])
-        self._labels.add((*key, *label) for label in labels)
-        numbers: dict[str, Iterator[int]] = defaultdict(itertools.count)  # by label: the numbers of its mentions
-        self._evidence.add((*key, label, next(numbers[label]), *mention) for label, mention in mentions)
+        self._labels.add((*key, *found[:-1]) for found in findings)
+        self._evidence.add((*key, found.label, n, *mention) for found in findings for n, mention in enumerate(found.mentions))
 
     def put_aside(self, report_id: str, reason: str, answer: str | None = None) -> None:
         """Adds a report that could not be labelled. `answer`: a model's answer that failed its checks."""

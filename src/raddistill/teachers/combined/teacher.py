@@ -31,8 +31,8 @@ from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import NOT_IN_FILE, UNKNOWN_BY_FILE, Outcomes
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
-from raddistill.teachers.teacher import EvidenceRow, Labelled, LabelRows
-from raddistill.teachers.votes import PhraseVote, agreement_of_findings, agreement_of_values, group, verdict_of
+from raddistill.teachers.teacher import Finding, Labelled, LabelRows, Mention
+from raddistill.teachers.votes import agreement_of_findings, agreement_of_values, group, verdict_of
 
 How = Literal["first", "vote", "union", "intersection", "soft"]
 HOWS = get_args(How)
@@ -45,16 +45,6 @@ class MemberTables(NamedTuple):
     labels: dy.DataFrame[Labels]
     evidence: dy.DataFrame[Evidence]
     outcomes: dy.DataFrame[Outcomes]
-
-
-class Listed(NamedTuple):
-    """One member's label or phrase for a report, with its mentions."""
-
-    label: str
-    status: str
-    probability: float | None
-    code: str | None
-    mentions: list[EvidenceRow]
 
 
 class CombinedTeacher:
@@ -113,7 +103,7 @@ def combine(task: str, how: str, members: dict[str, MemberTables], reports: pl.D
     for report_id in ids:
         voters = [by_report[report_id] for by_report in listed.values() if report_id in by_report]
         if voters:
-            rows.add(report_id, *_combine_report(how, voters[:1] if how == "first" else voters, names))
+            rows.add(report_id, _combine_report(how, voters[:1] if how == "first" else voters, names))
         else:  # scoring leaves out reports that are in no file
             rows.put_aside(report_id, NOT_IN_FILE if report_id in in_no_file else UNLABELLED)
     n_labelled = {member: len(by_report.keys() & set(ids)) for member, by_report in listed.items()}
@@ -133,19 +123,19 @@ def _refuse_misfits(task: str, member: str, given: MemberTables, names: list[str
             raise InputError(f"the labels of member '{member}' are not those of the label set, each once a report; label anew")
 
 
-def _by_report(given: MemberTables) -> dict[str, list[Listed]]:
+def _by_report(given: MemberTables) -> dict[str, list[Finding]]:
     """Returns a member's labels or phrases for each report that it labelled, in text order.
 
     Unmentioned labels without a probability are left out, since an unlisted label already counts as unmentioned.
     """
-    mentions: dict[tuple[str, str], list[EvidenceRow]] = defaultdict(list)
-    for report_id, label, *mention in given.evidence.select("report_id", "label", *EvidenceRow._fields).iter_rows():
-        mentions[report_id, label].append(EvidenceRow(*mention))
-    by_report: dict[str, list[Listed]] = {report_id: [] for report_id in _ids(given.outcomes, pl.col("outcome") == "labelled")}
+    mentions: dict[tuple[str, str], list[Mention]] = defaultdict(list)
+    for report_id, label, *mention in given.evidence.select("report_id", "label", *Mention._fields).iter_rows():
+        mentions[report_id, label].append(Mention(*mention))
+    by_report: dict[str, list[Finding]] = {report_id: [] for report_id in _ids(given.outcomes, pl.col("outcome") == "labelled")}
     labels = given.labels.filter((pl.col("status") != UNMENTIONED) | pl.col("probability").is_not_null())
-    for report_id, label, status, probability, code in labels.select("report_id", *Listed._fields[:-1]).iter_rows():
+    for report_id, label, status, probability, code in labels.select("report_id", *Finding._fields[:-1]).iter_rows():
         if report_id in by_report:
-            by_report[report_id].append(Listed(label, status, probability, code, mentions.get((report_id, label), [])))
+            by_report[report_id].append(Finding(label, status, probability, code, mentions.get((report_id, label), [])))
     for found in by_report.values():
         found.sort(key=lambda each: (min((mention.start for mention in each.mentions), default=-1), each.label))
     return by_report
@@ -155,29 +145,22 @@ def _ids(outcomes: pl.DataFrame, condition: pl.Expr) -> set[str]:
     return set(outcomes.filter(condition)["report_id"])
 
 
-def _combine_report(
-    how: str, voters: list[list[Listed]], names: list[str] | None
-) -> tuple[list[tuple[str, str, float | None, str | None]], list[tuple[str, EvidenceRow]]]:
-    """Returns labels and mentions of one report, as LabelRows.add takes them. `names`: the label set; None: open-ended."""
+def _combine_report(how: str, voters: list[list[Finding]], names: list[str] | None) -> list[Finding]:
+    """Returns the findings of one report. `names`: the label set; None: open-ended."""
     task = OPEN_ENDED if names is None else MULTIPLE_CHOICE
-    cells = {cell[0].label: cell for cell in group(task, voters, _as_vote)}  # open-ended: by the first voter's phrase
-    labels, mentions = [], []
+    cells = {cell[0].label: cell for cell in group(task, voters)}  # open-ended: by the first voter's phrase
+    findings = []
     for label in cells if names is None else names:
         given = cells.get(label, [])
-        verdict = verdict_of(task, how, len(voters), [(each.status, each.probability, each.code) for each in given])
-        if names is None and verdict.status == UNMENTIONED:
-            continue
-        own = given[0].probability if how == "first" and given else None
-        labels.append((label, verdict.status, verdict.probability if how == "soft" else own, verdict.code))
-        mentions += [(label, mention) for mention in _chosen_mentions(verdict.status, given)]
-    return labels, mentions
+        verdict = verdict_of(task, how, len(voters), label, given)
+        if names is not None or verdict.status != UNMENTIONED:
+            own = given[0].probability if how == "first" and given else None
+            probability = verdict.probability if how == "soft" else own
+            findings.append(verdict._replace(probability=probability, mentions=_chosen_mentions(verdict.status, given)))
+    return findings
 
 
-def _as_vote(found: Listed) -> PhraseVote:
-    return PhraseVote(found.label, found.code, [(mention.start, mention.end) for mention in found.mentions])
-
-
-def _chosen_mentions(status: str, given: list[Listed]) -> list[EvidenceRow]:
+def _chosen_mentions(status: str, given: list[Finding]) -> list[Mention]:
     """Returns the mentions of the members with the status decided on (of all, if uncertain), each span once, in text order.
 
     If members give a span different statuses, the mention with the decided status is kept, else the strongest.
@@ -188,7 +171,7 @@ def _chosen_mentions(status: str, given: list[Listed]) -> list[EvidenceRow]:
     return [next(of_span) for _, of_span in groupby(best_first, key=lambda m: (m.start, m.end))]
 
 
-def _agreement(listed: dict[str, dict[str, list[Listed]]], ids: list[str], names: list[str] | None) -> dict[str, Any]:
+def _agreement(listed: dict[str, dict[str, list[Finding]]], ids: list[str], names: list[str] | None) -> dict[str, Any]:
     """Returns the members' agreement. Multiple choice: on the four statuses, and on found (present or uncertain) or not.
 
     Open-ended: on the categories of the codes; a finding without a code counts by its phrase.

@@ -18,7 +18,7 @@ from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
 from raddistill.teachers.llm import parsing
 from raddistill.teachers.llm.parsing import CUT_OFF, FINISHES, NO_TEXT, NO_THINKING, Broken, Fault, Item
 from raddistill.teachers.llm.settings import LLMParams
-from raddistill.teachers.votes import Finding
+from raddistill.teachers.teacher import Finding, Mention
 
 OPEN_ENDED_STATUSES = [PRESENT, UNCERTAIN]  # absent findings are not listed, as by the rules teacher
 # Problems named at once. Feedback is part of the next question: with other words it is asked, and paid for, again.
@@ -162,7 +162,8 @@ def _check_phrases(items: list[Item], text: str) -> list[Finding] | Fault:
         elif code is None:
             faults.append(Fault("code does not exist", f"Item {number}: its code is not in ICD-10-CM."))
         else:
-            finding = checked._replace(label=_phrase_key(text[checked.start : checked.end]), code=code)
+            (quote,) = checked.mentions
+            finding = checked._replace(label=_phrase_key(text[quote.start : quote.end]), code=code)
             if found.setdefault(finding.label, finding) != finding:
                 feedback = f"Item {number}: the phrase stands there before with another status or code; quote more of its words."
                 faults.append(Fault("phrase twice", feedback))
@@ -182,7 +183,8 @@ def _check_quote(item: Item, name: str, statuses: list[str], text: str) -> Findi
     if span is None:
         feedback = f"{name}: these words do not stand in the report; copy words in one piece, exactly as they stand there."
         return Fault("quote not in the report", feedback)
-    return Finding(item.name, item.status, section_at(text, span[0]), *span, item.code, None)
+    mention = Mention(section_at(text, span[0]), *span, None, item.status, None)
+    return Finding(item.name, item.status, None, item.code, [mention])
 
 
 def _phrase_key(phrase: str) -> str:

@@ -19,7 +19,7 @@ from raddistill.teachers.llm.checking import Checker
 from raddistill.teachers.llm.parsing import Fault
 from raddistill.teachers.llm.questions import Question, Questioner
 from raddistill.teachers.llm.settings import LLMParams
-from raddistill.teachers.votes import Finding
+from raddistill.teachers.teacher import Finding
 
 
 class Excerpt(NamedTuple):
@@ -107,10 +107,8 @@ class Inquiry:
         return Conversation(turns, None, question)
 
 
-def _moved(finding: Finding, by: int) -> Finding:
-    if finding.start is None or finding.end is None:
-        return finding
-    return finding._replace(start=finding.start + by, end=finding.end + by)
+def _moved(found: Finding, by: int) -> Finding:
+    return found._replace(mentions=[m._replace(start=m.start + by, end=m.end + by) for m in found.mentions])
 
 
 def check_prompt(question: Question, answer: Answer) -> str | None:

@@ -29,7 +29,7 @@ _THOUGHT = re.compile(
 
 
 class Fault(NamedTuple):
-    """Why an answer is not used. No field holds report text. (An answer that passes its checks gives `votes.Finding`s.)"""
+    """Why an answer is not used. No field holds report text. (An answer that passes its checks gives `Finding`s.)"""
 
     reason: str  # one of a small fixed set of words, for quarantine and metrics
     feedback: str  # for the model, when it is asked again; may name a label, a code or the number of an item

@@ -10,8 +10,8 @@ import polars as pl
 from raddistill.llm_client.messages import Answer
 from raddistill.tables.answers import Answers
 from raddistill.teachers.llm.conversations import Conversation, Turn
-from raddistill.teachers.teacher import EvidenceRow, Labelled, LabelRows, Rows
-from raddistill.teachers.votes import Finding, vote_samples
+from raddistill.teachers.teacher import Finding, Labelled, LabelRows, Rows
+from raddistill.teachers.votes import vote_samples
 
 CROSSED = "no answer: asked by another run at the same time"
 
@@ -43,8 +43,7 @@ def tabulate(
         findings = samples[0] if len(conversations) == 1 else vote_samples(task, samples)
         counts["samples_without_answer"] += len(conversations) - len(samples)
         counts["labels_with_probability"] += sum(found.probability is not None for found in findings)
-        labels = [(found.label, found.status, found.probability, found.code) for found in findings]
-        rows.add(report_id, labels, [mention for found in findings for mention in _mentions(found)])
+        rows.add(report_id, [_with_its_mention(found) for found in findings])
     counts["models"] = len(models)
     return rows.labelled({**counts, "faults": dict(sorted(faults.items()))})._replace(answers=answers.table())
 
@@ -61,11 +60,9 @@ def _answer_row(turn: Turn) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _mentions(found: Finding) -> list[tuple[str, EvidenceRow]]:
-    """Returns the quote of a finding as its one mention; none without a quote."""
-    if found.section is None or found.start is None or found.end is None:
-        return []
-    return [(found.label, EvidenceRow(found.section, found.start, found.end, None, found.status, found.probability))]
+def _with_its_mention(found: Finding) -> Finding:
+    """Returns the finding with its quote as a mention that has the status and probability decided on."""
+    return found._replace(mentions=[m._replace(status=found.status, probability=found.probability) for m in found.mentions])
 
 
 def _why(last: Conversation, failed: Mapping[str, str]) -> tuple[str, str | None]:

@@ -7,6 +7,7 @@ the reader takes it for one. So the sentences teach what the teacher says, also 
 import hashlib
 import itertools
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from raddistill.tasks.names import MULTIPLE_CHOICE
 from raddistill.teachers.rules import lexicon
 from raddistill.teachers.rules.lexicon import GAP, IGNORE, Phrase, broken, read_pairs, read_sections
 from raddistill.teachers.rules.reader import Hedges, Reader
-from raddistill.teachers.teacher import EvidenceRow, Labelled, LabelRows, as_table
+from raddistill.teachers.teacher import Finding, Labelled, LabelRows, Mention, as_table
 
 MOST = 20_000  # sentences of a task; a student draws some thousand of them
 BARE = "bare"  # the section of frames that take any phrase
@@ -91,19 +92,11 @@ class RulesTeacher:
             if reason:
                 rows.put_aside(report["report_id"], reason)
                 continue
-            mentions = [
-                (s.label, EvidenceRow(s.section, s.start, s.end, s.cue, s.status, hedges.probability(s.status, s.cue)))
-                for s in spans
-            ]
-            highest: dict[str, float] = {}  # by label: the highest probability of its uncertain mentions
-            for label, mention in mentions:
-                if mention.probability is not None:
-                    highest[label] = max(mention.probability, highest.get(label, 0.0))
-            labels = [
-                (label, status, highest.get(label) if status == UNCERTAIN else None, code)
-                for label, status, code in reader.summarize(spans)
-            ]
-            rows.add(report["report_id"], labels, mentions)
+            mentions: dict[str, list[Mention]] = defaultdict(list)
+            for s in spans:
+                probability = hedges.probability(s.status, s.cue)
+                mentions[s.label].append(Mention(s.section, s.start, s.end, s.cue, s.status, probability))
+            rows.add(report["report_id"], [_finding(*row, mentions[row[0]]) for row in reader.summarize(spans)])
         if self._templates is None:
             return rows.labelled({})
         written, left_out = self._write(self._templates, label_set, reader, hedges)
@@ -119,6 +112,12 @@ class RulesTeacher:
         sentences = compose(list(itertools.chain.from_iterable(literals)), frames)
         rows = [row for text, about in sentences for row in _label(self._task, text, about, reader, hedges)]
         return as_table(rows, Written), literals.count([])
+
+
+def _finding(label: str, status: str, code: str | None, mentions: list[Mention]) -> Finding:
+    """Returns a finding with the highest probability of its mentions, if it is uncertain."""
+    probabilities = [mention.probability for mention in mentions if mention.probability is not None and status == UNCERTAIN]
+    return Finding(label, status, max(probabilities, default=None), code, mentions)
 
 
 def load_frames(path: Path) -> list[Frame]:
