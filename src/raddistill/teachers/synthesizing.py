@@ -65,7 +65,7 @@ class TeachParams(TeacherParams):
 
 
 class TeacherContext(NamedTuple):
-    """A teacher's inputs other than its params. Of these, only `hedges`, `templates` and `settings` shape a label."""
+    """What a teacher is given beside its own params. Only `hedges`, `templates` and `settings` shape its labels."""
 
     asking: AskingParams
     journal: Path  # folder of the store of paid answers

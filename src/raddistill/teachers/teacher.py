@@ -40,7 +40,7 @@ class Labelled(NamedTuple):
 
 
 class Teacher(Protocol):
-    """Labels reports for the one task that it was made for. `name` is in the column `teacher` of every table."""
+    """Labels reports for the one task that it was made for. Its `name` is in the column `teacher` of its tables."""
 
     name: str
 
@@ -69,7 +69,7 @@ class Finding(NamedTuple):
 
 
 class Rows:
-    """The rows of one table. At most ROWS are kept as Python tuples, since frames take a tenth of the memory."""
+    """Collects the rows of one table. At most ROWS wait as Python tuples, since a frame takes a tenth of their memory."""
 
     def __init__(self, schema: type[dy.Schema]) -> None:
         self._schema = schema

@@ -30,12 +30,12 @@ _CODE = re.compile(r"[A-Z][0-9A-Z]{2,6}")  # a code or category; a chapter is a 
 
 
 class Checker:
-    """Checks the answers of one task, in the form `p.answers`.
+    """Checks the answers of one task, in the form `p.answers`, and turns them into findings.
 
-    Multiple choice: every label of the set exactly once, in any order. A missing label is a fault, since it may have been
-    overlooked. Every status except `unmentioned` needs a quote: words of the report in one piece (white space and letter case may
-    differ). If they occur twice, the first place is used.
-    Open-ended: phrases are quotes themselves. Codes and categories must be in ICD-10-CM. A phrase listed twice is one finding if
+    Multiple choice: an answer has every label of the set exactly once, in any order. A missing label is a fault, since it may
+    have been overlooked. Every status except `unmentioned` needs a quote: words of the report in one piece (white space and
+    letter case may differ). If they occur twice in the report, the first place is used.
+    Open-ended: a phrase is its own quote. Its code or category must be in ICD-10-CM. A phrase listed twice is one finding if
     status and code are equal, else a fault.
     Decisions: a label is present from a probability of 0.5, else unmentioned, as the answer only tells "not stated as present".
     Text form: backticks around the whole answer are removed; nothing else may come before or after the lines.

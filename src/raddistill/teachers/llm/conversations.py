@@ -39,7 +39,10 @@ class Turn(NamedTuple):
 
 
 class Conversation(NamedTuple):
-    """The turns of one sample of a report. Open if `next` is a question; else `findings` is the result, None if all failed."""
+    """The turns about a report that lead to one of its samples (independent answers, see LLMParams.samples).
+
+    It is open if `next` is a question. Else `findings` is its result, or None if every answer failed the checks.
+    """
 
     turns: list[Turn]
     findings: list[Finding] | None
@@ -53,7 +56,7 @@ Known = Callable[[str], Answer | None]  # returns the known answer to a question
 
 
 class Inquiry:
-    """All conversations of one LLM teacher about its reports.
+    """Rebuilds the conversations of one LLM teacher about reports from the answers that are known.
 
     `reopened`: keys of questions to ask again although the fault of their answer was final.
     """

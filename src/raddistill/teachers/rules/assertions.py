@@ -26,7 +26,10 @@ Decision = tuple[str, str | None]  # a status or ignore, and the cue
 
 
 def decide(cues: Matcher, words: list[str], mentions: list[PhraseMatch]) -> list[Decision]:
-    """Returns for each mention its status, or ignore, and the cue that decided, as written in the lexicon. `cues` finds cues."""
+    """Returns for each mention in a sentence its status, or ignore, and the cue that decided, as written in the lexicon.
+
+    The cue is None if the phrase of the mention itself decided. `cues` finds the lexicon's cues.
+    """
     undecided: list[Decision] = [(mention.phrase.status, None) for mention in mentions]
     if "not" not in words and all(mention.phrase.status in SETTLED for mention in mentions):
         return undecided

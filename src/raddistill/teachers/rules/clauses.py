@@ -33,7 +33,7 @@ class Boundaries(NamedTuple):
 
 
 def find_boundaries(sentence: Sentence, structure: list[PhraseMatch]) -> Boundaries:
-    """Returns the boundaries in a sentence. `structure`: its cues of the kinds STRUCTURE, which `sentence.cues` lacks."""
+    """Returns where the reach of cues ends. `structure`: the sentence's cues of the kinds STRUCTURE, which its `cues` lack."""
     verbs, seen, adjectives = ({m.first for m in structure if m.phrase.label == kind} for kind in STRUCTURE)
     pieces = find_pieces(sentence.words, adjectives)
     follows = _what_follows(sentence)

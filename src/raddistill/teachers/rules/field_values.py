@@ -58,7 +58,7 @@ class Cue(NamedTuple):
 
 
 def find_values(sentence: Sentence) -> dict[int, Cue]:
-    """Returns each value by the index of its mark, or of its first word if it has no mark."""
+    """Returns the values in a sentence, by the index of their mark (a colon, "?" or "("), else of their first word."""
     words, mentioned = sentence.words, sentence.mentioned
     values: dict[int, Cue] = {}
     for i, word in enumerate(words):
@@ -85,9 +85,8 @@ def _value_of(sentence: Sentence, start: int, end: int) -> str | None:
     """Returns the status (or ignore) of words[start:end] as a value; None if they say more than a value."""
     words = sentence.words
     if not PRIOR_STUDY.isdisjoint(words[start:end]):
-        return (
-            IGNORE if "only" in words[start:end] else None
-        )  # "(seen on the prior study only)"; "(seen on prior)" may be present
+        # "(seen on the prior study only)" says nothing about today; a finding "(seen on prior)" may still be present.
+        return IGNORE if "only" in words[start:end] else None
     start = sentence.skip(start, end, FILLERS)  # "now" of "(now resolved)"
     if start == end:
         return None
@@ -124,7 +123,7 @@ def find_list_cues(sentence: Sentence) -> dict[int, Cue]:
 
 
 def reach_of_values(sentence: Sentence, values: dict[int, Cue]) -> list[Cue | None]:
-    """Returns for each word the value that decides about it. A value reaches back to the last mark, terminator or value.
+    """Returns for each word the value that decides about it, or None. A value reaches back to the last mark, terminator or value.
 
     It reaches over short brackets ("effusion (left): none"). Before a colon, names may be joined by "and", "or" and commas
     ("consolidation, effusion, pneumothorax: none").

@@ -140,7 +140,7 @@ class WordKeys(dict[str, tuple[str, ...]]):
 
 
 class Matcher:
-    """Finds phrases in sentences."""
+    """Finds the given phrases in sentences. Build it once: it puts all phrases into one tree over words."""
 
     def __init__(self, phrases: list[Phrase]) -> None:
         self._first: dict[str, Node] = {}

@@ -27,7 +27,7 @@ MOST_MODIFIERS = 12  # modifiers that may belong to one condition, in words
 
 
 class Span(NamedTuple):
-    """A mention with its status; text[start:end] is the quote."""
+    """A mention in a report with its status. `start` and `end` (exclusive) are code points of the report's text."""
 
     label: str
     status: str
@@ -69,7 +69,10 @@ class Reader:
         return type(self), self._init_args  # to pickle: a worker process reads the folder again
 
     def read(self, report: Mapping[str, str | None]) -> tuple[list[Span], str | None]:
-        """Returns the spans of a report (`findings`, `impression`, `text`) and None; or [] and why it cannot be labelled."""
+        """Returns the mentions in a report and None, or [] and the reason why it cannot be labelled.
+
+        `report` has the keys `findings`, `impression` and `text`.
+        """
         passages, reason = find_passages(report, self._sections, self._first_only)
         return [span for passage in passages for span in self._spans(passage)], reason
 
@@ -80,7 +83,7 @@ class Reader:
         return self._spans(Passage(text, WHOLE, 0, len(text))), None
 
     def summarize(self, found: list[Span]) -> list[tuple[str, str, str | None]]:
-        """Returns one row (label, status, code) for each label of the set, or for each condition found."""
+        """Returns (label, status, code) of a report with these mentions: for each label of the set, or each condition found."""
         statuses: dict[str, set[str]] = {name: set() for name in self._names}
         codes: dict[str, str | None] = {}
         for span in found:

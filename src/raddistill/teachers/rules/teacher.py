@@ -45,7 +45,10 @@ class Templates(NamedTuple):
 
 
 class Literal(NamedTuple):
-    """A phrase in whole words. `bare`: it is a clause of its own, or under [absent], so it goes into bare frames only."""
+    """A phrase of the lexicon written out in whole words, to be put into frames.
+
+    `bare`: it is a clause of its own ("heart is enlarged"), or it stands under [absent], so it fits bare frames only.
+    """
 
     text: str
     about: str  # the label; for a condition, its code
@@ -53,7 +56,7 @@ class Literal(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A sentence with a `{}` for a phrase."""
+    """A sentence with a `{}` for each phrase ("No {}."). `bare`: it says nothing itself, so any phrase fits."""
 
     text: str
     bare: bool
@@ -158,9 +161,10 @@ def load_completions(path: Path) -> dict[str, list[str]]:
 
 
 def in_whole_words(phrase: Phrase, completions: dict[str, list[str]]) -> list[Literal]:
-    """Returns a literal for every way of completing prefixes and filling gaps; none if a prefix has no completion.
+    """Returns the phrase in whole words, once for every way to complete its prefixes and fill its gaps.
 
-    For "opacit* .. lung", completions.csv has "opacity" and "opacities", and `_fill_gaps` has words for the gap.
+    For "opacit* .. lung", completions.csv has "opacity" and "opacities", and `_fill_gaps` has words for the gap. The list is
+    empty if a prefix has no completion.
     """
     about = phrase.code or phrase.label
     bare = GAP in phrase.words or phrase.status == ABSENT or not VERBS.isdisjoint(phrase.words)
@@ -187,9 +191,10 @@ def _fill_gaps(words: tuple[str, ...]) -> Iterator[str]:
 
 
 def compose(literals: list[Literal], frames: list[Frame]) -> list[tuple[str, str]]:
-    """Returns distinct sentences and the label or code of the phrase in each, in the order of phrases and frames.
+    """Returns pairs of a sentence and the label (for a condition, the code) of the phrase that was put into it.
 
-    If there are more than MOST, every phrase keeps about as many: its sentences with the smallest hashes.
+    No sentence comes twice; the order is that of phrases and frames. If there are more than MOST, every phrase keeps about as
+    many sentences: those with the smallest hashes.
     """
     nouns = [literal for literal in literals if not literal.bare]
     ranked: dict[str, tuple[str, int]] = {}  # sentence -> label or code, and its rank by hash among the sentences of its phrase
