@@ -78,9 +78,9 @@ class Questioner:
             each.id: [{"role": "user", "content": self._enclosed(each.report)}, {"role": "assistant", "content": each.answer}]
             for each in self._examples
         }
-        self._options = p.sampling()
+        self._format: dict[str, Any] = {}
         if p.answers == "json_schema":
-            self._options["response_format"] = _response_format(task, [label.name for label in label_set])
+            self._format = {"response_format": _response_format(task, [label.name for label in label_set])}
         self._predicates = [
             {"type": "predicate", "name": label.name, "instructions": self._render("decisions.jinja", label=label)}
             for label in (label_set if p.answers == "decisions" else [])
@@ -110,7 +110,7 @@ class Questioner:
         if self._p.answers == "decisions":
             return {"model": self._p.model, "input": messages, "questions": self._predicates}
         seed = self._p.seed + sample  # equal seeds would make equal samples
-        return {"model": self._p.model, "messages": messages, **self._options, "seed": seed}
+        return {"model": self._p.model, "messages": messages, **self._p.sampling(), "seed": seed, **self._format}
 
     def _keyed(self, report_id: str, sample: int, ask: int, body: dict[str, Any], examples: list[str]) -> Question:
         form = self._p.answers
