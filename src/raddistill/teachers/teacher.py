@@ -109,10 +109,7 @@ class LabelRows:
 
     def labelled(self, counts: dict[str, Any]) -> Labelled:
         """Returns the tables of all reports added so far."""
-        labels, evidence, outcomes, quarantine = (
-            rows.table() for rows in (self._labels, self._evidence, self._outcomes, self._quarantine)
-        )
-        return Labelled(labels, evidence, outcomes, quarantine, counts)
+        return Labelled(self._labels.table(), self._evidence.table(), self._outcomes.table(), self._quarantine.table(), counts)
 
 
 def as_table(rows: list[tuple[Any, ...]], schema: type[dy.Schema]) -> pl.DataFrame:

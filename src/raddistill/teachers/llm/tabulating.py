@@ -1,7 +1,6 @@
 """Turns conversations into the tables of a teacher. Pure."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,27 +24,27 @@ def tabulate(
 ) -> Labelled:
     """Returns the tables of all reports. `without`: report id -> why not asked. `failed`: question key -> why it failed."""
     rows, answers = LabelRows(task, teacher), Rows(Answers)
-    counts: Counter[str] = Counter(asked_again=0, samples_without_answer=0, labels_with_probability=0)
-    faults: Counter[str] = Counter()
-    models: set[str] = set()  # more than one where a router fell back
+    n_missing = 0  # samples without an answer, of reports with another sample
     for report_id, reason in without.items():
         rows.put_aside(report_id, reason)
     for report_id, conversations in history:
-        turns = [turn for each in conversations for turn in each.turns]
-        answers.add((report_id, task, teacher, *_answer_row(turn)) for turn in turns)
-        counts["asked_again"] += sum(turn.question.ask > 0 for turn in turns)
-        faults.update(turn.fault.reason for turn in turns if turn.fault)
-        models.update(turn.answer.model for turn in turns)
+        answers.add((report_id, task, teacher, *_answer_row(turn)) for each in conversations for turn in each.turns)
         samples = [each.findings for each in conversations if each.findings is not None]
-        if not samples:
+        if samples:
+            n_missing += len(conversations) - len(samples)
+            findings = samples[0] if len(conversations) == 1 else vote_samples(task, samples)
+            rows.add(report_id, [_with_its_mention(found) for found in findings])
+        else:
             rows.put_aside(report_id, *_why(conversations[-1], failed))
-            continue
-        findings = samples[0] if len(conversations) == 1 else vote_samples(task, samples)
-        counts["samples_without_answer"] += len(conversations) - len(samples)
-        counts["labels_with_probability"] += sum(found.probability is not None for found in findings)
-        rows.add(report_id, [_with_its_mention(found) for found in findings])
-    counts["models"] = len(models)
-    return rows.labelled({**counts, "faults": dict(sorted(faults.items()))})._replace(answers=answers.table())
+    labelled, table = rows.labelled({}), answers.table()
+    counts = {
+        "asked_again": table.filter(pl.col("ask") > 0).height,
+        "samples_without_answer": n_missing,
+        "labels_with_probability": labelled.labels["probability"].count(),
+        "models": table["model"].n_unique(),  # more than one where a router fell back
+        "faults": dict(table["fault"].drop_nulls().value_counts().sort("fault").iter_rows()),
+    }
+    return labelled._replace(counts=counts, answers=table)
 
 
 def _answer_row(turn: Turn) -> tuple[Any, ...]:
