@@ -6,7 +6,7 @@ from raddistill.tables import answers
 from raddistill.tables import base as tables
 from raddistill.tables.reports import Reports
 from raddistill.teachers import synthesizing
-from raddistill.teachers.rules.writing import Templates
+from raddistill.teachers.rules.teacher import Templates
 
 
 def main(task: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from raddistill.agreement_coefficients import cohens_kappa, krippendorffs_alpha
-from raddistill.teachers.combined.agreement import of_findings, of_values
+from raddistill.teachers.votes import agreement_of_findings, agreement_of_values
 
 
 def counts_of(values, n_values):
@@ -83,7 +83,7 @@ def test_values_by_label_and_pair_match_scikit_learn():
     drawn = np.random.default_rng(5)
     values = drawn.choice([-1, 0, 1, 2, 3], size=(3, 400, 2), p=[0.1, 0.4, 0.3, 0.1, 0.1])
     values[1] = np.where(drawn.random((400, 2)) < 0.6, values[0], values[1])
-    told = of_values(values, 4, ["rules", "a", "b"], ["Edema", "Pneumonia"])
+    told = agreement_of_values(values, 4, ["rules", "a", "b"], ["Edema", "Pneumonia"])
     assert list(told["labels"]) == ["Edema", "Pneumonia"]
     edema = told["labels"]["Edema"]
     assert list(edema["pairs"]) == ["rules & a", "rules & b", "a & b"]
@@ -99,7 +99,7 @@ def test_values_by_label_and_pair_match_scikit_learn():
 
 
 def test_values_of_members_that_share_no_report():
-    told = of_values(np.array([[[1], [-1]], [[-1], [1]]]), 4, ["a", "b"], ["Edema"])
+    told = agreement_of_values(np.array([[[1], [-1]], [[-1], [1]]]), 4, ["a", "b"], ["Edema"])
     assert told == {
         "mean_alpha": None,
         "labels": {"Edema": {"reports": 0, "alpha": None, "pairs": {"a & b": {"reports": 0, "same": None, "kappa": None}}}},
@@ -117,7 +117,7 @@ def findings(rows=FINDINGS):
 
 def test_findings_by_pair():
     """Report 3 has none by either; report 2 is labelled by one member only."""
-    told = of_findings(findings(), SAY, ["a", "b", "c"])
+    told = agreement_of_findings(findings(), SAY, ["a", "b", "c"])
     assert told["reports"] == 3
     assert told["pairs"] == {
         "a & b": {"reports": 3, "same": 0.6667, "f1": 0.5},  # one shared; two of a, two of b
@@ -135,9 +135,9 @@ def test_alpha_of_findings_is_that_of_the_whole_matrix():
     values = np.where(say[:, :, None], has, -1).reshape(3, -1)
     counts = np.stack([(values == value).sum(axis=0) for value in (0, 1)], axis=1)
     whole = krippendorffs_alpha(counts, np.ones(len(counts), dtype=int))
-    assert of_findings(findings(rows), say, ["a", "b", "c"])["alpha"] == pytest.approx(whole, abs=5e-5)
+    assert agreement_of_findings(findings(rows), say, ["a", "b", "c"])["alpha"] == pytest.approx(whole, abs=5e-5)
 
 
 def test_no_finding_at_all():
-    told = of_findings(findings([]), SAY[:2], ["a", "b"])
+    told = agreement_of_findings(findings([]), SAY[:2], ["a", "b"])
     assert told == {"reports": 3, "alpha": None, "pairs": {"a & b": {"reports": 3, "same": 1.0, "f1": None}}}

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raddistill.apps.llm_teacher import FEEDBACK_TOKENS, estimate
 from raddistill.errors import InputError
 from raddistill.llm_client import budget as spending
 from raddistill.llm_client.budget import Budget, Price, Prices, Tokens, most_tokens, size, usd_of
 from raddistill.llm_client.messages import Answer
-from raddistill.teachers.llm.planning import FEEDBACK_TOKENS, estimate
 from raddistill.teachers.llm.questions import Question
 
 ROOT = Path(__file__).parents[1]
@@ -194,55 +194,60 @@ def test_bounds_on_completions() -> None:
 def test_an_estimate_without_answers_is_a_guess_and_says_so() -> None:
     shown = [{"role": "user", "content": "r"}, {"role": "assistant", "content": "x" * 80}, {"role": "user", "content": "r"}]
     asked = question(body(messages=shown))
-    got = estimate([asked] * 10, [], prices=TABLE, model="gpt-x", asks=2)
+    got = estimate([(asked, None)] * 10, prices=TABLE, model="gpt-x", asks=2)
     n = size(asked.body)
     assert got.answers == 0
-    assert (got.requests, got.requests_at_most) == (10, 20)
-    assert got.prompt_tokens == pytest.approx(10 * n / 4)
-    assert got.completion_tokens == pytest.approx(10 * 80 / 4)  # as long as the worked example's answer
-    assert got.completion_tokens_at_most == 10 * 2 * 100
-    assert got.prompt_tokens_at_most == 10 * (2 * (n + spending.TEMPLATE_TOKENS) + 100 + FEEDBACK_TOKENS)
-    assert got.usd == pytest.approx((got.prompt_tokens * 2 + got.completion_tokens * 8) / 1e6, rel=1e-3)
-    assert got.usd_batch == pytest.approx((got.usd or 0) / 2)
-    assert got.usd_at_most == pytest.approx((got.prompt_tokens_at_most * 2 + got.completion_tokens_at_most * 8) / 1e6)
-    assert got.usd_batch_at_most == pytest.approx((got.usd_at_most or 0) / 2)
+    assert (got.expected.requests, got.at_most.requests) == (10, 20)
+    assert got.expected.prompt_tokens == pytest.approx(10 * n / 4)
+    assert got.expected.completion_tokens == pytest.approx(10 * 80 / 4)  # as long as the worked example's answer
+    assert got.at_most.completion_tokens == 10 * 2 * 100
+    assert got.at_most.prompt_tokens == 10 * (2 * (n + spending.TEMPLATE_TOKENS) + 100 + FEEDBACK_TOKENS)
+    assert got.expected.usd == pytest.approx(
+        (got.expected.prompt_tokens * 2 + got.expected.completion_tokens * 8) / 1e6, rel=1e-3
+    )
+    assert got.expected.usd_batch == pytest.approx((got.expected.usd or 0) / 2)
+    assert got.at_most.usd == pytest.approx((got.at_most.prompt_tokens * 2 + got.at_most.completion_tokens * 8) / 1e6)
+    assert got.at_most.usd_batch == pytest.approx((got.at_most.usd or 0) / 2)
 
 
 def test_a_guess_without_worked_examples_is_half_of_what_is_allowed_and_a_token_a_decision() -> None:
-    assert estimate([question(body())], [], prices=TABLE, model="gpt-x", asks=1).completion_tokens == 50
+    assert estimate([(question(body()), None)], prices=TABLE, model="gpt-x", asks=1).expected.completion_tokens == 50
     decisions = question({"model": "gpt-x", "input": "r", "questions": [{"type": "predicate"}] * 13})
-    assert estimate([decisions], [], prices=TABLE, model="gpt-x", asks=1).completion_tokens == 13
+    assert estimate([(decisions, None)], prices=TABLE, model="gpt-x", asks=1).expected.completion_tokens == 13
 
 
 def test_an_estimate_learns_from_this_models_answers() -> None:
     asked = question(body())
     n = size(asked.body)
-    known = [(asked, answer(n, 20, cached=n // 2)), (question(body(), ask=1), answer(n, 40, cached=n // 2))]
+    known: list[tuple[Question, Answer | None]] = [
+        (asked, answer(n, 20, cached=n // 2)),
+        (question(body(), ask=1), answer(n, 40, cached=n // 2)),
+    ]
     known += [(asked, answer(0, 0))]  # its server counted nothing
-    got = estimate([asked] * 6, known, prices=TABLE, model="gpt-x", asks=3)
+    got = estimate([(asked, None)] * 6 + known, prices=TABLE, model="gpt-x", asks=3)
     assert got.answers == 2
-    assert got.requests == 12  # every question that was asked was asked again once
-    assert got.prompt_tokens == pytest.approx(12 * n)
-    assert got.completion_tokens == pytest.approx(12 * 30)
+    assert got.expected.requests == 12  # every question that was asked was asked again once
+    assert got.expected.prompt_tokens == pytest.approx(12 * n)
+    assert got.expected.completion_tokens == pytest.approx(12 * 30)
     cached = 12 * (n // 2)
-    assert got.usd == pytest.approx(((12 * n - cached) * 2 + cached * 0.5 + 360 * 8) / 1e6, rel=1e-3)
-    assert got.requests_at_most == 18
+    assert got.expected.usd == pytest.approx(((12 * n - cached) * 2 + cached * 0.5 + 360 * 8) / 1e6, rel=1e-3)
+    assert got.at_most.requests == 18
 
 
 def test_an_estimate_of_a_model_without_a_price_has_tokens_only() -> None:
-    got = estimate([question(body())], [], prices=TABLE, model="other", asks=1)
-    assert got.prompt_tokens > 0
-    assert (got.usd, got.usd_at_most, got.usd_batch, got.usd_batch_at_most) == (None, None, None, None)
+    got = estimate([(question(body()), None)], prices=TABLE, model="other", asks=1)
+    assert got.expected.prompt_tokens > 0
+    assert (got.expected.usd, got.at_most.usd, got.expected.usd_batch, got.at_most.usd_batch) == (None, None, None, None)
 
 
 def test_nothing_open_costs_nothing() -> None:
-    got = estimate([], [], prices=TABLE, model="gpt-x", asks=3)
-    assert (got.requests, got.requests_at_most, got.usd, got.usd_at_most) == (0, 0, 0.0, 0.0)
+    got = estimate([], prices=TABLE, model="gpt-x", asks=3)
+    assert (got.expected.requests, got.at_most.requests, got.expected.usd, got.at_most.usd) == (0, 0, 0.0, 0.0)
 
 
 @given(st.lists(st.text(max_size=40), max_size=8), st.integers(1, 4))
 def test_expected_is_at_most_the_bound(texts: list[str], asks: int) -> None:
-    got = estimate([question(body(text)) for text in texts], [], prices=TABLE, model="gpt-x", asks=asks)
-    assert got.prompt_tokens <= got.prompt_tokens_at_most
-    assert got.completion_tokens <= got.completion_tokens_at_most
-    assert (got.usd or 0) <= (got.usd_at_most or 0) + 1e-12
+    got = estimate([(question(body(text)), None) for text in texts], prices=TABLE, model="gpt-x", asks=asks)
+    assert got.expected.prompt_tokens <= got.at_most.prompt_tokens
+    assert got.expected.completion_tokens <= got.at_most.completion_tokens
+    assert (got.expected.usd or 0) <= (got.at_most.usd or 0) + 1e-12

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from raddistill.labelsets import Label
 from raddistill.llm_client.messages import Answer
 from raddistill.statuses import STATUSES
-from raddistill.teachers.llm import codes
+from raddistill.teachers.llm import checking
 from raddistill.teachers.llm.checking import Checker, locate, section_at
 from raddistill.teachers.llm.conversations import check_prompt
 from raddistill.teachers.llm.parsing import Fault, split_thoughts
 from raddistill.teachers.llm.questions import Question
 from raddistill.teachers.llm.settings import LLMParams
-from raddistill.teachers.votes import Finding
+from raddistill.teachers.teacher import Finding
 
 LABELS = [Label(name=name, description="d") for name in ("Edema", "Pleural Effusion", "Support Devices")]
 NAMES = [label.name for label in LABELS]
@@ -67,7 +67,9 @@ def fault(text: str | None, task: str = "multiple_choice", form: str = "text", f
 
 def quoted(findings: list[Finding]) -> list[tuple[str, str, str | None, str | None]]:
     """Label, status, section, and the report's words."""
-    return [(f.label, f.status, f.section, None if f.start is None else TEXT[f.start : f.end]) for f in findings]
+    at = [next(iter(f.mentions), None) for f in findings]
+    places = [(None, None) if m is None else (m.section, TEXT[m.start : m.end]) for m in at]
+    return [(f.label, f.status, *place) for f, place in zip(findings, places, strict=True)]
 
 
 def as_json(**changed: Any) -> str:
@@ -377,7 +379,7 @@ def decided(*answers: Any) -> str:
 def test_decisions_are_probabilities() -> None:
     findings = found(decided(0.5, 0.49, 1), form="decisions")
     assert [(f.status, f.probability) for f in findings] == [("present", 0.5), ("unmentioned", 0.49), ("present", 1.0)]
-    assert {(f.section, f.start, f.end, f.code) for f in findings} == {(None, None, None, None)}
+    assert {(tuple(f.mentions), f.code) for f in findings} == {((), None)}
     unnamed = json.dumps([{"type": "predicate", "name": None, "probability": 0.1}] * 3)
     assert [f.label for f in found(unnamed, form="decisions")] == NAMES
 
@@ -491,10 +493,10 @@ def test_no_answer_raises_and_what_passes_holds(
     assert labels == NAMES if task == "multiple_choice" or form == "decisions" else len(set(labels)) == len(labels)
     for finding in said:
         assert finding.probability is None or 0 <= finding.probability <= 1
-        if finding.start is not None and finding.end is not None:
-            assert 0 <= finding.start < finding.end <= len(report)
-            assert finding.section in {"findings", "impression", "text"}
-        else:
+        for mention in finding.mentions:
+            assert 0 <= mention.start < mention.end <= len(report)
+            assert mention.section in {"findings", "impression", "text"}
+        if not finding.mentions:
             assert finding.status == "unmentioned" or form == "decisions"
 
 
@@ -549,21 +551,22 @@ def icd() -> Any:
 
 def test_codes_are_those_of_the_package(icd: Any) -> None:
     names = {name for name in icd.get_all_codes(False) if icd.is_category_or_subcategory(name)}
-    assert codes.known() == names
+    assert checking.known_codes() == names
     assert len(names) > 90_000
     dotted = {name for name in icd.get_all_codes(True) if icd.is_category_or_subcategory(name)}
-    assert {codes.canonical_code(name.replace(".", "").lower()) for name in dotted} == dotted
-    assert {codes.canonical_code(name) for name in dotted} == dotted
+    assert {checking.canonical_code(name.replace(".", "").lower()) for name in dotted} == dotted
+    assert {checking.canonical_code(name) for name in dotted} == dotted
 
 
 def test_codes_are_read_without_the_tree_of_descriptions() -> None:
-    program = "import sys; from raddistill.teachers.llm import codes; codes.known(); print('simple_icd_10_cm' in sys.modules)"
+    program = "import sys; from raddistill.teachers.llm.checking import known_codes; known_codes(); "
+    program += "print('simple_icd_10_cm' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"
 
 
 @pytest.mark.usefixtures("icd")
 def test_codes_where_the_package_keeps_its_list_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    listed = codes.known()
-    monkeypatch.setattr(codes.Path, "glob", lambda *_: iter(()))
-    assert codes.known.__wrapped__() == listed
+    listed = checking.known_codes()
+    monkeypatch.setattr(checking.Path, "glob", lambda *_: iter(()))
+    assert checking.known_codes.__wrapped__() == listed

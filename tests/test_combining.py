@@ -16,7 +16,8 @@ from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import NOT_IN_FILE, ROWS_DIFFER, Outcomes
 from raddistill.tables.quarantine import Quarantine
 from raddistill.teachers.combined.teacher import HOWS, UNLABELLED, CombinedTeacher, MemberTables, combine
-from raddistill.teachers.votes import Finding, PhraseVote, decide, match, vote_samples
+from raddistill.teachers.teacher import Finding, Mention
+from raddistill.teachers.votes import decide, match, vote_samples
 
 TASKS = ("multiple_choice", "open_ended")
 LETTERS = {"p": PRESENT, "u": UNCERTAIN, "a": ABSENT, "-": UNMENTIONED}
@@ -286,16 +287,20 @@ def test_rows_of_a_report_that_the_member_did_not_label_count_for_nothing():
     assert cells(combined(FOUND, "union", a, b)) == {("r1", "nodule"): PRESENT}
 
 
+def phrase(label, code, spans):
+    return Finding(label, PRESENT, None, code, [Mention("findings", start, end, None, PRESENT, None) for start, end in spans])
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        (PhraseVote("nodule", "R91.1", [(0, 6)]), PhraseVote("nodule", "J98.4", [(50, 56)]), True),  # the phrase
-        (PhraseVote("opacity", "J98.4", [(0, 7)]), PhraseVote("dense opacity", "J98.8", [(0, 13)]), True),  # category and place
-        (PhraseVote("opacity", "J98.4", [(0, 7)]), PhraseVote("pneumonia", "J18.9", [(0, 7)]), False),  # the place alone
-        (PhraseVote("opacity", "J98.4", [(0, 7)]), PhraseVote("scarring", "J98.8", [(7, 15)]), False),  # the category alone
-        (PhraseVote("opacity", "J98.4", [(0, 7)]), PhraseVote("airspace disease", "J98.4", [(40, 56)]), True),  # the code
-        (PhraseVote("opacity", None, [(0, 7)]), PhraseVote("haze", None, [(0, 7)]), False),  # no code is no equal code
-        (PhraseVote("opacity", "J98.4", []), PhraseVote("haze", "J98.4", []), True),
+        (phrase("nodule", "R91.1", [(0, 6)]), phrase("nodule", "J98.4", [(50, 56)]), True),  # the phrase
+        (phrase("opacity", "J98.4", [(0, 7)]), phrase("dense opacity", "J98.8", [(0, 13)]), True),  # category and place
+        (phrase("opacity", "J98.4", [(0, 7)]), phrase("pneumonia", "J18.9", [(0, 7)]), False),  # the place alone
+        (phrase("opacity", "J98.4", [(0, 7)]), phrase("scarring", "J98.8", [(7, 15)]), False),  # the category alone
+        (phrase("opacity", "J98.4", [(0, 7)]), phrase("airspace disease", "J98.4", [(40, 56)]), True),  # the code
+        (phrase("opacity", None, [(0, 7)]), phrase("haze", None, [(0, 7)]), False),  # no code is no equal code
+        (phrase("opacity", "J98.4", []), phrase("haze", "J98.4", []), True),
     ],
 )
 def test_which_findings_are_one(one, other, same):
@@ -304,19 +309,19 @@ def test_which_findings_are_one(one, other, same):
 
 
 def test_each_finding_of_a_member_is_matched_once_and_the_better_match_first():
-    left, right = PhraseVote("left granuloma", "J84.1", [(0, 14)]), PhraseVote("right granuloma", "J84.1", [(30, 45)])
-    assert match([[left, right], [PhraseVote("granuloma", "J84.1", [(36, 45)])]]) == [[0, 1], [1]]
-    assert match([[left, right], [PhraseVote("granuloma", "J84.1", [(36, 45)]), left]]) == [[0, 1], [1, 0]]
-    assert match([[PhraseVote("granuloma", "J84.1", [])], [left, right]]) == [[0], [0, 1]]
-    third = PhraseVote("calcified granuloma", "J84.1", [(26, 45)])
-    assert match([[PhraseVote("granuloma", "J84.1", [])], [right], [left, third]]) == [[0], [0], [1, 0]]
+    left, right = phrase("left granuloma", "J84.1", [(0, 14)]), phrase("right granuloma", "J84.1", [(30, 45)])
+    assert match([[left, right], [phrase("granuloma", "J84.1", [(36, 45)])]]) == [[0, 1], [1]]
+    assert match([[left, right], [phrase("granuloma", "J84.1", [(36, 45)]), left]]) == [[0, 1], [1, 0]]
+    assert match([[phrase("granuloma", "J84.1", [])], [left, right]]) == [[0], [0, 1]]
+    third = phrase("calcified granuloma", "J84.1", [(26, 45)])
+    assert match([[phrase("granuloma", "J84.1", [])], [right], [left, third]]) == [[0], [0], [1, 0]]
 
 
 words = st.sampled_from(["nodule", "mass", "opacity", "effusion"])
 codes = st.sampled_from([None, "R91.1", "R91.8", "J98.4", "J90"])
 places = st.tuples(st.integers(0, 40), st.integers(1, 12)).map(lambda at: (at[0], at[0] + at[1]))
-phrase_votes = st.builds(PhraseVote, words, codes, st.lists(places, max_size=2))
-findings = st.lists(phrase_votes, max_size=4, unique_by=lambda each: each.phrase)
+phrase_votes = st.builds(phrase, words, codes, st.lists(places, max_size=2))
+findings = st.lists(phrase_votes, max_size=4, unique_by=lambda each: each.label)
 
 
 @settings(deadline=None)
@@ -330,14 +335,20 @@ def test_numbers_of_findings(members):
     phrases = {}
     for said, at in zip(members, numbers, strict=True):
         for each, number in zip(said, at, strict=True):
-            phrases.setdefault(number, each.phrase)
+            phrases.setdefault(number, each.label)
     assert len(set(phrases.values())) == len(phrases)
     assert match([members[0]] * 3) == [numbers[0]] * 3
 
 
 def finding(label, letter, start=None, code=None, probability=None):
-    end = None if start is None else start + len(label)
-    return Finding(label, LETTERS[letter], None if start is None else "findings", start, end, code, probability)
+    mentions = [] if start is None else [Mention("findings", start, start + len(label), None, LETTERS[letter], None)]
+    return Finding(label, LETTERS[letter], probability, code, mentions)
+
+
+def told(found):
+    """All of a finding, with the place of its quote."""
+    at = [(m.section, m.start, m.end) for m in found.mentions] or [(None, None, None)]
+    return (found.label, found.status, *at[0], found.code, found.probability)
 
 
 def test_samples_of_multiple_choice():
@@ -346,10 +357,10 @@ def test_samples_of_multiple_choice():
         [finding("Edema", "a", 9), finding("Pleural Effusion", "p", 30), finding("Fracture", "-")],
         [finding("Pleural Effusion", "p", 40), finding("Edema", "p", 5), finding("Fracture", "-")],
     ]
-    assert vote_samples("multiple_choice", samples) == [
-        Finding("Edema", UNCERTAIN, "findings", 5, 10, None, 0.5),
-        Finding("Pleural Effusion", PRESENT, "findings", 30, 46, None, 1.0),
-        Finding("Fracture", UNMENTIONED, None, None, None, None, 0.0),
+    assert list(map(told, vote_samples("multiple_choice", samples))) == [
+        ("Edema", UNCERTAIN, "findings", 5, 10, None, 0.5),
+        ("Pleural Effusion", PRESENT, "findings", 30, 46, None, 1.0),
+        ("Fracture", UNMENTIONED, None, None, None, None, 0.0),
     ]
 
 
@@ -369,7 +380,8 @@ def test_samples_of_open_ended():
         [finding("left effusion", "p", 5, "J90")],
         [finding("left effusion", "p", 5, "J90"), finding("scoliosis", "p", 80, "M41.9")],
     ]
-    assert vote_samples("open_ended", samples) == [Finding("effusion", PRESENT, "findings", 5, 18, "J90", pytest.approx(2.5 / 3))]
+    (voted,) = vote_samples("open_ended", samples)
+    assert told(voted) == ("effusion", PRESENT, "findings", 5, 18, "J90", pytest.approx(2.5 / 3))
     assert vote_samples("open_ended", [[], [finding("nodule", "p", 0, "R91.1")]]) == []
     assert vote_samples("open_ended", [[], []]) == []
     assert vote_samples("open_ended", samples[1:2]) == [samples[1][0]._replace(probability=1.0)]
@@ -379,7 +391,7 @@ statuses = st.sampled_from("pua-")
 chances = st.none() | st.sampled_from([0.0, 0.25, 0.5, 1.0])
 said_of_open = st.lists(
     st.builds(finding, words, st.sampled_from("pua"), st.integers(0, 40), codes, chances), max_size=4, unique_by=lambda f: f.label
-).map(lambda found: sorted(found, key=lambda f: (f.start, f.label)))
+).map(lambda found: sorted(found, key=lambda f: (f.mentions[0].start, f.label)))
 said_of_chosen = st.tuples(
     *(st.builds(finding, st.just(label.name), statuses, st.none(), st.none(), chances) for label in LABELS)
 )
@@ -395,7 +407,7 @@ def test_samples_are_combined_as_soft_members_are(task, said):
             member(
                 f"t{number}", task, {("r1", f.label): letter[f.status] for f in sample}, labelled={"r1"},
                 probability={("r1", f.label): f.probability for f in sample}, code={("r1", f.label): f.code for f in sample},
-                spans={("r1", f.label): [(f.start, f.end)] for f in sample if f.start is not None},
+                spans={("r1", f.label): [(m.start, m.end) for m in f.mentions] for f in sample if f.mentions},
             )
             for number, sample in enumerate(samples)
         ]  # fmt: skip
@@ -427,7 +439,6 @@ def test_the_teacher_reads_its_members_and_names_itself(tmp_path):
 @pytest.mark.parametrize(
     ("how", "members", "message"),
     [
-        ("mean", ["a", "b"], "unknown combination 'mean'"),
         ("vote", ["a"], "two or more members"),
         ("vote", ["a", "b", "a"], "each named once"),
     ],

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raddistill.teachers.llm.confidence import probabilities
+from raddistill.teachers.llm.parsing import probabilities
 
 
 def token(text: str, share: float = 1.0, **others: float) -> list[Any]:

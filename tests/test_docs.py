@@ -63,11 +63,11 @@ PLAIN = {
     "answerer", "batch", "batches", "binary", "boundaries", "broken", "che", "checker", "checkpoints", "chest", "classes",
     "combine", "comparison", "console", "content", "contents", "context", "conversation", "cxr", "delimited", "destination",
     "direct", "document", "early", "encoded", "error", "estimate", "excerpt", "extracted", "failure", "fault", "figure",
-    "fitted", "fitter", "format", "inquiry", "interrupted", "json", "judged", "limiter", "limits", "listed", "literal",
+    "fitted", "fitter", "format", "inquiry", "interrupted", "json", "judged", "limiter", "limits", "literal",
     "main", "maker", "match", "matcher", "member", "merged", "mimic", "node", "packaged", "pad", "parquet", "parsed", "plain",
     "plus", "price", "prices", "progress", "questioner", "queue", "rate", "reached", "reader", "reading", "reject", "remotes",
-    "renderer", "reply", "request", "reserved", "runtime", "sealed", "sender", "server", "span", "store", "stored",
-    "synthesized", "taught", "teach", "templates", "topic", "trainer", "truth", "turn", "verdict", "vote", "xpert", "zip",
+    "renderer", "reply", "request", "reserved", "result", "runtime", "sealed", "sender", "server", "span", "store", "stored",
+    "synthesized", "taught", "teach", "templates", "topic", "trainer", "truth", "turn", "xpert", "zip",
 }  # fmt: skip
 
 

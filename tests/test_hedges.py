@@ -9,7 +9,7 @@ from raddistill import labelsets, paths
 from raddistill.errors import InputError
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN
 from raddistill.teachers.rules import lexicon
-from raddistill.teachers.rules.hedges import Hedges
+from raddistill.teachers.rules.reader import Hedges
 from raddistill.teachers.rules.teacher import RulesTeacher
 
 LABELS = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")

@@ -10,8 +10,7 @@ import pytest
 from raddistill.errors import InputError
 from raddistill.labelsets import Label, load_labels
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
-from raddistill.teachers.imported import label_files
-from raddistill.teachers.imported.teacher import ImportedTeacher
+from raddistill.teachers.imported.teacher import SILENT, ImportedTeacher
 
 ROOT = Path(__file__).parent.parent
 LABELS = [Label(name="Edema", description=""), Label(name="Pleural Effusion", description="")]
@@ -313,7 +312,7 @@ def test_padchest_gives_the_labels_of_its_network_and_not_those_of_physicians(tm
 
 def test_padchests_words_that_tell_nothing_are_those_that_its_gold_excludes():
     with (ROOT / "gold/padchest/heads.csv").open(encoding="utf-8", newline="") as lines:
-        assert {row["head"] for row in csv.DictReader(lines) if row["decision"] == "excluded"} == label_files.SILENT
+        assert {row["head"] for row in csv.DictReader(lines) if row["decision"] == "excluded"} == SILENT
 
 
 @pytest.mark.parametrize(

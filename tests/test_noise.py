@@ -5,8 +5,7 @@ import pytest
 
 from raddistill.errors import InputError
 from raddistill.statuses import STATUSES
-from raddistill.teachers.noise import NoiseParams, disturb
-from raddistill.teachers.teacher import Labelled
+from raddistill.teachers.teacher import Labelled, NoiseParams, disturb
 
 STATUS = pl.Enum(STATUSES)
 ROW = {"report_id": pl.String, "label": pl.String, "status": STATUS, "probability": pl.Float64}

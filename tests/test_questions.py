@@ -18,9 +18,8 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsStr
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label, load_labels
 from raddistill.statuses import STATUSES
-from raddistill.teachers.llm.questions import NO_ANSWER, Question, Questioner
+from raddistill.teachers.llm.questions import NO_ANSWER, Question, Questioner, choose, load_examples
 from raddistill.teachers.llm.settings import LLMParams
-from raddistill.teachers.llm.worked_examples import choose, load_examples
 
 ROOT = Path(__file__).parents[1]
 PROMPTS = ROOT / "prompts/teacher"

@@ -12,10 +12,18 @@ from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN
 from raddistill.tables import base as tables
 from raddistill.tables.reports import Reports
 from raddistill.tables.written import Written
-from raddistill.teachers.rules import lexicon, writing
+from raddistill.teachers.rules import lexicon, teacher
 from raddistill.teachers.rules.reader import Reader
-from raddistill.teachers.rules.teacher import RulesTeacher
-from raddistill.teachers.rules.writing import Frame, Literal, Templates, compose, in_whole_words, load_completions, load_frames
+from raddistill.teachers.rules.teacher import (
+    Frame,
+    Literal,
+    RulesTeacher,
+    Templates,
+    compose,
+    in_whole_words,
+    load_completions,
+    load_frames,
+)
 
 LABELS = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")
 TEMPLATES = Templates(paths.FRAMES, paths.COMPLETIONS)
@@ -77,7 +85,7 @@ def test_hedges_are_graded(written):
 @pytest.mark.parametrize("name", ["cold", "tuned"])
 def test_there_are_not_too_many_and_the_same_again(tmp_path, task, name):
     one, other = taught(task, f"lexicon/{name}"), teach(task, f"lexicon/{name}")
-    assert 10_000 < one.counts["sentences"] == one.written["sentence_id"].n_unique() <= writing.MOST
+    assert 10_000 < one.counts["sentences"] == one.written["sentence_id"].n_unique() <= teacher.MOST
     assert one.counts["phrases_left_out"] == 0
     for number, made in enumerate((one, other)):
         tables.write(Written, made.written, tmp_path / f"{number}.parquet")
@@ -86,12 +94,12 @@ def test_there_are_not_too_many_and_the_same_again(tmp_path, task, name):
 
 
 def test_of_too_many_every_phrase_keeps_as_many(monkeypatch):
-    monkeypatch.setattr(writing, "MOST", 12)
+    monkeypatch.setattr(teacher, "MOST", 12)
     literals = [Literal(text, text, bare=False) for text in ("edema", "effusion", "nodule", "fracture")]
     frames = [Frame(text, bare=False) for text in ("There is {}.", "No {}.", "Possible {}.", "{} is seen.", "Stable {}.")]
     made = compose(literals, frames)
     assert [sum(about == literal.about for _, about in made) for literal in literals] == [3, 3, 3, 3]
-    monkeypatch.setattr(writing, "MOST", 100)
+    monkeypatch.setattr(teacher, "MOST", 100)
     everything = compose(literals, frames)
     assert len(everything) == 20
     assert [pair for pair in everything if pair in made] == made
@@ -135,7 +143,7 @@ def test_a_phrase_without_a_whole_word_is_counted(tmp_path):
 
 def test_nothing_is_written_without_templates():
     made = RulesTeacher("multiple_choice", "lexicon/cold", "findings_and_impression").label(Reports.create_empty(), LABELS)
-    assert made.written is None
+    assert made.written.is_empty()
     assert made.counts == {}
 
 

@@ -27,10 +27,8 @@ from raddistill.tasks.names import MULTIPLE_CHOICE, TASKS
 from raddistill.teachers.combined.teacher import CombinedTeacher, How
 from raddistill.teachers.imported.teacher import ImportedTeacher
 from raddistill.teachers.llm.settings import LLMParams
-from raddistill.teachers.noise import NoiseParams, disturb
-from raddistill.teachers.rules.teacher import RulesTeacher
-from raddistill.teachers.rules.writing import Templates
-from raddistill.teachers.teacher import Labelled, Teacher
+from raddistill.teachers.rules.teacher import RulesTeacher, Templates
+from raddistill.teachers.teacher import Labelled, NoiseParams, Teacher, disturb
 
 console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
@@ -66,12 +64,8 @@ class TeachParams(TeacherParams):
     llm: LLMParams | None = None
 
 
-class NoSettings(Section):
-    """The section synthesize.<teacher> of a teacher that has no settings for both tasks."""
-
-
 class TeacherContext(NamedTuple):
-    """A teacher's inputs other than its params. Of these, only `hedges`, `templates` and `settings` shape a label."""
+    """What a teacher is given beside its own params. Only `hedges`, `templates` and `settings` shape its labels."""
 
     asking: AskingParams
     journal: Path  # folder of the store of paid answers
@@ -117,8 +111,8 @@ TEACHERS: dict[str, Callable[[str, TeacherParams, TeacherContext], Teacher]] = {
 
 
 def settings_of(teacher: str) -> type[Section]:
-    """Returns the class of the section synthesize.<teacher>."""
-    return LLMParams if teacher == "llm" else NoSettings
+    """Returns the class of the section synthesize.<teacher>, which only an LLM has keys for."""
+    return LLMParams if teacher == "llm" else Section
 
 
 class Synthesized(NamedTuple):
@@ -137,6 +131,12 @@ class Synthesized(NamedTuple):
     whole_labels: dy.DataFrame[Labels]
     metrics: dict[str, Any]
     spending: dict[str, Any]
+
+
+SCHEMAS: dict[str, type[dy.Schema]] = {
+    "labels": Labels, "evidence": Evidence, "outcomes": Outcomes, "quarantine": Quarantine, "answers": Answers,
+    "written": Written, "whole_labels": Labels,
+}  # fmt: skip
 
 
 def synthesize(
@@ -158,22 +158,13 @@ def synthesize(
     labelled = TEACHERS[p.teacher](task, p, context).label(reports, label_set)
     if isinstance(p, SynthesizeParams) and not p.noise.is_off:
         labelled = disturb(task, p.noise, labelled)
-    outcomes = tables.check(Outcomes, labelled.outcomes, f"outcomes of {task}")
-    assert outcomes["report_id"].sort().equals(reports["report_id"].sort()), "a teacher must return one outcome per report"
-    _refuse_too_many(task, p, reports, outcomes)
-    answers = Answers.create_empty() if labelled.answers is None else labelled.answers
-    written = Written.create_empty() if labelled.written is None else labelled.written
-    return Synthesized(
-        tables.check(Labels, labelled.labels, f"labels of {task}"),
-        tables.check(Evidence, labelled.evidence, f"evidence of {task}"),
-        outcomes,
-        tables.check(Quarantine, labelled.quarantine, f"quarantine of {task}"),
-        tables.check(Answers, answers, f"answers of {task}"),
-        tables.check(Written, written, f"written sentences of {task}"),
-        tables.check(Labels, _read_whole(task, p, reports, label_set, context), f"labels of whole reports of {task}"),
-        measure(task, labelled),
-        measure_spending(answers),
+    assert labelled.outcomes["report_id"].sort().equals(reports["report_id"].sort()), (
+        "a teacher must return one outcome per report"
     )
+    _refuse_too_many(task, p, reports, labelled.outcomes)
+    made = labelled._asdict() | {"whole_labels": _read_whole(task, p, reports, label_set, context)}
+    checked: dict[str, Any] = {name: tables.check(schema, made[name], f"{name} of {task}") for name, schema in SCHEMAS.items()}
+    return Synthesized(**checked, metrics=measure(task, labelled), spending=measure_spending(labelled.answers))
 
 
 def _read_whole(

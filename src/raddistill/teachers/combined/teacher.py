@@ -15,7 +15,7 @@ the finding, and the most frequent code (of several such, the first member's).
 """
 
 from collections import defaultdict
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -31,9 +31,8 @@ from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import NOT_IN_FILE, UNKNOWN_BY_FILE, Outcomes
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
-from raddistill.teachers.combined import agreement
-from raddistill.teachers.teacher import EvidenceRow, Labelled, LabelRows
-from raddistill.teachers.votes import PhraseVote, match, verdict_of
+from raddistill.teachers.teacher import Finding, Labelled, LabelRows, Mention
+from raddistill.teachers.votes import agreement_of_findings, agreement_of_values, group, verdict_of
 
 How = Literal["first", "vote", "union", "intersection", "soft"]
 HOWS = get_args(How)
@@ -48,23 +47,14 @@ class MemberTables(NamedTuple):
     outcomes: dy.DataFrame[Outcomes]
 
 
-class Listed(NamedTuple):
-    """One member's label or phrase for a report, with its mentions."""
-
-    label: str
-    status: str
-    probability: float | None
-    code: str | None
-    mentions: list[EvidenceRow]
-
-
 class CombinedTeacher:
     """Combines `members`, whose tables are `folder`/<member>/{labels,evidence,outcomes}.parquet."""
 
     def __init__(self, task: str, folder: Path, how: str, members: list[str]) -> None:
-        """Raises ParamsError: `how` is unknown, there are fewer than two members, or one is named twice."""
-        if how not in HOWS:
-            raise ParamsError(f"unknown combination '{how}' of teachers for {task}; known: {', '.join(HOWS)}")
+        """
+        Raises:
+            ParamsError: there are fewer than two members, or one is named twice.
+        """
         if len(members) < 2 or len(set(members)) < len(members):
             raise ParamsError(f"a combination of teachers for {task} needs two or more members, each named once")
         self.name = f"combined:{how}"
@@ -77,13 +67,12 @@ class CombinedTeacher:
             InputError: a member's table is missing, is for another task or of several teachers, or does not fit the label set.
             TableError: a member's table breaks its schema.
         """
-        available = sorted(folder.name for folder in self._folder.iterdir() if folder.is_dir()) if self._folder.is_dir() else []
-        for member in self._members:
-            if member not in available:
-                raise InputError(
-                    f"{self._folder} has no teacher '{member}', which synthesize.{self._task}.combine.members names; there are: "
-                    f"{', '.join(available) or 'none'}. Members are names of the section `teachers` with task: {self._task}"
-                )
+        there = sorted(folder.name for folder in self._folder.glob("*/"))
+        if missing := [member for member in self._members if member not in there]:
+            raise InputError(
+                f"{self._folder} has no teacher '{missing[0]}', which synthesize.{self._task}.combine.members names; there are: "
+                f"{', '.join(there) or 'none'}. Members are names of the section `teachers` with task: {self._task}"
+            )
         members = {
             member: MemberTables(
                 tables.read(Labels, self._folder / member / "labels.parquet"),
@@ -114,7 +103,7 @@ def combine(task: str, how: str, members: dict[str, MemberTables], reports: pl.D
     for report_id in ids:
         voters = [by_report[report_id] for by_report in listed.values() if report_id in by_report]
         if voters:
-            rows.add(report_id, *_combine_report(how, voters[:1] if how == "first" else voters, names))
+            rows.add(report_id, _combine_report(how, voters[:1] if how == "first" else voters, names))
         else:  # scoring leaves out reports that are in no file
             rows.put_aside(report_id, NOT_IN_FILE if report_id in in_no_file else UNLABELLED)
     n_labelled = {member: len(by_report.keys() & set(ids)) for member, by_report in listed.items()}
@@ -134,19 +123,19 @@ def _refuse_misfits(task: str, member: str, given: MemberTables, names: list[str
             raise InputError(f"the labels of member '{member}' are not those of the label set, each once a report; label anew")
 
 
-def _by_report(given: MemberTables) -> dict[str, list[Listed]]:
+def _by_report(given: MemberTables) -> dict[str, list[Finding]]:
     """Returns a member's labels or phrases for each report that it labelled, in text order.
 
     Unmentioned labels without a probability are left out, since an unlisted label already counts as unmentioned.
     """
-    mentions: dict[tuple[str, str], list[EvidenceRow]] = defaultdict(list)
-    for report_id, label, *mention in given.evidence.select("report_id", "label", *EvidenceRow._fields).iter_rows():
-        mentions[report_id, label].append(EvidenceRow(*mention))
-    by_report: dict[str, list[Listed]] = {report_id: [] for report_id in _ids(given.outcomes, pl.col("outcome") == "labelled")}
+    mentions: dict[tuple[str, str], list[Mention]] = defaultdict(list)
+    for report_id, label, *mention in given.evidence.select("report_id", "label", *Mention._fields).iter_rows():
+        mentions[report_id, label].append(Mention(*mention))
+    by_report: dict[str, list[Finding]] = {report_id: [] for report_id in _ids(given.outcomes, pl.col("outcome") == "labelled")}
     labels = given.labels.filter((pl.col("status") != UNMENTIONED) | pl.col("probability").is_not_null())
-    for report_id, label, status, probability, code in labels.select("report_id", *Listed._fields[:-1]).iter_rows():
+    for report_id, label, status, probability, code in labels.select("report_id", *Finding._fields[:-1]).iter_rows():
         if report_id in by_report:
-            by_report[report_id].append(Listed(label, status, probability, code, mentions.get((report_id, label), [])))
+            by_report[report_id].append(Finding(label, status, probability, code, mentions.get((report_id, label), [])))
     for found in by_report.values():
         found.sort(key=lambda each: (min((mention.start for mention in each.mentions), default=-1), each.label))
     return by_report
@@ -156,53 +145,33 @@ def _ids(outcomes: pl.DataFrame, condition: pl.Expr) -> set[str]:
     return set(outcomes.filter(condition)["report_id"])
 
 
-def _combine_report(
-    how: str, voters: list[list[Listed]], names: list[str] | None
-) -> tuple[list[tuple[str, str, float | None, str | None]], list[tuple[str, EvidenceRow]]]:
-    """Returns labels and mentions of one report, as LabelRows.add takes them. `names`: the label set; None: open-ended."""
-    labels, mentions = [], []
-    for label, given in _cells(voters, names).items():
-        task = OPEN_ENDED if names is None else MULTIPLE_CHOICE
-        verdict = verdict_of(task, how, len(voters), [(each.status, each.probability, each.code) for each in given])
-        if names is None and verdict.status == UNMENTIONED:
-            continue
-        own = given[0].probability if how == "first" and given else None
-        labels.append((label, verdict.status, verdict.probability if how == "soft" else own, verdict.code))
-        mentions += [(label, mention) for mention in _chosen_mentions(verdict.status, given)]
-    return labels, mentions
+def _combine_report(how: str, voters: list[list[Finding]], names: list[str] | None) -> list[Finding]:
+    """Returns the findings of one report. `names`: the label set; None: open-ended."""
+    task = OPEN_ENDED if names is None else MULTIPLE_CHOICE
+    cells = {cell[0].label: cell for cell in group(task, voters)}  # open-ended: by the first voter's phrase
+    findings = []
+    for label in cells if names is None else names:
+        given = cells.get(label, [])
+        verdict = verdict_of(task, how, len(voters), label, given)
+        if names is not None or verdict.status != UNMENTIONED:
+            own = given[0].probability if how == "first" and given else None
+            probability = verdict.probability if how == "soft" else own
+            findings.append(verdict._replace(probability=probability, mentions=_chosen_mentions(verdict.status, given)))
+    return findings
 
 
-def _cells(voters: list[list[Listed]], names: list[str] | None) -> dict[str, list[Listed]]:
-    """Returns the voters' entries for each label; open-ended, for each finding, by its first voter's phrase."""
-    if names is not None:
-        by_label: dict[str, list[Listed]] = {name: [] for name in names}
-        for each in chain.from_iterable(voters):
-            by_label[each.label].append(each)
-        return by_label
-    numbers = match([[PhraseVote(f.label, f.code, [(m.start, m.end) for m in f.mentions]) for f in found] for found in voters])
-    cells: dict[int, list[Listed]] = defaultdict(list)
-    for found, row in zip(voters, numbers, strict=True):
-        for each, number in zip(found, row, strict=True):
-            cells[number].append(each)
-    return {cell[0].label: cell for cell in cells.values()}
-
-
-def _chosen_mentions(status: str, given: list[Listed]) -> list[EvidenceRow]:
+def _chosen_mentions(status: str, given: list[Finding]) -> list[Mention]:
     """Returns the mentions of the members with the status decided on (of all, if uncertain), each span once, in text order.
 
     If members give a span different statuses, the mention with the decided status is kept, else the strongest.
     """
     agree = [each for each in given if each.status != UNMENTIONED and status in (each.status, UNCERTAIN)]
-    once: dict[tuple[int, int], EvidenceRow] = {}
-    for mention in sorted(
-        (mention for each in agree for mention in each.mentions),
-        key=lambda m: (m.start, m.end, m.status != status, -RANKED.index(m.status)),
-    ):
-        once.setdefault((mention.start, mention.end), mention)
-    return list(once.values())
+    mentions = chain.from_iterable(each.mentions for each in agree)
+    best_first = sorted(mentions, key=lambda m: (m.start, m.end, m.status != status, -RANKED.index(m.status)))
+    return [next(of_span) for _, of_span in groupby(best_first, key=lambda m: (m.start, m.end))]
 
 
-def _agreement(listed: dict[str, dict[str, list[Listed]]], ids: list[str], names: list[str] | None) -> dict[str, Any]:
+def _agreement(listed: dict[str, dict[str, list[Finding]]], ids: list[str], names: list[str] | None) -> dict[str, Any]:
     """Returns the members' agreement. Multiple choice: on the four statuses, and on found (present or uncertain) or not.
 
     Open-ended: on the categories of the codes; a finding without a code counts by its phrase.
@@ -218,7 +187,7 @@ def _agreement(listed: dict[str, dict[str, list[Listed]]], ids: list[str], names
             if each.status in (PRESENT, UNCERTAIN)
         }
         schema = {"member": pl.Int64, "report": pl.Int64, "finding": pl.String}
-        return agreement.of_findings(pl.DataFrame(list(found), schema, orient="row"), has_labelled, members)
+        return agreement_of_findings(pl.DataFrame(list(found), schema, orient="row"), has_labelled, members)
     statuses = np.repeat(np.where(has_labelled, 0, -1)[:, :, None], len(names), axis=2)
     for number, member in enumerate(members):
         for report, report_id in enumerate(ids):
@@ -226,6 +195,6 @@ def _agreement(listed: dict[str, dict[str, list[Listed]]], ids: list[str], names
                 statuses[number, report, names.index(each.label)] = RANKED.index(each.status)
     found_or_not = np.where(statuses < 0, -1, statuses >= RANKED.index(UNCERTAIN))
     return {
-        "statuses": agreement.of_values(statuses, len(RANKED), members, names),
-        "found": agreement.of_values(found_or_not, 2, members, names),
+        "statuses": agreement_of_values(statuses, len(RANKED), members, names),
+        "found": agreement_of_values(found_or_not, 2, members, names),
     }

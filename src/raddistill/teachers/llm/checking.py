@@ -1,67 +1,41 @@
-"""Checks the content of an answer: labels of the set, quotes that are in the report, codes that exist.
+"""Checks the content of an answer: labels of the set, quotes that are in the report, ICD-10-CM codes that exist.
 
 Only a code's dot and letter case are corrected, and nothing is guessed. An answer that breaks a rule gives a `Fault`, with
 feedback for the model and a fixed reason for the user. Pure, apart from the list of codes, which is read once.
 """
 
+import functools
+import importlib.util
 import re
+from pathlib import Path
 from typing import Any
 
 from raddistill.labelsets import Label
-from raddistill.llm_client.messages import FILTER, FILTERED, LARGER_CONTEXT, Answer, finish_word
+from raddistill.llm_client.messages import LARGER_CONTEXT, Answer, finish_word
 from raddistill.passages import SECTIONS, WHOLE
 from raddistill.statuses import PRESENT, STATUSES, UNCERTAIN, UNMENTIONED
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
-from raddistill.teachers.llm.codes import canonical_code
-from raddistill.teachers.llm.confidence import probabilities
-from raddistill.teachers.llm.parsing import (
-    Broken,
-    Fault,
-    Item,
-    is_whole,
-    read_chosen,
-    read_findings,
-    read_json,
-    read_lines,
-    split_thoughts,
-    status_places,
-)
+from raddistill.teachers.llm import parsing
+from raddistill.teachers.llm.parsing import CUT_OFF, FINISHES, NO_TEXT, NO_THINKING, Broken, Fault, Item
 from raddistill.teachers.llm.settings import LLMParams
-from raddistill.teachers.votes import Finding
+from raddistill.teachers.teacher import Finding, Mention
 
 OPEN_ENDED_STATUSES = [PRESENT, UNCERTAIN]  # absent findings are not listed, as by the rules teacher
 # Problems named at once. Feedback is part of the next question: with other words it is asked, and paid for, again.
 MOST_FEEDBACK = 12
-# Advice for the user if many answers share a fault.
-NO_TEXT = "The server sends no answer in `content`: check its chat template, or take another model"
-NO_THINKING = "Switch the model's thinking off at the server, raise llm.max_tokens, or take a model that does not think"
-WILLING = "The model refuses what the prompt asks: take another model, or edit the prompts"
-LONGER = "Raise llm.max_tokens"
-CUT_OFF = Fault("answer cut off at max_tokens", "The answer was too long and was cut off. Answer shorter.", LONGER)
-FILTER_STRUCK = Fault("stopped by the content filter", "The answer was stopped by a filter.", FILTER)
-# The finish reasons that mean "too long", also of Mistral, Google, Anthropic, OpenAI's Responses, Cohere and watsonx.
-LENGTHS = [
-    "length", "max_tokens", "model_length", "model_context_window_exceeded", "max_output_tokens", "incomplete", "error_limit",
-    "token_limit",
-]  # fmt: skip
-FINISHES = {  # by the server's finish reason. With any other the answer is whole and is checked by its content
-    **dict.fromkeys(LENGTHS, CUT_OFF),
-    **dict.fromkeys(FILTERED, FILTER_STRUCK),
-    "no_message": FILTER_STRUCK._replace(final=True),
-    "refusal": Fault("refused by the model", "Nothing is asked but to write down what the report says.", WILLING),
-    "no_choices": Fault("no choices in the reply", "There was no answer.", FILTER, final=True),
-}
 WELL_BEFORE = 0.9  # of llm.max_tokens: an answer that was cut off with fewer tokens met another limit
 _HEADER = re.compile(rf"^({'|'.join(name.upper() for name in SECTIONS)}): ", re.MULTILINE)
+_STATUS = re.compile(r'"status"\s*:\s*"')  # inside a JSON string its quotes would have backslashes
+_CODE = re.compile(r"[A-Z][0-9A-Z]{2,6}")  # a code or category; a chapter is a number, a block has a hyphen
 
 
 class Checker:
-    """Checks the answers of one task, in the form `p.answers`.
+    """Checks the answers of one task, in the form `p.answers`, and turns them into findings.
 
-    Multiple choice: every label of the set exactly once, in any order. A missing label is a fault, since it may have been
-    overlooked. Every status except `unmentioned` needs a quote: words of the report in one piece (white space and letter case may
-    differ). If they occur twice, the first place is used.
-    Open-ended: phrases are quotes themselves. Codes and categories must be in ICD-10-CM. A phrase listed twice is one finding if
+    Multiple choice: an answer has every label of the set exactly once, in any order. A missing label is a fault, since it may
+    have been overlooked. Every status except `unmentioned` needs a quote: words of the report in one piece (white space and
+    letter case may differ). If they occur twice in the report, the first place is used.
+    Open-ended: a phrase is its own quote. Its code or category must be in ICD-10-CM. A phrase listed twice is one finding if
     status and code are equal, else a fault.
     Decisions: a label is present from a probability of 0.5, else unmentioned, as the answer only tells "not stated as present".
     Text form: backticks around the whole answer are removed; nothing else may come before or after the lines.
@@ -76,10 +50,10 @@ class Checker:
     def check(self, answer: Answer, report_text: str) -> list[Finding] | Fault:
         """Returns the findings or the fault. Multiple choice: one per label, in the set's order. Offsets are in `report_text`."""
         text = answer.text or ""
-        thoughts, reply = split_thoughts(text)
+        thoughts, reply = parsing.split_thoughts(text)
         fault = FINISHES.get(finish_word(answer.finish))
         if fault is CUT_OFF:
-            if not (self._p.answers == "json_schema" and is_whole(reply or thoughts)):
+            if not (self._p.answers == "json_schema" and parsing.is_whole(reply or thoughts)):
                 return _cut_off(answer, reply, self._p.max_tokens)
         elif fault is not None:
             return fault
@@ -106,21 +80,21 @@ class Checker:
             return checked
         key = _phrase_key if self._task == OPEN_ENDED else str
         places = {key(item.name): item.at for item in reversed(items) if item.at is not None}
-        by_label = probabilities(text, answer.logprobs or [], places)
+        by_label = parsing.probabilities(text, answer.logprobs or [], places)
         return [finding._replace(probability=by_label.get(finding.label)) for finding in checked]
 
     def _items(self, text: str) -> list[Item]:
         if self._p.answers == "text":
-            return read_lines(text, self._task)
-        content = read_json(text)
-        items = read_chosen(content, self._names) if self._task == MULTIPLE_CHOICE else read_findings(content)
-        places = status_places(text)
+            return parsing.read_lines(text, self._task)
+        content = parsing.read_json(text)
+        items = parsing.read_chosen(content, self._names) if self._task == MULTIPLE_CHOICE else parsing.read_findings(content)
+        places = [match.end() for match in _STATUS.finditer(text)]
         if len(places) != len(items):  # a key was written with escapes
             return items
         return [item._replace(at=at) for item, at in zip(items, places, strict=True)]
 
     def _read_decisions(self, text: str) -> list[Finding]:
-        content = read_json(text)
+        content = parsing.read_json(text)
         if not isinstance(content, list) or len(content) != len(self._names):
             raise Broken("not of the schema", "One answer to each question was expected.")
         return [_decision(each, name) for each, name in zip(content, self._names, strict=True)]
@@ -136,7 +110,7 @@ class Checker:
             else:
                 checked = _check_quote(item, item.name, STATUSES, text)
                 faults += [checked] if isinstance(checked, Fault) else []
-                found[item.name] = checked if isinstance(checked, Finding) else _unmentioned(item.name)
+                found[item.name] = checked if isinstance(checked, Finding) else Finding(item.name, UNMENTIONED)
         missing = [name for name in self._names if name not in found]
         faults += [Fault("label missing", f"{name}: is missing; every label stands there once.") for name in missing]
         return _join(faults) if faults else [found[name] for name in self._names]
@@ -188,7 +162,8 @@ def _check_phrases(items: list[Item], text: str) -> list[Finding] | Fault:
         elif code is None:
             faults.append(Fault("code does not exist", f"Item {number}: its code is not in ICD-10-CM."))
         else:
-            finding = checked._replace(label=_phrase_key(text[checked.start : checked.end]), code=code)
+            (quote,) = checked.mentions
+            finding = checked._replace(label=_phrase_key(text[quote.start : quote.end]), code=code)
             if found.setdefault(finding.label, finding) != finding:
                 feedback = f"Item {number}: the phrase stands there before with another status or code; quote more of its words."
                 faults.append(Fault("phrase twice", feedback))
@@ -201,18 +176,15 @@ def _check_quote(item: Item, name: str, statuses: list[str], text: str) -> Findi
         return Fault("status unknown", f"{name}: the status is one of {', '.join(statuses)}.")
     if item.status == UNMENTIONED:
         wrong = Fault("quote without a mention", f"{name}: an unmentioned label has an empty quote.")
-        return wrong if item.quote.strip() else _unmentioned(item.name)
+        return wrong if item.quote.strip() else Finding(item.name, UNMENTIONED)
     if not item.quote.strip():
         return Fault("no quote", f"{name}: the words of the report that say so are missing.")
     span = locate(item.quote, text)
     if span is None:
         feedback = f"{name}: these words do not stand in the report; copy words in one piece, exactly as they stand there."
         return Fault("quote not in the report", feedback)
-    return Finding(item.name, item.status, section_at(text, span[0]), *span, item.code, None)
-
-
-def _unmentioned(name: str) -> Finding:
-    return Finding(name, UNMENTIONED, None, None, None, None, None)
+    mention = Mention(section_at(text, span[0]), *span, None, item.status, None)
+    return Finding(item.name, item.status, None, item.code, [mention])
 
 
 def _phrase_key(phrase: str) -> str:
@@ -226,18 +198,48 @@ def _join(faults: list[Fault]) -> Fault:
 
 
 def _decision(content: Any, name: str) -> Finding:
-    """Returns the finding of one entry of a decision's `answers` (openai.types.decision): a probability or a refusal.
+    """Returns the finding of one entry of a decision's `answers` (openai.types.decision).
 
-    Raises Broken if the entry is a refusal or not an answer to this question.
+    Raises:
+        Broken: the entry is a refusal, or not an answer to this question.
     """
     if not isinstance(content, dict) or content.get("name") not in (None, name):
         raise Broken("not of the schema", f"{name}: no answer to this question.")
     if content.get("type") == "refusal":
         raise Broken("refused by the model", f"{name}: was refused.")
-    wrong = Broken("not of the schema", f"{name}: a predicate's probability was expected.")
     probability = content.get("probability")
     if content.get("type") != "predicate" or isinstance(probability, bool) or not isinstance(probability, int | float):
-        raise wrong
+        probability = -1
     if not 0 <= probability <= 1:
-        raise wrong
-    return _unmentioned(name)._replace(status=PRESENT if probability >= 0.5 else UNMENTIONED, probability=float(probability))
+        raise Broken("not of the schema", f"{name}: a predicate's probability was expected.")
+    return Finding(name, PRESENT if probability >= 0.5 else UNMENTIONED, probability=float(probability))
+
+
+def canonical_code(code: str) -> str | None:
+    """Returns the code in capitals and with its dot (`j189` gives J18.9); None if ICD-10-CM has no such code or category."""
+    plain = code.strip().upper()
+    if len(plain) > 3 and plain[3] == ".":
+        plain = plain[:3] + plain[4:]
+    if plain not in known_codes():
+        return None
+    return plain if len(plain) == 3 else f"{plain[:3]}.{plain[3:]}"
+
+
+@functools.cache
+def known_codes() -> frozenset[str]:
+    """Returns all codes and categories of ICD-10-CM (98,000), without dots, from the package simple-icd-10-cm.
+
+    Importing the package builds a tree of all descriptions, which takes 1.4 s and 185 MB. So its list of codes is read from a
+    file (50 ms); if a version has no such file, the package is imported.
+    """
+    package = importlib.util.find_spec("simple_icd_10_cm")
+    folders = package.submodule_search_locations if package else None
+    assert folders, "simple-icd-10-cm is a dependency of raddistill"
+    lists = list(Path(folders[0], "data").glob("code-list-*.txt"))
+    if len(lists) == 1:
+        names = lists[0].read_text(encoding="utf-8").split()
+    else:
+        import simple_icd_10_cm  # slow, see above
+
+        names = simple_icd_10_cm.get_all_codes(False)
+    return frozenset(name for name in names if _CODE.fullmatch(name))

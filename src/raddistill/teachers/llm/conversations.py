@@ -19,7 +19,7 @@ from raddistill.teachers.llm.checking import Checker
 from raddistill.teachers.llm.parsing import Fault
 from raddistill.teachers.llm.questions import Question, Questioner
 from raddistill.teachers.llm.settings import LLMParams
-from raddistill.teachers.votes import Finding
+from raddistill.teachers.teacher import Finding
 
 
 class Excerpt(NamedTuple):
@@ -39,7 +39,10 @@ class Turn(NamedTuple):
 
 
 class Conversation(NamedTuple):
-    """The turns of one sample of a report. Open if `next` is a question; else `findings` is the result, None if all failed."""
+    """The turns about a report that lead to one of its samples (independent answers, see LLMParams.samples).
+
+    It is open if `next` is a question. Else `findings` is its result, or None if every answer failed the checks.
+    """
 
     turns: list[Turn]
     findings: list[Finding] | None
@@ -53,7 +56,7 @@ Known = Callable[[str], Answer | None]  # returns the known answer to a question
 
 
 class Inquiry:
-    """All conversations of one LLM teacher about its reports.
+    """Rebuilds the conversations of one LLM teacher about reports from the answers that are known.
 
     `reopened`: keys of questions to ask again although the fault of their answer was final.
     """
@@ -82,10 +85,6 @@ class Inquiry:
             start = report["text"].rfind("\n", 0, min(passage.start for passage in passages)) + 1
             yield Excerpt(report["report_id"], report["text"][start : max(passage.end for passage in passages)], start)
 
-    def open(self, excerpt: Excerpt, known: Known) -> list[Question]:
-        """Returns the questions to ask about a report now, at most one per sample."""
-        return [each.next for each in self.conversations(excerpt, known) if each.next is not None]
-
     def conversations(self, excerpt: Excerpt, known: Known) -> list[Conversation]:
         """Returns the conversations about a report so far, one per sample. Offsets of findings are of `reports.text`."""
         return [self._conversation(excerpt, sample, known) for sample in range(self._samples)]
@@ -111,10 +110,8 @@ class Inquiry:
         return Conversation(turns, None, question)
 
 
-def _moved(finding: Finding, by: int) -> Finding:
-    if finding.start is None or finding.end is None:
-        return finding
-    return finding._replace(start=finding.start + by, end=finding.end + by)
+def _moved(found: Finding, by: int) -> Finding:
+    return found._replace(mentions=[m._replace(start=m.start + by, end=m.end + by) for m in found.mentions])
 
 
 def check_prompt(question: Question, answer: Answer) -> str | None:

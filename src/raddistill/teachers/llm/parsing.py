@@ -1,32 +1,62 @@
-"""Parses the text of an answer strictly, in the form that was asked for. Its content is checked later (checking.py).
+"""Parses the text of an answer strictly, in the form that was asked for, and reads how sure the model was of each status.
 
-Nothing is corrected or guessed: an answer that is not in that form raises `Broken`.
+Nothing is corrected or guessed: an answer that is not in that form raises `Broken`. Its content is checked later (checking.py).
+Pure.
 """
 
+import bisect
+import itertools
 import json
+import math
 import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from raddistill.llm_client.messages import FILTER, FILTERED
+from raddistill.statuses import STATUSES
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED
+from raddistill.teachers.votes import STATUS_WEIGHTS
 
 NONE = "None"  # the whole answer in text form if an open-ended report has no finding
-FORM = "The model does not keep to the form: set llm.answers to the other of json_schema and text, or take another model"
+TOLERATED = 0.05  # largest error of a probability from token prefixes that two statuses share
 _FENCE = re.compile(r"\s*```\w*\r?\n(.*?)\r?\n?```\s*", re.DOTALL)
 # Tags around a model's thoughts: of Qwen and DeepSeek, Magistral, MedGemma, gpt-oss. The opening tag is often part of the prompt.
 _THINKING = re.compile(r"\s*(?:<(?:\w+:)?(?:think|thinking|thought|reasoning)>|\[THINK\]|<unused94>)", re.IGNORECASE)
 _THOUGHT = re.compile(
     r"</(?:\w+:)?(?:think|thinking|thought|reasoning)>|\[/THINK\]|<unused95>|<\|channel\|>final<\|message\|>", re.IGNORECASE
 )
-_STATUS = re.compile(r'"status"\s*:\s*"')  # inside a JSON string its quotes would have backslashes
 
 
 class Fault(NamedTuple):
-    """Why an answer is not used. No field holds report text. (An answer that passes its checks gives `votes.Finding`s.)"""
+    """Why an answer is not used. No field holds report text. (An answer that passes its checks gives `Finding`s.)"""
 
     reason: str  # one of a small fixed set of words, for quarantine and metrics
     feedback: str  # for the model, when it is asked again; may name a label, a code or the number of an item
     advice: str = ""  # for the user, if the cause is likely the server or a setting, and so shared by many answers
     final: bool = False  # asking again cannot help
+
+
+# Advice for the user if many answers share a fault.
+NO_TEXT = "The server sends no answer in `content`: check its chat template, or take another model"
+NO_THINKING = "Switch the model's thinking off at the server, raise llm.max_tokens, or take a model that does not think"
+WILLING = "The model refuses what the prompt asks: take another model, or edit the prompts"
+LONGER = "Raise llm.max_tokens"
+FORM = "The model does not keep to the form: set llm.answers to the other of json_schema and text, or take another model"
+CUT_OFF = Fault("answer cut off at max_tokens", "The answer was too long and was cut off. Answer shorter.", LONGER)
+FILTER_STRUCK = Fault("stopped by the content filter", "The answer was stopped by a filter.", FILTER)
+# The finish reasons that mean "too long", also of Mistral, Google, Anthropic, OpenAI's Responses, Cohere and watsonx.
+LENGTHS = [
+    "length", "max_tokens", "model_length", "model_context_window_exceeded", "max_output_tokens", "incomplete", "error_limit",
+    "token_limit",
+]  # fmt: skip
+FINISHES = {  # by the server's finish reason. With any other the answer is whole and is checked by its content
+    **dict.fromkeys(LENGTHS, CUT_OFF),
+    **dict.fromkeys(FILTERED, FILTER_STRUCK),
+    "no_message": FILTER_STRUCK._replace(final=True),
+    "refusal": Fault("refused by the model", "Nothing is asked but to write down what the report says.", WILLING),
+    "no_choices": Fault("no choices in the reply", "There was no answer.", FILTER, final=True),
+}
 
 
 class Item(NamedTuple):
@@ -138,6 +168,56 @@ def _indent(part: str) -> int:
     return len(part) - len(part.lstrip())
 
 
-def status_places(text: str) -> list[int]:
-    """Returns the offset of each status word in an answer in JSON, in code points."""
-    return [match.end() for match in _STATUS.finditer(text)]
+def probabilities(answer_text: str, logprobs: Sequence[Sequence[Any]], places: Mapping[str, int]) -> dict[str, float | None]:
+    """Returns the probability that each label is present: P(present) + P(uncertain) / 2, over the mass of the four statuses.
+
+    Args:
+        answer_text: the message.
+        logprobs: its tokens, each [token, log probability, [[alternative, log probability], ...]].
+        places: label -> offset of its status word in `answer_text`, in code points.
+
+    Returns:
+        One probability per label. None if the tokens do not make up the text (a character may be split into bytes), if no status
+        has any mass, or if the error could be above TOLERATED.
+    """
+    tokens = [str(entry[0]) for entry in logprobs]
+    # The last occurrence: tokens may include thoughts before the message, and white space or an end token after it.
+    offset = "".join(tokens).rfind(answer_text)
+    if offset < 0 or not tokens:
+        return dict.fromkeys(places)
+    begins = [end - offset for end in itertools.accumulate(map(len, tokens[:-1]), initial=0)]
+    return {label: _present(logprobs, begins, place) for label, place in places.items()}
+
+
+def _present(logprobs: Sequence[Sequence[Any]], begins: list[int], place: int) -> float | None:
+    """Returns the probability for the status word at `place`. Follows its tokens until the chosen ones fit one status only."""
+    index = bisect.bisect_right(begins, place) - 1
+    before = str(logprobs[index][0])[: place - begins[index]]  # the part of this token before the status word
+    word, weight, unfollowed = "", 1.0, 0.0
+    mass = dict.fromkeys(STATUSES, 0.0)
+    for chosen, logprob, alternatives in logprobs[index:]:
+        shares: dict[frozenset[str], float] = defaultdict(float)  # statuses that a token fits ("un" fits two) -> probability
+        # The chosen token may be missing from the server's alternatives.
+        for token, log_share in dict([(chosen, logprob), *(alternatives or [])]).items():
+            if token.startswith(before) and token != before:  # else it ends before the status word
+                shares[_fitting(word + token.removeprefix(before))] += math.exp(min(0.0, log_share))
+        word, before = word + chosen.removeprefix(before), ""
+        fits = _fitting(word)
+        followed = shares.pop(fits, 0.0) if len(fits) > 1 else 0.0
+        for statuses, share in sorted(shares.items(), key=lambda each: len(each[0])):
+            mean = sum(STATUS_WEIGHTS[status] for status in statuses) / max(len(statuses), 1)
+            unfollowed += weight * share * max((abs(STATUS_WEIGHTS[status] - mean) for status in statuses), default=0.0)
+            for status in statuses:
+                mass[status] += weight * share / len(statuses)
+        if len(fits) <= 1:
+            break
+        weight *= followed
+    total = sum(mass.values())
+    if total <= 0 or unfollowed / total > TOLERATED:
+        return None
+    return min(1.0, sum(mass[status] * weight for status, weight in STATUS_WEIGHTS.items()) / total)
+
+
+def _fitting(beginning: str) -> frozenset[str]:
+    """Returns the statuses of which `beginning` is a prefix, or that are a prefix of it."""
+    return frozenset(status for status in STATUSES if status.startswith(beginning) or beginning.startswith(status))

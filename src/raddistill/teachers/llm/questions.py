@@ -1,6 +1,9 @@
-"""Turns a report into the request that asks about it: prompt files, examples, schema, sampling. Pure, apart from reading files.
+"""Turns a report into the request that asks about it: prompt files, worked examples, schema, sampling.
 
 A question's key depends on everything that shapes the answer and on nothing else: equal texts share a key, whatever their ids.
+Worked examples are reports that we wrote, with the right answers. `examples/<task>.yaml` is a list of `id`, `report` and
+`answer`: in multiple choice, label -> `status` and `quote`, where missing labels are unmentioned; in open-ended, a list of
+`phrase`, `code` and `status`. Pure, apart from reading files.
 """
 
 import hashlib
@@ -11,18 +14,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from raddistill.errors import InputError, ParamsError
+from raddistill.errors import InputError
 from raddistill.labelsets import Label
-from raddistill.statuses import STATUSES
+from raddistill.llm_client.messages import Answer
+from raddistill.statuses import STATUSES, UNMENTIONED
 from raddistill.tasks.names import MULTIPLE_CHOICE
-from raddistill.teachers.llm.checking import OPEN_ENDED_STATUSES
+from raddistill.teachers.llm.checking import OPEN_ENDED_STATUSES, Checker
+from raddistill.teachers.llm.parsing import NONE, Fault
 from raddistill.teachers.llm.settings import LLMParams
-from raddistill.teachers.llm.worked_examples import Example, choose, load_examples
 
 VERSION = 1  # of questions and of how answers are read; with another number everything is asked, and paid for, again
-TOP_LOGPROBS = 5  # four statuses and one for the rest; some servers allow no more
-MOST_DECISIONS = 400  # questions of one request (openai/resources/decisions.py)
 NO_ANSWER = "(no answer)"  # replaces an empty answer when asked again, since some servers refuse an empty message
 TEMPLATE_ERRORS = (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError)  # all that a template can raise
 
@@ -39,6 +44,14 @@ class Question(NamedTuple):
     examples: list[str]  # ids of the worked examples shown
 
 
+class Example(NamedTuple):
+    """A worked example: a report and its answer in the form `llm.answers`."""
+
+    id: str
+    report: str
+    answer: str
+
+
 class Questioner:
     """Renders reports into questions with the prompt files of `folder`.
 
@@ -48,25 +61,26 @@ class Questioner:
 
     Raises:
         ParamsError: some settings contradict each other.
-        InputError: a prompt file is missing or broken (file and line), there are too few examples, or a label's name cannot be
-            part of a line of text.
+        InputError: a prompt file is missing or broken (file, line), there are too few examples, or a label does not fit the form.
     """
 
     def __init__(self, task: str, folder: Path, label_set: list[Label], p: LLMParams) -> None:
-        self._task, self._folder, self._p, self._labels = task, folder, p, label_set
-        self._require_fitting()
+        self._task, self._folder, self._p = task, folder, p
+        p.require_fitting(task, [label.name for label in label_set])
+        loader = jinja2.FileSystemLoader(folder)
         # no autoescape, since these are prompts and not HTML
-        self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(folder),
-            undefined=jinja2.StrictUndefined,
-            autoescape=False,  # noqa: S701
-        )
+        self._environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
         words = {"task": task, "form": p.answers, "labels": label_set}
         self._system = "\n\n".join(self._render(name, **words) for name in ("system.jinja", f"{task}.jinja"))
-        self._examples = self._load_examples()
-        self._turns = {each.id: self._shown(each) for each in self._examples}
-        self._sampling = _sampling(p)
-        self._format = _response_format(task, [label.name for label in label_set]) if p.answers == "json_schema" else None
+        path = folder / "examples" / f"{task}.yaml"
+        self._examples = load_examples(path, task, label_set, p) if p.examples and p.answers != "decisions" else []
+        self._turns = {
+            each.id: [{"role": "user", "content": self._enclosed(each.report)}, {"role": "assistant", "content": each.answer}]
+            for each in self._examples
+        }
+        self._format: dict[str, Any] = {}
+        if p.answers == "json_schema":
+            self._format = {"response_format": _response_format(task, [label.name for label in label_set])}
         self._predicates = [
             {"type": "predicate", "name": label.name, "instructions": self._render("decisions.jinja", label=label)}
             for label in (label_set if p.answers == "decisions" else [])
@@ -75,10 +89,8 @@ class Questioner:
     def question(self, report_id: str, text: str, sample: int = 0) -> Question:
         """Returns the first question about a report. Parts of the body are shared between questions: do not change them."""
         chosen = choose(self._examples, self._p.examples, self._p.seed, text) if self._examples else []
-        messages = [{"role": "system", "content": self._system}]
-        for example in chosen:
-            messages += self._turns[example.id]
-        messages.append({"role": "user", "content": self._enclosed(text)})
+        shown = [turn for example in chosen for turn in self._turns[example.id]]
+        messages = [{"role": "system", "content": self._system}, *shown, {"role": "user", "content": self._enclosed(text)}]
         return self._keyed(report_id, sample, 0, self._body(messages, sample), [example.id for example in chosen])
 
     def follow_up(self, question: Question, answer_text: str | None, feedback: str) -> Question:
@@ -97,9 +109,8 @@ class Questioner:
     def _body(self, messages: list[dict[str, str]], sample: int) -> dict[str, Any]:
         if self._p.answers == "decisions":
             return {"model": self._p.model, "input": messages, "questions": self._predicates}
-        body: dict[str, Any] = {"model": self._p.model, "messages": messages, **self._sampling}
-        body["seed"] = self._p.seed + sample  # equal seeds would make equal samples
-        return body | ({"response_format": self._format} if self._format else {})
+        seed = self._p.seed + sample  # equal seeds would make equal samples
+        return {"model": self._p.model, "messages": messages, **self._p.sampling(), "seed": seed, **self._format}
 
     def _keyed(self, report_id: str, sample: int, ask: int, body: dict[str, Any], examples: list[str]) -> Question:
         form = self._p.answers
@@ -115,33 +126,6 @@ class Questioner:
             tag = f"report-{number}"
         return self._render("report.jinja", report=report, tag=tag)
 
-    def _shown(self, example: Example) -> list[dict[str, str]]:
-        return [{"role": "user", "content": self._enclosed(example.report)}, {"role": "assistant", "content": example.answer}]
-
-    def _load_examples(self) -> list[Example]:
-        if not self._p.examples or self._p.answers == "decisions":
-            return []
-        path = self._folder / "examples" / f"{self._task}.yaml"
-        examples = load_examples(path, self._task, self._labels, self._p)
-        if len(examples) < self._p.examples:
-            raise InputError(f"{path} holds {len(examples)} examples, llm.examples asks for {self._p.examples}")
-        return examples
-
-    def _require_fitting(self) -> None:
-        """Raises ParamsError or InputError for settings and labels that cannot be asked."""
-        names = [label.name for label in self._labels]
-        if self._p.answers == "decisions" and self._task != MULTIPLE_CHOICE:
-            raise ParamsError("llm.answers: decisions answer the task multiple_choice only; take json_schema or text")
-        if self._p.answers == "decisions" and self._p.logprobs:
-            raise ParamsError("llm.logprobs: decisions come with probabilities of their own; set it to false")
-        if self._p.samples > 1 and (self._p.temperature == 0 or self._p.answers == "decisions"):
-            raise ParamsError("llm.samples: one answer would be paid several times; raise llm.temperature, or set samples to 1")
-        if self._p.answers == "decisions" and len(names) > MOST_DECISIONS:
-            raise InputError(f"the label set has {len(names)} labels, a decision answers {MOST_DECISIONS} at most")
-        odd = [name for name in names if "|" in name or name.strip() != name or len(name.splitlines()) != 1]
-        if odd and self._task == MULTIPLE_CHOICE and self._p.answers == "text":
-            raise InputError(f"the label '{odd[0]}' cannot stand in a line of an answer; rename it, or ask for json_schema")
-
     def _render(self, name: str, **words: Any) -> str:
         """
         Raises:
@@ -150,36 +134,14 @@ class Questioner:
         try:
             return self._environment.get_template(name).render(**words).strip()
         except jinja2.TemplateNotFound:
-            raise InputError(
-                f"{self._folder / name} is missing; `source` of the teacher llm is a folder of prompts, such as the shipped "
-                f"one that docs/teachers.md names"
-            ) from None
+            hint = "`source` of the teacher llm is a folder of prompts, such as the shipped one that docs/teachers.md names"
+            raise InputError(f"{self._folder / name} is missing; {hint}") from None
         except TEMPLATE_ERRORS as error:
-            line = _line_of(error, self._folder)
+            frames = traceback.extract_tb(error.__traceback__)
+            at = [frame.lineno for frame in frames if frame.filename.startswith(str(self._folder))]
+            at = [error.lineno] if isinstance(error, jinja2.TemplateSyntaxError) else at
+            line = f" line {at[-1]}:" if at else ""
             raise InputError(f"{self._folder / name}:{line} {type(error).__name__}; see docs of jinja2") from None
-
-
-def _line_of(error: Exception, folder: Path) -> str:
-    """Returns the line at which a template failed, from the error or its traceback."""
-    if isinstance(error, jinja2.TemplateSyntaxError):
-        return f" line {error.lineno}:"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(str(folder))]
-    return f" line {frames[-1].lineno}:" if frames else ""
-
-
-def _sampling(p: LLMParams) -> dict[str, Any]:
-    """Returns the sampling options. Compatible servers (vLLM, llama.cpp, transformers) all know the older name `max_tokens`."""
-    limit = "max_tokens" if p.endpoint == "compatible" else "max_completion_tokens"
-    sampling: dict[str, Any] = {limit: p.max_tokens}
-    if p.temperature is not None:
-        sampling["temperature"] = p.temperature
-    if p.top_p is not None:
-        sampling["top_p"] = p.top_p
-    if p.endpoint != "compatible":
-        sampling["store"] = False  # the provider must not keep reports
-    if p.logprobs:
-        sampling |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
-    return sampling
 
 
 def _response_format(task: str, names: list[str]) -> dict[str, Any]:
@@ -196,3 +158,93 @@ def _response_format(task: str, names: list[str]) -> dict[str, Any]:
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class _LabelAnswer(_Strict):
+    status: str
+    quote: str
+
+
+class _FindingAnswer(_Strict):
+    phrase: str
+    code: str
+    status: str
+
+
+class _Choice(_Strict):
+    id: str
+    report: str
+    answer: dict[str, _LabelAnswer]
+
+
+class _List(_Strict):
+    id: str
+    report: str
+    answer: list[_FindingAnswer]
+
+
+def load_examples(path: Path, task: str, label_set: list[Label], p: LLMParams) -> list[Example]:
+    """Returns the examples of a file, in its order. Each has passed the checks of a model's answers.
+
+    Raises:
+        InputError: the file is missing or broken, an id is there twice, an answer fails the checks (file, line, reason), or there
+            are fewer than p.examples.
+    """
+    try:
+        content = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))
+        kind: Any = list[_Choice] if task == MULTIPLE_CHOICE else list[_List]
+        entries = TypeAdapter(kind).validate_python(content)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; put examples there or set llm.examples to 0") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise InputError(f"{path} is not YAML in UTF-8{f' (line {mark.line + 1})' if mark else ''}") from None
+    except ValidationError as error:
+        where = error.errors()[0]["loc"]
+        line = f" line {_line(content, where[0])}:" if where and isinstance(where[0], int) else ""
+        raise InputError(f"{path}:{line} {'.'.join(map(str, where)) or 'file'}: {error.errors()[0]['msg']}") from None
+    checker = Checker(task, label_set, p.model_copy(update={"logprobs": False}))
+    examples: dict[str, Example] = {}
+    for number, entry in enumerate(entries):
+        example = Example(entry.id, entry.report, _render_answer(entry.answer, label_set, p.answers))
+        answer = Answer("", example.answer, "stop", "", None, None, 0, 0, 0, None, 0.0, "direct")
+        checked = checker.check(answer, example.report)
+        why = f"{checked.reason}: {checked.feedback}" if isinstance(checked, Fault) else ""
+        if why or example.id in examples:
+            why = "an id that comes twice" if example.id in examples else why
+            raise InputError(f"{path}: line {_line(content, number)}: example '{example.id}': {why}")
+        examples[example.id] = example
+    if len(examples) < p.examples:
+        raise InputError(f"{path} holds {len(examples)} examples, llm.examples asks for {p.examples}")
+    return list(examples.values())
+
+
+def choose(examples: list[Example], number: int, seed: int, text: str) -> list[Example]:
+    """Returns `number` of the examples, drawn by a hash of seed and report text, in the file's order.
+
+    By the text, not by the report's id, so that equal reports get the same question, which is paid for once. In the file's order
+    more questions begin alike, which helps prompt caches.
+    """
+    drawn = sorted(examples, key=lambda e: hashlib.sha256(f"{seed}\n{e.id}\n{text}".encode("utf-8", "replace")).digest())
+    return sorted(drawn[:number], key=examples.index)
+
+
+def _line(content: Any, number: int) -> int:
+    return int(content.lc.item(number)[0]) + 1
+
+
+def _render_answer(given: Any, label_set: list[Label], form: str) -> str:
+    """Returns an answer as a model would give it. A label that is not in the set stays, so that the checks find it."""
+    if isinstance(given, dict):
+        answers = {label.name: _LabelAnswer(status=UNMENTIONED, quote="") for label in label_set} | given
+        content: dict[str, Any] = {name: said.model_dump() for name, said in answers.items()}
+        lines = [f'{name} | {said.status} | "{said.quote}"' for name, said in answers.items()]
+    else:
+        content = {"findings": [found.model_dump() for found in given]}
+        lines = [f"{found.phrase} | {found.code} | {found.status}" for found in given] or [NONE]
+    compact = json.dumps(content, ensure_ascii=False, separators=(",", ":"))  # white space is paid for
+    return compact if form == "json_schema" else "\n".join(lines)

@@ -1,7 +1,6 @@
 """Turns conversations into the tables of a teacher. Pure."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,8 +9,8 @@ import polars as pl
 from raddistill.llm_client.messages import Answer
 from raddistill.tables.answers import Answers
 from raddistill.teachers.llm.conversations import Conversation, Turn
-from raddistill.teachers.teacher import EvidenceRow, Labelled, LabelRows, Rows
-from raddistill.teachers.votes import Finding, vote_samples
+from raddistill.teachers.teacher import Finding, Labelled, LabelRows, Rows
+from raddistill.teachers.votes import vote_samples
 
 CROSSED = "no answer: asked by another run at the same time"
 
@@ -25,28 +24,27 @@ def tabulate(
 ) -> Labelled:
     """Returns the tables of all reports. `without`: report id -> why not asked. `failed`: question key -> why it failed."""
     rows, answers = LabelRows(task, teacher), Rows(Answers)
-    counts: Counter[str] = Counter(asked_again=0, samples_without_answer=0, labels_with_probability=0)
-    faults: Counter[str] = Counter()
-    models: set[str] = set()  # more than one where a router fell back
+    n_missing = 0  # samples without an answer, of reports with another sample
     for report_id, reason in without.items():
         rows.put_aside(report_id, reason)
     for report_id, conversations in history:
-        turns = [turn for each in conversations for turn in each.turns]
-        answers.add((report_id, task, teacher, *_answer_row(turn)) for turn in turns)
-        counts["asked_again"] += sum(turn.question.ask > 0 for turn in turns)
-        faults.update(turn.fault.reason for turn in turns if turn.fault)
-        models.update(turn.answer.model for turn in turns)
+        answers.add((report_id, task, teacher, *_answer_row(turn)) for each in conversations for turn in each.turns)
         samples = [each.findings for each in conversations if each.findings is not None]
-        if not samples:
+        if samples:
+            n_missing += len(conversations) - len(samples)
+            findings = samples[0] if len(conversations) == 1 else vote_samples(task, samples)
+            rows.add(report_id, [_with_its_mention(found) for found in findings])
+        else:
             rows.put_aside(report_id, *_why(conversations[-1], failed))
-            continue
-        findings = samples[0] if len(conversations) == 1 else vote_samples(task, samples)
-        counts["samples_without_answer"] += len(conversations) - len(samples)
-        counts["labels_with_probability"] += sum(found.probability is not None for found in findings)
-        labels = [(found.label, found.status, found.probability, found.code) for found in findings]
-        rows.add(report_id, labels, [mention for found in findings for mention in _mentions(found)])
-    counts["models"] = len(models)
-    return rows.labelled({**counts, "faults": dict(sorted(faults.items()))}, answers=answers.table())
+    labelled, table = rows.labelled({}), answers.table()
+    counts = {
+        "asked_again": table.filter(pl.col("ask") > 0).height,
+        "samples_without_answer": n_missing,
+        "labels_with_probability": labelled.labels["probability"].count(),
+        "models": table["model"].n_unique(),  # more than one where a router fell back
+        "faults": dict(table["fault"].drop_nulls().value_counts().sort("fault").iter_rows()),
+    }
+    return labelled._replace(counts=counts, answers=table)
 
 
 def _answer_row(turn: Turn) -> tuple[Any, ...]:
@@ -61,11 +59,9 @@ def _answer_row(turn: Turn) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _mentions(found: Finding) -> list[tuple[str, EvidenceRow]]:
-    """Returns the quote of a finding as its one mention; none without a quote."""
-    if found.section is None or found.start is None or found.end is None:
-        return []
-    return [(found.label, EvidenceRow(found.section, found.start, found.end, None, found.status, found.probability))]
+def _with_its_mention(found: Finding) -> Finding:
+    """Returns the finding with its quote as a mention that has the status and probability decided on."""
+    return found._replace(mentions=[m._replace(status=found.status, probability=found.probability) for m in found.mentions])
 
 
 def _why(last: Conversation, failed: Mapping[str, str]) -> tuple[str, str | None]:

@@ -16,7 +16,7 @@ from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN
 from raddistill.teachers.rules.clauses import STRUCTURE, Boundaries, find_boundaries
 from raddistill.teachers.rules.field_values import AFTER, BEFORE, Cue, find_list_cues, find_values, reach_of_values
 from raddistill.teachers.rules.lexicon import IGNORE
-from raddistill.teachers.rules.mentions import Matcher, PhraseMatch, resolve
+from raddistill.teachers.rules.mentions import Matcher, PhraseMatch, Sentence, resolve
 
 WORDS_BEFORE_VERSUS = 5  # how far back `alternatives` hedge: "left lower lobe atelectasis versus pneumonia"
 VERSUS_ENDS = (",", "and", "with", ":", "(")  # but not past one of these words
@@ -25,36 +25,33 @@ SETTLED = (ABSENT, IGNORE)  # statuses of a phrase that no cue changes
 Decision = tuple[str, str | None]  # a status or ignore, and the cue
 
 
-class Assertions:
-    """Decides about the mentions of sentences by the cues of a lexicon."""
+def decide(cues: Matcher, words: list[str], mentions: list[PhraseMatch]) -> list[Decision]:
+    """Returns for each mention in a sentence its status, or ignore, and the cue that decided, as written in the lexicon.
 
-    def __init__(self, matcher: Matcher) -> None:
-        self._matcher = matcher
+    The cue is None if the phrase of the mention itself decided. `cues` finds the lexicon's cues.
+    """
+    undecided: list[Decision] = [(mention.phrase.status, None) for mention in mentions]
+    if "not" not in words and all(mention.phrase.status in SETTLED for mention in mentions):
+        return undecided
+    found = cues.find(words)
+    matches = {m.first: m for m in resolve([m for m in found if m.phrase.label not in STRUCTURE])}
+    sentence = Sentence(words, matches, {i for mention in mentions for i in mention.indexes})
+    values = find_values(sentence)
+    if not matches and not values and "?" not in words and ":" not in words:
+        return undecided
+    boundaries = find_boundaries(sentence, [m for m in found if m.phrase.label in STRUCTURE])
+    # A cue in the value of a field does not reach on: "no" of "effusion: no, cardiomegaly".
+    in_values = {i for value in values.values() for i in range(value.start + 1, value.end)}
+    outside = {i: match for i, match in matches.items() if i not in in_values}
+    before = _reach_forward(sentence._replace(cues=outside), find_list_cues(sentence), boundaries)
+    after = _reach_backward(sentence, boundaries)
+    _reach_alternatives(sentence, before, after)
+    valued = reach_of_values(sentence, values)
+    decided = [_decide(words, m, before[m.last], after[m.last], valued[m.last]) for m in mentions]
+    return _compare_mentions(words, mentions, decided)
 
-    def decide(self, words: list[str], mentions: list[PhraseMatch]) -> list[Decision]:
-        """Returns for each mention its status, or ignore, and the cue that decided, as written in the lexicon."""
-        if "not" not in words and all(mention.phrase.status in SETTLED for mention in mentions):
-            return [(mention.phrase.status, None) for mention in mentions]
-        found = self._matcher.find(words)
-        structure = [m for m in found if m.phrase.label in STRUCTURE]
-        cue_matches = {m.first: m for m in resolve([m for m in found if m.phrase.label not in STRUCTURE])}
-        mentioned = {i for mention in mentions for i in mention.indexes}
-        values = find_values(words, cue_matches, mentioned)
-        if not cue_matches and not values and "?" not in words and ":" not in words:
-            return [(mention.phrase.status, None) for mention in mentions]
-        list_cues = find_list_cues(words, cue_matches, mentioned)
-        boundaries = find_boundaries(words, cue_matches, structure, mentioned)
-        before = _reach_forward(words, _outside_values(cue_matches, values), list_cues, boundaries)
-        after = _reach_backward(words, cue_matches, boundaries)
-        _reach_alternatives(words, cue_matches, before, after)
-        valued = reach_of_values(words, cue_matches, values)
-        decided = [_decide(words, mention, before, after, valued) for mention in mentions]
-        return _compare_mentions(words, mentions, decided)
 
-
-def _decide(
-    words: list[str], mention: PhraseMatch, before: list[Cue | None], after: list[Cue | None], valued: list[Cue | None]
-) -> Decision:
+def _decide(words: list[str], mention: PhraseMatch, pre: Cue | None, post: Cue | None, value: Cue | None) -> Decision:
     """Returns the decision on one mention from the cues that reach its last word: before it, after it, and values of fields.
 
     The last word, since a cue may be in the gap of a mention: "silhouette is not enlarged".
@@ -63,7 +60,6 @@ def _decide(
     if mention.phrase.status in SETTLED:
         is_negated = words[last - 1] == "not" and "not" not in mention.phrase.words  # "the heart is not normal"
         return (IGNORE if is_negated else mention.phrase.status), None
-    pre, post, value = before[last], after[last], valued[last]
     if value and not (value.status == UNCERTAIN and _negates(pre)):  # "No effusion?"
         cue: Cue | None = value
     elif pre and post:
@@ -101,16 +97,9 @@ def _compare_mentions(words: list[str], mentions: list[PhraseMatch], decided: li
     return compared
 
 
-def _outside_values(cue_matches: dict[int, PhraseMatch], values: dict[int, Cue]) -> dict[int, PhraseMatch]:
-    """Returns the cues that are not the value of a field: "no" of "effusion: no, cardiomegaly" does not negate what follows."""
-    in_values = {i for value in values.values() for i in range(value.start + 1, value.end)}
-    return {i: match for i, match in cue_matches.items() if i not in in_values}
-
-
-def _reach_forward(
-    words: list[str], cue_matches: dict[int, PhraseMatch], list_cues: dict[int, Cue], boundaries: Boundaries
-) -> list[Cue | None]:
+def _reach_forward(sentence: Sentence, list_cues: dict[int, Cue], boundaries: Boundaries) -> list[Cue | None]:
     """Returns for each word the cue before it that reaches it."""
+    words = sentence.words
     reach: list[Cue | None] = [None] * len(words)
     active: Cue | None = None
     before_bracket: Cue | None = None  # the cue that was active where the bracket opened
@@ -128,8 +117,8 @@ def _reach_forward(
         if word == "?" and not _negates(active):
             active, after_comma = Cue(UNCERTAIN, "?", i, i + 1), False
         # Does another cue begin here?
-        if i in cue_matches:
-            kind, text, end = cue_matches[i].phrase.label, cue_matches[i].phrase.text, cue_matches[i].last + 1
+        if match := sentence.cues.get(i):
+            kind, text, end = match.phrase.label, match.phrase.text, match.last + 1
             if kind == "terminators":
                 list_continues = word == "," and i in boundaries.list_continues  # ", mild" of "no effusion, mild edema or nodule"
                 of_cue = word == ":" and active is not None and active.end == i  # "negative for: effusion"
@@ -160,8 +149,9 @@ def _negates(cue: Cue | None) -> bool:
     return cue is not None and cue.status in (ABSENT, IGNORE)
 
 
-def _reach_backward(words: list[str], cue_matches: dict[int, PhraseMatch], boundaries: Boundaries) -> list[Cue | None]:
+def _reach_backward(sentence: Sentence, boundaries: Boundaries) -> list[Cue | None]:
     """Returns for each word the cue after it that reaches it."""
+    words = sentence.words
     reach: list[Cue | None] = [None] * len(words)
     active: Cue | None = None
     after_bracket: Cue | None = None  # the cue that was active where the bracket closed
@@ -170,21 +160,20 @@ def _reach_backward(words: list[str], cue_matches: dict[int, PhraseMatch], bound
         active = after_bracket if words[i] == "(" else active
         if i in boundaries.backward:
             active = None
-        if i in cue_matches:
-            kind = cue_matches[i].phrase.label
+        if match := sentence.cues.get(i):
+            kind = match.phrase.label
             if kind == "terminators":
                 active = None
             elif kind in AFTER:
-                active = Cue(AFTER[kind], cue_matches[i].phrase.text, i, cue_matches[i].last + 1)
+                active = Cue(AFTER[kind], match.phrase.text, i, match.last + 1)
         reach[i] = active
     return reach
 
 
-def _reach_alternatives(
-    words: list[str], cue_matches: dict[int, PhraseMatch], before: list[Cue | None], after: list[Cue | None]
-) -> None:
+def _reach_alternatives(sentence: Sentence, before: list[Cue | None], after: list[Cue | None]) -> None:
     """Lets each of `alternatives` ("A versus B") also hedge words just before it, unless they are negated. Changes `after`."""
-    for i, match in cue_matches.items():
+    words = sentence.words
+    for i, match in sentence.cues.items():
         cue = before[i]
         if match.phrase.label == "alternatives" and cue is not None and cue.start == i:
             for j in range(i - 1, max(i - 1 - WORDS_BEFORE_VERSUS, -1), -1):

@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Collection
 from typing import NamedTuple
 
-from raddistill.teachers.rules.field_values import AFTER, kind_at
-from raddistill.teachers.rules.mentions import PhraseMatch
+from raddistill.teachers.rules.field_values import AFTER
+from raddistill.teachers.rules.mentions import PhraseMatch, Sentence
 
 STRUCTURE = ("verbs", "seen", "adjectives")  # kinds of cues that give no status but show where a clause ends
 # A phrase that opens a sentence with such a word is not what the rest is about: "after drainage, the effusion". "s" is
@@ -32,18 +32,16 @@ class Boundaries(NamedTuple):
     list_continues: set[int]  # a list goes on here, whatever follows
 
 
-def find_boundaries(
-    words: list[str], cue_matches: dict[int, PhraseMatch], structure: list[PhraseMatch], mentioned: set[int]
-) -> Boundaries:
-    """Returns the boundaries in a sentence. `structure`: the cues of the kinds STRUCTURE; the rest as for `find_values`."""
+def find_boundaries(sentence: Sentence, structure: list[PhraseMatch]) -> Boundaries:
+    """Returns where the reach of cues ends. `structure`: the sentence's cues of the kinds STRUCTURE, which its `cues` lack."""
     verbs, seen, adjectives = ({m.first for m in structure if m.phrase.label == kind} for kind in STRUCTURE)
-    pieces = find_pieces(words, adjectives)
-    follows = _what_follows(words, cue_matches)
+    pieces = find_pieces(sentence.words, adjectives)
+    follows = _what_follows(sentence)
     return Boundaries(
-        forward=forward_ends(words, pieces, verbs, seen),
-        backward=backward_ends(pieces, verbs) | opener_ends(words, cue_matches, mentioned),
-        list_end=list_ends(words, cue_matches, follows),
-        list_continues={i for i, word in enumerate(words) if word in (",", "and") and follows[i] == OR},
+        forward=forward_ends(sentence.words, pieces, verbs, seen),
+        backward=backward_ends(pieces, verbs) | _opener_ends(sentence),
+        list_end=_list_ends(sentence, follows),
+        list_continues={i for i, word in enumerate(sentence.words) if word in (",", "and") and follows[i] == OR},
     )
 
 
@@ -76,15 +74,16 @@ def backward_ends(pieces: list[range], verbs: set[int]) -> set[int]:
     return {piece.stop for piece in pieces[:-1] if not verbs.isdisjoint(piece)}
 
 
-def opener_ends(words: list[str], cue_matches: dict[int, PhraseMatch], mentioned: set[int]) -> set[int]:
+def _opener_ends(sentence: Sentence) -> set[int]:
     """Returns the indexes of words where backward cues stop, since what is before them is not what the cue is about.
 
     The comma (or "the") after a phrase that opens the sentence ("after drainage, the effusion has resolved"), and the comma
     before a single finding with its own verb ("chest tube in place, pneumothorax has resolved").
     """
+    words = sentence.words
     ends: set[int] = set()
     if words[0] in OPENERS:
-        first_after = next((i for i in sorted(cue_matches) if kind_at(cue_matches, i) in AFTER), 0)
+        first_after = next((i for i in sorted(sentence.cues) if sentence.kind(i) in AFTER), 0)
         the = [i for i in range(2, first_after) if words[i] == "the"]
         ends.update([words.index(",")] if "," in words else the[-1:])
     comma, is_joined = -1, False  # the last comma, and whether "and", "or" or "nor" came after it
@@ -92,38 +91,39 @@ def opener_ends(words: list[str], cue_matches: dict[int, PhraseMatch], mentioned
         if word == ",":
             comma, is_joined = i, False
         is_joined = is_joined or word in ("and", "or", "nor")
-        if kind_at(cue_matches, i) == "post_negation" and comma >= 0 and not is_joined:
-            is_singular = word in SINGULAR or words[i - 1] in SINGULAR
-            if is_singular and not mentioned.isdisjoint(range(comma + 1, i)):
-                ends.add(comma)
+        is_singular = word in SINGULAR or words[i - 1] in SINGULAR
+        if is_singular and sentence.kind(i) == "post_negation" and comma >= 0 and not is_joined:
+            ends.update([comma] if not sentence.mentioned.isdisjoint(range(comma + 1, i)) else [])
     return ends
 
 
-def list_ends(words: list[str], cue_matches: dict[int, PhraseMatch], follows: list[str | None]) -> set[int]:
+def _list_ends(sentence: Sentence, follows: list[str | None]) -> set[int]:
     """Returns the commas and "and"s where a list of negated findings ends, unless an "or" follows.
 
     It ends before a finding with a size, and where a later item is negated anew ("no effusion, right pneumothorax, no edema").
     """
+    words = sentence.words
     ends: set[int] = set()
     for i, (word, following) in enumerate(itertools.pairwise(words)):
         if word not in (",", "and") or follows[i] == OR:
             continue
         size = words[i + 2] if following in BEFORE_SIZES and i + 2 < len(words) else following
-        negated_anew = follows[i] == NEGATION and word == "," and i + 1 not in cue_matches and following != "and"
+        negated_anew = follows[i] == NEGATION and word == "," and i + 1 not in sentence.cues and following != "and"
         if size in SIZES or negated_anew:
             ends.add(i)
     return ends
 
 
-def _what_follows(words: list[str], cue_matches: dict[int, PhraseMatch]) -> list[str | None]:
+def _what_follows(sentence: Sentence) -> list[str | None]:
     """Returns what follows each word in its list: OR, a NEGATION that begins an item, or None if neither.
 
     Any other negation, and a terminator other than a comma or "but", ends the list.
     """
+    words = sentence.words
     follows: list[str | None] = [None] * len(words)
     next_one: str | None = None
     for i in reversed(range(len(words))):
-        kind = kind_at(cue_matches, i)
+        kind = sentence.kind(i)
         if words[i] in ("or", "nor"):
             next_one = OR
         elif kind == "pre_negation":

@@ -3,11 +3,12 @@
 "Effusion: none", "pneumothorax (resolved)", "pneumonia?". Pure. A lexicon's cues count as values, but none is needed.
 """
 
+import itertools
 from typing import NamedTuple
 
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN
 from raddistill.teachers.rules.lexicon import IGNORE
-from raddistill.teachers.rules.mentions import PhraseMatch
+from raddistill.teachers.rules.mentions import Sentence
 
 # The status that a cue of each kind gives to the mentions in its reach: cues before a mention, and cues after it.
 BEFORE = {"pre_negation": ABSENT, "pre_uncertainty": UNCERTAIN, "not_current": IGNORE, "alternatives": UNCERTAIN}
@@ -56,16 +57,9 @@ class Cue(NamedTuple):
     end: int
 
 
-def kind_at(cue_matches: dict[int, PhraseMatch], i: int) -> str | None:
-    """Returns the kind of the lexicon's cue that begins with the word `i`; None if none does."""
-    return cue_matches[i].phrase.label if i in cue_matches else None
-
-
-def find_values(words: list[str], cue_matches: dict[int, PhraseMatch], mentioned: set[int]) -> dict[int, Cue]:
-    """Returns each value by the index of its mark, or of its first word if it has no mark.
-
-    `cue_matches`: the cues of the lexicon, by the index of their first word. `mentioned`: the indexes of words of mentions.
-    """
+def find_values(sentence: Sentence) -> dict[int, Cue]:
+    """Returns the values in a sentence, by the index of their mark (a colon, "?" or "("), else of their first word."""
+    words, mentioned = sentence.words, sentence.mentioned
     values: dict[int, Cue] = {}
     for i, word in enumerate(words):
         is_last = i + 1 == len(words) or words[i + 1] in (",", ")")
@@ -78,7 +72,7 @@ def find_values(words: list[str], cue_matches: dict[int, PhraseMatch], mentioned
             if end < limit and words[end] == ":":  # "effusion: none pneumothorax: small": without the next name
                 while end - 1 in mentioned:
                     end -= 1
-            if is_complete and mentioned.isdisjoint(range(i + 1, end)) and (status := _value_of(words, cue_matches, i + 1, end)):
+            if is_complete and mentioned.isdisjoint(range(i + 1, end)) and (status := _value_of(sentence, i + 1, end)):
                 values[i] = Cue(status, " ".join(words[i + 1 : end]), i, end)
             if words[i : i + 3] == ["(", ":", ")"]:  # "(-)", whose minus mentions.py reads as a colon
                 values[i] = Cue(ABSENT, "-", i, i + 2)
@@ -87,56 +81,54 @@ def find_values(words: list[str], cue_matches: dict[int, PhraseMatch], mentioned
     return values
 
 
-def _value_of(words: list[str], cue_matches: dict[int, PhraseMatch], start: int, end: int) -> str | None:
+def _value_of(sentence: Sentence, start: int, end: int) -> str | None:
     """Returns the status (or ignore) of words[start:end] as a value; None if they say more than a value."""
-    span = set(words[start:end])
-    if not PRIOR_STUDY.isdisjoint(span):
-        return IGNORE if "only" in span else None  # "(seen on the prior study only)"; "(seen on prior)" may still be present
-    # Past "now" of "(now resolved)", but not past a cue that begins with such a word.
-    while start < end and words[start] in FILLERS and kind_at(cue_matches, start) in (None, "terminators"):
-        start += 1
+    words = sentence.words
+    if not PRIOR_STUDY.isdisjoint(words[start:end]):
+        # "(seen on the prior study only)" says nothing about today; a finding "(seen on prior)" may still be present.
+        return IGNORE if "only" in words[start:end] else None
+    start = sentence.skip(start, end, FILLERS)  # "now" of "(now resolved)"
     if start == end:
         return None
-    match, word = cue_matches.get(start), words[start]
+    match, word = sentence.cues.get(start), words[start]
     if match and match.last < end:
         kind = match.phrase.label
         if kind not in BEFORE:
             return AFTER.get(kind)  # None: "no change"
-        if word != "if" and set(words[match.last + 1 : end]) <= FILLERS:
+        if word != "if" and FILLERS.issuperset(words[match.last + 1 : end]):
             return BEFORE[kind]
     if word in ABSENCES:
         return ABSENCES[word]
     fillers = FILLERS | LOCATIONS if end == len(words) else FILLERS  # not ": none at the left base, some at the right"
-    return (ALONE | HEDGE_WORDS).get(word) if set(words[start + 1 : end]) <= fillers else None
+    return (ALONE | HEDGE_WORDS).get(word) if fillers.issuperset(words[start + 1 : end]) else None
 
 
-def find_list_cues(words: list[str], cue_matches: dict[int, PhraseMatch], mentioned: set[int]) -> dict[int, Cue]:
+def find_list_cues(sentence: Sentence) -> dict[int, Cue]:
     """Returns each negation or hedge alone before the colon of a list ("Not seen: effusion, edema"), by the colon's index."""
+    words = sentence.words
     list_cues: dict[int, Cue] = {}
     begin = 0
     for i, word in enumerate(words):
-        if word == ":" and i > begin and mentioned.isdisjoint(range(begin, i)):
-            # The first word that is not a filler: "not" of "I do not see any of the following:".
-            start = begin
-            while start < i and words[start] in LIST_FILLERS and kind_at(cue_matches, start) in (None, "terminators"):
-                start += 1
-            match, end = cue_matches.get(start), start + 1
+        if word == ":" and i > begin and sentence.mentioned.isdisjoint(range(begin, i)):
+            start = sentence.skip(begin, i, LIST_FILLERS)  # to "not" of "I do not see any of the following:"
+            match, end = sentence.cues.get(start), start + 1
             status = (ALONE | HEDGE_WORDS | ABSENCES).get(words[start])
             if match and match.phrase.label in (*AFTER, "pre_negation", "pre_uncertainty"):
                 status, end = (BEFORE | AFTER)[match.phrase.label], match.last + 1
-            if status in (ABSENT, UNCERTAIN) and start < i and set(words[end:i]) <= LIST_FILLERS:
+            if status in (ABSENT, UNCERTAIN) and start < i and LIST_FILLERS.issuperset(words[end:i]):
                 list_cues[i] = Cue(status, " ".join(words[start:i]), i, i + 1)
         if word in (":", ","):
             begin = i + 1
     return list_cues
 
 
-def reach_of_values(words: list[str], cue_matches: dict[int, PhraseMatch], values: dict[int, Cue]) -> list[Cue | None]:
-    """Returns for each word the value that decides about it. A value reaches back to the last mark, terminator or value.
+def reach_of_values(sentence: Sentence, values: dict[int, Cue]) -> list[Cue | None]:
+    """Returns for each word the value that decides about it, or None. A value reaches back to the last mark, terminator or value.
 
     It reaches over short brackets ("effusion (left): none"). Before a colon, names may be joined by "and", "or" and commas
     ("consolidation, effusion, pneumothorax: none").
     """
+    words = sentence.words
     reach: list[Cue | None] = [None] * len(words)
     in_values = {j for value in values.values() for j in range(value.start + 1, value.end)}
     in_values |= {i for i, value in values.items() if value.end == i + 1}  # values of one word or mark
@@ -151,7 +143,7 @@ def reach_of_values(words: list[str], cue_matches: dict[int, PhraseMatch], value
                 continue
             joins_names = is_field and (words[j] in ("and", "or") or (words[j] == "," and _is_name(words, j)))
             ends = words[j] in (",", "and", "or", ":", "(", ")", "?") and not joins_names
-            if ends or j in in_values or kind_at(cue_matches, j) == "terminators":
+            if ends or j in in_values or sentence.kind(j) == "terminators":
                 break
             reach[j] = value
             j -= 1
@@ -165,9 +157,6 @@ def _opening_bracket(words: list[str], closed: int) -> int | None:
 
 def _is_name(words: list[str], comma: int) -> bool:
     """Returns whether only a short name comes between this comma and the mark before it."""
-    piece: list[str] = []
-    for j in range(comma - 1, max(comma - 2 - LONGEST_NAME, -1), -1):
-        if words[j] in (",", ":", "(", ")", "?"):
-            break
-        piece.append(words[j])
-    return 0 < len(piece) <= LONGEST_NAME and NOT_NAMES.isdisjoint(piece)
+    before = reversed(words[max(comma - 1 - LONGEST_NAME, 0) : comma])
+    name = list(itertools.takewhile(lambda word: word not in (",", ":", "(", ")", "?"), before))
+    return 0 < len(name) <= LONGEST_NAME and NOT_NAMES.isdisjoint(name)

@@ -6,7 +6,7 @@ text, as a gap spans at most `MAX_GAP` words.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from raddistill.teachers.rules.lexicon import GAP, Phrase
@@ -68,6 +68,24 @@ class PhraseMatch(NamedTuple):
         return self.last - self.first + 1 - len(self.indexes)
 
 
+class Sentence(NamedTuple):
+    """A sentence with the cues and mentions that were found in it."""
+
+    words: list[str]
+    cues: dict[int, PhraseMatch]  # by the index of their first word; no two share a word
+    mentioned: set[int]  # the indexes of the words of mentions
+
+    def kind(self, i: int) -> str | None:
+        """Returns the kind of the cue that begins with the word `i`; None if none does."""
+        return self.cues[i].phrase.label if i in self.cues else None
+
+    def skip(self, start: int, end: int, fillers: Collection[str]) -> int:
+        """Returns the index of the first word in [start, end) that is no filler, or that begins a cue; `end` if there is none."""
+        while start < end and self.words[start] in fillers and self.kind(start) in (None, "terminators"):
+            start += 1
+        return start
+
+
 def find_words(sentence: str) -> list[str]:
     """Returns the words in lower case, contractions as two ("isn't": "is", "not"); each punctuation mark is a word."""
     words = _WORD.findall(_lower(sentence))
@@ -122,7 +140,7 @@ class WordKeys(dict[str, tuple[str, ...]]):
 
 
 class Matcher:
-    """Finds phrases in sentences."""
+    """Finds the given phrases in sentences. Build it once: it puts all phrases into one tree over words."""
 
     def __init__(self, phrases: list[Phrase]) -> None:
         self._first: dict[str, Node] = {}

@@ -7,7 +7,7 @@ field_values.py) -> status (`aggregate`).
 
 from collections import defaultdict
 from collections.abc import Container, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from raddistill.sentences import sentences
 from raddistill.statuses import ABSENT, RANKED, UNCERTAIN, UNMENTIONED
 from raddistill.tasks.names import MULTIPLE_CHOICE
 from raddistill.teachers.rules import lexicon
-from raddistill.teachers.rules.assertions import Assertions
+from raddistill.teachers.rules.assertions import decide
 from raddistill.teachers.rules.mentions import Matcher, PhraseMatch, find_word_spans, find_words, resolve
 
 # A sentence's spans depend on its text alone, and reports repeat sentences, so the last ones are cached.
@@ -27,7 +27,7 @@ MOST_MODIFIERS = 12  # modifiers that may belong to one condition, in words
 
 
 class Span(NamedTuple):
-    """A mention with its status; text[start:end] is the quote."""
+    """A mention in a report with its status. `start` and `end` (exclusive) are code points of the report's text."""
 
     label: str
     status: str
@@ -50,7 +50,7 @@ class Reader:
         self._init_args = (task, folder, label_set, sections)
         self._sections, self._first_only = choose_sections(sections)
         cues = lexicon.load_cues(folder)
-        self._assertions = Assertions(Matcher(cues))
+        self._cues = Matcher(cues)
         self._is_multiple_choice = task == MULTIPLE_CHOICE
         self._names: list[str] = []
         self._modifiers: frozenset[str] = frozenset()
@@ -69,7 +69,10 @@ class Reader:
         return type(self), self._init_args  # to pickle: a worker process reads the folder again
 
     def read(self, report: Mapping[str, str | None]) -> tuple[list[Span], str | None]:
-        """Returns the spans of a report (`findings`, `impression`, `text`) and None; or [] and why it cannot be labelled."""
+        """Returns the mentions in a report and None, or [] and the reason why it cannot be labelled.
+
+        `report` has the keys `findings`, `impression` and `text`.
+        """
         passages, reason = find_passages(report, self._sections, self._first_only)
         return [span for passage in passages for span in self._spans(passage)], reason
 
@@ -80,7 +83,7 @@ class Reader:
         return self._spans(Passage(text, WHOLE, 0, len(text))), None
 
     def summarize(self, found: list[Span]) -> list[tuple[str, str, str | None]]:
-        """Returns one row (label, status, code) for each label of the set, or for each condition found."""
+        """Returns (label, status, code) of a report with these mentions: for each label of the set, or each condition found."""
         statuses: dict[str, set[str]] = {name: set() for name in self._names}
         codes: dict[str, str | None] = {}
         for span in found:
@@ -106,7 +109,7 @@ class Reader:
             return []
         spans: list[Span] = []
         word_spans = find_word_spans(sentence)
-        for mention, (status, cue) in zip(mentions, self._assertions.decide(words, mentions), strict=True):
+        for mention, (status, cue) in zip(mentions, decide(self._cues, words, mentions), strict=True):
             is_possibility = status == UNCERTAIN and cue in self._possibilities
             if status == lexicon.IGNORE or (not self._is_multiple_choice and (status == ABSENT or is_possibility)):
                 continue
@@ -148,3 +151,47 @@ def _first_modifier(words: list[str], first: int, modifiers: frozenset[str]) -> 
         else:
             break
     return first
+
+
+class Hedges:
+    """The probability that a hedged finding is present, by its cue. lexicon/README.md describes the file.
+
+    A cue has the probability of the hedge within its words, the lowest if there are several.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """`path`: a CSV file with the columns cue and probability. None: no cue has a probability.
+
+        Raises:
+            InputError: the file is missing or broken (file, line, reason).
+        """
+        hedges = [] if path is None else _load_hedges(path)
+        self._probabilities = {phrase.words: probability for phrase, probability in hedges}
+        self._matcher = Matcher([phrase for phrase, _ in hedges])
+        self._lowest_cached = cache(self._lowest)  # a lexicon has some hundred cues
+
+    def probability(self, status: str, cue: str | None) -> float | None:
+        """Returns the probability of a mention, 0 to 1; None unless it is uncertain by a cue that has one."""
+        return self._lowest_cached(cue) if status == UNCERTAIN and cue is not None else None
+
+    def _lowest(self, cue: str) -> float | None:
+        """Returns 0 to 1; None if the file has no phrase within the cue, or only ones with a blank probability."""
+        found = resolve(self._matcher.find(cue.split()))
+        probabilities = [p for mention in found if (p := self._probabilities[mention.phrase.words]) is not None]
+        return min(probabilities, default=None)
+
+
+def _load_hedges(path: Path) -> list[tuple[lexicon.Phrase, float | None]]:
+    hedges: list[tuple[lexicon.Phrase, float | None]] = []
+    for number, cue, cell in lexicon.read_pairs(path, "cue,probability"):
+        if ".." in cue:
+            raise lexicon.broken(path, number, "a hedge has no `..`")
+        try:
+            probability = float(cell) if cell else None
+        except ValueError:
+            probability = -1.0
+        if probability is not None and not 0 <= probability <= 1:
+            raise lexicon.broken(path, number, "the probability must be a number from 0 to 1, or blank for a cue without one")
+        hedges += [(lexicon.Phrase(words, "hedge", UNCERTAIN, None), probability) for words in lexicon.expand(path, number, cue)]
+    lexicon.distinct(path, [phrase for phrase, _ in hedges])
+    return hedges
