@@ -22,8 +22,9 @@ from raddistill.labelsets import Label
 from raddistill.privacy import ID_IS_TEXT, may_be_text
 from raddistill.sections.report_text import section_words
 from raddistill.sources.documents import Document, Failure, Progress, no_progress
-from raddistill.sources.gold import mesh_codes
+from raddistill.sources.gold import mapping as mappings
 
+ANNOTATOR = "openi_mesh"
 LARGEST_ARCHIVE = 1 << 30  # bytes, unpacked; Open-i has 25 MB
 LARGEST_FILE = 1 << 20  # bytes; the largest report of Open-i has 8,967
 
@@ -55,8 +56,11 @@ class OpenI:
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
-        """Returns the human MeSH codes (`major`) as gold of both tasks: one row for every report, task and label."""
-        return mesh_codes.gold(annotations, mapping, label_set, concepts)
+        """Returns the human MeSH codes (`major`) as gold of both tasks: one row for every report, task and label.
+
+        The head `No Indexing` means that nobody annotated the report.
+        """
+        return mappings.to_gold(annotations, mapping, label_set, concepts, ANNOTATOR)
 
 
 def parse(name: str, content: bytes) -> Document | Failure:

@@ -21,10 +21,12 @@ from raddistill.reading.cells import NOT_UTF8, is_utf8, strings_in
 from raddistill.sections.report_text import section_text
 from raddistill.sources.collections import image_rows
 from raddistill.sources.documents import Document, Failure, Progress, no_progress
-from raddistill.sources.gold import padchest_labels
+from raddistill.sources.gold import mapping as mappings
+from raddistill.statuses import EXCLUDED
 
 FILES = "PADCHEST*.csv*"
 COLUMNS = ["ReportID", "PatientID", "Report", "MethodLabel", "Labels"]
+ANNOTATOR = "padchest_physician"
 PHYSICIAN, NETWORK = "Physician", "RNN_model"
 
 
@@ -72,8 +74,12 @@ class PadChest:
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
-        """Returns the physicians' labels as gold of both tasks. Reports that only the network labelled are excluded."""
-        return padchest_labels.gold(annotations, mapping, label_set, concepts)
+        """Returns the physicians' labels as gold of both tasks; an empty table if they annotated no report.
+
+        Reports that only the network labelled are excluded, and so are those that have only `exclude` and `unchanged`.
+        """
+        gold = mappings.to_gold(annotations, mapping, label_set, concepts, ANNOTATOR, heads_are_labels=True)
+        return gold if (gold["status"] != EXCLUDED).any() else gold.clear()
 
 
 def link(groups: Iterable[set[str]]) -> dict[str, str]:
