@@ -26,7 +26,7 @@ from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sources import extract_metrics
 from raddistill.sources.collections.files import Files, FilesParams
 from raddistill.sources.documents import SECTIONS, SHOWN, Document, Failure, Source
-from raddistill.sources.gold import adjudication, reading_gold
+from raddistill.sources.gold import reading_gold
 from raddistill.sources.splits import splitting
 from raddistill.tables.quarantine import too_many
 from raddistill.tables.reports import Reports
@@ -49,7 +49,7 @@ class ExtractParams(Section):
     source: str
     raw: str
     gold: str
-    annotators: adjudication.Adjudication
+    annotators: reading_gold.Adjudication
     splits: Literal["hash", "file"]
     salt: str
     train: Share
@@ -110,7 +110,7 @@ def extract(
     known = pl.concat([read["report_id"], failed["report_id"]])
     written = reading_gold.read_gold(source, reading_gold.annotations_by_id(read, kept), Path(p.gold), label_set, concepts, known)
     gold, n_quarantined, unknown = reading_gold.of_known_reports(written, kept["report_id"], quarantine["report_id"])
-    agreed, gold = adjudication.agreement(gold), adjudication.adjudicate(gold, p.annotators)
+    agreed, gold = reading_gold.agreement(gold), reading_gold.adjudicate(gold, p.annotators)
     reports = kept.with_columns(source=pl.lit(source.name), sensitivity=pl.lit(source.sensitivity)).select(*Reports.columns())
     metrics = extract_metrics.counts(reports, gold, quarantine) | extract_metrics.corpus(kept, reports, p.near_duplicate)
     metrics |= {"gold_of_quarantined_reports": n_quarantined, "gold_of_unknown_reports": unknown.height}

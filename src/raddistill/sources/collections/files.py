@@ -25,8 +25,8 @@ from raddistill.sections import parser
 from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sections.report_text import section_text
 from raddistill.sources.documents import PROGRESS_EVERY, SECTIONS, SHOWN, Document, Failure, Progress, no_progress
-from raddistill.sources.gold import beside_reports
-from raddistill.sources.gold.beside_reports import NO_FINDING
+from raddistill.sources.gold import annotators
+from raddistill.sources.gold.annotators import NO_FINDING
 
 _OF_FOLDERS = {"sensitivity", "format", "encoding", "id", "text"}  # keys that hold for a folder, or stand there as shipped
 
@@ -75,7 +75,7 @@ class Files:
         self.sensitivity: str = p.sensitivity
         self._p, self._label_set = p, label_set
         self._lexicon = lexicon  # as of parser.read
-        self._coded, self._annotators = (label_set, []) if p.labels == "*" else ([], beside_reports.split_names(p.labels))
+        self._coded, self._annotators = (label_set, []) if p.labels == "*" else ([], annotators.split_names(p.labels))
 
     def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
         """Yields every row, or every text file.
@@ -102,7 +102,7 @@ class Files:
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
         """Returns the rows of those who put labels beside the reports."""
-        return beside_reports.to_gold(annotations, [label.name for label in label_set])
+        return annotators.to_gold(annotations, [label.name for label in label_set])
 
     def _fields(self, path: Path, there: list[str], labels: list[str]) -> dict[str, str]:
         """Returns our name of each column that is read, and the file's. `labels`: columns with codes, read too.
@@ -122,7 +122,7 @@ class Files:
         """Returns a row as a document or as a failure.
 
         `nameless`: the failure of a row without an id, with the reason why it is broken, "" if it is not; `listed` and `codes`:
-        the cells of labels, as beside_reports.py takes them.
+        the cells of labels, as annotators.py takes them.
         """
         report_id = (id_of(cells["id"]) or "").strip()
         texts = [cells.get(name) for name in ("text", *SECTIONS)]
@@ -132,7 +132,7 @@ class Files:
             return Failure(report_id, reason) if has_name else replace(nameless, reason=reason)
         try:
             when = _date(cells.get("date"))
-            labels = (beside_reports.from_lists(listed, self._label_set), beside_reports.from_codes(codes, self._label_set))
+            labels = (annotators.from_lists(listed, self._label_set), annotators.from_codes(codes, self._label_set))
             annotations = tuple(itertools.chain(*labels))
         except ValueError as error:
             return Failure(report_id, str(error))

@@ -60,7 +60,8 @@ class OpenI:
 
         The head `No Indexing` means that nobody annotated the report.
         """
-        return mappings.to_gold(annotations, mapping, label_set, concepts, ANNOTATOR)
+        gold = mappings.to_gold(annotations, mapping, label_set, concepts, ANNOTATOR)
+        return gold.cast(pl.String)  # enums of two collections could not be one table
 
 
 def parse(name: str, content: bytes) -> Document | Failure:

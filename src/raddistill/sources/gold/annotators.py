@@ -1,14 +1,19 @@
-"""What people wrote of reports of any source, in files below `extract.gold`, a file a person.
+"""Reads labels made by people: in files of annotators below `extract.gold`, one per person, or beside the reports.
 
-`multiple_choice/<annotator>.csv`: report_id and a column a label of the set, CheXpert's codes; blank is absent.
+`multiple_choice/<annotator>.csv`: report_id and a column per label of the set, with CheXpert's codes; blank is absent.
 `open_ended/<annotator>.csv`: report_id, concept, status.
-A report that a file does not name was not annotated by that person. A folder that holds none of this is refused, unless it is
-called `none`, as gold/none is: then nobody annotated anything. Else a misspelt path would be a cohort without gold.
+A report that a file does not name was not annotated by that person. A folder without such files is refused, so that a misspelt
+path does not give a cohort without gold; but a folder called `none`, such as gold/none, says that nobody annotated anything.
+
+Beside the reports, one column per label has CheXpert's codes, or columns have lists of labels. `Document.annotations` carries
+them as strings "annotator<tab>status<tab>label". A string with blank status and label says that the annotator read the report.
 """
 
 import contextlib
 import difflib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -17,6 +22,7 @@ from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.privacy import such_as
 from raddistill.reading import columns
+from raddistill.reading.cells import as_text, is_missing, strings_in
 from raddistill.reading.report_rows import reason_against
 from raddistill.reading.rows import open_rows
 from raddistill.sources.documents import SHOWN
@@ -24,6 +30,9 @@ from raddistill.statuses import ABSENT, EXCLUDED, GOLD_CELLS, GOLD_STATUSES, PRE
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED, TASKS
 
 NONE = "none"
+WITH_REPORTS = "with_reports"  # the annotator of columns with codes; a column of lists is an annotator of its own
+NO_FINDING = "No Finding"
+NOTHING = {"normal", "none", "no finding", "no findings"}  # names in a list that say: nothing was found
 GOLD = dict.fromkeys(["report_id", "task", "annotator", "label", "status"], pl.String)
 
 
@@ -59,7 +68,12 @@ def load(folder: Path, label_set: list[Label], concepts: list[Concept], known: p
     frames = [load_wide(path, [label.name for label in label_set]) for path in _files(folder / MULTIPLE_CHOICE)]
     frames += [load_long(path, [c.concept for c in concepts]) for path in _files(folder / OPEN_ENDED)]
     gold = pl.concat(frames)
-    _refuse_other_ids(gold["report_id"], known, folder)
+    ids = gold["report_id"].unique().sort()
+    if ids.len() and not ids.is_in(known.implode()).any():  # files of another collection, or ids in another form (0012 and 12)
+        raise InputError(
+            f"{folder}: none of {ids.len()} annotated ids{such_as(ids[0])} is that of a report{such_as(str(known.min()))}; "
+            "ids are compared as text"
+        )
     return gold
 
 
@@ -140,11 +154,65 @@ def _refuse_doubled(path: Path, frame: pl.DataFrame, key: list[str]) -> None:
     _refuse(path, doubled, f"{' and '.join(key)} stand more than once")
 
 
-def _refuse_other_ids(annotated: pl.Series, known: pl.Series, folder: Path) -> None:
-    """Annotators' files that name none of the reports are of another collection, or write ids otherwise (0012 and 12)."""
-    ids = annotated.unique().sort()
-    if ids.len() and not ids.is_in(known.implode()).any():
-        raise InputError(
-            f"{folder}: none of {ids.len()} annotated ids{such_as(ids[0])} is that of a report{such_as(str(known.min()))}; "
-            "ids are compared as text"
-        )
+def from_lists(columns: Mapping[str, Any], labels: Iterable[str]) -> Iterator[str]:
+    """Yields the annotations of a row with lists. `columns`: annotator to cell.
+
+    Raises:
+        ValueError: a label is not in the set, or a cell begins like a list but is none. The message does not contain the cell.
+    """
+    label_of = {name.casefold(): name for name in labels}  # people write lists by hand
+    for annotator, cell in columns.items():
+        listed = (as_text(cell) or "").strip()
+        if not listed or (is_missing(listed, none_is_said=True) and listed.strip("[]")):  # "nan"; but "[]" is an empty list
+            continue
+        yield f"{annotator}\t\t"
+        for name in map(str.casefold, _names_in(listed)):
+            if label := label_of.get(name):
+                yield f"{annotator}\t{PRESENT}\t{label}"
+            elif name not in NOTHING:
+                raise ValueError("a label outside of the set")
+
+
+def from_codes(columns: Mapping[str, Any], labels: Iterable[str]) -> Iterator[str]:
+    """Yields the annotations of a row with codes. `columns`: label (or NO_FINDING) to cell. Only blanks: nobody read the report.
+
+    Raises:
+        ValueError: a code is none of CheXpert's. The message does not contain the cell.
+    """
+    codes = {name: (as_text(cell) or "").strip() for name, cell in columns.items()}
+    codes = {name: "" if is_missing(code, none_is_said=True) else code for name, code in codes.items()}
+    if not any(codes.values()):
+        return
+    yield f"{WITH_REPORTS}\t\t"
+    if any(code not in GOLD_CELLS for code in codes.values()):
+        raise ValueError("a code other than 1, 0, -1 and blank")
+    for name in labels:
+        yield f"{WITH_REPORTS}\t{GOLD_CELLS[codes[name]]}\t{name}"
+
+
+def to_gold(annotations: Mapping[str, Iterable[str]], labels: list[str]) -> pl.DataFrame:
+    """Returns a Gold table with the rows of each annotator of a report. Labels that are not mentioned are absent."""
+    rows = []
+    for report_id, strings in annotations.items():
+        statuses: dict[str, dict[str, str]] = {}
+        for annotator, status, label in (string.split("\t") for string in strings):
+            statuses.setdefault(annotator, {})[label] = status
+        rows += [
+            (report_id, MULTIPLE_CHOICE, annotator, label, status_of.get(label, ABSENT))
+            for annotator, status_of in statuses.items()
+            for label in labels
+        ]
+    return pl.DataFrame(rows, schema=GOLD, orient="row")
+
+
+def split_names(text: str) -> list[str]:
+    """Returns the names in "Edema; Fracture"."""
+    return [part.strip() for part in text.split(";") if part.strip()]
+
+
+def _names_in(cell: str) -> list[str]:
+    """Returns the names in "Edema; Fracture", or in a list as Python, JSON, numpy or Parquet print it."""
+    names = strings_in(cell) if cell.startswith("[") else split_names(cell)
+    if names is None:
+        raise ValueError("labels that are no list of names")
+    return names
