@@ -9,7 +9,6 @@ Report ids look like `s50414267`, patient ids like `p10000032`.
 """
 
 import functools
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +25,7 @@ from raddistill.sections import parser
 from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sections.parser import Words
 from raddistill.sources.collections import archives
-from raddistill.sources.collections.archives import Content, Contents
+from raddistill.sources.collections.archives import Content
 from raddistill.sources.documents import PROGRESS_EVERY, Document, Failure, Progress, no_progress
 from raddistill.sources.gold.mapping import load_table
 from raddistill.statuses import GOLD_CELLS
@@ -141,18 +140,9 @@ def load_annotations(path: Path | None) -> dict[str, tuple[str, ...]]:
     }
 
 
-def load_mapping(path: Path) -> dict[str, str]:
-    """Returns column to label; "" for a column that is no label.
-
-    Raises:
-        InputError: the file is missing or has other columns.
-    """
-    return {row["column"]: row["label"] for row in load_table(path, ["column", "label", "why"])}
-
-
 def _columns_of(mapping: Path, names: list[str], present: list[str]) -> dict[str, str]:
     """Returns label to column of the test set; {} if the test set has no columns, since nobody annotated it."""
-    label_of = load_mapping(mapping)
+    label_of = {row["column"]: row["label"] for row in load_table(mapping, ["column", "label", "why"])}  # "": no label
     if not present:
         return {}
     if undecided := [column for column in present if column not in label_of]:
@@ -198,28 +188,19 @@ def _refuse_files_beside(raw: Path) -> None:
             )
 
 
-def _locate(raw: Path) -> Contents:
+def _locate(raw: Path) -> archives.Zip | archives.Folder:
     """Returns the reports of the zip or of the folder that holds them."""
     archive = raw / ZIP if raw.is_dir() else raw
-    files: Contents
+    files: archives.Zip | archives.Folder
     if archive.is_file():
         files = archives.Zip(archive, _is_report)
     else:
         root = next((folder for folder in (raw / TREE, raw / Path(ZIP).stem / TREE, raw) if any(folder.glob("p??"))), raw)
-        files = archives.Folder(root, _walk(root) if root.is_dir() else ())
+        reports = root.glob("p??/*/*.txt")  # does not look into the folders of studies, which contain images
+        files = archives.Folder(root, (path.relative_to(root).as_posix() for path in reports))
     if not len(files):
         raise InputError(f"{raw} holds no report of MIMIC-CXR: neither {ZIP} nor {TREE}/p10/p10000032/s50414267.txt")
     return files
-
-
-def _walk(root: Path) -> Iterator[str]:
-    """Yields the text files of the patients' folders. The folders of studies contain images and are skipped."""
-    for group in sorted(root.glob("p??")):
-        with os.scandir(group) as patients:
-            for patient in patients:
-                if patient.is_dir():
-                    with os.scandir(patient.path) as files:
-                        yield from (f"{group.name}/{patient.name}/{file.name}" for file in files if _is_report(file.name))
 
 
 def _is_report(name: str) -> bool:
