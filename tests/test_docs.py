@@ -61,7 +61,7 @@ def test_the_glossary_points_to_what_is_there() -> None:
 # Words in names of classes that need no explanation: of Python, of machine learning, of names of collections.
 PLAIN = {
     "answerer", "batch", "batches", "binary", "boundaries", "broken", "che", "checker", "checkpoints", "chest", "classes",
-    "combine", "comparison", "console", "content", "contents", "context", "conversation", "cxr", "delimited", "destination",
+    "combine", "comparison", "console", "content", "context", "conversation", "cxr", "delimited", "destination",
     "direct", "document", "early", "encoded", "error", "estimate", "excerpt", "extracted", "failure", "fault", "figure",
     "fitted", "fitter", "format", "inquiry", "interrupted", "json", "judged", "limiter", "limits", "listed", "literal",
     "main", "maker", "match", "matcher", "member", "merged", "mimic", "node", "packaged", "pad", "parquet", "parsed", "plain",
