@@ -37,10 +37,18 @@ class Row(NamedTuple):
     reason: str | None = None
 
 
+class Options(NamedTuple):
+    """What the user names format and encoding of a file by, for messages: options of the command line, or keys of params.yaml."""
+
+    format: str = "--input-format"
+    encoding: str = "--encoding"
+
+
 class Binary:
     """The bytes of a file or of standard input, unpacked from gzip, with the amount that was read."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, options: Options = Options()) -> None:
+        self.options = options
         self._raw: Any = sys.stdin.buffer if source == STDIN else Path(source).open("rb")  # noqa: SIM115 (see `close`)
         self.total = None if source == STDIN else os.fstat(self._raw.fileno()).st_size or None
         self.stream: Any = self._raw if hasattr(self._raw, "peek") else io.BufferedReader(self._raw)
@@ -61,7 +69,7 @@ class Binary:
         """
         utf8 = codecs.lookup(encoding).name == "utf-8"
         if utf8 and self.stream.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            raise InputError(f"{source} is UTF-16, not UTF-8: --encoding utf-16")
+            raise InputError(f"{source} is UTF-16, not UTF-8: {self.options.encoding} utf-16")
         return io.TextIOWrapper(self.stream, "utf-8-sig" if utf8 else encoding, errors="surrogateescape", newline=newline)
 
     def done(self) -> int:
@@ -86,7 +94,7 @@ class TextRows:
         try:
             yield from self._text
         except UnicodeError:  # an encoding without surrogateescape
-            raise InputError(f"{self._source} is not {self._encoding}; another --encoding?") from None
+            raise InputError(f"{self._source} is not {self._encoding}; another {self._binary.options.encoding}?") from None
         except BROKEN_GZIP:
             raise InputError(f"{self._source} is damaged: its compressed data end too early or are broken") from None
 

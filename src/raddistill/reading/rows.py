@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from raddistill.errors import InputError
 from raddistill.reading.cells import NOT_UTF8
 from raddistill.reading.delimited import Delimited
-from raddistill.reading.lines import BROKEN_GZIP, PARQUET, STDIN, Binary, JsonLines, Row, named
+from raddistill.reading.lines import BROKEN_GZIP, PARQUET, STDIN, Binary, JsonLines, Options, Row, named
 
 FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet",
@@ -37,8 +37,10 @@ class Rows(Protocol):
     def close(self) -> None: ...
 
 
-def open_rows(source: str, form: str | None, encoding: str) -> Rows:
+def open_rows(source: str, form: str | None, encoding: str, options: Options = Options()) -> Rows:
     """Opens a file, a folder, or "-". `form`: a value of FORMATS or `folder`; None: by the name, or by the first character.
+
+    `options`: what the user names format and encoding by.
 
     Raises:
         InputError: the file is missing or not in its format, or the format or encoding is unknown.
@@ -50,7 +52,7 @@ def open_rows(source: str, form: str | None, encoding: str) -> Rows:
     path = Path(source)
     if source != STDIN and not path.exists():
         raise InputError(f"{source} does not exist")
-    form = form or _form_of(source, path)
+    form = form or _form_of(source, path, options)
     if (form == "folder") != path.is_dir():
         raise InputError(f"{source} is {'a folder, not a file' if path.is_dir() else 'not a folder'}")
     if form == "folder":
@@ -58,7 +60,7 @@ def open_rows(source: str, form: str | None, encoding: str) -> Rows:
     if form == "parquet":
         return Parquet(source)
     with contextlib.ExitStack() as on_error:
-        binary = Binary(source)
+        binary = Binary(source, options)
         on_error.callback(binary.close)
         try:
             rows = _lines(named(source), form, binary, encoding)
@@ -70,13 +72,14 @@ def open_rows(source: str, form: str | None, encoding: str) -> Rows:
 
 def _lines(source: str, form: str | None, binary: Binary, encoding: str) -> Rows:
     if binary.begins_with(PARQUET):
-        raise InputError(f"{source} is Parquet, which is read from a file only, named .parquet or with --input-format parquet")
+        named_by = binary.options.format
+        raise InputError(f"{source} is Parquet, which is read from a file only, named .parquet or with {named_by} parquet")
     if form == "jsonl" or (form is None and binary.begins_with_brace()):
         return JsonLines(source, binary, encoding)
     return Delimited(source, binary, encoding, "\t" if form == "tsv" else ",")
 
 
-def _form_of(source: str, path: Path) -> str | None:
+def _form_of(source: str, path: Path, options: Options) -> str | None:
     if source == STDIN:
         return None
     if path.is_dir():
@@ -84,7 +87,7 @@ def _form_of(source: str, path: Path) -> str | None:
     suffix = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
     if suffix.lower() not in FORMATS:
         known = ", ".join(FORMATS)
-        raise InputError(f"{source}: what kind of file is it? Known by name: {known}; else say --input-format")
+        raise InputError(f"{source}: what kind of file is it? Known by name: {known}; else say {options.format}")
     return FORMATS[suffix.lower()]
 
 
