@@ -40,14 +40,17 @@ class Row(NamedTuple):
 class Options(NamedTuple):
     """What the user names format and encoding of a file by, for messages: options of the command line, or keys of params.yaml."""
 
-    format: str = "--input-format"
-    encoding: str = "--encoding"
+    format: str
+    encoding: str
+
+
+COMMAND_LINE = Options("--input-format", "--encoding")
 
 
 class Binary:
     """The bytes of a file or of standard input, unpacked from gzip, with the amount that was read."""
 
-    def __init__(self, source: str, options: Options = Options()) -> None:
+    def __init__(self, source: str, options: Options = COMMAND_LINE) -> None:
         self.options = options
         self._raw: Any = sys.stdin.buffer if source == STDIN else Path(source).open("rb")  # noqa: SIM115 (see `close`)
         self.total = None if source == STDIN else os.fstat(self._raw.fileno()).st_size or None

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from raddistill.errors import InputError
 from raddistill.reading.cells import NOT_UTF8
 from raddistill.reading.delimited import Delimited
-from raddistill.reading.lines import BROKEN_GZIP, PARQUET, STDIN, Binary, JsonLines, Options, Row, named
+from raddistill.reading.lines import BROKEN_GZIP, COMMAND_LINE, PARQUET, STDIN, Binary, JsonLines, Options, Row, named
 
 FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet",
@@ -37,7 +37,7 @@ class Rows(Protocol):
     def close(self) -> None: ...
 
 
-def open_rows(source: str, form: str | None, encoding: str, options: Options = Options()) -> Rows:
+def open_rows(source: str, form: str | None, encoding: str, options: Options = COMMAND_LINE) -> Rows:
     """Opens a file, a folder, or "-". `form`: a value of FORMATS or `folder`; None: by the name, or by the first character.
 
     `options`: what the user names format and encoding by.

@@ -41,7 +41,7 @@ _READ = pl.Schema(
     dict.fromkeys(["report_id", "patient_id", *SECTIONS, "own_split", "date", "text", "text_group", "hash_split"], pl.String)
     | {"annotations": pl.List(pl.String), "without_headers": pl.Boolean}
 )
-_FAILED = pl.Schema({"report_id": pl.String, "reason": pl.String})
+_FAILED = pl.Schema({"report_id": pl.String, "reason": pl.String, "row": pl.Int64})
 SHARED = "shared"  # the DVC remote of .dvc/config that everybody may read
 console = Console(stderr=True)
 
@@ -156,9 +156,8 @@ def refuse_sharing(p: RemotesParams, reports: pl.DataFrame) -> None:
 
 
 def _gather(p: ExtractParams, source: Source, raw: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Returns a row of _READ for each document, and a row of _FAILED for each failure. Prints rows without an id."""
-    numbered = {**_FAILED, "row": pl.Int64}
-    documents, failures, done = [pl.DataFrame(schema=_READ)], [pl.DataFrame(schema=numbered)], 0
+    """Returns a row of _READ for each document, and id and reason of each failure. Prints how many rows lack an id."""
+    documents, failures, done = [pl.DataFrame(schema=_READ)], [pl.DataFrame(schema=_FAILED)], 0
     bar = (TextColumn("extract: {task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*bar, console=console, transient=True) as progress:
         task = progress.add_task(f"reading {p.source}", total=None)
@@ -167,7 +166,7 @@ def _gather(p: ExtractParams, source: Source, raw: Path) -> tuple[pl.DataFrame, 
             rows = [_row(p, made) for made in chunk if isinstance(made, Document)]
             broken = [(made.report_id, made.reason, made.row) for made in chunk if isinstance(made, Failure)]
             documents.append(pl.DataFrame(rows, schema=_READ, orient="row"))
-            failures.append(pl.DataFrame(broken, schema=numbered, orient="row"))
+            failures.append(pl.DataFrame(broken, schema=_FAILED, orient="row"))
             done += len(chunk)
             progress.update(task, description=f"{done:,} reports of {p.source} read")
     failed = pl.concat(failures)
@@ -175,7 +174,7 @@ def _gather(p: ExtractParams, source: Source, raw: Path) -> tuple[pl.DataFrame, 
     for name, reason, at in nameless.iter_rows():
         shown = ", ".join(map(str, at[:SHOWN]))
         console.print(f"extract: {name}: {reason}; {len(at):,} rows without an id, such as {shown}", markup=False)
-    return pl.concat(documents), failed.drop("row")
+    return pl.concat(documents), failed.select("report_id", "reason")
 
 
 def _refuse_text_as_id(made: Document | Failure, raw: Path) -> Document | Failure:
@@ -237,7 +236,7 @@ def _split(p: ExtractParams, documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.
         ParamsError: `extract.splits` is file, and no document has a split.
     """
     if p.splits == "hash":
-        return documents.with_columns(split=pl.col("hash_split")), pl.DataFrame(schema=_FAILED)
+        return documents.with_columns(split=pl.col("hash_split")), pl.DataFrame(schema=_FAILED).drop("row")
     if documents.height and documents["own_split"].is_null().all():
         where = "extract.files.split names the column" if p.source == "files" else "docs/cohorts.md tells which file has it"
         raise ParamsError(f"extract.splits: file, but what was read of {p.source} names no split: {where}; or use hash")
