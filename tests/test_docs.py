@@ -64,10 +64,11 @@ PLAIN = {
     "combine", "comparison", "console", "content", "context", "conversation", "cxr", "delimited", "destination",
     "direct", "document", "early", "encoded", "error", "estimate", "excerpt", "extracted", "failure", "fault", "figure",
     "fitted", "fitter", "format", "inquiry", "interrupted", "json", "judged", "limiter", "limits", "listed", "literal",
-    "main", "maker", "match", "matcher", "member", "merged", "mimic", "node", "packaged", "pad", "parquet", "parsed", "plain",
-    "plus", "price", "prices", "progress", "questioner", "queue", "rate", "reached", "reader", "reading", "reject", "remotes",
-    "renderer", "reply", "request", "reserved", "result", "runtime", "sealed", "sender", "server", "span", "store", "stored",
-    "synthesized", "taught", "teach", "templates", "topic", "trainer", "truth", "turn", "verdict", "vote", "xpert", "zip",
+    "main", "maker", "match", "matcher", "member", "merged", "mimic", "node", "options", "packaged", "pad", "parquet", "parsed",
+    "plain", "plus", "price", "prices", "progress", "questioner", "queue", "rate", "reached", "reader", "reading", "reject",
+    "remotes", "renderer", "reply", "request", "reserved", "result", "runtime", "sealed", "sender", "server", "span", "store",
+    "stored", "synthesized", "taught", "teach", "templates", "topic", "trainer", "truth", "turn", "verdict", "vote",
+    "xpert", "zip",
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from raddistill.errors import InputError
 from raddistill.reading.cells import NOT_UTF8
 from raddistill.reading.delimited import Delimited
-from raddistill.reading.lines import BROKEN_GZIP, COMMAND_LINE, PARQUET, STDIN, Binary, JsonLines, Options, Row, named
+from raddistill.reading.lines import COMMAND_LINE, PARQUET, STDIN, Binary, JsonLines, Options, Row
 
 FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet",
@@ -62,21 +62,18 @@ def open_rows(source: str, form: str | None, encoding: str, options: Options = C
     with contextlib.ExitStack() as on_error:
         binary = Binary(source, options)
         on_error.callback(binary.close)
-        try:
-            rows = _lines(named(source), form, binary, encoding)
-        except BROKEN_GZIP:
-            raise InputError(f"{named(source)} is damaged, or not compressed by gzip") from None
+        rows = _lines(form, binary, encoding)
         on_error.pop_all()
     return rows
 
 
-def _lines(source: str, form: str | None, binary: Binary, encoding: str) -> Rows:
+def _lines(form: str | None, binary: Binary, encoding: str) -> Rows:
     if binary.begins_with(PARQUET):
-        named_by = binary.options.format
-        raise InputError(f"{source} is Parquet, which is read from a file only, named .parquet or with {named_by} parquet")
-    if form == "jsonl" or (form is None and binary.begins_with_brace()):
-        return JsonLines(source, binary, encoding)
-    return Delimited(source, binary, encoding, "\t" if form == "tsv" else ",")
+        how = f"named .parquet or with {binary.options.format} parquet"
+        raise InputError(f"{binary.name} is Parquet, which is read from a file only, {how}")
+    if form == "jsonl" or (form is None and binary.begins_with(b"{", skipped=b"\xef\xbb\xbf \t\r\n")):
+        return JsonLines(binary, encoding)
+    return Delimited(binary, encoding, "\t" if form == "tsv" else ",")
 
 
 def _form_of(source: str, path: Path, options: Options) -> str | None:

@@ -7,7 +7,6 @@ so gold comes only from your own annotators (sources/gold/annotators.py). Its la
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,27 +41,6 @@ class Texts(NamedTuple):
     comparison: str | None
 
 
-@dataclass(slots=True)
-class CheXpertRows:
-    """The distinct values in the rows of one report."""
-
-    texts: set[Texts] = field(default_factory=set)
-    patients: set[str] = field(default_factory=set)
-    splits: set[str] = field(default_factory=set)
-
-    def add(self, cells: list[str]) -> None:
-        """Adds a row; `cells` are those of COLUMNS."""
-        path, patient, split, *texts = cells
-        report, *sections = texts
-        words = [
-            section_text(text, none_is_said=name == "comparison") for name, text in zip(Texts._fields[1:], sections, strict=True)
-        ]
-        self.texts.add(Texts(None if is_missing(report) else report.strip(), *words))
-        self.patients.add(patient.strip() or _id_of(path).partition("/")[0])
-        if split.strip():
-            self.splits.add(split.strip())
-
-
 class CheXpertPlus:
     """The collection as one CSV, with or without gzip."""
 
@@ -82,7 +60,7 @@ class CheXpertPlus:
             InputError: as in `image_rows.the_file` and `image_rows.gather`.
         """
         path, without_id = image_rows.the_file(raw, FILES), "path_to_image names no patient and study"
-        reports = yield from image_rows.gather(path, COLUMNS, _id_of, without_id, CheXpertRows, progress)
+        reports = yield from image_rows.gather(path, COLUMNS, _id_of, without_id, progress)
         for report_id in sorted(reports):
             yield _document(report_id, reports.pop(report_id), self._lexicon)
 
@@ -99,10 +77,18 @@ def _id_of(path: str) -> str:
     return "/".join(found.groups()) if found else ""
 
 
-def _document(report_id: str, gathered: CheXpertRows, lexicon: SectionLexicon | None) -> Document | Failure:
-    if reason := _reason(gathered):
+def _document(report_id: str, rows: set[tuple[str, ...]], lexicon: SectionLexicon | None) -> Document | Failure:
+    patients = {patient.strip() or report_id.partition("/")[0] for patient, *_ in rows}
+    splits = {split.strip() for _, split, *_ in rows} - {""}
+    versions = {_texts(*cells) for _, _, *cells in rows}
+    reasons = {
+        "id of several different reports": len(versions) > 1,
+        "report of several patients": len(patients) > 1,
+        NOT_UTF8: not all(is_utf8(text or "") for cells in (patients, splits, *versions) for text in cells),
+    }
+    if reason := image_rows.first_reason(reasons):
         return Failure(report_id, reason)
-    texts = gathered.texts.pop()
+    texts = versions.pop()
     history = tidy(" ".join(words for words in (texts.clinical_history, texts.history) if words))
     sections = parser.Words(texts.findings, texts.impression, history, texts.comparison, without_headers=False)
     if not texts.findings and not texts.impression and texts.report:
@@ -110,20 +96,14 @@ def _document(report_id: str, gathered: CheXpertRows, lexicon: SectionLexicon | 
         sections = read._replace(indication=history or read.indication, comparison=texts.comparison or read.comparison)
     return Document(
         report_id=report_id,
-        patient_id=gathered.patients.pop(),
+        patient_id=patients.pop(),
         annotations=(),
-        split=" and ".join(sorted(gathered.splits)) or None,  # two give no valid split
+        split=" and ".join(sorted(splits)) or None,  # two give no valid split
         **sections._asdict(),
     )
 
 
-def _reason(gathered: CheXpertRows) -> str | None:
-    """Returns the reason for quarantine; None if the report is usable."""
-    reasons = {
-        "id of several different reports": len(gathered.texts) > 1,
-        "report of several patients": len(gathered.patients) > 1,
-        NOT_UTF8: not all(
-            is_utf8(text or "") for cells in (gathered.patients, gathered.splits, *gathered.texts) for text in cells
-        ),
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
+def _texts(report: str, *sections: str) -> Texts:
+    names = Texts._fields[1:]
+    words = (section_text(text, none_is_said=name == "comparison") for name, text in zip(names, sections, strict=True))
+    return Texts(None if is_missing(report) else report.strip(), *words)

@@ -63,8 +63,7 @@ class Files:
     def __init__(self, p: FilesParams, label_set: list[str], lexicon: SectionLexicon | None = None) -> None:
         """
         Raises:
-            ParamsError: no sensitivity is given; columns of both whole texts and sections are named, or neither; a column is named
-                twice.
+            ParamsError: no sensitivity is given; both whole texts and sections are named, or neither; a column is named twice.
         """
         if not p.sensitivity:
             raise ParamsError("extract.files.sensitivity: say whether these reports are public, credentialed or phi")

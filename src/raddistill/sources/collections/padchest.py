@@ -9,7 +9,6 @@ birth: one person with two ids. Ids that share a report are treated as one patie
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -30,26 +29,6 @@ ANNOTATOR = "padchest_physician"
 PHYSICIAN, NETWORK = "Physician", "RNN_model"
 
 
-@dataclass(slots=True)
-class PadChestRows:
-    """The distinct values in the rows of one report."""
-
-    texts: set[str | None] = field(default_factory=set)
-    patients: set[str] = field(default_factory=set)
-    methods: set[str] = field(default_factory=set)
-    labels: set[str] = field(default_factory=set)  # the physicians' cells, unparsed
-
-    def add(self, cells: list[str]) -> None:
-        """Adds a row; `cells` are those of COLUMNS."""
-        _, patient, text, method, labels = cells
-        self.texts.add(section_text(text))
-        self.methods.add(method)
-        if patient.strip():
-            self.patients.add(patient.strip())
-        if method == PHYSICIAN:
-            self.labels.add(labels)
-
-
 class PadChest:
     """The collection as one CSV, with or without gzip."""
 
@@ -66,8 +45,8 @@ class PadChest:
             InputError: as in `image_rows.the_file` and `image_rows.gather`.
         """
         path = image_rows.the_file(raw, FILES)
-        reports = yield from image_rows.gather(path, COLUMNS, _id_of, "no report id", PadChestRows, progress)
-        persons = link(gathered.patients for gathered in reports.values())
+        reports = yield from image_rows.gather(path, COLUMNS, _id_of, "no report id", progress)
+        persons = link(_patients(rows) for rows in reports.values())
         for report_id in sorted(reports):
             yield _document(report_id, reports[report_id], persons)
 
@@ -111,14 +90,28 @@ def _id_of(cell: str) -> str:
     return cell.strip() if is_utf8(cell) and not may_be_text(cell) else ""
 
 
-def _document(report_id: str, gathered: PadChestRows, persons: dict[str, str]) -> Document | Failure:
-    annotations = {labels_of(cell) for cell in gathered.labels}
-    if reason := _reason(gathered, annotations):
+def _patients(rows: set[tuple[str, ...]]) -> set[str]:
+    return {patient.strip() for patient, *_ in rows} - {""}
+
+
+def _document(report_id: str, rows: set[tuple[str, ...]], persons: dict[str, str]) -> Document | Failure:
+    patients, methods = _patients(rows), {method for _, _, method, _ in rows}
+    texts = {section_text(text) for _, text, _, _ in rows}
+    cells = {labels for _, _, method, labels in rows if method == PHYSICIAN}
+    annotations = {labels_of(cell) for cell in cells}
+    reasons = {
+        "id of several different reports": len(texts) > 1,
+        "MethodLabel is neither Physician nor RNN_model": bool(methods - {PHYSICIAN, NETWORK}),
+        "Labels are no list of words": None in annotations,
+        "physicians' labels differ between rows": len(annotations) > 1,
+        NOT_UTF8: not all(is_utf8(text or "") for text in texts | patients | cells),
+    }
+    if reason := image_rows.first_reason(reasons):
         return Failure(report_id, reason)
-    text = gathered.texts.pop()
+    text = texts.pop()
     return Document(
         report_id=report_id,
-        patient_id=persons[min(gathered.patients)] if gathered.patients else None,
+        patient_id=persons[min(patients)] if patients else None,
         findings=text,
         impression=None,
         indication=None,
@@ -126,15 +119,3 @@ def _document(report_id: str, gathered: PadChestRows, persons: dict[str, str]) -
         annotations=(annotations.pop() or ()) if annotations else (),
         without_headers=text is not None,
     )
-
-
-def _reason(gathered: PadChestRows, annotations: set[tuple[str, ...] | None]) -> str | None:
-    """Returns the reason for quarantine; None if the report is usable."""
-    reasons = {
-        "id of several different reports": len(gathered.texts) > 1,
-        "MethodLabel is neither Physician nor RNN_model": bool(gathered.methods - {PHYSICIAN, NETWORK}),
-        "Labels are no list of words": None in annotations,
-        "physicians' labels differ between rows": len(annotations) > 1,
-        NOT_UTF8: not all(is_utf8(text or "") for text in gathered.texts | gathered.patients | gathered.labels),
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
