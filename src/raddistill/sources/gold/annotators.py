@@ -37,10 +37,10 @@ GOLD = dict.fromkeys(["report_id", "task", "annotator", "label", "status"], pl.S
 
 
 def are_in(folder: Path) -> bool:
-    """Returns whether the folder `extract.gold` holds annotators' files.
+    """Returns whether the folder `extract.gold` contains annotators' files.
 
     Raises:
-        InputError: there is no such folder; a folder in it is called nearly as one that would.
+        InputError: there is no such folder, or a folder in it has nearly the name of a task.
     """
     if not folder.is_dir():
         told = "is no folder" if folder.exists() else "does not exist"
@@ -53,10 +53,10 @@ def are_in(folder: Path) -> bool:
 
 
 def load(folder: Path, label_set: list[Label], concepts: list[Concept], known: pl.Series) -> pl.DataFrame:
-    """Returns the rows (GOLD) of each annotator, of the reports that he or she annotated; none for a folder called `none`.
+    """Returns a Gold table of the annotators' files in `folder`; an empty one for a folder called `none`.
 
     Raises:
-        InputError: as `load_wide` and `load_long`; there are no annotators' files; none of their ids is among the `known`.
+        InputError: as in `load_wide` and `load_long`; or there are no such files, or none of their ids is among the `known`.
     """
     if not are_in(folder):
         if folder.name == NONE:
@@ -78,27 +78,32 @@ def load(folder: Path, label_set: list[Label], concepts: list[Concept], known: p
 
 
 def load_wide(path: Path, labels: list[str]) -> pl.DataFrame:
-    """Gold rows of `multiple_choice/<annotator>.csv`: `report_id` and a column a label; blank is absent. Others are not read.
+    """Returns the gold rows of `multiple_choice/<annotator>.csv`. Columns other than `report_id` and `labels` are not read.
 
     Raises:
-        InputError: not a CSV; a column missing or doubled; an id that is blank or stands twice; a cell that is no code.
+        InputError: the file is not a CSV; a column is missing or repeated; an id is blank or repeated; a cell is not a code.
     """
     frame = _cells(path, ["report_id", *labels])
     _refuse_doubled(path, frame, ["report_id"])
     for name in labels:
         _refuse(path, frame.filter(~pl.col(name).is_in(list(GOLD_CELLS))), f"column '{name}' is not 1, 0, -1 or blank")
-    long = frame.select("report_id", *labels).unpivot(index="report_id", variable_name="label", value_name="code")
+    return from_wide(frame.select("report_id", *labels), path.stem)
+
+
+def from_wide(frame: pl.DataFrame, annotator: str) -> pl.DataFrame:
+    """Returns the gold rows of a table with `report_id` and one column of CheXpert's codes per label; blank is absent."""
+    long = frame.unpivot(index="report_id", variable_name="label", value_name="code")
     status = pl.col("code").replace_strict(GOLD_CELLS, return_dtype=pl.String)
-    return _rows(long.with_columns(status=status), MULTIPLE_CHOICE, path.stem)
+    return _rows(long.with_columns(status=status), MULTIPLE_CHOICE, annotator)
 
 
 def load_long(path: Path, concepts: list[str]) -> pl.DataFrame:
-    """Gold rows of `open_ended/<annotator>.csv`: report_id, concept, status (blank: present).
+    """Returns the gold rows of `open_ended/<annotator>.csv`. A blank status means present.
 
-    A report's other concepts are absent; a row without a concept says that nothing was found.
+    The other concepts of a report are absent. A row without a concept says that nothing was found.
 
     Raises:
-        InputError: as `load_wide`; a concept that is not in gold/concepts.csv, another status.
+        InputError: as in `load_wide`; or a concept is not in gold/concepts.csv, or a status is unknown.
     """
     frame = _cells(path, ["report_id", "concept", "status"])
     _refuse_doubled(path, frame, ["report_id", "concept"])
@@ -114,11 +119,7 @@ def load_long(path: Path, concepts: list[str]) -> pl.DataFrame:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Returns the CSV files of the folder of a task, [] where there is none.
-
-    Raises:
-        InputError: it holds no CSV file, or any other beside them, as one in another form is an annotator left out.
-    """
+    """Returns the CSV files in the folder of a task; [] without a folder. Other files are an error: an annotator left out."""
     there = sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
     found = [path for path in there if path.suffix == ".csv"]
     others = [path.name for path in there if path.suffix not in (".csv", ".md")]
@@ -129,7 +130,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _cells(path: Path, wanted: list[str]) -> pl.DataFrame:
-    """Returns the wanted columns of an annotator's CSV, cells trimmed, blank ones empty. The first column is that of the ids."""
+    """Returns the wanted columns of an annotator's CSV, with trimmed cells. The first column has the ids."""
     with contextlib.closing(open_rows(str(path), "csv", "utf-8")) as rows:
         columns.require(str(path), rows.columns, wanted)
         read = list(rows.rows(wanted))
