@@ -9,6 +9,7 @@ import polars as pl
 
 from raddistill.concepts import Concept
 from raddistill.labelsets import Label
+from raddistill.tables.gold import Gold
 
 # Called with the amount that was read and the total, in the same unit (bytes, rows, files). The total is None if unknown.
 Progress = Callable[[int, int | None], None]
@@ -47,11 +48,11 @@ class Failure:
 
 
 class Source(Protocol):
-    """A collection of reports that params.yaml can name as `extract.source`."""
+    """A collection of reports that params.yaml can name as `extract.source`; by default without annotations."""
 
     name: str
     sensitivity: str  # public, credentialed or phi
-    needs_mapping: bool  # whether files in `extract.gold` map its own annotations to gold
+    needs_mapping: bool = False  # whether files in `extract.gold` map its own annotations to gold
 
     def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
         """Yields every report of `raw` (a folder or a file), as a document or a failure.
@@ -71,6 +72,6 @@ class Source(Protocol):
         `annotations`: report id to the annotations of its document, without empty ones. `mapping`: the folder of mapping files.
         A report that an annotator read has one row per name of the task, all `excluded` if the annotator set it aside. A report
         that nobody read has none, so that the table of a large cohort stays small. Several annotators may have rows, which
-        gold/adjudication.py combines. There may be rows of unknown reports, which extracting.py counts and lists.
+        gold/reading_gold.py combines. There may be rows of unknown reports, which extracting.py counts and lists.
         """
-        ...
+        return Gold.create_empty()

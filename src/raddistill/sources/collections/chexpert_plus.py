@@ -10,17 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import polars as pl
-
-from raddistill.concepts import Concept
-from raddistill.labelsets import Label
 from raddistill.reading.cells import NOT_UTF8, is_missing, is_utf8
 from raddistill.sections import parser
 from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sections.report_text import section_text, tidy
 from raddistill.sources.collections import image_rows
-from raddistill.sources.documents import Document, Failure, Progress, no_progress
-from raddistill.tables.gold import Gold
+from raddistill.sources.documents import Document, Failure, Progress, Source, no_progress
 
 FILES = "df_chexpert_plus*.csv*"
 TEXTS = [
@@ -41,12 +36,11 @@ class Texts(NamedTuple):
     comparison: str | None
 
 
-class CheXpertPlus:
+class CheXpertPlus(Source):
     """The collection as one CSV, with or without gzip."""
 
     name = "chexpert_plus"
     sensitivity = "credentialed"
-    needs_mapping = False
 
     def __init__(self, lexicon: SectionLexicon | None = None) -> None:
         self._lexicon = lexicon  # as in parser.read
@@ -55,20 +49,11 @@ class CheXpertPlus:
         """Yields every report of the CSV `raw`, or of the only one in the folder `raw`, sorted by id.
 
         The id is from the path of the image: `patient00001/study1`. Rows without an id come first, as failures.
-
-        Raises:
-            InputError: as in `image_rows.the_file` and `image_rows.gather`.
         """
         path, without_id = image_rows.the_file(raw, FILES), "path_to_image names no patient and study"
         reports = yield from image_rows.gather(path, COLUMNS, _id_of, without_id, progress)
         for report_id in sorted(reports):
             yield _document(report_id, reports.pop(report_id), self._lexicon)
-
-    def gold(
-        self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
-    ) -> pl.DataFrame:
-        """Returns an empty table: the collection has no labels made by people."""
-        return Gold.create_empty()
 
 
 def _id_of(path: str) -> str:

