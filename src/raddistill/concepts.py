@@ -1,4 +1,4 @@
-"""Open-ended answers are scored as concepts: gold/concepts.csv, one row per concept.
+"""Reads the concepts by which open-ended answers are scored: gold/concepts.csv, one row per concept.
 
 Columns: `concept` (its name), `code` (ICD-10-CM; it may end in "-" for a category, or be blank), `accept` (further codes,
 ";"-separated), `kind` and `note`. Kinds: `score`; `optional` (neither a false positive if predicted nor a false negative if

@@ -1,4 +1,4 @@
-"""The interface of a source of reports: it gives a document for each report, a failure for each unusable one, and gold."""
+"""Defines what a source of reports gives: a document for each report, a failure for each unusable one, and gold."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ class Document:
     """One report as it was read. Sections are as report_text.section_text returns them; None if the report lacks one."""
 
     report_id: str
-    patient_id: str | None
-    findings: str | None
-    impression: str | None
-    indication: str | None
-    comparison: str | None
-    annotations: tuple[str, ...]  # what people coded, in the source's own format
+    patient_id: str | None = None
+    findings: str | None = None
+    impression: str | None = None
+    indication: str | None = None
+    comparison: str | None = None
+    annotations: tuple[str, ...] = ()  # what people coded, in the source's own format
     split: str | None = None  # as the source's own file names it; None if it has none
     date: str | None = None  # ISO 8601, in one format per source; the latest of several reports with one id is kept
     without_headers: bool = False  # the text has no header, so all of it is findings

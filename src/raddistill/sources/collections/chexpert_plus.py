@@ -82,7 +82,6 @@ def _document(report_id: str, rows: set[tuple[str, ...]], lexicon: SectionLexico
     return Document(
         report_id=report_id,
         patient_id=patients.pop(),
-        annotations=(),
         split=" and ".join(sorted(splits)) or None,  # two give no valid split
         **sections._asdict(),
     )

@@ -69,7 +69,7 @@ class MimicCXR:
                 yield made
                 continue
             report_id, patient_id, words = made
-            yield Document(report_id, patient_id, annotations=(), split=splits.get(report_id), **words._asdict())
+            yield Document(report_id, patient_id, split=splits.get(report_id), **words._asdict())
 
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]

@@ -77,7 +77,6 @@ def parse(name: str, content: bytes) -> Document | Failure:
         return Failure(name, ID_IS_TEXT)
     return Document(
         report_id=report_id,
-        patient_id=None,
         findings=_section(root, "FINDINGS"),
         impression=_section(root, "IMPRESSION"),
         indication=_section(root, "INDICATION"),

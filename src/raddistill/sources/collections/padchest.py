@@ -110,9 +110,6 @@ def _document(report_id: str, rows: set[tuple[str, ...]], persons: dict[str, str
         report_id=report_id,
         patient_id=persons[min(patients)] if patients else None,
         findings=text,
-        impression=None,
-        indication=None,
-        comparison=None,
         annotations=(annotations.pop() or ()) if annotations else (),
         without_headers=text is not None,
     )
