@@ -67,7 +67,7 @@ PLAIN = {
     "main", "maker", "match", "matcher", "member", "merged", "mimic", "node", "options", "packaged", "pad", "parquet", "parsed",
     "plain", "plus", "price", "prices", "progress", "questioner", "queue", "rate", "reached", "reader", "reading", "reject",
     "remotes", "renderer", "reply", "request", "reserved", "result", "runtime", "sealed", "sender", "server", "span", "store",
-    "stored", "synthesized", "taught", "teach", "templates", "topic", "trainer", "truth", "turn", "verdict", "vote",
+    "stored", "synthesized", "taught", "teach", "templates", "trainer", "truth", "turn", "verdict", "vote",
     "xpert", "zip",
 }  # fmt: skip
 

@@ -7,12 +7,12 @@ and ` ..` at the end stands for any further words. Blank lines and lines that be
 """
 
 import difflib
-import enum
 import functools
 import itertools
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from raddistill import paths
 from raddistill.errors import InputError
@@ -35,14 +35,6 @@ _NEEDED = ("addendum", "wet read", *(f"finding{s} and impression{es}" for s in (
 MOST_ALTERNATIVES = 1000  # phrases of one line
 _GROUP, _REST = re.compile(r"\(([^()]*)\)"), " .."
 _CACHED = 1 << 14  # headers; they repeat from report to report
-
-
-class Topic(enum.Enum):
-    """What a sentence is about."""
-
-    CHEST = enum.auto()
-    PATIENT_OR_PRIOR = enum.auto()  # the patient, or other films
-    OTHER = enum.auto()
 
 
 @functools.lru_cache(maxsize=_CACHED)
@@ -136,12 +128,12 @@ class SectionLexicon:
         """Returns whether `words` are sentences, not a title such as "Chest, two views.". `stops`: there must be a full stop."""
         return ("." in words or not stops) and len(words.split()) >= 2 and not self.is_title(words.lower())
 
-    def topic(self, sentence: str) -> Topic:
-        """Returns CHEST for a sentence that has a noun of the chest and an assertion about it."""
+    def topic(self, sentence: str) -> Literal["chest", "other films", None]:
+        """Returns "chest" for a sentence that asserts something of it, "other films" also for one about the patient."""
         lower = sentence.lower().lstrip("-–—•*·0123456789.) \t")
         if self._other.search(lower):
-            return Topic.PATIENT_OR_PRIOR
-        return Topic.CHEST if self._noun.search(lower) and self._assertion.search(lower) else Topic.OTHER
+            return "other films"
+        return "chest" if self._noun.search(lower) and self._assertion.search(lower) else None
 
     @functools.lru_cache(maxsize=_CACHED)  # noqa: B019 - a process has one or two of these objects, for good
     def kind(self, header: str) -> str | None:

@@ -29,7 +29,6 @@ from raddistill.sections.lexicon import (
     UNKNOWN,
     VIEWS,
     SectionLexicon,
-    Topic,
     normalise,
 )
 from raddistill.sections.report_text import plain_letters, tidy
@@ -206,7 +205,7 @@ def _chest_start(name: str, words: str, below: int | None, lexicon: SectionLexic
     start = _chest_offset(words, lexicon, same_line)
     if start is not None and none and below is None and len(words[none.end() : start].split()) > 2:
         start = none.end()
-    if name == "comparison" and below is None and lexicon.topic(_first_sentence(words)[:start]) is Topic.CHEST:
+    if name == "comparison" and below is None and lexicon.topic(_first_sentence(words)[:start]) == "chest":
         start = 0  # "COMPARISON: Since May, the effusion has become large."
     return start
 
@@ -236,8 +235,8 @@ def _chest_offset(words: str, lexicon: SectionLexicon, same_line: bool, first: b
             continue
         topic = lexicon.topic(_first_sentence(words[start : start + 400]))
         if "\n" in begins[0]:
-            line = None if topic is Topic.PATIENT_OR_PRIOR else start
-        if topic is Topic.CHEST and (line is not None or same_line):
+            line = None if topic == "other films" else start
+        if topic == "chest" and (line is not None or same_line):
             return start if line is None else line
     return None
 

@@ -73,11 +73,7 @@ class FetchParams(Section):
 
 
 def fetch_reports(p: ReportsParams, into: Path) -> None:
-    """Makes `into` a folder that contains only the verified archive.
-
-    Raises:
-        InputError: as in `packages.obtain`.
-    """
+    """Makes `into` a folder that contains only the verified archive. Errors are as in `packages.obtain`."""
     wanted = Packaged("fetch.reports", p.package, p.package_sha256, p.member, p.sha256, p.path)
     with write_whole(into) as part:
         part.mkdir()

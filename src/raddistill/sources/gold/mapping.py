@@ -153,11 +153,7 @@ def load_rules(path: Path) -> list[Rule]:
 
 
 def load_table(path: Path, columns: list[str]) -> list[dict[str, str]]:
-    """Returns the rows of a file of a mapping.
-
-    Raises:
-        InputError: the file is missing, or as in concepts.read_rows.
-    """
+    """Returns the rows of a file of a mapping. Raises an InputError if it is missing, or as concepts.read_rows does."""
     if not path.exists():
         raise InputError(f"{path} is missing; params.yaml names its folder as extract.gold")
     return read_rows(path, columns)
