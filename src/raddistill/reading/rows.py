@@ -114,8 +114,8 @@ def _text_files(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted(names) if name.lower().endswith(".txt"))
 
 
-# A file, open at its first row. `rows(wanted)` yields the wanted cells of every row; `wanted` has the id column first. A broken row
-# has a reason and at most the id. `done()` and `total` (None if unknown) have the same unit.
+# A file, open at its first row. `rows(wanted)` yields the wanted cells of every row; `wanted` has the id column first. A broken
+# row has a reason and at most the id. `done()` and `total` (None if unknown) have the same unit.
 Rows = Delimited | JsonLines | Parquet | Folder
 
 

@@ -24,11 +24,10 @@ from raddistill.reading.cells import NOT_UTF8
 from raddistill.sections import report_text
 from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sources import extract_metrics
-from raddistill.sources.collections.chexpert_plus import CheXpertPlus
 from raddistill.sources.collections.files import Files, FilesParams
+from raddistill.sources.collections.image_cohorts import CheXpertPlus, PadChest
 from raddistill.sources.collections.mimic_cxr import MimicCXR
 from raddistill.sources.collections.openi import OpenI
-from raddistill.sources.collections.padchest import PadChest
 from raddistill.sources.documents import SECTIONS, SHOWN, Document, Failure, Source
 from raddistill.sources.gold import reading_gold
 from raddistill.sources.splits import splitting
