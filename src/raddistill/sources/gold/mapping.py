@@ -130,8 +130,7 @@ def load_heads(path: Path) -> dict[str, str]:
         InputError: the file is missing, or has other columns or an unknown decision.
     """
     rows = load_table(path, ["head", "decision", "why"])
-    wrong = sorted({row["decision"] for row in rows} - {CODED, NORMAL, NOT_ANNOTATED})
-    if wrong:
+    if wrong := sorted({row["decision"] for row in rows} - {CODED, NORMAL, NOT_ANNOTATED}):
         raise InputError(f"{path}: unknown decision {', '.join(wrong)}; one of {CODED}, {NORMAL}, {NOT_ANNOTATED}")
     return {fold(row["head"]): row["decision"] for row in rows}
 
@@ -143,8 +142,7 @@ def load_rules(path: Path) -> list[Rule]:
         InputError: the file is missing, or has other columns or a status other than present and ambiguous.
     """
     rows = load_table(path, ["label", "status", "head", "any_of", "none_of", "why"])
-    wrong = sorted({row["status"] for row in rows} - {PRESENT, AMBIGUOUS})
-    if wrong:
+    if wrong := sorted({row["status"] for row in rows} - {PRESENT, AMBIGUOUS}):
         raise InputError(f"{path}: unknown status {', '.join(wrong)}; one of {PRESENT}, {AMBIGUOUS}")
     return [
         Rule(fold(row["head"]), row["label"], row["status"], qualifiers(row["any_of"], ";"), qualifiers(row["none_of"], ";"))
