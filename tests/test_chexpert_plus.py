@@ -9,8 +9,8 @@ import pytest
 from raddistill import concepts, labelsets, params
 from raddistill.errors import InputError
 from raddistill.sources import extracting
-from raddistill.sources.collections import image_rows
-from raddistill.sources.collections.chexpert_plus import CheXpertPlus
+from raddistill.sources.collections import image_cohorts
+from raddistill.sources.collections.image_cohorts import CheXpertPlus
 from raddistill.sources.documents import Document, Failure
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
@@ -77,7 +77,7 @@ def test_rows_of_images_become_reports(tmp_path: Path) -> None:
 
 
 def test_how_far_the_reading_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_rows, "PROGRESS_EVERY", 2)
+    monkeypatch.setattr(image_cohorts, "PROGRESS_EVERY", 2)
     size, told = write(tmp_path, *(row(**of(n, 1)) for n in range(5))).stat().st_size, []
     assert len(list(CheXpertPlus().read(tmp_path, lambda done, total: told.append((done, total))))) == 5
     assert told == [(size, size), (size, size)]

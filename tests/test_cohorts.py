@@ -20,7 +20,7 @@ from test_padchest import write as padchest_csv
 from raddistill import concepts, labelsets, params, paths
 from raddistill.apps import cohorts, compare_cohorts
 from raddistill.errors import InputError, ParamsError
-from raddistill.sources import extracting, model_remotes
+from raddistill.sources import extracting
 from raddistill.sources.splits import second_cohort
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
@@ -242,10 +242,10 @@ def test_trained_here_and_scored_there(
 def test_models_of_text_that_is_not_public_do_not_go_to_the_shared_remote(split: str, sensitivity: str) -> None:
     table = pl.DataFrame({"split": ["train", split], "sensitivity": ["public", sensitivity]})
     with pytest.raises(ParamsError, match=f"remotes.models.* 1 reports to learn from are {sensitivity}"):
-        model_remotes.refuse_sharing(model_remotes.RemotesParams(models="shared"), table)
-    model_remotes.refuse_sharing(model_remotes.RemotesParams(models="private"), table)
+        extracting.refuse_sharing(extracting.RemotesParams(models="shared"), table)
+    extracting.refuse_sharing(extracting.RemotesParams(models="private"), table)
 
 
 def test_what_is_only_tested_on_says_nothing_about_the_models() -> None:
     table = pl.DataFrame({"split": ["train", "test"], "sensitivity": ["public", "phi"]})
-    model_remotes.refuse_sharing(model_remotes.RemotesParams(models="shared"), table)
+    extracting.refuse_sharing(extracting.RemotesParams(models="shared"), table)

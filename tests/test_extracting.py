@@ -16,7 +16,8 @@ from raddistill import concepts, labelsets, params, paths
 from raddistill.errors import InputError, ParamsError
 from raddistill.reading.cells import is_missing
 from raddistill.sources import extracting
-from raddistill.sources.collections.openi import LARGEST_FILE, OpenI, parse
+from raddistill.sources.collections.archives import LARGEST_FILE
+from raddistill.sources.collections.openi import OpenI, parse
 from raddistill.sources.documents import Document, Failure
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold

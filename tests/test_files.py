@@ -17,7 +17,7 @@ from raddistill.errors import InputError, ParamsError
 from raddistill.sources import extracting
 from raddistill.sources.collections import files
 from raddistill.sources.collections.files import FilesParams
-from raddistill.sources.gold import adjudication
+from raddistill.sources.gold import reading_gold
 from raddistill.sources.splits import splitting
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
@@ -437,7 +437,7 @@ def test_kappa_is_cohens() -> None:
         for n, said in enumerate(codes)
     ]
     gold = pl.DataFrame(rows, schema=["report_id", "task", "annotator", "label", "status"], orient="row")
-    told = adjudication.agreement(gold)["multiple_choice"]["labels"]["Edema"]
+    told = reading_gold.agreement(gold)["multiple_choice"]["labels"]["Edema"]
     assert told["kappa"] == pytest.approx(cohen_kappa_score(a, b))
     assert told["agree"] == 0.8
 

@@ -13,7 +13,8 @@ from defusedxml import ElementTree
 from raddistill import concepts, labelsets
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
-from raddistill.sources.gold import mapping, mesh_codes
+from raddistill.sources.collections.openi import OpenI
+from raddistill.sources.gold import mapping
 from raddistill.tables.gold import Gold
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +43,7 @@ PRESENT_AND_AMBIGUOUS = {
 
 def statuses_of(*majors, task="multiple_choice"):
     """Label to status of one report, the absent ones left out."""
-    rows = mesh_codes.gold({"r": list(majors)}, MAPPING, LABELS, CONCEPTS).filter(pl.col("task") == task)
+    rows = OpenI().gold({"r": list(majors)}, MAPPING, LABELS, CONCEPTS).filter(pl.col("task") == task)
     return {label: status for label, status in rows.select("label", "status").iter_rows() if status != "absent"}
 
 
@@ -91,29 +92,29 @@ def test_concepts_of_annotations(majors, expected):
 
 
 def test_a_report_that_was_not_annotated_is_excluded_everywhere():
-    rows = mesh_codes.gold({"r": ["No Indexing"]}, MAPPING, LABELS, CONCEPTS)
+    rows = OpenI().gold({"r": ["No Indexing"]}, MAPPING, LABELS, CONCEPTS)
     assert set(rows["status"]) == {"excluded"}
     assert rows.height == len(LABELS) + len(CONCEPTS)
 
 
 def test_the_table_is_dense_and_keeps_its_schema():
-    rows = mesh_codes.gold({"a": ["normal"], "b": ["Scoliosis"], "c": ["No Indexing"]}, MAPPING, LABELS, CONCEPTS)
+    rows = OpenI().gold({"a": ["normal"], "b": ["Scoliosis"], "c": ["No Indexing"]}, MAPPING, LABELS, CONCEPTS)
     assert Gold.validate(rows, cast=True).height == 3 * (len(LABELS) + len(CONCEPTS))
 
 
 def test_a_label_that_the_mapping_does_not_know_is_named():
     with pytest.raises(InputError, match=r"labels\.csv has no rule for Rickets"):
-        mesh_codes.gold({}, MAPPING, [*LABELS, Label(name="Rickets", description="")], CONCEPTS)
+        OpenI().gold({}, MAPPING, [*LABELS, Label(name="Rickets", description="")], CONCEPTS)
 
 
 def test_a_head_that_nobody_decided_is_named():
     with pytest.raises(InputError, match=r"heads\.csv does not decide 1 heads of the reports: rickets"):
-        mesh_codes.gold({"r": ["Rickets/mild"]}, MAPPING, LABELS, CONCEPTS)
+        OpenI().gold({"r": ["Rickets/mild"]}, MAPPING, LABELS, CONCEPTS)
 
 
 def test_a_concept_that_gold_concepts_does_not_have_is_named():
     with pytest.raises(InputError, match=r"names concepts that gold/concepts\.csv does not have: opacity"):
-        mesh_codes.gold({}, MAPPING, LABELS, CONCEPTS[1:])
+        OpenI().gold({}, MAPPING, LABELS, CONCEPTS[1:])
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_a_broken_mapping_says_what_is_wrong(tmp_path, file, content, message):
         (tmp_path / source.name).write_text(source.read_text())
     (tmp_path / file).unlink() if content is None else (tmp_path / file).write_text(content)
     with pytest.raises(InputError, match=message):
-        mesh_codes.gold({}, tmp_path, LABELS, CONCEPTS)
+        OpenI().gold({}, tmp_path, LABELS, CONCEPTS)
 
 
 def rows_of(name):
@@ -202,7 +203,7 @@ def collection():
                 tree = ElementTree.parse(archive.extractfile(member))
                 majors[tree.find("uId").get("id")] = [major.text for major in tree.findall("MeSH/major")]
     assert len(majors) == 3955
-    return mesh_codes.gold(majors, MAPPING, LABELS, CONCEPTS), majors
+    return OpenI().gold(majors, MAPPING, LABELS, CONCEPTS), majors
 
 
 def test_counts_of_the_whole_collection_are_pinned(collection):
@@ -226,4 +227,4 @@ def test_every_annotation_of_the_collection_maps_to_a_concept(collection):
     heads = mapping.load_heads(MAPPING / "heads.csv")
     distinct = {major for said in majors.values() for major in said}
     assert len(distinct) == 1719
-    assert [m for m in distinct if heads[mapping.head_of(m)] == "coded" and not mesh_codes._fired(m, rules)] == []
+    assert [m for m in distinct if heads[mapping.head_of(m)] == "coded" and not mapping.fired(m, rules)] == []

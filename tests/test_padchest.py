@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from raddistill import concepts, labelsets
 from raddistill.errors import InputError
-from raddistill.sources.collections.padchest import COLUMNS, PadChest, labels_of, link
+from raddistill.sources.collections.image_cohorts import PADCHEST_COLUMNS, PadChest, labels_of, link
 from raddistill.sources.documents import Document, Failure
 from raddistill.tables import base as tables
 from raddistill.tables.gold import Gold
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 MAPPING = ROOT / "gold/padchest"
 SETS = {file.stem: labelsets.load_labels(file) for file in (ROOT / "lexicon/label_sets").glob("*.yaml")}
 CONCEPTS = concepts.load_concepts(ROOT / "gold/concepts.csv")
-ALL = ["", "ImageID", *COLUMNS, "Localizations"]  # a few of the 36, in the file's order but for the first
+ALL = ["", "ImageID", *PADCHEST_COLUMNS, "Localizations"]  # a few of the 36, in the file's order but for the first
 FIRST = {"": "0", "ImageID": "1.png", "ReportID": "7", "PatientID": "70", "Report": "corazon grand . pulmon limpi .",
          "MethodLabel": "Physician", "Labels": "['cardiomegaly']", "Localizations": "['loc cardiac']"}  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Open-ended answers are scored as concepts: gold/concepts.csv, one row per concept.
+"""Reads the concepts by which open-ended answers are scored: gold/concepts.csv, one row per concept.
 
 Columns: `concept` (its name), `code` (ICD-10-CM; it may end in "-" for a category, or be blank), `accept` (further codes,
 ";"-separated), `kind` and `note`. Kinds: `score`; `optional` (neither a false positive if predicted nor a false negative if
@@ -29,16 +29,16 @@ def read_rows(path: Path, columns: list[str]) -> list[dict[str, str]]:
     """Returns the rows of a CSV file of the repository.
 
     Raises:
-        InputError: the file is missing, or its columns are not exactly `columns`.
+        InputError: the file is missing or has other columns, or a row has too many or too few cells.
     """
     try:
         with path.open(encoding="utf-8", newline="") as lines:
-            reader = csv.DictReader(lines)
+            reader = csv.DictReader(lines, restkey="")
             rows = list(reader)
     except FileNotFoundError:
         raise InputError(f"{path} is missing; it is part of the repository: `git checkout {path}`") from None
-    if sorted(reader.fieldnames or []) != sorted(columns):
-        raise InputError(f"{path} is not a CSV with the columns {', '.join(columns)}")
+    if sorted(reader.fieldnames or []) != sorted(columns) or any(None in row.values() or "" in row for row in rows):
+        raise InputError(f"{path} is not a CSV with the columns {', '.join(columns)}; a cell with a comma needs quotes")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""A label set is a YAML list of labels, each with `name` and `description`. The order of the list is that of the labels."""
+"""Reads label sets: YAML lists of labels in their order, each with `name` and `description`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The sections of a report that a teacher reads, and their offsets in `reports.text`."""
+"""Finds the sections of a report that a teacher reads, and their offsets in `reports.text`."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -16,7 +16,6 @@ EXCLUDED = "excluded"
 GOLD_STATUSES = [PRESENT, ABSENT, UNCERTAIN, AMBIGUOUS, EXCLUDED]
 
 _CHEXPERT: dict[str, float | None] = {PRESENT: 1.0, ABSENT: 0.0, UNCERTAIN: -1.0, UNMENTIONED: None}
-_FROM_CHEXPERT = {code: status for status, code in _CHEXPERT.items()}
 
 
 def to_chexpert(status: str) -> float | None:
@@ -24,19 +23,8 @@ def to_chexpert(status: str) -> float | None:
     return _CHEXPERT[status]
 
 
-def from_chexpert(code: float | None) -> str:
-    """Returns the status of CheXpert's code; None is the blank cell.
-
-    Raises:
-        ValueError: the code is none of 1, 0, -1 and blank.
-    """
-    if code not in _FROM_CHEXPERT:
-        raise ValueError("not one of CheXpert's codes 1, 0, -1 and blank")
-    return _FROM_CHEXPERT[code]
-
-
 # How files write the codes: pandas writes a column with blanks as floats, and a blank in Parquet as NaN.
-CHEXPERT_CELLS = {written: from_chexpert(float(written)) for written in ("1", "1.0", "0", "0.0", "-1", "-1.0")}
+CHEXPERT_CELLS = {"1": PRESENT, "1.0": PRESENT, "0": ABSENT, "0.0": ABSENT, "-1": UNCERTAIN, "-1.0": UNCERTAIN}
 CHEXPERT_CELLS |= {"": UNMENTIONED, "NaN": UNMENTIONED}
 # In gold, a label that the annotator did not mention is absent.
 GOLD_CELLS = {written: ABSENT if status == UNMENTIONED else status for written, status in CHEXPERT_CELLS.items()}

@@ -45,8 +45,9 @@ def missing_files(values: Iterable[str], root: Path = Path()) -> list[str]:
     others = ("ls-files", "-z", "--others", "--exclude-standard")
     ignored = [name for name in inside if not _is_output(root, name) and _git(root, *others, "--ignored", "--", name)]
     unknown = _git(root, *others, "--", *CODE, *inside)
+    by_editors = {name for name in unknown if Path(name).name.startswith((".", "#")) or name.endswith("~")}
     return [
-        *(f"{name} is not in git: {ADD}" for name in unknown if not _is_left_by_an_editor(name)),
+        *(f"{name} is not in git: {ADD}" for name in unknown if name not in by_editors),
         *(f"{name} is kept out of git by .gitignore: write its absolute path into params.yaml" for name in ignored),
         *(f"{name} is outside of the clone: write its absolute path into params.yaml" for name in outside),
     ]
@@ -82,10 +83,6 @@ def _is_output(root: Path, name: str) -> bool:
             if f"{path}/".startswith(f"{name}/") or name.startswith(before if template else f"{path}/"):
                 return True
     return False
-
-
-def _is_left_by_an_editor(name: str) -> bool:
-    return Path(name).name.startswith((".", "#")) or name.endswith("~")
 
 
 def _git(root: Path, *words: str) -> list[str]:

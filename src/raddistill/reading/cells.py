@@ -22,8 +22,6 @@ _STRINGS = re.compile(_STRING, re.DOTALL)
 
 def is_utf8(text: str) -> bool:
     """Returns False if the text has bytes of another encoding, which the readers keep as surrogates."""
-    if text.isascii():
-        return True
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -56,7 +54,7 @@ def is_missing(words: str, none_is_said: bool = False) -> bool:
 
 
 def is_blank(cell: Any) -> bool:
-    """Returns whether a cell of any type holds nothing, or words that say so."""
+    """Returns whether a cell of any type is null, or only means "missing"."""
     return cell is None or (isinstance(cell, str) and is_missing(cell))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from raddistill.errors import InputError
 from raddistill.privacy import may_be_text
 from raddistill.reading.cells import NOT_UTF8, is_utf8
-from raddistill.reading.lines import BROKEN_GZIP, Binary, Row, TextRows
+from raddistill.reading.lines import Binary, Row, TextRows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,8 +35,8 @@ class Delimited(TextRows):
     Such a rest is set aside, and so is the row next to it, which may be the other part.
     """
 
-    def __init__(self, source: str, binary: Binary, encoding: str, delimiter: str) -> None:
-        super().__init__(source, binary, encoding, newline="")
+    def __init__(self, binary: Binary, encoding: str, delimiter: str) -> None:
+        super().__init__(binary, encoding, newline="")
         csv.field_size_limit(LONGEST_CELL)
         self._has_lone_cr = False  # of the current row
         # Strict, else a stray quote would silently swallow the following rows.
@@ -44,9 +44,9 @@ class Delimited(TextRows):
         try:
             self.columns = next(self._reader, [])
         except csv.Error:
-            raise InputError(f"{source}, line 1: the header is no row of {'TSV' if delimiter != ',' else 'CSV'}") from None
+            raise InputError(f"{binary.name}, line 1: the header is no row of {'TSV' if delimiter != ',' else 'CSV'}") from None
         if not self.columns:
-            raise InputError(f"{source} is empty; its first line must name the columns")
+            raise InputError(f"{binary.name} is empty; its first line must name the columns")
 
     def rows(self, wanted: list[str]) -> Iterator[Row]:
         """Yields the cells of the wanted columns, of which the first has the ids, of every row; of a broken row, at most the id.
@@ -96,7 +96,7 @@ class Delimited(TextRows):
                 cells = next(self._reader, None)
             except csv.Error as error:
                 if "unexpected end" in str(error):
-                    raise InputError(f"{self._source}, line {line}: a quote is opened that nothing closes") from None
+                    raise InputError(f"{self._binary.name}, line {line}: a quote is opened that nothing closes") from None
                 yield [], "quotes within a cell are not doubled"
                 continue
             if cells is None:
@@ -146,13 +146,8 @@ def read_csv(path: Path) -> "tuple[list[str], pl.DataFrame]":
     """
     import polars as pl
 
-    with contextlib.ExitStack() as on_exit:
-        binary = Binary(str(path))
-        on_exit.callback(binary.close)
-        try:
-            table = Delimited(str(path), binary, "utf-8", ",")
-        except BROKEN_GZIP:
-            raise InputError(f"{path} is damaged, or not compressed by gzip") from None
+    with contextlib.closing(Binary(str(path))) as binary:
+        table = Delimited(binary, "utf-8", ",")
         schema = dict.fromkeys(map(str, range(len(table.columns))), pl.String)
         rows = _whole(path, table.records())
         chunks = [pl.DataFrame(schema=schema)]

@@ -37,31 +37,43 @@ class Row(NamedTuple):
     reason: str | None = None
 
 
+class Options(NamedTuple):
+    """What the user names format and encoding of a file by, for messages: options of the command line, or keys of params.yaml."""
+
+    format: str
+    encoding: str
+
+
+COMMAND_LINE = Options("--input-format", "--encoding")
+
+
 class Binary:
     """The bytes of a file or of standard input, unpacked from gzip, with the amount that was read."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, options: Options = COMMAND_LINE) -> None:
+        self.name, self.options = named(source), options
         self._raw: Any = sys.stdin.buffer if source == STDIN else Path(source).open("rb")  # noqa: SIM115 (see `close`)
         self.total = None if source == STDIN else os.fstat(self._raw.fileno()).st_size or None
         self.stream: Any = self._raw if hasattr(self._raw, "peek") else io.BufferedReader(self._raw)
         if source.lower().endswith(".gz") or self.begins_with(GZIP):
             self.stream = gzip.GzipFile(fileobj=self.stream)
 
-    def begins_with(self, mark: bytes) -> bool:
-        return bool(self.stream.peek(len(mark)).startswith(mark))
+    def begins_with(self, mark: bytes, skipped: bytes = b"") -> bool:
+        """Returns whether the file begins with `mark`, after bytes that are `skipped`."""
+        try:
+            return bool(self.stream.peek(len(mark)).lstrip(skipped).startswith(mark))
+        except BROKEN_GZIP:
+            raise InputError(f"{self.name} is damaged, or not compressed by gzip") from None
 
-    def begins_with_brace(self) -> bool:
-        return bool(self.stream.peek(1).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"))
-
-    def text(self, source: str, encoding: str, newline: str) -> io.TextIOWrapper:
+    def text(self, encoding: str, newline: str) -> io.TextIOWrapper:
         """Returns the decoded stream, without a byte order mark.
 
         Raises:
             InputError: it begins with the byte order mark of UTF-16, but the encoding is UTF-8.
         """
         utf8 = codecs.lookup(encoding).name == "utf-8"
-        if utf8 and self.stream.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            raise InputError(f"{source} is UTF-16, not UTF-8: --encoding utf-16")
+        if utf8 and any(map(self.begins_with, (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))):
+            raise InputError(f"{self.name} is UTF-16, not UTF-8: {self.options.encoding} utf-16")
         return io.TextIOWrapper(self.stream, "utf-8-sig" if utf8 else encoding, errors="surrogateescape", newline=newline)
 
     def done(self) -> int:
@@ -76,37 +88,31 @@ class Binary:
 class TextRows:
     """The common base of CSV and JSON lines."""
 
-    def __init__(self, source: str, binary: Binary, encoding: str, newline: str) -> None:
-        self._source, self._binary, self._encoding = source, binary, encoding
-        self.total = binary.total
-        self._text = binary.text(source, encoding, newline)
+    def __init__(self, binary: Binary, encoding: str, newline: str) -> None:
+        self._binary, self._encoding = binary, encoding
+        self.total, self.done, self.close = binary.total, binary.done, binary.close
+        self._text = binary.text(encoding, newline)
         self._lines = self._guarded()
 
     def _guarded(self) -> Iterator[str]:
         try:
             yield from self._text
         except UnicodeError:  # an encoding without surrogateescape
-            raise InputError(f"{self._source} is not {self._encoding}; another --encoding?") from None
+            raise InputError(f"{self._binary.name} is not {self._encoding}; another {self._binary.options.encoding}?") from None
         except BROKEN_GZIP:
-            raise InputError(f"{self._source} is damaged: its compressed data end too early or are broken") from None
-
-    def done(self) -> int:
-        return self._binary.done()
-
-    def close(self) -> None:
-        self._binary.close()
+            raise InputError(f"{self._binary.name} is damaged: its compressed data end too early or are broken") from None
 
 
 class JsonLines(TextRows):
     """A file with one JSON object per line."""
 
-    def __init__(self, source: str, binary: Binary, encoding: str) -> None:
-        super().__init__(source, binary, encoding, newline="\n")
+    def __init__(self, binary: Binary, encoding: str) -> None:
+        super().__init__(binary, encoding, newline="\n")
         self._objects = (_object(line) for line in self._lines if not line.isspace())
         self._peeked = list(itertools.islice(self._objects, PEEKED))
         known = [row for row in self._peeked if row is not None]
         if self._peeked and not known:
-            raise InputError(f"{source}: none of its first lines is a JSON object")
+            raise InputError(f"{binary.name}: none of its first lines is a JSON object")
         self.columns = list(dict.fromkeys(key for row in known for key in row))
         self.not_expected: frozenset[str] = frozenset()  # a row with one of these keys that is not in `columns` is set aside
 

@@ -1,4 +1,4 @@
-"""Whether a row of anybody's table is a report: its id is an id, and its text is text."""
+"""Checks whether a row of a table is a report: its id is an id, and its text is text."""
 
 from collections.abc import Iterable
 from decimal import Decimal

@@ -9,83 +9,17 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from raddistill.errors import InputError
 from raddistill.reading.cells import NOT_UTF8
 from raddistill.reading.delimited import Delimited
-from raddistill.reading.lines import BROKEN_GZIP, PARQUET, STDIN, Binary, JsonLines, Row, named
+from raddistill.reading.lines import COMMAND_LINE, PARQUET, STDIN, Binary, JsonLines, Options, Row
 
 FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet",
 }  # fmt: skip
 PARQUET_ROWS = 1024
-
-
-class Rows(Protocol):
-    """A file, open at its first row."""
-
-    columns: list[str]
-    total: int | None  # in the unit of `done`; None if unknown
-
-    def rows(self, wanted: list[str]) -> Iterator[Row]:
-        """Yields the `wanted` cells of every row. `wanted`: the id column first. A broken row has a reason and at most the id."""
-        ...
-
-    def done(self) -> int: ...
-
-    def close(self) -> None: ...
-
-
-def open_rows(source: str, form: str | None, encoding: str) -> Rows:
-    """Opens a file, a folder, or "-". `form`: a value of FORMATS or `folder`; None: by the name, or by the first character.
-
-    Raises:
-        InputError: the file is missing or not in its format, or the format or encoding is unknown.
-    """
-    try:
-        io.TextIOWrapper(io.BytesIO(), encoding)  # also refuses codecs that are no text encodings, such as base64
-    except LookupError:
-        raise InputError(f"there is no encoding '{encoding}'; usual ones are utf-8, cp1252, latin-1, utf-16") from None
-    path = Path(source)
-    if source != STDIN and not path.exists():
-        raise InputError(f"{source} does not exist")
-    form = form or _form_of(source, path)
-    if (form == "folder") != path.is_dir():
-        raise InputError(f"{source} is {'a folder, not a file' if path.is_dir() else 'not a folder'}")
-    if form == "folder":
-        return Folder(path, encoding)
-    if form == "parquet":
-        return Parquet(source)
-    with contextlib.ExitStack() as on_error:
-        binary = Binary(source)
-        on_error.callback(binary.close)
-        try:
-            rows = _lines(named(source), form, binary, encoding)
-        except BROKEN_GZIP:
-            raise InputError(f"{named(source)} is damaged, or not compressed by gzip") from None
-        on_error.pop_all()
-    return rows
-
-
-def _lines(source: str, form: str | None, binary: Binary, encoding: str) -> Rows:
-    if binary.begins_with(PARQUET):
-        raise InputError(f"{source} is Parquet, which is read from a file only, named .parquet or with --input-format parquet")
-    if form == "jsonl" or (form is None and binary.begins_with_brace()):
-        return JsonLines(source, binary, encoding)
-    return Delimited(source, binary, encoding, "\t" if form == "tsv" else ",")
-
-
-def _form_of(source: str, path: Path) -> str | None:
-    if source == STDIN:
-        return None
-    if path.is_dir():
-        return "folder"
-    suffix = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
-    if suffix.lower() not in FORMATS:
-        known = ", ".join(FORMATS)
-        raise InputError(f"{source}: what kind of file is it? Known by name: {known}; else say --input-format")
-    return FORMATS[suffix.lower()]
 
 
 class Parquet:
@@ -178,3 +112,59 @@ def _text_files(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         folders.sort()
         yield from (Path(parent, name) for name in sorted(names) if name.lower().endswith(".txt"))
+
+
+# A file, open at its first row. `rows(wanted)` yields the wanted cells of every row; `wanted` has the id column first. A broken
+# row has a reason and at most the id. `done()` and `total` (None if unknown) have the same unit.
+Rows = Delimited | JsonLines | Parquet | Folder
+
+
+def open_rows(source: str, form: str | None, encoding: str, options: Options = COMMAND_LINE) -> Rows:
+    """Opens a file, a folder, or "-". `form`: a value of FORMATS or `folder`; None: by the name, or by the first character.
+
+    `options`: what the user names format and encoding by.
+
+    Raises:
+        InputError: the file is missing or not in its format, or the format or encoding is unknown.
+    """
+    try:
+        io.TextIOWrapper(io.BytesIO(), encoding)  # also refuses codecs that are no text encodings, such as base64
+    except LookupError:
+        raise InputError(f"there is no encoding '{encoding}'; usual ones are utf-8, cp1252, latin-1, utf-16") from None
+    path = Path(source)
+    if source != STDIN and not path.exists():
+        raise InputError(f"{source} does not exist")
+    form = form or _form_of(source, path, options)
+    if (form == "folder") != path.is_dir():
+        raise InputError(f"{source} is {'a folder, not a file' if path.is_dir() else 'not a folder'}")
+    if form == "folder":
+        return Folder(path, encoding)
+    if form == "parquet":
+        return Parquet(source)
+    with contextlib.ExitStack() as on_error:
+        binary = Binary(source, options)
+        on_error.callback(binary.close)
+        rows = _lines(form, binary, encoding)
+        on_error.pop_all()
+    return rows
+
+
+def _lines(form: str | None, binary: Binary, encoding: str) -> Rows:
+    if binary.begins_with(PARQUET):
+        how = f"named .parquet or with {binary.options.format} parquet"
+        raise InputError(f"{binary.name} is Parquet, which is read from a file only, {how}")
+    if form == "jsonl" or (form is None and binary.begins_with(b"{", skipped=b"\xef\xbb\xbf \t\r\n")):
+        return JsonLines(binary, encoding)
+    return Delimited(binary, encoding, "\t" if form == "tsv" else ",")
+
+
+def _form_of(source: str, path: Path, options: Options) -> str | None:
+    if source == STDIN:
+        return None
+    if path.is_dir():
+        return "folder"
+    suffix = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
+    if suffix.lower() not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise InputError(f"{source}: what kind of file is it? Known by name: {known}; else say {options.format}")
+    return FORMATS[suffix.lower()]

@@ -1,4 +1,15 @@
-"""Finds the headers in the lines of a text, and the section that each opens. parser.py lists the kinds of evidence."""
+"""Finds the headers in the lines of a text, and the section that each opens.
+
+Headers have no single mark, so each line is checked for several kinds of evidence:
+
+- a known header and a colon: at the beginning of a line; anywhere, if it is in capitals, or has a capital and is unambiguous;
+- capitals and a colon at the beginning of a line: a misspelt header ("NDICATION:"), a title of views ("CHEST, PA AND LATERAL:"),
+  a part of the findings ("LUNGS:", which does not end its section), or else an unknown header, which opens `other`;
+- a known header without a colon: alone on its line, or in capitals before a sentence in mixed case ("FINDINGS The heart ...");
+- a line across the page and "FINAL REPORT": the text below belongs to no section above.
+
+A line that continues the line above ("no acute\\nfindings: ...") has no header, and neither has "see FINDINGS: above".
+"""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -120,8 +131,8 @@ def _in_line(line: _Line) -> Iterator[Header]:
         yield Header(first, first, OTHER)
 
 
-_UNDERLINE = re.compile(r"(?:[=-]{3,}|_{10,})\Z")  # "---" below a title; not "___", which stands for redacted words
-_ACROSS = re.compile(r"[_=-]{10,}\Z")  # a line across the page; not "-----"
+# "---" below a title, not "___", which stands for redacted words; and a line across the page, not "-----"
+_UNDERLINE, _ACROSS = re.compile(r"(?:[=-]{3,}|_{10,})\Z"), re.compile(r"[_=-]{10,}\Z")
 
 
 def _alone(line: _Line) -> str | None:
@@ -161,11 +172,6 @@ def _header_ends(line: _Line) -> Iterable[tuple[re.Match[str], bool]]:
     return ends
 
 
-def _goes_on(line: _Line, word: str) -> bool:
-    """Returns whether a sentence goes on after this word, so that the next one is no header: "no acute FINDINGS"."""
-    return word.lower() in line.lexicon.goes_on
-
-
 def _may_open(line: _Line, header: str, colon: bool) -> bool:
     """Returns whether these words at the beginning of a line can open a section: they do not continue the sentence above."""
     if line.may_start_sentence:
@@ -176,7 +182,8 @@ def _may_open(line: _Line, header: str, colon: bool) -> bool:
     sure = header.isupper() or (
         header[:1].isupper() and (len(line.above) < 50 or line.lexicon.without_capitals.match(normalise(header)) is not None)
     )
-    above_goes_on = _goes_on(line, line.above.rpartition(" ")[2]) and (not colon or line.above.isupper())
+    # A sentence goes on after words such as "no acute", so that the next one is no header: "no acute FINDINGS".
+    above_goes_on = line.above.rpartition(" ")[2].lower() in line.lexicon.goes_on and (not colon or line.above.isupper())
     return sure and not above_goes_on
 
 
@@ -197,19 +204,13 @@ def _at_first(line: _Line, header: str) -> str | None:
     opened = line.lexicon.kind(normalised)
     if opened == PART:
         return _of_part(line, normalised, bool(capitals))
-    return None if _keeps_section(section, opened, normalised) or (not capitals and opened in (VIEWS, EXAM, UNKNOWN)) else opened
-
-
-def _keeps_section(section: str, opened: str | None, normalised: str) -> bool:
-    """Returns whether a header within findings or impression does not end them: a title, or "HISTORY OF CABG: STERNAL WIRES."."""
-    return section in READING and (opened in (VIEWS, EXAM) or (opened == "history" and " of " in normalised))
+    # Within findings or impression, neither a title nor "HISTORY OF CABG: STERNAL WIRES." ends these.
+    keeps = section in READING and (opened in (VIEWS, EXAM) or (opened == "history" and " of " in normalised))
+    return None if keeps or (not capitals and opened in (VIEWS, EXAM, UNKNOWN)) else opened
 
 
 def _of_part(line: _Line, normalised: str, capitals: bool) -> str | None:
-    """Returns what a part of the findings, such as "LUNGS:", opens.
-
-    Within findings or impression it opens nothing. After a title, or if the lexicon says so, it begins the findings.
-    """
+    """Returns what a part of the findings, such as "LUNGS:", opens: nothing within findings or impression."""
     if line.section in READING or line.section in ("addendum", "wet_read"):
         return None
     if line.section in ("", EXAM, VIEWS) or line.lexicon.begins_findings.match(normalised):
@@ -227,7 +228,6 @@ def _within(line: _Line, search_from: int, colon: int, is_lower_case: bool) -> t
     The header is in capitals, or one of the lexicon's `without_capitals` with a capital, which a line in lower case may lack.
     """
     text, lexicon = line.text, line.lexicon
-    has_earlier_header = search_from > 0
     low = max(search_from, colon - LONGEST_WITHIN)
     start, longest, known = colon, colon, None
     for word in reversed(text[low:colon].split()[-5:]):
@@ -240,11 +240,11 @@ def _within(line: _Line, search_from: int, colon: int, is_lower_case: bool) -> t
     header, before = text[longest:colon], text[low:longest].rstrip()
     last = before.rpartition(" ")[2]
     # A word that goes on before a header in capitals does not: "for FINDINGS:", where the words between were redacted.
-    goes_on = _goes_on(line, last) and (last.isupper() or not header.isupper())
+    goes_on = last.lower() in lexicon.goes_on and (last.isupper() or not header.isupper())
     stopped = last[-1:] in tuple(".!?;")
     if normalise(header) in lexicon.people and not stopped:  # "Told to ATTENDING: Dr. A."
         return colon, None
     refers = lexicon.refers.search(before) or (not stopped and _REFERRED.match(text, colon))
-    sure = header[0].isupper() or (is_lower_case and (stopped or has_earlier_header))
+    sure = header[0].isupper() or (is_lower_case and (stopped or search_from > 0))
     opens = header.isupper() or (sure and lexicon.without_capitals.match(normalise(header))) or (header == "Report" and stopped)
     return longest, known if opens and not goes_on and not refers else None

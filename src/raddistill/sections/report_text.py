@@ -35,6 +35,20 @@ def one_line_end(text: str) -> str:
     return _BARE_CR.sub("\n", text).translate(LINE_ENDS)
 
 
+# Characters to plain ones that read the same: invisible characters to spaces, small capitals and full-width letters to ASCII.
+_PLAIN = (
+    dict.fromkeys(map(ord, "\ufeff\u200b\u00a0"), " ")
+    | {ord(small): large for small, large in zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "ABCDEFGHIJKLMNOPRSTUVWYZ", strict=True)}
+    | {code + 0xFEE0: code for code in (*range(ord("A"), ord("Z") + 1), *range(ord("a"), ord("z") + 1), ord(":"))}
+)
+
+
+def plain_letters(text: str) -> str:
+    """Returns the text with plain line ends and letters. The length and all offsets stay."""
+    text = one_line_end(text)
+    return text if text.isascii() else text.translate(_PLAIN)
+
+
 def compose(findings: str | None, impression: str | None) -> str:
     """Returns the text of a report: each section that exists, after its header; "" if there is none.
 

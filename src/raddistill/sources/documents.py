@@ -1,4 +1,4 @@
-"""The interface of a source of reports: it gives a document for each report, a failure for each unusable one, and gold."""
+"""Defines what a source of reports gives: a document for each report, a failure for each unusable one, and gold."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import polars as pl
 
 from raddistill.concepts import Concept
 from raddistill.labelsets import Label
+from raddistill.tables.gold import Gold
 
 # Called with the amount that was read and the total, in the same unit (bytes, rows, files). The total is None if unknown.
 Progress = Callable[[int, int | None], None]
@@ -26,12 +27,12 @@ class Document:
     """One report as it was read. Sections are as report_text.section_text returns them; None if the report lacks one."""
 
     report_id: str
-    patient_id: str | None
-    findings: str | None
-    impression: str | None
-    indication: str | None
-    comparison: str | None
-    annotations: tuple[str, ...]  # what people coded, in the source's own format
+    patient_id: str | None = None
+    findings: str | None = None
+    impression: str | None = None
+    indication: str | None = None
+    comparison: str | None = None
+    annotations: tuple[str, ...] = ()  # what people coded, in the source's own format
     split: str | None = None  # as the source's own file names it; None if it has none
     date: str | None = None  # ISO 8601, in one format per source; the latest of several reports with one id is kept
     without_headers: bool = False  # the text has no header, so all of it is findings
@@ -47,11 +48,11 @@ class Failure:
 
 
 class Source(Protocol):
-    """A collection of reports that params.yaml can name as `extract.source`."""
+    """A collection of reports that params.yaml can name as `extract.source`; by default without annotations."""
 
     name: str
     sensitivity: str  # public, credentialed or phi
-    needs_mapping: bool  # whether files in `extract.gold` map its own annotations to gold
+    needs_mapping: bool = False  # whether files in `extract.gold` map its own annotations to gold
 
     def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
         """Yields every report of `raw` (a folder or a file), as a document or a failure.
@@ -71,6 +72,6 @@ class Source(Protocol):
         `annotations`: report id to the annotations of its document, without empty ones. `mapping`: the folder of mapping files.
         A report that an annotator read has one row per name of the task, all `excluded` if the annotator set it aside. A report
         that nobody read has none, so that the table of a large cohort stays small. Several annotators may have rows, which
-        gold/adjudication.py combines. There may be rows of unknown reports, which extracting.py counts and lists.
+        gold/reading_gold.py combines. There may be rows of unknown reports, which extracting.py counts and lists.
         """
-        ...
+        return Gold.create_empty()

@@ -24,7 +24,6 @@ def numbered(failures: pl.DataFrame) -> pl.DataFrame:
 def counts(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) -> dict[str, Any]:
     """Returns counts of reports by split and of reasons for quarantine, and, by task, of annotated reports and present cells."""
     reasons = quarantine.get_column("reason").value_counts().sort("reason")
-    tasks = {}
     excluded = pl.col("status") == EXCLUDED
     figures = {
         "annotated": pl.col("report_id").filter(~excluded).n_unique(),
@@ -32,8 +31,7 @@ def counts(reports: pl.DataFrame, gold: pl.DataFrame, quarantine: pl.DataFrame) 
         "present": (pl.col("status") == PRESENT).sum(),
     }
     by_task = gold.group_by("task", maintain_order=True).agg(**figures)
-    for row in by_task.iter_rows(named=True):
-        tasks[str(row.pop("task"))] = row
+    tasks = by_task.rows_by_key("task", named=True, unique=True)
     return {
         "files": reports.height + quarantine.height,
         "reports": reports.height,

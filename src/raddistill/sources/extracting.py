@@ -25,8 +25,11 @@ from raddistill.sections import report_text
 from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sources import extract_metrics
 from raddistill.sources.collections.files import Files, FilesParams
+from raddistill.sources.collections.image_cohorts import CheXpertPlus, PadChest
+from raddistill.sources.collections.mimic_cxr import MimicCXR
+from raddistill.sources.collections.openi import OpenI
 from raddistill.sources.documents import SECTIONS, SHOWN, Document, Failure, Source
-from raddistill.sources.gold import adjudication, reading_gold
+from raddistill.sources.gold import reading_gold
 from raddistill.sources.splits import splitting
 from raddistill.tables.quarantine import too_many
 from raddistill.tables.reports import Reports
@@ -37,7 +40,8 @@ _READ = pl.Schema(
     dict.fromkeys(["report_id", "patient_id", *SECTIONS, "own_split", "date", "text", "text_group", "hash_split"], pl.String)
     | {"annotations": pl.List(pl.String), "without_headers": pl.Boolean}
 )
-_FAILED = pl.Schema({"report_id": pl.String, "reason": pl.String})
+_FAILED = pl.Schema({"report_id": pl.String, "reason": pl.String, "row": pl.Int64})
+SHARED = "shared"  # the DVC remote of .dvc/config that everybody may read
 console = Console(stderr=True)
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -49,7 +53,7 @@ class ExtractParams(Section):
     source: str
     raw: str
     gold: str
-    annotators: adjudication.Adjudication
+    annotators: reading_gold.Adjudication
     splits: Literal["hash", "file"]
     salt: str
     train: Share
@@ -60,18 +64,20 @@ class ExtractParams(Section):
     files: FilesParams
 
     @model_validator(mode="after")
-    def _leaves_a_test_split(self) -> Self:
+    def _has_a_test_split(self) -> Self:
         if self.train + self.validation >= 1.0:
             raise ValueError("train and validation leave nothing for the test split")
-        return self
-
-    @model_validator(mode="after")
-    def _has_the_fold(self) -> Self:
         if self.fold and self.splits == "file":
             raise ValueError("extract.fold is of extract.splits: hash; the splits of a file have no folds, so it must be 0")
         if self.fold >= (known := splitting.folds(self.train, self.validation)):
             raise ValueError(f"extract.fold is {self.fold}, but a test split of this size has the folds 0 to {known - 1}")
         return self
+
+
+class RemotesParams(Section):
+    """The DVC remote of models. dvc.yaml reads it, too, so `dvc push` uses it."""
+
+    models: str
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ def extract(
     known = pl.concat([read["report_id"], failed["report_id"]])
     written = reading_gold.read_gold(source, reading_gold.annotations_by_id(read, kept), Path(p.gold), label_set, concepts, known)
     gold, n_quarantined, unknown = reading_gold.of_known_reports(written, kept["report_id"], quarantine["report_id"])
-    agreed, gold = adjudication.agreement(gold), adjudication.adjudicate(gold, p.annotators)
+    agreed, gold = reading_gold.agreement(gold), reading_gold.adjudicate(gold, p.annotators)
     reports = kept.with_columns(source=pl.lit(source.name), sensitivity=pl.lit(source.sensitivity)).select(*Reports.columns())
     metrics = extract_metrics.counts(reports, gold, quarantine) | extract_metrics.corpus(kept, reports, p.near_duplicate)
     metrics |= {"gold_of_quarantined_reports": n_quarantined, "gold_of_unknown_reports": unknown.height}
@@ -119,27 +125,15 @@ def extract(
 
 
 def source_named(p: ExtractParams, label_set: list[Label], lexicon: SectionLexicon | None) -> Source:
-    """Returns the source `extract.source`. Only its own module is imported.
-
-    Raises:
-        ParamsError: the source is unknown.
-    """
+    """Returns the collection `extract.source`, or raises a ParamsError if there is none of this name."""
     match p.source:
         case "openi":
-            from raddistill.sources.collections.openi import OpenI
-
             return OpenI()
         case "mimic_cxr":
-            from raddistill.sources.collections.mimic_cxr import MimicCXR
-
             return MimicCXR(lexicon)
         case "chexpert_plus":
-            from raddistill.sources.collections.chexpert_plus import CheXpertPlus
-
             return CheXpertPlus(lexicon)
         case "padchest":
-            from raddistill.sources.collections.padchest import PadChest
-
             return PadChest()
         case "files":
             return Files(p.files, [label.name for label in label_set], lexicon)
@@ -149,30 +143,37 @@ def source_named(p: ExtractParams, label_set: list[Label], lexicon: SectionLexic
             raise ParamsError(f"extract.source: there is no '{p.source}'; {hint}Known: {', '.join(SOURCES)}")
 
 
+def refuse_sharing(p: RemotesParams, reports: pl.DataFrame) -> None:
+    """Raises a ParamsError if models go to the shared remote, but learn from text of `reports` that is not public."""
+    learned = reports.filter((pl.col("split") != "test") & (pl.col("sensitivity") != "public"))
+    if p.models == SHARED and learned.height:
+        kinds = " and ".join(learned["sensitivity"].cast(pl.String).unique().sort())
+        raise ParamsError(
+            f"remotes.models: '{SHARED}' is for everybody, but {learned.height:,} reports to learn from are {kinds}, and a model "
+            "may repeat what it learned; set it to private, or to another DVC remote that may hold such a model (docs/cohorts.md)"
+        )
+
+
 def _gather(p: ExtractParams, source: Source, raw: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Returns a row of _READ for each document, and a row of _FAILED for each failure. Prints rows without an id."""
-    documents, failures = [pl.DataFrame(schema=_READ)], [pl.DataFrame(schema=_FAILED)]
-    nameless: dict[str, list[int]] = {}
-    done = 0
+    """Returns a row of _READ for each document, and id and reason of each failure. Prints how many rows lack an id."""
+    documents, failures, done = [pl.DataFrame(schema=_READ)], [pl.DataFrame(schema=_FAILED)], 0
     bar = (TextColumn("extract: {task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*bar, console=console, transient=True) as progress:
         task = progress.add_task(f"reading {p.source}", total=None)
         read = source.read(raw, lambda completed, total: progress.update(task, completed=completed, total=total))
         while chunk := [_refuse_text_as_id(made, raw) for made in itertools.islice(read, CHUNK)]:
             rows = [_row(p, made) for made in chunk if isinstance(made, Document)]
-            broken = [made for made in chunk if isinstance(made, Failure)]
-            columns = dict(zip(_READ, zip(*rows, strict=True), strict=True)) if rows else {}
-            documents.append(pl.DataFrame({name: list(columns.get(name, ())) for name in _READ}, schema=_READ))
-            failures.append(pl.DataFrame([(b.report_id, b.reason) for b in broken], schema=_FAILED, orient="row"))
-            for failure in broken:
-                if failure.row is not None:
-                    nameless.setdefault(f"{failure.report_id}: {failure.reason}", []).append(failure.row)
+            broken = [(made.report_id, made.reason, made.row) for made in chunk if isinstance(made, Failure)]
+            documents.append(pl.DataFrame(rows, schema=_READ, orient="row"))
+            failures.append(pl.DataFrame(broken, schema=_FAILED, orient="row"))
             done += len(chunk)
             progress.update(task, description=f"{done:,} reports of {p.source} read")
-    for what, at in sorted(nameless.items()):
+    failed = pl.concat(failures)
+    nameless = failed.drop_nulls("row").group_by("report_id", "reason").agg("row").sort("report_id", "reason")
+    for name, reason, at in nameless.iter_rows():
         shown = ", ".join(map(str, at[:SHOWN]))
-        console.print(f"extract: {what}; {len(at):,} rows without an id, such as {shown}", markup=False)
-    return pl.concat(documents), pl.concat(failures)
+        console.print(f"extract: {name}: {reason}; {len(at):,} rows without an id, such as {shown}", markup=False)
+    return pl.concat(documents), failed.select("report_id", "reason")
 
 
 def _refuse_text_as_id(made: Document | Failure, raw: Path) -> Document | Failure:
@@ -234,7 +235,7 @@ def _split(p: ExtractParams, documents: pl.DataFrame) -> tuple[pl.DataFrame, pl.
         ParamsError: `extract.splits` is file, and no document has a split.
     """
     if p.splits == "hash":
-        return documents.with_columns(split=pl.col("hash_split")), pl.DataFrame(schema=_FAILED)
+        return documents.with_columns(split=pl.col("hash_split")), pl.DataFrame(schema=_FAILED).drop("row")
     if documents.height and documents["own_split"].is_null().all():
         where = "extract.files.split names the column" if p.source == "files" else "docs/cohorts.md tells which file has it"
         raise ParamsError(f"extract.splits: file, but what was read of {p.source} names no split: {where}; or use hash")

@@ -36,9 +36,5 @@ class Answers(dy.Schema):
 
 
 def previous(path: Path) -> dy.DataFrame[Answers]:
-    """Returns the table of an earlier run at `path`, which DVC keeps (`persist`); empty if there is none.
-
-    Raises:
-        InputError, TableError: as in tables.base.read.
-    """
+    """Returns the table of an earlier run, which DVC keeps (`persist`); an empty one without. Errors: as in tables.base.read."""
     return tables.read(Answers, path) if path.exists() else Answers.create_empty()

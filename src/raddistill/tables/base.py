@@ -44,11 +44,7 @@ def write(schema: type[T], frame: pl.DataFrame, path: Path) -> None:
 
 
 def read_record(record: type[R], files: Mapping[str, Path]) -> R:
-    """Returns a NamedTuple or dataclass whose fields are tables. `files` and annotations are as in `write_record`.
-
-    Raises:
-        InputError, TableError: as in `read`.
-    """
+    """Returns a NamedTuple or dataclass whose fields are tables. `files` is as in `write_record`; errors are as in `read`."""
     hints = get_type_hints(record)
     return record(**{name: read(get_args(hints[name])[0], path) for name, path in files.items()})
 
@@ -61,10 +57,7 @@ def read_records(record: type[R], files: Mapping[str, Mapping[str, Path]]) -> di
 def write_record(record: object, files: Mapping[str, Path]) -> None:
     """Writes the tables of a NamedTuple or dataclass that `files` names: field to path.
 
-    The annotation of the field names the schema: `dy.DataFrame[Labels]`.
-
-    Raises:
-        TableError: as in `write`.
+    The annotation of the field names the schema: `dy.DataFrame[Labels]`. Errors are as in `write`.
     """
     hints = get_type_hints(type(record))
     for name, path in files.items():

@@ -50,7 +50,7 @@ class OpenEnded(Task):
 
 
 def _lines_of_report(annotation: Annotation, text: str, rule: TargetRule) -> ExampleAnswer:
-    """The phrases of a whole report in the order of its text, as copying is easier to learn in reading order."""
+    """Returns a line per phrase of a whole report, in the order of its text: copying is easier to learn in reading order."""
     normalised = " ".join(text.lower().split())
     listed = [(phrase, code) for phrase, (status, p, code) in annotation.labels.items() if rule.is_listed(status, p)]
     listed.sort(key=lambda finding: (normalised.find(finding[0]), finding[0]))

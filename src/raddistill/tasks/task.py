@@ -1,7 +1,6 @@
-"""What a task is: one question about a report, and how a teacher's labels become the answer that a student learns.
+"""Defines a task: one question about a report, and how a teacher's labels become the answer that a student learns.
 
-`MultipleChoice` and `OpenEnded` are the two tasks; `tasks/registry.py` lists them; the package `scoring` scores
-them. Nothing here reads files or the clock, or imports torch.
+`MultipleChoice` and `OpenEnded` are the two tasks; `tasks/registry.py` lists them; the package `scoring` scores them.
 """
 
 from abc import ABC, abstractmethod

@@ -17,6 +17,7 @@ from raddistill.reading.rows import Rows, open_rows
 from raddistill.sections import markup, parser
 from raddistill.sections.lexicon import BOTH, FINDINGS, IMPRESSION
 from raddistill.sections.markup import Plain
+from raddistill.sections.report_text import plain_letters
 
 BATCH_ROWS = 512
 BATCH_CHARACTERS = 1 << 20
@@ -174,7 +175,7 @@ def split_sections(text: str) -> dict[str, list[Piece]]:
 
     `text` has no markup. The words are those of the text, with plain line ends and letters.
     """
-    text = parser.plain_letters(text)
+    text = plain_letters(text)
     found = parser.read(text)
     if not found.headers:
         whole = _strip(text)
@@ -190,7 +191,7 @@ def _sections(cells: dict[str, Plain]) -> dict[str, list[Piece]]:
     """Returns the pieces of a report: of its one cell `text`, split at the headers, or of a cell for each section."""
     if "text" in cells:
         return split_sections(cells["text"].text)
-    stripped = {section: _strip(parser.plain_letters(cell.text), header=section) for section, cell in cells.items()}
+    stripped = {section: _strip(plain_letters(cell.text), header=section) for section, cell in cells.items()}
     return {section: [piece] for section, piece in stripped.items() if piece}
 
 

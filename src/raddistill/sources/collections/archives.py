@@ -1,29 +1,32 @@
-"""Applies a function to many small files of a zip or a folder, in a fixed order, with two processes if there are many.
+"""Reads the many small files of a tar archive, a zip or a folder, in a fixed order, with two processes if there are many.
 
 Nothing is unpacked to disk, so a malicious name in an archive has no effect.
 """
 
+import gzip
+import io
 import itertools
 import multiprocessing
 import os
 import struct
+import tarfile
 import zipfile
 import zlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 from raddistill.errors import InputError
 
 T = TypeVar("T")
 
+LARGEST_TAR = 1 << 30  # bytes, unpacked; Open-i has 25 MB
 LARGEST_FILE = 1 << 20  # bytes; a report has some thousand
 CHUNK = 2000  # files per task of a process
 MANY = 20_000  # files from which two processes save more than the half second that they take to start
 PROCESSES = 2
-AHEAD = 6  # chunks that are read ahead of the consumer; bounds the memory
+AHEAD = 6  # chunks that are read at a time; bounds the memory
 DAMAGED = "damaged in the archive"
 
 
@@ -33,14 +36,6 @@ class Content(NamedTuple):
     name: str
     content: bytes
     reason: str | None  # why it cannot be read, in a few fixed words
-
-
-class Contents(Protocol):
-    """Files, sorted by name."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[Content]: ...
 
 
 class Zip:
@@ -111,7 +106,7 @@ def _checked(name: str, content: bytes) -> Content:
     return Content(name, content, None if content.strip() else "empty file")
 
 
-def each(files: Contents, parse: Callable[[Content], T]) -> Iterator[T]:
+def each(files: Zip | Folder, parse: Callable[[Content], T]) -> Iterator[T]:
     """Yields `parse(file)` for every file, in order.
 
     `parse` must be a module-level function and must not raise: for MANY files or more it runs in other processes.
@@ -122,17 +117,35 @@ def each(files: Contents, parse: Callable[[Content], T]) -> Iterator[T]:
     remaining = iter(files)
     # Spawned, not forked: polars has threads, and a forked process would hang.
     with ProcessPoolExecutor(PROCESSES, mp_context=multiprocessing.get_context("spawn")) as pool:
-        waiting: deque[Future[list[T]]] = deque()
-        try:
-            while chunk := list(itertools.islice(remaining, CHUNK)):
-                waiting.append(pool.submit(_parse_all, chunk, parse))
-                if len(waiting) > AHEAD:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        while ahead := list(itertools.islice(remaining, AHEAD * CHUNK)):
+            yield from pool.map(parse, ahead, chunksize=CHUNK)
 
 
-def _parse_all(files: list[Content], parse: Callable[[Content], T]) -> list[T]:
-    return [parse(file) for file in files]
+def tar_files(archive: Path, suffix: str) -> Iterator[tuple[str, bytes]]:
+    """Yields name and content of every file of a .tgz whose name ends in `suffix`, in the archive's order.
+
+    Of a file larger than LARGEST_FILE, it yields one byte more than that. tarfile silently takes a truncated or garbled header
+    after the first member for the end of the archive, so this checks that only the two empty blocks of a proper end follow the
+    last member.
+
+    Raises:
+        InputError: the archive is truncated, damaged or too large, or has names that point outside of it.
+    """
+    try:
+        with gzip.open(archive) as stream:
+            unpacked = stream.read(LARGEST_TAR + 1)
+        if len(unpacked) > LARGEST_TAR:
+            raise InputError(f"{archive} unpacks to more than {LARGEST_TAR} bytes; it is another archive")
+        with tarfile.open(fileobj=io.BytesIO(unpacked)) as members:
+            for member in members:
+                if member.name.startswith("/") or ".." in member.name.split("/"):  # tarfile's own check came with Python 3.11.4
+                    raise InputError(f"{archive}: {member.name} points outside of the archive; it is another archive")
+                if member.isfile() and member.name.endswith(suffix):
+                    content = members.extractfile(member)
+                    assert content is not None  # only for members that are no files
+                    yield member.name, content.read(LARGEST_FILE + 1)
+            rest = memoryview(unpacked)[members.offset :]
+        if len(rest) < 2 * tarfile.BLOCKSIZE or any(rest):
+            raise tarfile.ReadError
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile):
+        raise InputError(f"{archive} is truncated or damaged; `dvc repro -f fetch` brings it again") from None

@@ -9,7 +9,6 @@ Report ids look like `s50414267`, patient ids like `p10000032`.
 """
 
 import functools
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,11 +25,12 @@ from raddistill.sections import parser
 from raddistill.sections.lexicon import SectionLexicon
 from raddistill.sections.parser import Words
 from raddistill.sources.collections import archives
-from raddistill.sources.collections.archives import Content, Contents
+from raddistill.sources.collections.archives import Content
 from raddistill.sources.documents import PROGRESS_EVERY, Document, Failure, Progress, no_progress
+from raddistill.sources.gold import annotators
 from raddistill.sources.gold.mapping import load_table
 from raddistill.statuses import GOLD_CELLS
-from raddistill.tasks.names import MULTIPLE_CHOICE
+from raddistill.tables.gold import Gold
 
 ANNOTATOR = "mimic_cxr_radiologist"
 ZIP, TREE = "mimic-cxr-reports.zip", "files"
@@ -49,7 +49,7 @@ class MimicCXR:
 
     def __init__(self, lexicon: SectionLexicon | None = None) -> None:
         self._lexicon = lexicon  # as in parser.read
-        self._unread_annotated: dict[str, tuple[str, ...]] = {}  # annotated studies without a document in the last `read`
+        self._annotated = pl.DataFrame()  # the labels of the test set, as `load_annotations` returns them
 
     def read(self, raw: Path, progress: Progress = no_progress) -> Iterator[Document | Failure]:
         """Yields every text file of the zip or tree in `raw` (or of the zip `raw`), sorted by name.
@@ -60,8 +60,7 @@ class MimicCXR:
         """
         _refuse_files_beside(raw)
         folder = raw if raw.is_dir() else None
-        splits, annotated = load_splits(_only_file(folder, SPLIT)), load_annotations(_only_file(folder, GOLD))
-        self._unread_annotated = dict(annotated)
+        splits, self._annotated = load_splits(_only_file(folder, SPLIT)), load_annotations(_only_file(folder, GOLD))
         files = _locate(raw)
         for count, made in enumerate(archives.each(files, functools.partial(parse, lexicon=self._lexicon)), start=1):
             if count % PROGRESS_EVERY == 0:
@@ -70,29 +69,22 @@ class MimicCXR:
                 yield made
                 continue
             report_id, patient_id, words = made
-            self._unread_annotated.pop(report_id, None)
-            codes = annotated.get(report_id, ())
-            yield Document(report_id, patient_id, annotations=codes, split=splits.get(report_id), **words._asdict())
+            yield Document(report_id, patient_id, split=splits.get(report_id), **words._asdict())
 
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
-        """Returns the radiologist's labels of the test set, for multiple choice only. Blank (not mentioned) is absent.
+        """Returns the radiologist's labels of the test set that `read` found, for multiple choice only.
 
-        Annotated studies that could not be read have rows, too. Studies without annotations have none.
+        Blank (not mentioned) is absent. Annotated studies that could not be read have rows, too; others have none.
 
         Raises:
             InputError: labels.csv of the mapping is missing or malformed, or lacks a column or a label.
         """
-        cells_of = {
-            r: dict(cell.split("=") for cell in cells) for r, cells in (annotations | self._unread_annotated).items() if cells
-        }
-        names = [label.name for label in label_set]
-        column_of = _columns_of(mapping / "labels.csv", names, sorted(set().union(*cells_of.values())))
-        rows = [(r, name, GOLD_CELLS[cells[column]]) for r, cells in cells_of.items() for name, column in column_of.items()]
-        gold = pl.DataFrame(rows, schema=dict.fromkeys(["report_id", "label", "status"], pl.String), orient="row")
-        task, annotator = pl.lit(MULTIPLE_CHOICE).alias("task"), pl.lit(ANNOTATOR).alias("annotator")
-        return gold.select("report_id", task, annotator, "label", "status")
+        column_of = _columns_of(mapping / "labels.csv", [label.name for label in label_set], sorted(self._annotated.columns[1:]))
+        if self._annotated.is_empty():
+            return Gold.create_empty()
+        return annotators.from_wide(self._annotated.select("report_id", **column_of), ANNOTATOR)
 
 
 def parse(file: Content, lexicon: SectionLexicon | None = None) -> tuple[str, str, Words] | Failure:
@@ -120,14 +112,14 @@ def load_splits(path: Path | None) -> dict[str, str]:
     return dict(splits.select("study_id", "split").iter_rows())
 
 
-def load_annotations(path: Path | None) -> dict[str, tuple[str, ...]]:
-    """Returns report id to its cells ("Edema=-1.0", "Fracture="), with CheXpert's codes.
+def load_annotations(path: Path | None) -> pl.DataFrame:
+    """Returns report_id and the columns of labels, with CheXpert's codes; an empty table without a file.
 
     Raises:
         InputError: there is no study_id, a cell has another code, or a study is repeated with other codes.
     """
     if path is None:
-        return {}
+        return pl.DataFrame()
     table = _read_table(path, ["study_id"])
     names = [name for name in table.columns if name not in KEYS]
     table = table.select("study_id", *names).unique(maintain_order=True)
@@ -136,23 +128,12 @@ def load_annotations(path: Path | None) -> dict[str, tuple[str, ...]]:
             raise InputError(f"{path}: column '{name}' has {strange} cells that are not 1, 0, -1 or blank")
     if doubled := table.height - table["study_id"].n_unique():
         raise InputError(f"{path}: {doubled} rows repeat a study_id with other codes; keep one of each")
-    return {
-        study: tuple(f"{name}={cell}" for name, cell in zip(names, cells, strict=True)) for study, *cells in table.iter_rows()
-    }
-
-
-def load_mapping(path: Path) -> dict[str, str]:
-    """Returns column to label; "" for a column that is no label.
-
-    Raises:
-        InputError: the file is missing or has other columns.
-    """
-    return {row["column"]: row["label"] for row in load_table(path, ["column", "label", "why"])}
+    return table.rename({"study_id": "report_id"})
 
 
 def _columns_of(mapping: Path, names: list[str], present: list[str]) -> dict[str, str]:
     """Returns label to column of the test set; {} if the test set has no columns, since nobody annotated it."""
-    label_of = load_mapping(mapping)
+    label_of = {row["column"]: row["label"] for row in load_table(mapping, ["column", "label", "why"])}  # "": no label
     if not present:
         return {}
     if undecided := [column for column in present if column not in label_of]:
@@ -198,28 +179,19 @@ def _refuse_files_beside(raw: Path) -> None:
             )
 
 
-def _locate(raw: Path) -> Contents:
+def _locate(raw: Path) -> archives.Zip | archives.Folder:
     """Returns the reports of the zip or of the folder that holds them."""
     archive = raw / ZIP if raw.is_dir() else raw
-    files: Contents
+    files: archives.Zip | archives.Folder
     if archive.is_file():
         files = archives.Zip(archive, _is_report)
     else:
         root = next((folder for folder in (raw / TREE, raw / Path(ZIP).stem / TREE, raw) if any(folder.glob("p??"))), raw)
-        files = archives.Folder(root, _walk(root) if root.is_dir() else ())
+        reports = root.glob("p??/*/*.txt")  # does not look into the folders of studies, which contain images
+        files = archives.Folder(root, (path.relative_to(root).as_posix() for path in reports))
     if not len(files):
         raise InputError(f"{raw} holds no report of MIMIC-CXR: neither {ZIP} nor {TREE}/p10/p10000032/s50414267.txt")
     return files
-
-
-def _walk(root: Path) -> Iterator[str]:
-    """Yields the text files of the patients' folders. The folders of studies contain images and are skipped."""
-    for group in sorted(root.glob("p??")):
-        with os.scandir(group) as patients:
-            for patient in patients:
-                if patient.is_dir():
-                    with os.scandir(patient.path) as files:
-                        yield from (f"{group.name}/{patient.name}/{file.name}" for file in files if _is_report(file.name))
 
 
 def _is_report(name: str) -> bool:

@@ -4,10 +4,6 @@ The archive is never unpacked to disk. Its `MeSH/automatic` terms are never read
 1,391 reports that people called normal has one.
 """
 
-import gzip
-import io
-import tarfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError  # types only: defusedxml does the parsing
@@ -20,12 +16,13 @@ from raddistill.concepts import Concept
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.privacy import ID_IS_TEXT, may_be_text
+from raddistill.reading.cells import NOT_UTF8, is_utf8
 from raddistill.sections.report_text import section_words
+from raddistill.sources.collections.archives import LARGEST_FILE, tar_files
 from raddistill.sources.documents import Document, Failure, Progress, no_progress
-from raddistill.sources.gold import mesh_codes
+from raddistill.sources.gold import mapping as mappings
 
-LARGEST_ARCHIVE = 1 << 30  # bytes, unpacked; Open-i has 25 MB
-LARGEST_FILE = 1 << 20  # bytes; the largest report of Open-i has 8,967
+ANNOTATOR = "openi_mesh"
 
 
 class OpenI:
@@ -39,14 +36,13 @@ class OpenI:
         """Yields every XML file of the one archive in `raw`, as a document or as a failure.
 
         Raises:
-            InputError: there are no or several archives, or the archive is truncated, damaged or too large, has no XML file, or
-                has names that point outside of it.
+            InputError: there are no or several archives, or the archive has no XML file, or as in archives.tar_files.
         """
         archives = sorted(raw.glob("*.tgz"))
         if len(archives) != 1:
             raise InputError(f"{raw} holds {len(archives)} .tgz files, openi reads exactly one; `dvc repro -f fetch` repairs it")
         count = 0
-        for count, (name, content) in enumerate(_xml_files(archives[0]), start=1):
+        for count, (name, content) in enumerate(tar_files(archives[0], ".xml"), start=1):
             progress(count, None)
             yield parse(name, content)
         if not count:
@@ -55,8 +51,12 @@ class OpenI:
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
-        """Returns the human MeSH codes (`major`) as gold of both tasks: one row for every report, task and label."""
-        return mesh_codes.gold(annotations, mapping, label_set, concepts)
+        """Returns the human MeSH codes (`major`) as gold of both tasks: one row for every report, task and label.
+
+        The head `No Indexing` means that nobody annotated the report.
+        """
+        gold = mappings.to_gold(annotations, mapping, label_set, concepts, ANNOTATOR)
+        return gold.cast(pl.String)  # enums of two collections could not be one table
 
 
 def parse(name: str, content: bytes) -> Document | Failure:
@@ -68,7 +68,7 @@ def parse(name: str, content: bytes) -> Document | Failure:
     except DefusedXmlException:
         return Failure(name, "document type or entity in XML")
     except (ParseError, LookupError, ValueError):  # the last two: an encoding unknown to Python or to expat
-        return Failure(name, "malformed XML" if _is_utf8(content) else "not UTF-8")
+        return Failure(name, "malformed XML" if is_utf8(content.decode("utf-8", "surrogateescape")) else NOT_UTF8)
     identity = root.find("uId")
     report_id = " ".join((identity.get("id") or "").split()) if identity is not None else None
     if not report_id:
@@ -77,7 +77,6 @@ def parse(name: str, content: bytes) -> Document | Failure:
         return Failure(name, ID_IS_TEXT)
     return Document(
         report_id=report_id,
-        patient_id=None,
         findings=_section(root, "FINDINGS"),
         impression=_section(root, "IMPRESSION"),
         indication=_section(root, "INDICATION"),
@@ -89,37 +88,3 @@ def parse(name: str, content: bytes) -> Document | Failure:
 def _section(root: Element, label: str) -> str | None:
     parts = ("".join(node.itertext()) for node in root.iter("AbstractText") if node.get("Label") == label)
     return section_words("\n\n".join(parts), none_is_said=label == "COMPARISON")
-
-
-def _is_utf8(content: bytes) -> bool:
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _xml_files(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """Yields name and content (at most one byte more than allowed) of every XML file, in the archive's order.
-
-    tarfile silently takes a truncated or garbled header after the first member for the end of the archive. So this checks that
-    only the two empty blocks of a proper end follow the last member.
-    """
-    try:
-        with gzip.open(archive) as stream:
-            unpacked = stream.read(LARGEST_ARCHIVE + 1)
-        if len(unpacked) > LARGEST_ARCHIVE:
-            raise InputError(f"{archive} unpacks to more than {LARGEST_ARCHIVE} bytes; it is not Open-i's archive")
-        with tarfile.open(fileobj=io.BytesIO(unpacked)) as members:
-            for member in members:
-                if member.name.startswith("/") or ".." in member.name.split("/"):  # tarfile's own check came with Python 3.11.4
-                    raise InputError(f"{archive}: {member.name} points outside of the archive; it is not Open-i's")
-                if member.isfile() and member.name.endswith(".xml"):
-                    content = members.extractfile(member)
-                    assert content is not None  # only for members that are no files
-                    yield member.name, content.read(LARGEST_FILE + 1)
-            rest = memoryview(unpacked)[members.offset :]
-        if len(rest) < 2 * tarfile.BLOCKSIZE or any(rest):
-            raise tarfile.ReadError
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile):
-        raise InputError(f"{archive} is truncated or damaged; `dvc repro -f fetch` brings it again") from None

