@@ -62,9 +62,12 @@ def test_a_quote_is_an_occurrence_of_a_phrase_of_its_label(text, name):
         assert any(m.phrase.label == span.label and (m.first, m.last) == ends for m in MATCHERS[name].find(words))
 
 
-@given(TEXTS, TEXTS, st.sampled_from(["findings_and_impression", "impression_else_findings", ["findings"]]))
-def test_spans_lie_in_the_section_that_they_name(findings, impression, sections):
-    reader = Reader("multiple_choice", FOLDERS["cold"], LABELS, sections)
+SECTIONS = ["findings_and_impression", "impression_else_findings", ["findings"]]
+OF_SECTIONS = [Reader("multiple_choice", FOLDERS["cold"], LABELS, sections) for sections in SECTIONS]
+
+
+@given(TEXTS, TEXTS, st.sampled_from(OF_SECTIONS))
+def test_spans_lie_in_the_section_that_they_name(findings, impression, reader):
     text = f"FINDINGS: {findings}\nIMPRESSION: {impression}"
     spans, reason = reader.read({"findings": findings, "impression": impression, "text": text})
     begins = {"findings": len("FINDINGS: "), "impression": len(text) - len(impression)}
@@ -126,7 +129,8 @@ def test_line_ends_of_windows_change_nothing(text, which):
 def test_lower_case_keeps_every_place():
     everything = "".join(chr(i) for i in range(sys.maxunicode + 1) if not 0xD800 <= i < 0xE000)
     assert len(mentions._lower(everything)) == len(everything)
-    assert [p for p in everything if len(find_words(p)) != len(mentions.find_word_spans(p))] == []
+    rows = [" ".join(everything[at : at + 64]) for at in range(0, len(everything), 64)]
+    assert [row for row in rows if len(find_words(row)) != len(find_word_spans(row))] == []
 
 
 def test_a_turkish_capital_moves_no_span():
@@ -279,16 +283,14 @@ def test_resolving_grows_with_the_number_of_mentions():
 
 @pytest.mark.parametrize("unit", HOSTILE, ids=ascii)
 def test_time_to_find_sentences_grows_with_the_text(unit):
-    def best(length: int) -> float:
-        text, times = repeat(unit, length), []
-        for _ in range(3):
-            begin = time.process_time()
-            for start, end in sentences(text, 0, length):
-                assert 0 < end - start <= sentences_module.LONGEST_SENTENCE
-            times.append(time.process_time() - begin)
-        return min(times)
+    def taken(length: int) -> float:
+        text, begin = repeat(unit, length), time.process_time()
+        for start, end in sentences(text, 0, length):
+            assert 0 < end - start <= sentences_module.LONGEST_SENTENCE
+        return time.process_time() - begin
 
-    assert best(200_000) <= 10 * best(50_000) + 0.1  # 16 times if quadratic, and then seconds
+    # 16 times if quadratic, and then seconds. A busy machine may spoil a try.
+    assert any(taken(200_000) <= 10 * taken(50_000) + 0.1 for _ in range(3))
 
 
 @pytest.mark.parametrize("unit", ["x", "no ", "(", "effusion. ", "heart heart heart enlarged "])
