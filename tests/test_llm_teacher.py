@@ -30,7 +30,7 @@ from raddistill.teachers.llm.teacher import Interrupted
 from raddistill.teachers.synthesizing import Synthesized, SynthesizeParams, TeacherContext, synthesize
 
 LABELS = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")
-# Without examples, which take 50 ms to read: tests/test_questions.py is about them, and one test here asks with them.
+# Without examples, which take 50 ms to read: tests/test_questions.py is about them, and two tests here ask with them.
 CHANGED = {"endpoint": "compatible", "model": "mock-1", "examples": 0}
 SHIPPED = params.load("synthesize.llm", LLMParams).model_copy(update=CHANGED)
 TASKS = ["multiple_choice", "open_ended"]
@@ -425,9 +425,9 @@ def test_the_budget_stops_before_it_is_passed_and_the_next_run_goes_on(
     prices = tmp_path / "prices.yaml"
     prices.write_text("mock-1: {input: 100, cached_input: 50, output: 200, batch: 0.5}\n")
     with pytest.raises(BudgetReached):
-        label(asking_budget_usd=0.6, asking_prices=str(prices), asking_in_flight=1)
+        label(asking_budget_usd=1.5, asking_prices=str(prices), asking_in_flight=1, llm_examples=3)
     assert 0 < server.counts()["paid"] < DISTINCT
-    made = label(asking_budget_usd=1000.0, asking_prices=str(prices))
+    made = label(asking_budget_usd=1000.0, asking_prices=str(prices), llm_examples=3)
     assert server.counts()["paid"] == DISTINCT
     assert server.counts()["paid_twice"] == 0
     assert made.spending["usd"] == pytest.approx(made.answers.unique("key")["usd"].sum(), abs=1e-6)
