@@ -25,11 +25,13 @@ FOLDERS = {name: Path("lexicon") / name for name in ("cold", "tuned")}
 READERS = {key: Reader(key[1], FOLDERS[key[0]], LABELS, "findings_and_impression") for key in itertools.product(FOLDERS, TASKS)}
 EITHER = st.sampled_from(list(READERS))
 
-FINDINGS = st.sampled_from(["pleural effusion", "pneumothorax", "consolidation", "rib fracture", "atelectasis", "cardiomegaly"])
+FINDINGS = st.sampled_from(["pleural effusion", "pneumothorax", "consolidation", "pneumonia", "pulmonary edema", "rib fracture",
+                            "atelectasis", "left lung nodule", "pleural thickening", "cardiomegaly", "chest tube"])  # fmt: skip
 STATEMENTS = st.builds("{} {}".format, st.sampled_from(["There is", "No", "Possible", "New", "Without"]), FINDINGS)
 WORDS = st.sampled_from(["no", "effusion", "effusions", "possible", ",", "and", "the", "heart", "is", "enlarged", "normal", "but",
                          "mild", "not", "seen", "exclude", "mass", "lungs", "clear", "(", ")", ".", ";", "\n", "or", "The",
-                         "pneumothorax", "1.", "-", "dr.", "left", "to", "moderate", "atelectasis", "\n\n", "3.5"])  # fmt: skip
+                         "pneumothorax", "1.", "-", "dr.", "left", "to", "moderate", "atelectasis", "\n\n", "3.5",
+                         "cannot", "of"])  # fmt: skip
 TEXTS = st.lists(WORDS, min_size=1, max_size=30).map(" ".join)
 ANY = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(" .\n'’İßΣ,(1"), max_size=20)
 JUNK = st.lists(ANY | WORDS, max_size=20).map("".join)
@@ -119,6 +121,26 @@ def test_the_form_of_a_report_does_not_matter(statements, which):
     }
     said = {form: label(READERS[which], text) for form, text in forms.items()}
     assert {form for form, labels in said.items() if labels != said["plain"]} == set()
+
+
+@given(FINDINGS, st.sampled_from(["No ", "There is no ", "Without "]), st.sampled_from(list(FOLDERS)))
+def test_a_denial_flips_a_simple_sentence(finding, denial, name):
+    reader = READERS[name, "multiple_choice"]
+    stated, denied = label(reader, f"{finding.capitalize()}."), label(reader, f"{denial}{finding}.")
+    assert {s for s in stated.values() if s != UNMENTIONED} == {PRESENT}
+    assert {key for key, s in denied.items() if s == ABSENT} == {key for key, s in stated.items() if s == PRESENT}
+    assert PRESENT not in denied.values()
+
+
+UNRELATED = st.sampled_from(["The trachea is midline.", "Comparison is made with the prior study."])
+
+
+@given(TEXTS | st.lists(STATEMENTS, min_size=1, max_size=4).map(". ".join), UNRELATED, EITHER)
+def test_an_unrelated_sentence_changes_nothing(text, unrelated, which):
+    alone, appended, prepended = (
+        label(READERS[which], each) for each in (text, f"{text}.\n\n{unrelated}", f"{unrelated}\n\n{text}")
+    )
+    assert alone == appended == prepended
 
 
 @given(TEXTS, EITHER)
