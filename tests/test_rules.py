@@ -263,11 +263,3 @@ def test_evidence_quotes_the_text_and_stands_behind_every_label(texts, task):
         assert task == "multiple_choice" or " ".join(quote.lower().split()) == row["label"]
     mentioned = made.labels.filter(pl.col("status") != UNMENTIONED)
     assert {*made.evidence.select("report_id", "label").rows()} == {*mentioned.select("report_id", "label").rows()}
-
-
-# --- speed
-
-
-def test_a_megabyte_of_one_word_ends():
-    (said,) = read_all("effusion " * (1_000_000 // 9))
-    assert said["Pleural Effusion"] == PRESENT
