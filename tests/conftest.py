@@ -196,3 +196,16 @@ def write_params() -> Callable[[dict[str, Any], Path], None]:
             YAML().dump(content, file)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def walked(
+    tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, Any], write_params: Callable[[dict[str, Any], Path], None]
+) -> Path:
+    """A folder in which every stage has run on the small world, with two teachers besides. A test that changes it restores it."""
+    from pipeline_truth import TEACHERS
+    from walking import walk
+
+    folder = tmp_path_factory.mktemp("walked")
+    walk(small_params | {"teachers": TEACHERS}, folder, write_params)
+    return folder

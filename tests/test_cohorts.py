@@ -2,20 +2,19 @@
 
 import copy
 import dataclasses
-import importlib
 import itertools
 import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from pipeline_truth import ROOT, declared, dvc_yaml
+from pipeline_truth import ROOT
 from test_padchest import row as padchest_row
 from test_padchest import write as padchest_csv
+from walking import walk
 
 from raddistill import concepts, labelsets, params, paths
 from raddistill.apps import cohorts, compare_cohorts
@@ -217,14 +216,8 @@ def test_trained_here_and_scored_there(
             content[section][key] = content[section][key] | value if isinstance(value, dict) else value
     for arm in content["predict"].values():
         arm["open_ended_reports"] = 6
-    for name in ("lexicon", "gold", "prompts"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    write_params(content, tmp_path / "params.yaml")
+    walk(content, tmp_path, write_params)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    for stage in (name for name in declared(dvc_yaml()) if not name.startswith("teach@")):
-        name, _, key = stage.partition("@")
-        importlib.import_module(f"stages.{name}").main(*([key] if key else []))
     reports, asked = pl.read_parquet(paths.REPORTS), pl.read_parquet(paths.table("predictions", "student_test"))
     there = reports.filter(pl.col("source") == "files")["report_id"]
     final, validation = (json.loads(path.read_text(encoding="utf-8")) for path in (paths.FINAL_METRICS, paths.VALIDATION_METRICS))

@@ -24,6 +24,7 @@ from raddistill.teachers.rules.teacher import RulesTeacher
 
 ROOT = Path(__file__).parent.parent
 LABELS = labelsets.load_labels(ROOT / "lexicon/label_sets/chest_13.yaml")
+READER = Reader("multiple_choice", ROOT / "lexicon/tuned", LABELS, "findings_and_impression")
 
 LINES = r"""
 dashes | FINDINGS:\n- No consolidation\n- Left nodule\nIMPRESSION:\nNo acute disease\nMild cardiomegaly | -con +les +car
@@ -311,12 +312,10 @@ the right internal jugular catheter projects over the superior vena cava. Mild b
 @pytest.mark.parametrize("width", range(40, 110, 7))
 @pytest.mark.parametrize("header", ["FINDINGS: ", "FINDINGS:\n"])
 def test_prose_reads_the_same_wherever_it_is_wrapped(width: int, header: str) -> None:
-    reader = Reader("multiple_choice", ROOT / "lexicon/tuned", LABELS, "findings_and_impression")
-
     def read(text: str) -> list[tuple[str, str, str | None]]:
         words = parser.words(text)
         whole = {"findings": words.findings, "impression": words.impression, "text": compose(words.findings, words.impression)}
-        return reader.summarize(reader.read(whole)[0])
+        return READER.summarize(READER.read(whole)[0])
 
     whole = header + " ".join(PROSE.split())
     expected = read(whole)
@@ -350,6 +349,5 @@ WITHOUT_SECTIONS = [row for row in CASES if ":" not in TEXTS[row[0]][:12] and no
 @pytest.mark.parametrize("case", WITHOUT_SECTIONS, ids=[row[0] for row in WITHOUT_SECTIONS])
 def test_python_reads_what_has_neither_headers_nor_markup(case: list[str]) -> None:
     name, _, tuned, _ = case
-    reader = Reader("multiple_choice", ROOT / "lexicon/tuned", LABELS, "findings_and_impression")
-    spans, _ = reader.read_text(TEXTS[name])
-    assert right(tuned, {label: status for label, status, _ in reader.summarize(spans)})
+    spans, _ = READER.read_text(TEXTS[name])
+    assert right(tuned, {label: status for label, status, _ in READER.summarize(spans)})

@@ -2,55 +2,21 @@
 
 import copy
 import hashlib
-import importlib
 import json
 import math
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pytest
 from conftest import N_REPORTS
 from pipeline_truth import ROOT, TEACHERS, declared, dvc_yaml
+from walking import READ_ONLY, run_stages, walk
 
 from raddistill import params, paths
 
-STAGES = declared(dvc_yaml(), TEACHERS)
-ORDER = list(STAGES)  # dvc.yaml lists the stages in the order in which data walks through them
+STAGES = declared(dvc_yaml(), TEACHERS)  # in the order in which data walks through them
 TASKS = ["multiple_choice", "open_ended"]
-READ_ONLY = ["lexicon", "gold", "prompts"]
-
-
-@pytest.fixture(scope="module")
-def run_all(
-    tmp_path_factory: pytest.TempPathFactory, small_params: dict[str, Any], write_params: Callable[[dict[str, Any], Path], None]
-) -> Callable[..., Path]:
-    """Runs every stage in a new folder, with changes of the section merge; the folder."""
-
-    def run(**changed: Any) -> Path:
-        folder = tmp_path_factory.mktemp("project")
-        for name in READ_ONLY:
-            shutil.copytree(ROOT / name, folder / name)
-        content = copy.deepcopy(small_params) | {"teachers": TEACHERS}
-        for key, value in changed.items():
-            content["merge"][key] = content["merge"][key] | value if isinstance(value, dict) else value
-        write_params(content, folder / "params.yaml")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(folder)
-            patch.delenv("DVC_ROOT", raising=False)
-            for name in ORDER:
-                stage, _, key = name.partition("@")
-                importlib.import_module(f"stages.{stage}").main(*([key] if key else []))
-        return folder
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def project(run_all: Callable[..., Path]) -> Path:
-    return run_all()
 
 
 def written(folder: Path) -> dict[str, str]:
@@ -60,17 +26,17 @@ def written(folder: Path) -> dict[str, str]:
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def test_exactly_the_declared_files_are_written(project: Path) -> None:
+def test_exactly_the_declared_files_are_written(walked: Path) -> None:
     outs = {path for stage in STAGES.values() for path in stage.outs}
-    folders = {path for path in outs if (project / path).is_dir()}
-    found = {next((folder for folder in folders if name.startswith(f"{folder}/")), name) for name in written(project)}
+    folders = {path for path in outs if (walked / path).is_dir()}
+    found = {next((folder for folder in folders if name.startswith(f"{folder}/")), name) for name in written(walked)}
     assert folders == {"data/raw", "models/adapter"}
     assert found == outs
 
 
-def test_no_report_is_lost(project: Path) -> None:
+def test_no_report_is_lost(walked: Path) -> None:
     def table(path: Path) -> pl.DataFrame:
-        return pl.read_parquet(project / path)
+        return pl.read_parquet(walked / path)
 
     reports, quarantine = table(paths.REPORTS), table(paths.EXTRACT_QUARANTINE)
     assert reports.height + quarantine.height == N_REPORTS
@@ -96,8 +62,8 @@ def test_no_report_is_lost(project: Path) -> None:
         assert set(decided["report_id"]) == set(predictions["report_id"])
 
 
-def test_a_report_is_asked_in_parts_and_its_answers_are_one(project: Path) -> None:
-    examples, said = (pl.read_parquet(project / path) for path in (paths.EXAMPLES, paths.table("probabilities", "student_test")))
+def test_a_report_is_asked_in_parts_and_its_answers_are_one(walked: Path) -> None:
+    examples, said = (pl.read_parquet(walked / path) for path in (paths.EXAMPLES, paths.table("probabilities", "student_test")))
     asked = examples.filter(pl.col("asked"), pl.col("split") == "test", pl.col("task") == "multiple_choice")
     assert asked.height > 3 * asked["report_id"].n_unique()
     parts = ["report_id", "part"]
@@ -106,21 +72,26 @@ def test_a_report_is_asked_in_parts_and_its_answers_are_one(project: Path) -> No
     assert set(written_by_teacher.select("split", "asked").iter_rows()) == {("train", False)}
 
 
-def test_both_tasks_in_words_as_in_the_paper_go_the_whole_way(run_all: Callable[..., Path]) -> None:
-    folder = run_all(**params.read(ROOT / "presets/paper.yaml")["params"]["merge"])
+def test_both_tasks_in_words_as_in_the_paper_go_the_whole_way(
+    tmp_path: Path, small_params: dict[str, Any], write_params: Callable[[dict[str, Any], Path], None]
+) -> None:
+    content = copy.deepcopy(small_params)
+    for key, value in params.read(ROOT / "presets/paper.yaml")["params"]["merge"].items():
+        content["merge"][key] = content["merge"][key] | value if isinstance(value, dict) else value
+    walk(content, tmp_path, write_params)
     examples, predictions = (
-        pl.read_parquet(folder / path) for path in (paths.EXAMPLES, paths.table("predictions", "student_test"))
+        pl.read_parquet(tmp_path / path) for path in (paths.EXAMPLES, paths.table("predictions", "student_test"))
     )
     assert set(examples["answers"]) == {"list", "lines"}
     assert examples.filter("asked").group_by("report_id", "task").len()["len"].unique().to_list() == [1]
     assert predictions["answer"].null_count() == 0
-    assert pl.read_parquet(folder / paths.table("probabilities", "student_test")).is_empty()
-    final = json.loads((folder / paths.FINAL_METRICS).read_text(encoding="utf-8"))
+    assert pl.read_parquet(tmp_path / paths.table("probabilities", "student_test")).is_empty()
+    final = json.loads((tmp_path / paths.FINAL_METRICS).read_text(encoding="utf-8"))
     assert all(final[task]["student"]["reports"] == final[task]["reports"] > 0 for task in TASKS)
 
 
-def test_the_teacher_was_learned_from_and_scored(project: Path) -> None:
-    final = json.loads((project / paths.FINAL_METRICS).read_text(encoding="utf-8"))
+def test_the_teacher_was_learned_from_and_scored(walked: Path) -> None:
+    final = json.loads((walked / paths.FINAL_METRICS).read_text(encoding="utf-8"))
     assert set(final) == set(TASKS)
     assert final["multiple_choice"]["teacher"]["micro_f1"] > 0.6  # the sentences are plain; people and rules agree on most
     assert all(math.isfinite(value) for task in final.values() for value in figures(task))
@@ -130,10 +101,10 @@ def figures(node: Any) -> list[float]:
     return [figure for child in node.values() for figure in figures(child)] if isinstance(node, dict) else [node]
 
 
-def test_no_sentence_of_a_report_leaves_data_and_models(project: Path) -> None:
-    shared = [file for folder in ("metrics", "plots") for file in (project / folder).rglob("*") if file.is_file()]
+def test_no_sentence_of_a_report_leaves_data_and_models(walked: Path) -> None:
+    shared = [file for folder in ("metrics", "plots") for file in (walked / folder).rglob("*") if file.is_file()]
     assert len(shared) >= 10
-    told = pl.read_parquet(project / paths.REPORTS)["findings"].drop_nulls().to_list()
+    told = pl.read_parquet(walked / paths.REPORTS)["findings"].drop_nulls().to_list()
     sentences = {sentence.strip() for text in told for sentence in text.split(".") if len(sentence.strip()) > 20}
     assert len(sentences) >= 10
     for file in shared:
@@ -141,22 +112,19 @@ def test_no_sentence_of_a_report_leaves_data_and_models(project: Path) -> None:
         assert not [sentence for sentence in sentences if sentence.lower() in content], file.name
 
 
-def test_a_second_run_writes_the_same_bytes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_run_writes_the_same_bytes(walked: Path) -> None:
     """Of `teach` and `evaluate`, which a clone does not run again; of all others tests/test_dvc_repository.py shows it."""
-    before = written(project)
+    before = written(walked)
     again = ("data/teachers/", "metrics/teachers/", str(paths.VALIDATION_METRICS), f"{paths.VALIDATION_PLOTS}/")
     removed = [name for name in before if name.startswith(again)]
     assert len(removed) >= 2 * len(TEACHERS) + 7  # of `evaluate`: metrics, three tables and three pictures
     for name in removed:
-        (project / name).unlink()
-    monkeypatch.chdir(project)
-    for name in TEACHERS:
-        importlib.import_module("stages.teach").main(name)
-    importlib.import_module("stages.evaluate").main()
-    assert written(project) == before
+        (walked / name).unlink()
+    run_stages([*(f"teach@{name}" for name in TEACHERS), "evaluate"], walked)
+    assert written(walked) == before
 
 
-def test_text_outputs_end_lines_as_git_keeps_them(project: Path) -> None:
-    texts = [project / name for name in written(project) if name.endswith((".csv", ".json", ".svg", ".md"))]
+def test_text_outputs_end_lines_as_git_keeps_them(walked: Path) -> None:
+    texts = [walked / name for name in written(walked) if name.endswith((".csv", ".json", ".svg", ".md"))]
     assert len(texts) >= 10
     assert [file.name for file in texts if b"\r" in file.read_bytes()] == []

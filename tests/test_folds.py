@@ -26,10 +26,10 @@ NAMES = folds.names(P, LABELS, CONCEPTS)
 MADE_BY = {"commit": "0" * 40, "clean": True}
 
 
-@pytest.fixture
-def world(tmp_path):
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
     """Scores of the six reports at once: a teacher with doubts that it grades, and the same on the whole report."""
-    lexicon = tmp_path / "lexicon.csv"
+    lexicon = tmp_path_factory.mktemp("world") / "lexicon.csv"
     lexicon.write_text(LEXICON)
     return score(lexicon, labels={MC: doubted(0.7), OE: labels()[OE]}, whole_labels=labels())
 

@@ -30,7 +30,9 @@ from raddistill.teachers.llm.teacher import Interrupted
 from raddistill.teachers.synthesizing import Synthesized, SynthesizeParams, TeacherContext, synthesize
 
 LABELS = labelsets.load_labels("lexicon/label_sets/chest_13.yaml")
-SHIPPED = params.load("synthesize.llm", LLMParams).model_copy(update={"endpoint": "compatible", "model": "mock-1"})
+# Without examples, which take 50 ms to read: tests/test_questions.py is about them, and two tests here ask with them.
+CHANGED = {"endpoint": "compatible", "model": "mock-1", "examples": 0}
+SHIPPED = params.load("synthesize.llm", LLMParams).model_copy(update=CHANGED)
 TASKS = ["multiple_choice", "open_ended"]
 TEXTS = [
     "The heart is enlarged. No effusion.",
@@ -82,7 +84,7 @@ def said(made: Synthesized, report_id: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("answers", ["json_schema", "text", "decisions"])
 def test_every_form_of_answer_makes_the_same_labels(server: TeacherServer, label: Label, answers: str) -> None:
-    made = label(llm_answers=answers)
+    made = label(llm_answers=answers, llm_examples=3)
     assert set(made.answers["form"]) == {answers}
     assert said(made, "r1") == {"Atelectasis": "present", "Pleural Effusion": "present"}
     assert said(made, "r3") == {}
@@ -259,7 +261,7 @@ SHARED: dict[str, tuple[Alter | str, str, str]] = {  # what the server does: the
         "answer cut off at the server's context",
         "prompt had 3,740.*--max-model-len",
     ),
-    "small context": (usage(512, 300), "question cut to the server's context", r"read 512 of at least [\d,]+ tokens.*--ctx-size"),
+    "small context": (usage(128, 300), "question cut to the server's context", r"read 128 of at least [\d,]+ tokens.*--ctx-size"),
 }
 FINAL = ["no choices", "no message", "thoughts", "open thoughts", "long thoughts", "short length", "small context"]
 
@@ -423,9 +425,9 @@ def test_the_budget_stops_before_it_is_passed_and_the_next_run_goes_on(
     prices = tmp_path / "prices.yaml"
     prices.write_text("mock-1: {input: 100, cached_input: 50, output: 200, batch: 0.5}\n")
     with pytest.raises(BudgetReached):
-        label(asking_budget_usd=1.5, asking_prices=str(prices), asking_in_flight=1)
+        label(asking_budget_usd=1.5, asking_prices=str(prices), asking_in_flight=1, llm_examples=3)
     assert 0 < server.counts()["paid"] < DISTINCT
-    made = label(asking_budget_usd=1000.0, asking_prices=str(prices))
+    made = label(asking_budget_usd=1000.0, asking_prices=str(prices), llm_examples=3)
     assert server.counts()["paid"] == DISTINCT
     assert server.counts()["paid_twice"] == 0
     assert made.spending["usd"] == pytest.approx(made.answers.unique("key")["usd"].sum(), abs=1e-6)

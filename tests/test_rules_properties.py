@@ -25,11 +25,13 @@ FOLDERS = {name: Path("lexicon") / name for name in ("cold", "tuned")}
 READERS = {key: Reader(key[1], FOLDERS[key[0]], LABELS, "findings_and_impression") for key in itertools.product(FOLDERS, TASKS)}
 EITHER = st.sampled_from(list(READERS))
 
-FINDINGS = st.sampled_from(["pleural effusion", "pneumothorax", "consolidation", "rib fracture", "atelectasis", "cardiomegaly"])
+FINDINGS = st.sampled_from(["pleural effusion", "pneumothorax", "consolidation", "pneumonia", "pulmonary edema", "rib fracture",
+                            "atelectasis", "left lung nodule", "pleural thickening", "cardiomegaly", "chest tube"])  # fmt: skip
 STATEMENTS = st.builds("{} {}".format, st.sampled_from(["There is", "No", "Possible", "New", "Without"]), FINDINGS)
 WORDS = st.sampled_from(["no", "effusion", "effusions", "possible", ",", "and", "the", "heart", "is", "enlarged", "normal", "but",
                          "mild", "not", "seen", "exclude", "mass", "lungs", "clear", "(", ")", ".", ";", "\n", "or", "The",
-                         "pneumothorax", "1.", "-", "dr.", "left", "to", "moderate", "atelectasis", "\n\n", "3.5"])  # fmt: skip
+                         "pneumothorax", "1.", "-", "dr.", "left", "to", "moderate", "atelectasis", "\n\n", "3.5",
+                         "cannot", "of"])  # fmt: skip
 TEXTS = st.lists(WORDS, min_size=1, max_size=30).map(" ".join)
 ANY = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(" .\n'’İßΣ,(1"), max_size=20)
 JUNK = st.lists(ANY | WORDS, max_size=20).map("".join)
@@ -62,9 +64,12 @@ def test_a_quote_is_an_occurrence_of_a_phrase_of_its_label(text, name):
         assert any(m.phrase.label == span.label and (m.first, m.last) == ends for m in MATCHERS[name].find(words))
 
 
-@given(TEXTS, TEXTS, st.sampled_from(["findings_and_impression", "impression_else_findings", ["findings"]]))
-def test_spans_lie_in_the_section_that_they_name(findings, impression, sections):
-    reader = Reader("multiple_choice", FOLDERS["cold"], LABELS, sections)
+SECTIONS = ["findings_and_impression", "impression_else_findings", ["findings"]]
+OF_SECTIONS = [Reader("multiple_choice", FOLDERS["cold"], LABELS, sections) for sections in SECTIONS]
+
+
+@given(TEXTS, TEXTS, st.sampled_from(OF_SECTIONS))
+def test_spans_lie_in_the_section_that_they_name(findings, impression, reader):
     text = f"FINDINGS: {findings}\nIMPRESSION: {impression}"
     spans, reason = reader.read({"findings": findings, "impression": impression, "text": text})
     begins = {"findings": len("FINDINGS: "), "impression": len(text) - len(impression)}
@@ -118,6 +123,26 @@ def test_the_form_of_a_report_does_not_matter(statements, which):
     assert {form for form, labels in said.items() if labels != said["plain"]} == set()
 
 
+@given(FINDINGS, st.sampled_from(["No ", "There is no ", "Without "]), st.sampled_from(list(FOLDERS)))
+def test_a_denial_flips_a_simple_sentence(finding, denial, name):
+    reader = READERS[name, "multiple_choice"]
+    stated, denied = label(reader, f"{finding.capitalize()}."), label(reader, f"{denial}{finding}.")
+    assert {s for s in stated.values() if s != UNMENTIONED} == {PRESENT}
+    assert {key for key, s in denied.items() if s == ABSENT} == {key for key, s in stated.items() if s == PRESENT}
+    assert PRESENT not in denied.values()
+
+
+UNRELATED = st.sampled_from(["The trachea is midline.", "Comparison is made with the prior study."])
+
+
+@given(TEXTS | st.lists(STATEMENTS, min_size=1, max_size=4).map(". ".join), UNRELATED, EITHER)
+def test_an_unrelated_sentence_changes_nothing(text, unrelated, which):
+    alone, appended, prepended = (
+        label(READERS[which], each) for each in (text, f"{text}.\n\n{unrelated}", f"{unrelated}\n\n{text}")
+    )
+    assert alone == appended == prepended
+
+
 @given(TEXTS, EITHER)
 def test_line_ends_of_windows_change_nothing(text, which):
     assert label(READERS[which], text.replace("\n", "\r\n")) == label(READERS[which], text)
@@ -126,7 +151,8 @@ def test_line_ends_of_windows_change_nothing(text, which):
 def test_lower_case_keeps_every_place():
     everything = "".join(chr(i) for i in range(sys.maxunicode + 1) if not 0xD800 <= i < 0xE000)
     assert len(mentions._lower(everything)) == len(everything)
-    assert [p for p in everything if len(find_words(p)) != len(mentions.find_word_spans(p))] == []
+    rows = [" ".join(everything[at : at + 64]) for at in range(0, len(everything), 64)]
+    assert [row for row in rows if len(find_words(row)) != len(find_word_spans(row))] == []
 
 
 def test_a_turkish_capital_moves_no_span():
@@ -279,22 +305,20 @@ def test_resolving_grows_with_the_number_of_mentions():
 
 @pytest.mark.parametrize("unit", HOSTILE, ids=ascii)
 def test_time_to_find_sentences_grows_with_the_text(unit):
-    def best(length: int) -> float:
-        text, times = repeat(unit, length), []
-        for _ in range(3):
-            begin = time.process_time()
-            for start, end in sentences(text, 0, length):
-                assert 0 < end - start <= sentences_module.LONGEST_SENTENCE
-            times.append(time.process_time() - begin)
-        return min(times)
+    def taken(length: int) -> float:
+        text, begin = repeat(unit, length), time.process_time()
+        for start, end in sentences(text, 0, length):
+            assert 0 < end - start <= sentences_module.LONGEST_SENTENCE
+        return time.process_time() - begin
 
-    assert best(200_000) <= 10 * best(50_000) + 0.1  # 16 times if quadratic, and then seconds
+    # 16 times if quadratic, and then seconds. A busy machine may spoil a try.
+    assert any(taken(200_000) <= 10 * taken(50_000) + 0.1 for _ in range(3))
 
 
-@pytest.mark.parametrize("unit", ["x", "no ", "(", "effusion. ", "heart heart heart enlarged "])
+@pytest.mark.parametrize("unit", ["x", "no ", "(", "effusion ", "effusion. ", "heart heart heart enlarged "])
 def test_a_megabyte_ends(unit):
     spans, reason = READERS["cold", "open_ended"].read_text(repeat(unit, 1_000_000))
-    assert reason is None
+    assert (reason, bool(spans)) == (None, "e" in unit)
     assert max((span.end - span.start for span in spans), default=0) <= sentences_module.LONGEST_SENTENCE
 
 

@@ -199,14 +199,14 @@ def score(lexicon, split="test", calibrated=None, **changes):
     return scores.score(P, everything)
 
 
-@pytest.fixture
-def lexicon(tmp_path):
-    path = tmp_path / "lexicon.csv"
+@pytest.fixture(scope="module")
+def lexicon(tmp_path_factory):
+    path = tmp_path_factory.mktemp("lexicon") / "lexicon.csv"
     path.write_text(LEXICON)
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def scored(lexicon):
     return score(lexicon)
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raddistill.apps.label.report_file import split_sections
 from raddistill.sections import parser
 from raddistill.sections.lexicon import NAMES
 from raddistill.sections.parser import read
@@ -871,7 +872,7 @@ def test_a_fault_in_a_header_makes_no_impression() -> None:
      "IMPRESSION: a\nCOMPARISON: None. The heart is large.\n"],
 )  # fmt: skip
 def test_time_is_linear(words: str) -> None:
-    read(words * 50_000 + ":")
+    split_sections(words * 50_000 + ":")
 
 
 @pytest.mark.timeout(10)
