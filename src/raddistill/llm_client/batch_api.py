@@ -17,6 +17,7 @@ from openai.types import Batch, FileDeleted, FileObject
 from raddistill.errors import InputError
 from raddistill.llm_client import rate_limit, request_failures
 from raddistill.llm_client.batch_lines import Reading
+from raddistill.llm_client.clients import failure_of_call
 from raddistill.llm_client.request_failures import RequestFailure
 
 OUTAGE_S = 3600.0  # how long a server that has our batches may be unreachable; a run may wait a day for them anyway
@@ -40,7 +41,7 @@ class _Failed(NamedTuple):
 
     failure: RequestFailure
     status: int | None = None
-    codes: frozenset[str] = frozenset()
+    queue_full: bool = False
 
 
 class _BrokenError(Exception):
@@ -185,7 +186,7 @@ async def _call(
         result = await _try(once)
         if not isinstance(result, _Failed):
             return result
-        if QUEUE_FULL in result.codes:
+        if result.queue_full:
             raise QueueFullError
         failure, tries = result.failure, tries + 1
         may_pass = result.status in passing and tries < PASSES_WITHIN
@@ -202,22 +203,12 @@ async def _call(
 async def _try(once: Callable[[], Awaitable[T]]) -> T | _Failed:
     try:
         return await once()
-    except openai.APITimeoutError:
-        return _Failed(_again("timeout"))
     except openai.APIStatusError as error:
-        failure = request_failures.failure_of(error.status_code, error.response.headers, error.body)
-        return _Failed(failure, error.status_code, frozenset(request_failures.codes_of(error.body)))
-    except (openai.APIConnectionError, httpx2.TransportError):  # the second: while a body is read
-        return _Failed(_again("connection lost"))
+        return _Failed(failure_of_call(error), error.status_code, queue_full=QUEUE_FULL in request_failures.codes_of(error.body))
     except (_BrokenError, ValueError, openai.APIResponseValidationError) as broken:  # the last two: not JSON
         return _Failed(request_failures.explain({"error": getattr(broken, "error", None)}, {}))
-    except openai.OpenAIError as error:
-        name = type(error).__name__
-        return _Failed(RequestFailure(f"the openai package could not ask ({name}): check the key", again=False, charged=False))
-
-
-def _again(what: str) -> RequestFailure:
-    return RequestFailure(f"no answer: {what}", again=True, charged=False)
+    except (openai.OpenAIError, httpx2.TransportError) as error:  # the second: while a body is read
+        return _Failed(failure_of_call(error))
 
 
 def _checked(reply: M, kind: type[M]) -> M:

@@ -66,7 +66,6 @@ class RequestFailure(NamedTuple):
     charged: bool  # the server may charge for it
     throttled: bool = False  # HTTP 429
     retry_after_s: float | None = None  # seconds that the server asks to wait
-    headers: Mapping[str, str] | None = None
     stop: str | None = None  # set if the whole run has to stop: what to check
     advice: str | None = None  # for the user, if many questions in a row fail like this
 
@@ -84,10 +83,10 @@ def explain(body: object, headers: Mapping[str, str]) -> RequestFailure:
         named = "an error" if status is None else f"error {status}"
         return _failure(f"HTTP 200 with {named}", status or 500, headers, error)
     if isinstance(body, dict) and "choices" in body and not body["choices"]:
-        return RequestFailure("no choices in the reply", again=False, charged=False, headers=headers, advice=FILTER)
+        return RequestFailure("no choices in the reply", again=False, charged=False, advice=FILTER)
     if finish_word(str(_first_choice(body).get("finish_reason"))) in FILTERED:  # no token count, so not charged
-        return RequestFailure("stopped by the content filter", again=False, charged=False, headers=headers, advice=FILTER)
-    return RequestFailure("no answer: broken reply", again=True, charged=True, headers=headers)
+        return RequestFailure("stopped by the content filter", again=False, charged=False, advice=FILTER)
+    return RequestFailure("no answer: broken reply", again=True, charged=True)
 
 
 def error_in(body: object) -> object:
@@ -151,7 +150,7 @@ def _failure(named: str, status: int, headers: Mapping[str, str], error: object)
         code = cause if isinstance(cause, str) else code
         reason = f"refused by the server: {named}{f', {code}' if code else ''}"
         again = headers.get("x-should-retry") == "true"
-        return RequestFailure(reason, again=again, charged=False, headers=headers, advice=advice)
+        return RequestFailure(reason, again=again, charged=False, advice=advice)
     wait = rate_limit.retry_after(headers)
     return RequestFailure(
         f"no answer: {named}",
@@ -159,7 +158,6 @@ def _failure(named: str, status: int, headers: Mapping[str, str], error: object)
         charged=False,
         throttled=status == 429,
         retry_after_s=next(_retry_delays(error), None) if wait is None else wait,
-        headers=headers,
         advice=advice,
     )
 

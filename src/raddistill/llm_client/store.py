@@ -4,6 +4,7 @@ An answer is committed before it is used, so it survives kill -9 and a power cut
 first answer of a key counts; a later one only increases `times_paid`.
 """
 
+import asyncio
 import errno
 import json
 import os
@@ -152,6 +153,35 @@ class Store:
             in_place = False
         if not in_place:
             raise InputError(f"{self.path}: deleted or replaced while it was in use. Run the stage again.")
+
+
+class GroupWriter:
+    """Writes answers to a store in groups: those that arrive during a commit go into the next one."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: list[Answer] = []
+        self._next: asyncio.Task[None] | None = None  # will write `_waiting`
+        self._tasks: set[asyncio.Task[None] | None] = set()
+        self._one = asyncio.Lock()
+
+    async def keep(self, answer: Answer) -> None:
+        """Returns when the answer is on disk; raises what the store raises."""
+        self._waiting.append(answer)
+        if self._next is None:
+            self._next = asyncio.create_task(self._write())
+            self._tasks.add(self._next)
+        await asyncio.shield(self._next)  # a cancelled request must not cancel the write of other answers
+
+    async def _write(self) -> None:
+        async with self._one:
+            answers, self._waiting, self._next = self._waiting, [], None
+            await asyncio.to_thread(self._store.add, answers)  # may wait for the disk or for another process's lock
+        self._tasks.discard(asyncio.current_task())
+
+    async def finish(self) -> None:
+        """Returns when all answers are on disk; raises what the store raises."""
+        await asyncio.gather(*filter(None, self._tasks))
 
 
 def to_json(answer: Answer) -> str:
