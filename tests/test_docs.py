@@ -61,9 +61,9 @@ def test_the_glossary_points_to_what_is_there() -> None:
 # Words in names of classes that need no explanation: of Python, of machine learning, of names of collections.
 PLAIN = {
     "allowed", "answerer", "batch", "batches", "binary", "boundaries", "broken", "che", "checker", "checkpoints", "chest",
-    "classes", "combine", "comparison", "console", "content", "contents", "context", "conversation", "cxr", "delimited", "destination",
-    "document", "early", "encoded", "error", "estimate", "excerpt", "extracted", "failure", "fault", "figure", "fitted",
-    "fitter", "format", "hosts", "inquiry", "interrupted", "json", "judged", "limiter", "limits", "listed", "literal",
+    "classes", "combine", "comparison", "console", "content", "contents", "context", "conversation", "cxr", "delimited",
+    "destination", "document", "early", "encoded", "error", "estimate", "excerpt", "extracted", "failure", "fault", "figure",
+    "fitted", "fitter", "format", "hosts", "inquiry", "interrupted", "json", "judged", "limiter", "limits", "listed", "literal",
     "main", "maker", "match", "matcher", "member", "merged", "mimic", "node", "packaged", "pad", "parquet", "parsed", "plain",
     "plus", "price", "prices", "progress", "questioner", "queue", "rate", "reached", "reader", "reading", "reject", "remotes",
     "renderer", "reply", "request", "result", "runtime", "sealed", "server", "span", "store", "stored", "synthesized",

@@ -14,11 +14,11 @@ import openai
 from raddistill.llm_client import budget as spending
 from raddistill.llm_client import rate_limit, replies, request_failures
 from raddistill.llm_client.batch_rounds import ask_in_batches
+from raddistill.llm_client.batches import Limits
 from raddistill.llm_client.budget import Budget
 from raddistill.llm_client.clients import failure_of_call, parse_json
 from raddistill.llm_client.messages import Question
 from raddistill.llm_client.request_failures import RequestFailure
-from raddistill.llm_client.run_batches import Limits
 from raddistill.llm_client.run_state import INTERRUPTED, OUT_OF_MONEY, Asked, Progress, R, Run, Workers, on_signal
 from raddistill.llm_client.settings import AskingParams
 from raddistill.llm_client.store import GroupWriter, Store

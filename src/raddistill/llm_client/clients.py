@@ -31,8 +31,8 @@ def endpoint_url(endpoint: Endpoint) -> str:
         InputError: the variable is not set.
     """
     if endpoint == "openai":
-        return os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI_URL
-    return _needed(URL_VARIABLES[endpoint], "the base URL of the server")
+        return _variable("OPENAI_BASE_URL") or OPENAI_URL
+    return _variable(URL_VARIABLES[endpoint], "the base URL of the server")
 
 
 def client_for(endpoint: Endpoint, asking: AskingParams, sensitivities: set[str]) -> openai.AsyncOpenAI:
@@ -84,6 +84,8 @@ def failure_of_call(error: Exception) -> RequestFailure:
     if isinstance(error, openai.APIStatusError):
         found = request_failures.error_in(parse_json(error.response.content))
         return request_failures.failure_of(error.status_code, error.response.headers, found)
+    if isinstance(error, ValueError | openai.APIResponseValidationError):  # not JSON
+        return request_failures.explain(None, {})
     if isinstance(error, TimeoutError | openai.APIConnectionError | httpx2.TransportError):
         late = isinstance(error, TimeoutError | openai.APITimeoutError)
         never_sent = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
@@ -101,35 +103,36 @@ def quiet_logs() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _needed(variable: str, what: str) -> str:
-    """The value of a variable, stripped: a key read from a file ends with a line feed."""
-    value = os.environ.get(variable, "").strip()
-    if not value:
-        raise InputError(f"{variable} is not set: {what}. Keys and URLs are taken from the environment only.")
+def _variable(name: str, what: str = "") -> str:
+    """The value of a variable, stripped: a key read from a file ends with a line feed. It must be set if `what` is given."""
+    value = os.environ.get(name, "").strip()
+    if what and not value:
+        raise InputError(f"{name} is not set: {what}. Keys and URLs are taken from the environment only.")
     return value
 
 
-def _key(variable: str, value: str) -> str:
-    """Checks that a key can be an HTTP header. The libraries' own error messages would show it."""
-    if not (value.isascii() and value.isprintable() and " " not in value):
-        raise InputError(f"{variable} holds a character that no key has (a space, a line feed, a quote of a text editor)")
+def _key(name: str, what: str = "") -> str:
+    """As `_variable`, for a key: it can be an HTTP header. The libraries' own error messages would show it."""
+    value = _variable(name, what)
+    if value and not (value.isascii() and value.isprintable() and " " not in value):
+        raise InputError(f"{name} holds a character that no key has (a space, a line feed, a quote of a text editor)")
     return value
 
 
-def _credentials(endpoint: Endpoint) -> dict[str, Any]:
+def _credentials(endpoint: Endpoint) -> dict[str, str]:
+    """Arguments of the SDK's client."""
     if endpoint == "openai":
-        return {"api_key": _key("OPENAI_API_KEY", _needed("OPENAI_API_KEY", "the key of the OpenAI API"))}
+        return {"api_key": _key("OPENAI_API_KEY", "the key of the OpenAI API")}
     if endpoint == "compatible":  # never None: then the SDK would send OPENAI_API_KEY to another server
-        return {"api_key": _key("RADDISTILL_TEACHER_KEY", os.environ.get("RADDISTILL_TEACHER_KEY", "").strip() or "none")}
-    version = _needed("OPENAI_API_VERSION", "the version of the Azure OpenAI API, as 2024-10-21")
-    token = os.environ.get("AZURE_OPENAI_AD_TOKEN", "").strip()
-    if token:  # preferred to the key, as in the SDK
-        return {"azure_ad_token": _key("AZURE_OPENAI_AD_TOKEN", token), "api_version": version}
-    key = _needed("AZURE_OPENAI_API_KEY", "the key of the Azure resource (or AZURE_OPENAI_AD_TOKEN, a token of Entra ID)")
-    return {"api_key": _key("AZURE_OPENAI_API_KEY", key), "api_version": version}
+        return {"api_key": _key("RADDISTILL_TEACHER_KEY") or "none"}
+    version = {"api_version": _variable("OPENAI_API_VERSION", "the version of the Azure OpenAI API, as 2024-10-21")}
+    if token := _key("AZURE_OPENAI_AD_TOKEN"):  # preferred to the key, as in the SDK
+        return version | {"azure_ad_token": token}
+    what = "the key of the Azure resource (or AZURE_OPENAI_AD_TOKEN, a token of Entra ID)"
+    return version | {"api_key": _key("AZURE_OPENAI_API_KEY", what)}
 
 
-def _own_headers(credentials: dict[str, Any]) -> dict[str, Any]:
+def _own_headers(credentials: dict[str, str]) -> dict[str, Any]:
     """Headers of a server other than OpenAI: without those of OPENAI_CUSTOM_HEADERS, which may hold keys."""
     lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
     headers: dict[str, Any] = {line.partition(":")[0].strip().lower(): openai.Omit() for line in lines if ":" in line}

@@ -59,10 +59,7 @@ class Store:
         self._writer: sqlite3.Connection | None = None
         self._inode = 0  # of the file open for writing
         self._lock = threading.Lock()  # of the writer
-        if store_migration.is_there(folder):
-            with self.transaction() as writer:
-                store_migration.bring_in(folder, writer)
-            store_migration.put_away(folder)
+        store_migration.bring_in(folder, self.transaction)
 
     def __enter__(self) -> "Store":
         return self
