@@ -1,4 +1,4 @@
-"""The calls of batch mode: files and batches at the server, with retries.
+"""Calls the server's files and batches endpoints, with retries.
 
 `_call` lets no exception of the SDK through, because they hold the server's words. It raises nothing inside its `except`, because
 chained errors would show them.
@@ -174,16 +174,16 @@ async def _call(
     """Returns the result of a call, tried at least `most_tries` times and for at least `patience_s` seconds.
 
     `gone()`: the result at HTTP 404, if that is no error. `passing`: HTTP statuses that may go away on a retry.
+
+    Raises:
+        QueueFullError: the account may have no more tokens in open batches.
+        InputError: there is no result, or the server refuses.
     """
     began, tries = time.monotonic(), 0
     while True:
         try:
             return await once()
-        except (
-            openai.OpenAIError,
-            httpx2.TransportError,
-            ValueError,
-        ) as error:  # the second: while a body is read; last: not JSON
+        except (openai.OpenAIError, httpx2.TransportError, ValueError) as error:  # ValueError: not JSON
             if isinstance(error, _BrokenError):
                 failure = request_failures.explain({"error": error.error}, {})
             else:

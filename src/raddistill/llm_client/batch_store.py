@@ -47,8 +47,8 @@ class BatchStore:
         self.owner = uuid.uuid4().hex
         private_folder(store.folder)
         self._lock = open(self._lock_of(self.owner), "x+b", opener=_private)  # noqa: SIM115 - open until `close`
-        if not _try_lock(self._lock):
-            raise AssertionError("no other process knows the file's name")
+        locked = _try_lock(self._lock)
+        assert locked, "no other process knows the file's name"
 
     def close(self) -> None:
         """Drops the lock; unfinished batches are left to a later run."""
@@ -116,13 +116,9 @@ class BatchStore:
         found = self._store.read("SELECT batch FROM requests WHERE key = ? AND server = ?", key, self._server)
         return found[0][0] if found else None
 
-    def keys(self, name: str) -> list[str]:
-        """Returns the keys of a batch's questions."""
-        return [key for (key,) in self._store.read("SELECT key FROM requests WHERE batch = ? ORDER BY rowid", name)]
-
     def bodies(self, name: str) -> Iterator[tuple[str, str]]:
         """Yields key and body (JSON) of each question of a batch, one by one: together they may be 200 MB."""
-        for key in self.keys(name):
+        for (key,) in self._store.read("SELECT key FROM requests WHERE batch = ? ORDER BY rowid", name):
             ((body,),) = self._store.read("SELECT body FROM requests WHERE key = ? AND server = ?", key, self._server)
             yield key, body
 

@@ -6,7 +6,6 @@ The client sends text to approved hosts only and never logs it. Keys and URLs co
 import json
 import logging
 import os
-import ssl
 import urllib.request
 from typing import Any
 
@@ -148,20 +147,16 @@ def _http_client(
     proxy = None if is_loopback(place.host) else _proxy_for(scheme, place.host)
     if proxy is not None:
         hosts.check_proxy(proxy, place)
-    verify, limits = _ssl_context(), httpx2.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)
+    try:
+        verify = httpx2.create_ssl_context()  # with the hospital's own certificates, although trust_env is off
+    except OSError as error:
+        raise InputError(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {error.strerror or type(error).__name__}") from None
+    limits = httpx2.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)
     try:
         transport = httpx2.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits, proxy=proxy)
         return httpx2.AsyncClient(transport=transport, timeout=timeout, follow_redirects=False, trust_env=False)
     except (ImportError, ValueError, httpx2.InvalidURL):  # SOCKS without `socksio`, or not a URL; their messages repeat the URL
         raise InputError("the proxy of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; correct it") from None
-
-
-def _ssl_context() -> ssl.SSLContext:
-    """Trusts the hospital's own certificates from SSL_CERT_FILE or SSL_CERT_DIR, although trust_env is off."""
-    try:
-        return httpx2.create_ssl_context()
-    except OSError as error:
-        raise InputError(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {error.strerror or type(error).__name__}") from None
 
 
 def _proxy_for(scheme: str, host: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Why a request has no answer, from HTTP status, headers and error object. Pure.
+"""Says why a request has no answer, from HTTP status, headers and error object. Pure.
 
 Routers answer HTTP 200 with an error in the body, at its top or in the first choice; it is treated as the status that it names. A
 server's message may repeat the prompt, so it is only searched for fixed words and never kept or shown.
@@ -154,7 +154,7 @@ def failure_of(status: int, headers: Mapping[str, str], error: object = None, na
     wait = rate_limit.retry_after(headers)
     wait = next(_retry_delays(error), None) if wait is None else wait
     again = headers.get("x-should-retry") != "false"
-    return RequestFailure(f"no answer: {named}", again, False, throttled=status == 429, retry_after_s=wait, advice=advice)
+    return RequestFailure(f"no answer: {named}", again, charged=False, throttled=status == 429, retry_after_s=wait, advice=advice)
 
 
 def _stop(what_to_check: str) -> RequestFailure:
