@@ -5,9 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raddistill.errors import InputError, ParamsError
-from raddistill.llm_client.allowed_hosts import check_destination, check_proxy, destination_of, is_loopback
+from raddistill.llm_client.settings import AllowedHosts, destination_of, is_loopback
 
 GUARDED = [{"phi"}, {"credentialed"}, {"public", "phi"}, {"something new"}]
+
+
+def check_destination(url: str, sensitivities: set[str], approved: list[str], named: str = "the teacher's URL") -> None:
+    AllowedHosts(approved, sensitivities).check(url, named)
 
 
 @pytest.mark.parametrize("sensitivities", GUARDED)
@@ -201,10 +205,10 @@ def test_no_text_passes_for_loopback_by_chance(text: str, form: str) -> None:
 
 def test_a_proxy_needs_approval_even_on_loopback() -> None:
     place = destination_of("https://gpu.example/v1", "it")
-    check_proxy("http://me:pass@proxy.example:3128", place, ["gpu.example", "proxy.example:3128"])
-    check_proxy("proxy.example:3128", place, ["proxy.example"])
+    AllowedHosts(["gpu.example", "proxy.example:3128"], {"phi"}).check_proxy("http://me:pass@proxy.example:3128", place)
+    AllowedHosts(["proxy.example"], {"phi"}).check_proxy("http://proxy.example:3128", place)
     for proxy in ("http://me:pass@proxy.example:3128", "http://localhost:3128", "socks5://pass@proxy.example"):
         with pytest.raises(
             InputError, match=r"is not approved .* Set NO_PROXY=gpu\.example .* or add (proxy\.example|localhost):"
         ):
-            check_proxy(proxy, place, ["gpu.example"])
+            AllowedHosts(["gpu.example"], {"phi"}).check_proxy(proxy, place)

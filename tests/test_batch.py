@@ -23,12 +23,12 @@ from teacher_server import TeacherServer
 
 from raddistill import params
 from raddistill.errors import InputError, ParamsError
-from raddistill.llm_client import batch_api, batch_lines, rate_limit, request_failures
+from raddistill.llm_client import batch_api, rate_limit, request_failures
 from raddistill.llm_client.ask import ask_all
 from raddistill.llm_client.batch_store import BatchStore
+from raddistill.llm_client.batches import Limits, Reading
 from raddistill.llm_client.budget import Budget, BudgetReached, Price, Prices
 from raddistill.llm_client.messages import Answer
-from raddistill.llm_client.run_batches import Limits
 from raddistill.llm_client.run_state import Asked
 from raddistill.llm_client.settings import AskingParams
 from raddistill.llm_client.store import Store
@@ -347,9 +347,8 @@ def test_no_line_of_a_server_raises(line: bytes) -> None:
 
     budget = Budget(-1, PRICES, MODEL)
     budget.reserve(1.0)
-    reading = batch_lines.Reading(MODEL, {"a": 1.0}, Kept(), budget)
-    reading.begin("file")
-    reading.take([line])
+    reading = Reading(MODEL, {"a": 1.0}, Kept(), budget)
+    reading.take("file", [line], True)
     others = {"no answer: broken reply", "no choices in the reply", ""}
     assert all(
         request_failures.SHOWN.fullmatch(t.reason.removeprefix("no answer: ")) or "HTTP" in t.reason or t.reason in others
@@ -358,9 +357,8 @@ def test_no_line_of_a_server_raises(line: bytes) -> None:
 
 
 def test_deeply_nested_lines_do_not_raise() -> None:
-    reading = batch_lines.Reading(MODEL, {}, None, Budget(-1, PRICES, MODEL))
-    reading.begin("file")
-    reading.take([b"[" * 200_000])
+    reading = Reading(MODEL, {}, None, Budget(-1, PRICES, MODEL))
+    reading.take("file", [b"[" * 200_000], True)
     assert reading.odd_lines() == ", 1 damaged lines"
 
 

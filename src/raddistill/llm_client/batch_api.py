@@ -1,6 +1,7 @@
-"""The calls of batch mode: files and batches at the server, with retries.
+"""Calls the server's files and batches endpoints, with retries.
 
-`_try` lets no exception of the SDK through, because they hold the server's words, and chained errors would show them.
+`_call` lets no exception of the SDK through, because they hold the server's words. It raises nothing inside its `except`, because
+chained errors would show them.
 """
 
 import asyncio
@@ -8,7 +9,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
-from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import httpx2
 import openai
@@ -16,8 +17,7 @@ from openai.types import Batch, FileDeleted, FileObject
 
 from raddistill.errors import InputError
 from raddistill.llm_client import rate_limit, request_failures
-from raddistill.llm_client.batch_lines import Reading
-from raddistill.llm_client.request_failures import RequestFailure
+from raddistill.llm_client.clients import failure_of_call
 
 OUTAGE_S = 3600.0  # how long a server that has our batches may be unreachable; a run may wait a day for them anyway
 OUTPUT_EXPIRES_S = 30 * 24 * 3600  # the longest that the service allows; without it outputs would be kept for ever
@@ -35,15 +35,7 @@ class QueueFullError(Exception):
     """The account may have no more tokens in open batches."""
 
 
-class _Failed(NamedTuple):
-    """A call without a result."""
-
-    failure: RequestFailure
-    status: int | None = None
-    codes: frozenset[str] = frozenset()
-
-
-class _BrokenError(Exception):
+class _BrokenError(ValueError):
     """A reply that breaks the API's format; `error` is the error object that came instead, if any."""
 
     def __init__(self, error: object) -> None:
@@ -119,18 +111,21 @@ class Server:
             raise InputError(f"the server does not know the batch {batch_id}: is the key in the environment another account's?")
         return found
 
-    async def read(self, file_id: str, reading: Reading) -> None:
-        """Passes the lines of a file to `reading`; after a lost connection again from the start. A deleted file has no lines."""
+    async def read(self, file_id: str, take: Callable[[str, list[bytes], bool], None]) -> None:
+        """Calls `take` with the id, some lines and whether they are the first, until all lines of a file are read.
+
+        After a lost connection it starts from the beginning of the file. A deleted file has no lines.
+        """
 
         async def once() -> None:
-            reading.begin(file_id)
+            take(file_id, [], True)
             rest = b""
             async with self._client.files.with_streaming_response.content(file_id) as response:
                 async for chunk in response.iter_bytes():
                     # Not the SDK's iter_lines: that splits at U+2028 and the like, which JSON may hold as they are.
                     *whole, rest = (rest + chunk).split(b"\n")
-                    reading.take(whole)
-            reading.take([rest])
+                    take(file_id, whole, False)
+            take(file_id, [rest], False)
 
         await _call(once, self._tries, gone=lambda: None, passing=NOT_YET, patience_s=OUTAGE_S)
 
@@ -179,17 +174,26 @@ async def _call(
     """Returns the result of a call, tried at least `most_tries` times and for at least `patience_s` seconds.
 
     `gone()`: the result at HTTP 404, if that is no error. `passing`: HTTP statuses that may go away on a retry.
+
+    Raises:
+        QueueFullError: the account may have no more tokens in open batches.
+        InputError: there is no result, or the server refuses.
     """
     began, tries = time.monotonic(), 0
     while True:
-        result = await _try(once)
-        if not isinstance(result, _Failed):
-            return result
-        if QUEUE_FULL in result.codes:
+        try:
+            return await once()
+        except (openai.OpenAIError, httpx2.TransportError, ValueError) as error:  # ValueError: not JSON
+            if isinstance(error, _BrokenError):
+                failure = request_failures.explain({"error": error.error}, {})
+            else:
+                failure = failure_of_call(error)
+            status, codes = getattr(error, "status_code", None), request_failures.codes_of(getattr(error, "body", None))
+        if QUEUE_FULL in codes:
             raise QueueFullError
-        failure, tries = result.failure, tries + 1
-        may_pass = result.status in passing and tries < PASSES_WITHIN
-        if result.status == 404 and gone is not None and not may_pass:
+        tries += 1
+        may_pass = status in passing and tries < PASSES_WITHIN
+        if status == 404 and gone is not None and not may_pass:
             return gone()
         spent = tries >= most_tries and time.monotonic() - began >= patience_s
         if (not failure.again or spent) and not may_pass:
@@ -197,27 +201,6 @@ async def _call(
                 f"batch mode: {failure.stop or failure.reason}. What was submitted is kept, and the next run goes on with it"
             )
         await asyncio.sleep(rate_limit.pause(failure.retry_after_s, tries, random.random()))  # noqa: S311 - jitter
-
-
-async def _try(once: Callable[[], Awaitable[T]]) -> T | _Failed:
-    try:
-        return await once()
-    except openai.APITimeoutError:
-        return _Failed(_again("timeout"))
-    except openai.APIStatusError as error:
-        failure = request_failures.failure_of(error.status_code, error.response.headers, error.body)
-        return _Failed(failure, error.status_code, frozenset(request_failures.codes_of(error.body)))
-    except (openai.APIConnectionError, httpx2.TransportError):  # the second: while a body is read
-        return _Failed(_again("connection lost"))
-    except (_BrokenError, ValueError, openai.APIResponseValidationError) as broken:  # the last two: not JSON
-        return _Failed(request_failures.explain({"error": getattr(broken, "error", None)}, {}))
-    except openai.OpenAIError as error:
-        name = type(error).__name__
-        return _Failed(RequestFailure(f"the openai package could not ask ({name}): check the key", again=False, charged=False))
-
-
-def _again(what: str) -> RequestFailure:
-    return RequestFailure(f"no answer: {what}", again=True, charged=False)
 
 
 def _checked(reply: M, kind: type[M]) -> M:

@@ -15,11 +15,10 @@ import openai.types
 
 from raddistill.errors import InputError, ParamsError
 from raddistill.llm_client.batch_api import QUEUE_FULL, QueueFullError
-from raddistill.llm_client.batch_lines import Reading
 from raddistill.llm_client.batch_store import StoredBatch
+from raddistill.llm_client.batches import Batches, Limits, Reading, Reservations, line_of
 from raddistill.llm_client.messages import Question
 from raddistill.llm_client.request_failures import SHOWN
-from raddistill.llm_client.run_batches import Batches, Limits, Reservations, line_of
 from raddistill.llm_client.run_state import OUT_OF_MONEY, R, Run
 from raddistill.llm_client.store import Store
 
@@ -32,29 +31,30 @@ async def ask_in_batches(run: Run[R], reports: Iterable[R], store: Store, limits
     assert iter(reports) is not reports, "all rounds read the reports, so these must not be an iterator"
     batches = Batches(run, store, limits)
     try:
-        while await _round(run, reports, store, batches):
+        while await _round(reports, batches):
             pass
     finally:
         batches.close()
 
 
-async def _round(run: Run[R], reports: Iterable[R], store: Store, batches: Batches) -> bool:
+async def _round(reports: Iterable[R], batches: Batches) -> bool:
     """Asks all open questions once. False: none is open, or the budget allows none."""
     await batches.pick_up()
-    awaited, all_collected = await _collect(run, reports, store, batches)
-    if not awaited and not all_collected:
+    collector = _Collector(batches)
+    awaited = collector.awaited
+    if not await collector.collect(reports) and not awaited:
         awaited = set(batches.ours)  # when they end, money and queue are free for the rest
         if not awaited:
-            run.stopped = OUT_OF_MONEY
+            batches.run.stopped = OUT_OF_MONEY
             return False
     for batch in batches.stored.all():
         if batch.name in batches.ours and batch.batch_id is None:
             try:
                 await batches.submit(batch)
             except QueueFullError:
-                await _postpone(batches, batches.stored.get(batch.name) or batch)  # read again: now it has a file id
+                await _postpone(batches, batch.name)
     while await _poll(batches, awaited):
-        await asyncio.sleep(run.asking.poll_s)
+        await asyncio.sleep(batches.run.asking.poll_s)
     return bool(awaited)
 
 
@@ -72,38 +72,32 @@ async def _poll(batches: Batches, awaited: set[str]) -> bool:
     return bool(awaited & {batch.name for batch in batches.stored.all()})
 
 
-async def _collect(run: Run[R], reports: Iterable[R], store: Store, batches: Batches) -> tuple[set[str], bool]:
-    """Puts the open questions into batches.
-
-    Returns:
-        Names of the batches to wait for, and whether queue and budget sufficed for all open questions.
-    """
-    collector = _Collector(run, batches)
-    run.done, remaining = 0, iter(reports)
-    while chunk := list(islice(remaining, CHUNK)):
-        await asyncio.sleep(0)
-        for report in chunk:
-            questions = run.still_open(report)
-            run.done += not questions
-            if not all(each.key in store or collector.add(each) for each in questions):
-                collector.finish()
-                return collector.awaited, False
-        collector.flush()
-    collector.finish()
-    return collector.awaited, True
-
-
 class _Collector:
-    """Fills batches with questions."""
+    """Fills batches with the open questions."""
 
-    def __init__(self, run: Run[Any], batches: Batches) -> None:
-        self._run, self._batches, self._stored = run, batches, batches.stored
+    def __init__(self, batches: Batches) -> None:
+        self._run, self._batches, self._stored = batches.run, batches, batches.stored
         self._name: str | None = None  # of the batch being filled
         self._requests = self._bytes = 0  # in the batch being filled
         self._pending: dict[str, tuple[str, float]] = {}  # key -> body and USD reserved; not in the store yet
         self.awaited: set[str] = set()  # names of the batches that hold open questions
 
-    def add(self, question: Question) -> bool:
+    async def collect(self, reports: Iterable[Any]) -> bool:
+        """Puts the open questions about the reports into batches. False: queue or budget did not suffice for all."""
+        self._run.done, remaining, all_fit = 0, iter(reports), True
+        while all_fit and (chunk := list(islice(remaining, CHUNK))):
+            await asyncio.sleep(0)
+            for report in chunk:
+                questions = self._run.still_open(report)
+                self._run.done += not questions
+                all_fit = all(each.key in self._batches.store or self._add(each) for each in questions)
+                if not all_fit:
+                    break
+            self._flush()
+        self._finish()
+        return all_fit
+
+    def _add(self, question: Question) -> bool:
         """Puts a question into a batch unless it is in one. False: the budget or the server's queue allows no more.
 
         Raises:
@@ -121,7 +115,7 @@ class _Collector:
             self._run.failed[question.key] = "larger than a batch may be"
             return True
         if self._requests >= limits.requests or self._bytes + length > limits.bytes:
-            self.finish()
+            self._finish()
         most = self._run.budget.most(question.body, body_size=len(body), batch=True)
         queue_full = self._name is None and len(self._batches.ours) >= self._batches.max_open_batches
         if queue_full or not self._run.budget.reserve(most):
@@ -133,7 +127,7 @@ class _Collector:
         self._requests, self._bytes = self._requests + 1, self._bytes + length
         return True
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         """Writes the added questions to the store. If another run has put one into a batch meanwhile, that batch is awaited."""
         if self._name is None:
             return
@@ -141,17 +135,16 @@ class _Collector:
         for (key, (body, most)), ours in zip(self._pending.items(), claimed, strict=True):
             if ours:
                 self._batches.ours[self._name][key] = most
-                self.awaited.add(self._name)
             else:
                 self._run.budget.release(most, charged=False)
                 self._requests, self._bytes = self._requests - 1, self._bytes - len(line_of(key, body))
-                if holder := self._stored.holder(key):
-                    self.awaited.add(holder)
+            if holder := self._name if ours else self._stored.holder(key):
+                self.awaited.add(holder)
         self._pending = {}
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """Completes the batch being filled. From now on a later run would continue with it."""
-        self.flush()
+        self._flush()
         if self._name is not None and self._requests:
             self._stored.update(self._name, requests=self._requests)
         elif self._name is not None:
@@ -162,25 +155,26 @@ class _Collector:
 
 async def _harvest(batches: Batches, batch: StoredBatch, seen: openai.types.Batch) -> None:
     """Stores the answers of an ended batch, settles its costs, and removes it from the server and the store."""
-    reading = Reading(batches.run.model, batches.ours[batch.name], batches.store, batches.run.budget)
+    run = batches.run
+    reading = Reading(run.model, batches.ours[batch.name], batches.store, run.budget)
     if seen.output_file_id:
-        await batches.server.read(seen.output_file_id, reading)
+        await batches.server.read(seen.output_file_id, reading.take)
         # The reply was cut short: read again, or we would pay twice.
         if seen.request_counts and reading.lines < seen.request_counts.completed:
-            await batches.server.read(seen.output_file_id, reading)
+            await batches.server.read(seen.output_file_id, reading.take)
     if seen.error_file_id:
-        await batches.server.read(seen.error_file_id, reading)
-    batches.run.answered += reading.answered
+        await batches.server.read(seen.error_file_id, reading.take)
+    run.answered += reading.answered
     unanswered = reading.unanswered()
     for key, failure in unanswered.items():
         batches.tries[key] += 1
-        if not failure.stop and (not failure.again or batches.tries[key] >= batches.run.asking.tries):
-            batches.run.failed[key] = failure.reason
+        if not failure.stop and (not failure.again or batches.tries[key] >= run.asking.tries):
+            run.failed[key] = failure.reason
     charged = {key for key, failure in unanswered.items() if failure.charged}
     await batches.remove(batch.name, [seen.input_file_id, seen.output_file_id, seen.error_file_id], charged)
-    batches.run.say(f"batch {seen.status}: {reading.answered:,} answers of {batch.requests:,}{reading.odd_lines()}")
-    batches.run.stopped = next((failure.stop for failure in unanswered.values() if failure.stop), None)
-    batches.run.raise_if_stopped()
+    run.say(f"batch {seen.status}: {reading.answered:,} answers of {batch.requests:,}{reading.odd_lines()}")
+    run.stopped = next((failure.stop for failure in unanswered.values() if failure.stop), None)
+    run.raise_if_stopped()
 
 
 async def _refused(batches: Batches, batch: StoredBatch, seen: openai.types.Batch, *, awaited: bool) -> None:
@@ -188,7 +182,7 @@ async def _refused(batches: Batches, batch: StoredBatch, seen: openai.types.Batc
     errors = (seen.errors.data if seen.errors else None) or []
     codes = sorted({error.code for error in errors if error.code and SHOWN.fullmatch(error.code)})
     if QUEUE_FULL in codes:
-        await _postpone(batches, batch)
+        await _postpone(batches, batch.name)
         return
     await batches.remove(batch.name, [seen.input_file_id])
     if awaited:
@@ -198,7 +192,7 @@ async def _refused(batches: Batches, batch: StoredBatch, seen: openai.types.Batc
         )
 
 
-async def _postpone(batches: Batches, batch: StoredBatch) -> None:
+async def _postpone(batches: Batches, name: str) -> None:
     """Removes a batch because the server's queue is full; its questions go into a later batch.
 
     Later fewer batches are open at once. If no other batch is open, the later batch is half as large.
@@ -206,10 +200,11 @@ async def _postpone(batches: Batches, batch: StoredBatch) -> None:
     Raises:
         InputError: not even one question fits.
     """
-    others = [each for each in batches.stored.all() if each.name != batch.name]
-    running = sum(each.name in batches.ours and each.batch_id is not None for each in others)
+    stored = {batch.name: batch for batch in batches.stored.all()}
+    batch = stored.pop(name)
+    running = sum(other in batches.ours and each.batch_id is not None for other, each in stored.items())
     requests = batch.requests or 0
-    await batches.remove(batch.name, [batch.file_id])
+    await batches.remove(name, [batch.file_id])
     if running:
         batches.max_open_batches = running
     elif requests > 1:

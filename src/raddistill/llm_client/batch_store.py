@@ -9,11 +9,13 @@ import hashlib
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from raddistill.errors import InputError
 from raddistill.llm_client.store import Store, private_folder
+from raddistill.llm_client.store_migration import DEAD
 
 # Does not claim a question that is in a batch, or that another process got an answer to.
 _CLAIM = "INSERT OR IGNORE INTO requests SELECT ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM answers WHERE key = ?)"
@@ -45,8 +47,8 @@ class BatchStore:
         self.owner = uuid.uuid4().hex
         private_folder(store.folder)
         self._lock = open(self._lock_of(self.owner), "x+b", opener=_private)  # noqa: SIM115 - open until `close`
-        if not _try_lock(self._lock):
-            raise AssertionError("no other process knows the file's name")
+        locked = _try_lock(self._lock)
+        assert locked, "no other process knows the file's name"
 
     def close(self) -> None:
         """Drops the lock; unfinished batches are left to a later run."""
@@ -80,20 +82,19 @@ class BatchStore:
                 (requests, file_id, batch_id, name),
             )
 
-    def adopt(self, batch: StoredBatch) -> bool:
-        """Makes this run the owner of a dead run's batch. False: its run is alive, or another run was quicker."""
-        path = self._lock_of(batch.owner)
-        if batch.owner:  # empty: of version 0.1, whose processes were found to be dead (store_migration.py)
-            try:
-                with path.open("r+b") as lock:
-                    if not _try_lock(lock):
-                        return False
-            except FileNotFoundError:
-                pass
-            path.unlink(missing_ok=True)
+    def adopt(self, batch: StoredBatch) -> StoredBatch | None:
+        """Makes this run the owner of a dead run's batch, and returns it as it is now. None: its run is alive, or it has gone."""
+        lock_of_owner = self._lock_of(batch.owner)
+        if batch.owner != DEAD:
+            with suppress(FileNotFoundError), lock_of_owner.open("r+b") as lock:
+                if not _try_lock(lock):
+                    return None
+            lock_of_owner.unlink(missing_ok=True)
         with self._store.transaction() as writer:
             change = "UPDATE batches SET owner = ? WHERE name = ? AND owner = ?"
-            return bool(writer.execute(change, (self.owner, batch.name, batch.owner)).rowcount)
+            if not writer.execute(change, (self.owner, batch.name, batch.owner)).rowcount:
+                return None  # another run was quicker
+            return StoredBatch(*writer.execute("SELECT * FROM batches WHERE name = ?", (batch.name,)).fetchone())
 
     def remove(self, name: str) -> None:
         """Deletes a batch and its requests."""
@@ -110,23 +111,14 @@ class BatchStore:
         """Returns the number of batches for other servers and models."""
         return len(self._store.read("SELECT name FROM batches")) - len(self.all())
 
-    def get(self, name: str) -> StoredBatch | None:
-        """Returns the batch; None if it was removed."""
-        found = self._store.read("SELECT * FROM batches WHERE name = ?", name)
-        return StoredBatch(*found[0]) if found else None
-
     def holder(self, key: str) -> str | None:
         """Returns the name of the batch that holds a question; None if no batch does."""
         found = self._store.read("SELECT batch FROM requests WHERE key = ? AND server = ?", key, self._server)
         return found[0][0] if found else None
 
-    def keys(self, name: str) -> list[str]:
-        """Returns the keys of a batch's questions."""
-        return [key for (key,) in self._store.read("SELECT key FROM requests WHERE batch = ? ORDER BY rowid", name)]
-
     def bodies(self, name: str) -> Iterator[tuple[str, str]]:
         """Yields key and body (JSON) of each question of a batch, one by one: together they may be 200 MB."""
-        for key in self.keys(name):
+        for (key,) in self._store.read("SELECT key FROM requests WHERE batch = ? ORDER BY rowid", name):
             ((body,),) = self._store.read("SELECT body FROM requests WHERE key = ? AND server = ?", key, self._server)
             yield key, body
 

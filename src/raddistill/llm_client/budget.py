@@ -1,6 +1,6 @@
-"""What answers cost: the price table, and the cap that no run exceeds.
+"""Computes what answers cost by the price table, and keeps a run below its cap.
 
-At the cap `Budget.reserve` returns False. In direct mode `Sender.reserve` then waits until a request in flight frees money.
+At the cap `Budget.reserve` returns False. In direct mode `_Sender.reserve` then waits until a request in flight frees money.
 In batch mode `_Collector.add` leaves the question for a later round. If nothing can free money, `Run.stopped` is OUT_OF_MONEY,
 and `Run.raise_if_stopped` raises BudgetReached, which ends the stage. All answers are kept; the next run has the whole cap again.
 """
@@ -61,9 +61,7 @@ class Prices:
     """The price table: full names of models, and prefixes of names (`gpt-4*`)."""
 
     def __init__(self, prices: dict[str, Price]) -> None:
-        self._exact = {name: price for name, price in prices.items() if not name.endswith("*")}
-        starts = [(name[:-1], price) for name, price in prices.items() if name.endswith("*")]
-        self._starts = sorted(starts, key=lambda start: -len(start[0]))
+        self._prices = prices
 
     @classmethod
     def load(cls, path: str | Path) -> "Prices":
@@ -84,8 +82,9 @@ class Prices:
             raise InputError(f"{path}{f', line {where.line + 1}' if where else ''}: no YAML") from None
 
     def of(self, model: str) -> Price | None:
-        """The price of a model: by its full name, else by the longest prefix; None if neither is in the table."""
-        return self._exact.get(model) or next((price for start, price in self._starts if model.startswith(start)), None)
+        """Returns the price of a model: by its full name, else by the longest prefix; None if neither is in the table."""
+        prefixes = (name for name in self._prices if name.endswith("*") and model.startswith(name[:-1]))
+        return self._prices.get(model) or self._prices.get(max(prefixes, key=len, default=""))
 
 
 def _wrong(error: ValidationError) -> str:
@@ -95,7 +94,7 @@ def _wrong(error: ValidationError) -> str:
 
 
 def usd_of(price: Price, tokens: Tokens, batch: bool) -> float:
-    """The price in USD of the tokens of one request, or of many."""
+    """Returns the price in USD of the tokens of one request, or of many."""
     cached = min(tokens.cached, tokens.prompt)
     written = min(tokens.written, tokens.prompt - cached)
     plain = tokens.prompt - cached - written
@@ -104,12 +103,12 @@ def usd_of(price: Price, tokens: Tokens, batch: bool) -> float:
 
 
 def size(body: dict[str, Any]) -> int:
-    """Bytes of a request body as ASCII JSON, which are at least its bytes in UTF-8."""
+    """Returns the bytes of a request body as ASCII JSON, which are at least its bytes in UTF-8."""
     return len(json.dumps(body))
 
 
 def most_tokens(body: dict[str, Any], body_size: int | None = None) -> Tokens:
-    """An upper bound on the tokens of a request.
+    """Returns an upper bound on the tokens of a request. `body_size`: its `size`, if known.
 
     A token of byte-level BPE, or of SentencePiece with byte fallback, is at least one byte. So a text has at most as many tokens
     as bytes.
@@ -119,13 +118,15 @@ def most_tokens(body: dict[str, Any], body_size: int | None = None) -> Tokens:
 
 
 def most_completion(body: dict[str, Any]) -> int:
-    """The most completion tokens over all choices: the body's own bound, or DECISION_TOKENS for each decision."""
+    """Returns the most completion tokens over all choices: the body's own bound, or DECISION_TOKENS for each decision."""
     bound = body.get("max_completion_tokens") or body.get("max_tokens") or DECISION_TOKENS * len(body.get("questions", []))
     return int(bound) * int(body.get("n") or 1)
 
 
 class Budget:
-    """The money of one run. Use: reserve the most that a request can cost, send it, then settle at its actual cost.
+    """The money of one run.
+
+    Reserve the most that a request can cost, send it, then settle at its actual cost, or release the reservation.
 
     Spent, lost and reserved money together never exceed the cap, however requests overlap. A request whose answer never arrived
     (timeout, dropped connection) may have been charged, so its whole reservation counts as lost.
@@ -150,7 +151,7 @@ class Budget:
         self._open = 0  # number of reservations
 
     def most(self, body: dict[str, Any], *, body_size: int | None = None, batch: bool = False) -> float:
-        """The most that a request can cost, in USD. `body_size`: its `size`, if known."""
+        """Returns the most that a request can cost, in USD. `body_size`: its `size`, if known."""
         if self._price is None:
             return 0.0
         tokens = most_tokens(body, body_size)
@@ -180,7 +181,7 @@ class Budget:
 
     @property
     def exhausted(self) -> bool:
-        """True if no open reservation could free money."""
+        """Whether no reservation is open that could free money."""
         return self._open == 0
 
     def _end(self, reserved: float) -> None:
@@ -189,7 +190,7 @@ class Budget:
         self.reserved = self.reserved - reserved if self._open else 0.0  # 0: no rounding errors left over
 
     def summary(self) -> str:
-        """For the console: what was spent, and the cap."""
+        """Returns what was spent, and the cap, for the console."""
         if self._price is None:
             return "USD unknown, as the price table has no price for this model"
         cap = "no cap" if self.cap == math.inf else f"cap {_money(self.cap)}"

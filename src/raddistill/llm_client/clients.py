@@ -1,22 +1,21 @@
-"""Makes the client that asks the teacher. It sends text to approved hosts only and never logs it.
+"""Makes the openai package's client, and says why a call of it failed.
 
-Keys and URLs come from the environment.
+The client sends text to approved hosts only and never logs it. Keys and URLs come from the environment.
 """
 
+import json
 import logging
 import os
-import ssl
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx2
+import openai
 
 from raddistill.errors import InputError
-from raddistill.llm_client import allowed_hosts
-from raddistill.llm_client.settings import AskingParams, Endpoint
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+from raddistill.llm_client import request_failures
+from raddistill.llm_client.request_failures import RequestFailure
+from raddistill.llm_client.settings import AllowedHosts, AskingParams, Destination, Endpoint, is_loopback
 
 OPENAI_URL = "https://api.openai.com/v1"
 URL_VARIABLES = {"openai": "OPENAI_BASE_URL", "azure": "AZURE_OPENAI_ENDPOINT", "compatible": "RADDISTILL_TEACHER_URL"}
@@ -31,42 +30,67 @@ def endpoint_url(endpoint: Endpoint) -> str:
         InputError: the variable is not set.
     """
     if endpoint == "openai":
-        return os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI_URL
-    return _needed(URL_VARIABLES[endpoint], "the base URL of the server")
+        return _variable("OPENAI_BASE_URL") or OPENAI_URL
+    return _variable(URL_VARIABLES[endpoint], "the base URL of the server")
 
 
-def client_for(endpoint: Endpoint, asking: AskingParams, sensitivities: set[str]) -> "AsyncOpenAI":
+def client_for(endpoint: Endpoint, asking: AskingParams, sensitivities: set[str]) -> openai.AsyncOpenAI:
     """Returns a client (AsyncAzureOpenAI for azure) that may get text of these sensitivities. Close it, or use `async with`.
 
-    It does not retry (direct.py does) and follows no redirect, which could lead to a host that was not checked. It has a
+    It does not retry (ask.py does) and follows no redirect, which could lead to a host that was not checked. It has a
     connection for every request in flight.
 
     Raises:
         InputError: a key or URL is missing in the environment, or the text may not go there.
         ParamsError: an entry of asking.approved_hosts is not a host.
     """
-    from openai import AsyncAzureOpenAI, AsyncOpenAI  # takes a second
-
     quiet_logs()
     url, named = endpoint_url(endpoint), URL_VARIABLES[endpoint]
-    allowed_hosts.check_destination(url, sensitivities, asking.approved_hosts, named)
+    hosts = AllowedHosts(asking.approved_hosts, sensitivities)
+    place = hosts.check(url, named)
     credentials = _credentials(endpoint)
-    common: dict[str, Any] = {
-        "http_client": _http_client(url, asking, sensitivities, named),
+    timeout = httpx2.Timeout(asking.timeout_s, connect=min(CONNECT_S, asking.timeout_s))
+    common: dict[str, Any] = credentials | {
+        "http_client": _http_client(httpx2.URL(url).scheme, place, hosts, asking.in_flight, timeout),
         "max_retries": 0,
-        "timeout": _timeout(asking),
+        "timeout": timeout,
         "default_headers": {} if endpoint == "openai" else _own_headers(credentials),
     }
-    client: AsyncOpenAI
+    client: openai.AsyncOpenAI
     if endpoint == "azure":
-        client = AsyncAzureOpenAI(azure_endpoint=url, **credentials, **common)
+        client = openai.AsyncAzureOpenAI(azure_endpoint=url, **common)
     else:
-        client = AsyncOpenAI(base_url=url, **credentials, **common)
+        client = openai.AsyncOpenAI(base_url=url, **common)
     if endpoint != "openai":  # the SDK sends OPENAI_ORG_ID, OPENAI_PROJECT_ID and OPENAI_ADMIN_KEY to any server
         client.organization = client.project = client.admin_api_key = None
-    # Check the URL that the SDK will use: it may have read other variables, too.
-    allowed_hosts.check_destination(str(client.base_url), sensitivities, asking.approved_hosts, named)
+    hosts.check(str(client.base_url), named)  # the URL that the SDK will use: it may have read other variables, too
     return client
+
+
+def parse_json(content: bytes) -> object:
+    """Returns the parsed body of a reply; None if it is not JSON."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):  # not JSON or not UTF-8; brackets nested too deep
+        return None
+
+
+def failure_of_call(error: Exception) -> RequestFailure:
+    """Returns in fixed words why a call raised `error`, an exception of the SDK, of httpx2 or of a timeout.
+
+    A server's error may repeat the prompt, and the SDK's exceptions hold the request. So callers neither keep nor chain them.
+    """
+    if isinstance(error, openai.APIStatusError):
+        found = request_failures.error_in(parse_json(error.response.content))
+        return request_failures.failure_of(error.status_code, error.response.headers, found)
+    if isinstance(error, ValueError | openai.APIResponseValidationError):  # not JSON
+        return request_failures.explain(None, {})
+    if isinstance(error, TimeoutError | openai.APIConnectionError | httpx2.TransportError):
+        late = isinstance(error, TimeoutError | openai.APITimeoutError)
+        never_sent = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
+        return RequestFailure(f"no answer: {'timeout' if late else 'connection lost'}", again=True, charged=not never_sent)
+    name = type(error).__name__
+    return RequestFailure(name, again=False, charged=False, stop=f"the openai package could not ask ({name}): check the key")
 
 
 def quiet_logs() -> None:
@@ -78,72 +102,61 @@ def quiet_logs() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _needed(variable: str, what: str) -> str:
-    """The value of a variable, stripped: a key read from a file ends with a line feed."""
-    value = os.environ.get(variable, "").strip()
-    if not value:
-        raise InputError(f"{variable} is not set: {what}. Keys and URLs are taken from the environment only.")
+def _variable(name: str, what: str = "") -> str:
+    """The value of a variable, stripped: a key read from a file ends with a line feed. It must be set if `what` is given."""
+    value = os.environ.get(name, "").strip()
+    if what and not value:
+        raise InputError(f"{name} is not set: {what}. Keys and URLs are taken from the environment only.")
     return value
 
 
-def _key(variable: str, value: str) -> str:
-    """Checks that a key can be an HTTP header. The libraries' own error messages would show it."""
-    if not (value.isascii() and value.isprintable() and " " not in value):
-        raise InputError(f"{variable} holds a character that no key has (a space, a line feed, a quote of a text editor)")
+def _key(name: str, what: str = "") -> str:
+    """As `_variable`, for a key: it can be an HTTP header. The libraries' own error messages would show it."""
+    value = _variable(name, what)
+    if value and not (value.isascii() and value.isprintable() and " " not in value):
+        raise InputError(f"{name} holds a character that no key has (a space, a line feed, a quote of a text editor)")
     return value
 
 
-def _credentials(endpoint: Endpoint) -> dict[str, Any]:
+def _credentials(endpoint: Endpoint) -> dict[str, str]:
+    """Arguments of the SDK's client."""
     if endpoint == "openai":
-        return {"api_key": _key("OPENAI_API_KEY", _needed("OPENAI_API_KEY", "the key of the OpenAI API"))}
+        return {"api_key": _key("OPENAI_API_KEY", "the key of the OpenAI API")}
     if endpoint == "compatible":  # never None: then the SDK would send OPENAI_API_KEY to another server
-        return {"api_key": _key("RADDISTILL_TEACHER_KEY", os.environ.get("RADDISTILL_TEACHER_KEY", "").strip() or "none")}
-    version = _needed("OPENAI_API_VERSION", "the version of the Azure OpenAI API, as 2024-10-21")
-    token = os.environ.get("AZURE_OPENAI_AD_TOKEN", "").strip()
-    if token:  # preferred to the key, as in the SDK
-        return {"azure_ad_token": _key("AZURE_OPENAI_AD_TOKEN", token), "api_version": version}
-    key = _needed("AZURE_OPENAI_API_KEY", "the key of the Azure resource (or AZURE_OPENAI_AD_TOKEN, a token of Entra ID)")
-    return {"api_key": _key("AZURE_OPENAI_API_KEY", key), "api_version": version}
+        return {"api_key": _key("RADDISTILL_TEACHER_KEY") or "none"}
+    version = {"api_version": _variable("OPENAI_API_VERSION", "the version of the Azure OpenAI API, as 2024-10-21")}
+    if token := _key("AZURE_OPENAI_AD_TOKEN"):  # preferred to the key, as in the SDK
+        return version | {"azure_ad_token": token}
+    what = "the key of the Azure resource (or AZURE_OPENAI_AD_TOKEN, a token of Entra ID)"
+    return version | {"api_key": _key("AZURE_OPENAI_API_KEY", what)}
 
 
-def _own_headers(credentials: dict[str, Any]) -> dict[str, Any]:
+def _own_headers(credentials: dict[str, str]) -> dict[str, Any]:
     """Headers of a server other than OpenAI: without those of OPENAI_CUSTOM_HEADERS, which may hold keys."""
-    from openai import Omit
-
     lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
-    headers: dict[str, Any] = {line.partition(":")[0].strip().lower(): Omit() for line in lines if ":" in line}
+    headers: dict[str, Any] = {line.partition(":")[0].strip().lower(): openai.Omit() for line in lines if ":" in line}
     key = credentials.get("azure_ad_token") or credentials["api_key"]
     own = {"api-key": key} if "api_version" in credentials and "api_key" in credentials else {"authorization": f"Bearer {key}"}
     return headers | own
 
 
-def _timeout(asking: AskingParams) -> httpx2.Timeout:
-    return httpx2.Timeout(asking.timeout_s, connect=min(CONNECT_S, asking.timeout_s))
-
-
-def _http_client(url: str, asking: AskingParams, sensitivities: set[str], named: str) -> httpx2.AsyncClient:
+def _http_client(
+    scheme: str, place: Destination, hosts: AllowedHosts, in_flight: int, timeout: httpx2.Timeout
+) -> httpx2.AsyncClient:
     """Uses the environment's proxies for public text, only an approved one for other text, and none to loopback."""
-    place = allowed_hosts.destination_of(url, named)
-    local = allowed_hosts.is_loopback(place.host)
-    guarded = bool(sensitivities - {allowed_hosts.PUBLIC})
-    proxy = None if local else _proxy_for(httpx2.URL(url).scheme, place.host)
-    if proxy is not None and guarded:
-        allowed_hosts.check_proxy(proxy, place, asking.approved_hosts)
-    verify = _ssl_context()
+    proxy = None if is_loopback(place.host) else _proxy_for(scheme, place.host)
+    if proxy is not None:
+        hosts.check_proxy(proxy, place)
     try:
-        limits = httpx2.Limits(max_connections=asking.in_flight, max_keepalive_connections=asking.in_flight)
-        transport = httpx2.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits, proxy=proxy)
-        return httpx2.AsyncClient(transport=transport, timeout=_timeout(asking), follow_redirects=False, trust_env=False)
-    except (ImportError, ValueError, httpx2.InvalidURL):  # SOCKS without `socksio`, or not a URL; their messages repeat the URL
-        raise InputError("the proxy of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; correct it") from None
-
-
-def _ssl_context() -> ssl.SSLContext:
-    """Trusts the hospital's own certificates from SSL_CERT_FILE or SSL_CERT_DIR, although trust_env is off."""
-    try:
-        return httpx2.create_ssl_context()
+        verify = httpx2.create_ssl_context()  # with the hospital's own certificates, although trust_env is off
     except OSError as error:
         raise InputError(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {error.strerror or type(error).__name__}") from None
+    limits = httpx2.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)
+    try:
+        transport = httpx2.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits, proxy=proxy)
+        return httpx2.AsyncClient(transport=transport, timeout=timeout, follow_redirects=False, trust_env=False)
+    except (ImportError, ValueError, httpx2.InvalidURL):  # SOCKS without `socksio`, or not a URL; their messages repeat the URL
+        raise InputError("the proxy of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; correct it") from None
 
 
 def _proxy_for(scheme: str, host: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The types that the modules of this package share: questions to a model and its answers."""
+"""Defines a question to a model and its answer, as all modules of this package share them."""
 
 from typing import Any, NamedTuple, Protocol
 

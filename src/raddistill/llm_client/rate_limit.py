@@ -1,4 +1,4 @@
-"""How fast to ask: requests and tokens per minute, a server's Retry-After, and the pause before a retry.
+"""Decides how fast to ask: requests and tokens per minute, a server's Retry-After, and the pause before a retry.
 
 Clock and `sleep` are passed in; only `RateLimiter.wait` sleeps.
 """
@@ -49,12 +49,12 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
 
 
 def back_off(failed: int, draw: float) -> float:
-    """Seconds before the next try after `failed` tries (1, ...): doubled each time, lowered by up to half (`draw`: 0 to 1)."""
+    """Returns the seconds before the next try after `failed` tries (1, ...), lowered by up to half (`draw`: 0 to 1)."""
     return float(min(BACK_OFF_S * 2 ** min(failed - 1, 30), LONGEST_BACK_OFF_S)) * (1 - draw / 2)
 
 
 def pause(wait_s: float | None, failed: int, draw: float) -> float:
-    """Seconds before the next try: a little more than the server asked for, or `back_off` if it did not ask."""
+    """Returns the seconds before the next try: a little more than the server asked for, or `back_off` if it did not ask."""
     return back_off(failed, draw) if wait_s is None else wait_s * (1 + draw / 10)
 
 

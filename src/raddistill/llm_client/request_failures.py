@@ -1,4 +1,4 @@
-"""Why a request has no answer, from HTTP status, headers and error object. Pure.
+"""Says why a request has no answer, from HTTP status, headers and error object. Pure.
 
 Routers answer HTTP 200 with an error in the body, at its top or in the first choice; it is treated as the status that it names. A
 server's message may repeat the prompt, so it is only searched for fixed words and never kept or shown.
@@ -66,14 +66,8 @@ class RequestFailure(NamedTuple):
     charged: bool  # the server may charge for it
     throttled: bool = False  # HTTP 429
     retry_after_s: float | None = None  # seconds that the server asks to wait
-    headers: Mapping[str, str] | None = None
     stop: str | None = None  # set if the whole run has to stop: what to check
     advice: str | None = None  # for the user, if many questions in a row fail like this
-
-
-def failure_of(status: int, headers: Mapping[str, str], error: object = None) -> RequestFailure:
-    """Returns what an HTTP status other than 200 means. `error`: the error object of the body."""
-    return _failure(f"HTTP {status}", status, headers, error)
 
 
 def explain(body: object, headers: Mapping[str, str]) -> RequestFailure:
@@ -82,12 +76,12 @@ def explain(body: object, headers: Mapping[str, str]) -> RequestFailure:
     if error is not None:
         status = _status_in(error)
         named = "an error" if status is None else f"error {status}"
-        return _failure(f"HTTP 200 with {named}", status or 500, headers, error)
+        return failure_of(status or 500, headers, error, f"HTTP 200 with {named}")
     if isinstance(body, dict) and "choices" in body and not body["choices"]:
-        return RequestFailure("no choices in the reply", again=False, charged=False, headers=headers, advice=FILTER)
+        return RequestFailure("no choices in the reply", again=False, charged=False, advice=FILTER)
     if finish_word(str(_first_choice(body).get("finish_reason"))) in FILTERED:  # no token count, so not charged
-        return RequestFailure("stopped by the content filter", again=False, charged=False, headers=headers, advice=FILTER)
-    return RequestFailure("no answer: broken reply", again=True, charged=True, headers=headers)
+        return RequestFailure("stopped by the content filter", again=False, charged=False, advice=FILTER)
+    return RequestFailure("no answer: broken reply", again=True, charged=True)
 
 
 def error_in(body: object) -> object:
@@ -131,45 +125,40 @@ def shown_code(codes: set[str]) -> str | None:
     return min(fit, key=lambda code: (code.endswith("_error"), code), default=None)
 
 
-def _failure(named: str, status: int, headers: Mapping[str, str], error: object) -> RequestFailure:
-    codes = codes_of(error)
+def failure_of(status: int, headers: Mapping[str, str], error: object = None, named: str = "") -> RequestFailure:
+    """Returns what an HTTP status other than 200 means.
+
+    `error`: the error object of the body. `named`: how messages name the status.
+    """
+    named = named or f"HTTP {status}"
+    codes, cause = codes_of(error), _cause(error)
     code = shown_code(codes)
     if NO_MONEY & codes:
-        stop = f"the server says that the account has no money left ({code}): top it up"
-        return RequestFailure("", again=False, charged=False, stop=stop)
-    cause = _cause(error)
-    status, final = _effective_status(status, codes, cause)
+        return _stop(f"the server says that the account has no money left ({code}): top it up")
+    if NO_SUCH_KEY & codes:
+        status = 401
+    final = status not in {408, 409, 429} and status < 500  # a retry cannot help
+    if final and isinstance(cause, int):  # the words of a final error overrule its number
+        status = cause
     if status in CHECK and (status, cause) != (403, FLAGGED):
-        return RequestFailure("", again=False, charged=False, stop=f"{named}{f', {code}' if code else ''}: {CHECK[status]}")
+        return _stop(f"{named}{f', {code}' if code else ''}: {CHECK[status]}")
     if status < 400:
-        return RequestFailure("", again=False, charged=False, stop=f"{named}, a redirect: check the URL in the environment")
+        return _stop(f"{named}, a redirect: check the URL in the environment")
     advice = SLOWER if status == 429 else None
     if cause == TOO_LONG:
         advice = f"Its context is too small: {LARGER_CONTEXT}"
     if final:
-        advice = FILTER if cause == FLAGGED else advice
         code = cause if isinstance(cause, str) else code
-        reason = f"refused by the server: {named}{f', {code}' if code else ''}"
-        again = headers.get("x-should-retry") == "true"
-        return RequestFailure(reason, again=again, charged=False, headers=headers, advice=advice)
+        reason, again = f"refused by the server: {named}{f', {code}' if code else ''}", headers.get("x-should-retry") == "true"
+        return RequestFailure(reason, again, charged=False, advice=FILTER if cause == FLAGGED else advice)
     wait = rate_limit.retry_after(headers)
-    return RequestFailure(
-        f"no answer: {named}",
-        again=headers.get("x-should-retry") != "false",
-        charged=False,
-        throttled=status == 429,
-        retry_after_s=next(_retry_delays(error), None) if wait is None else wait,
-        headers=headers,
-        advice=advice,
-    )
+    wait = next(_retry_delays(error), None) if wait is None else wait
+    again = headers.get("x-should-retry") != "false"
+    return RequestFailure(f"no answer: {named}", again, charged=False, throttled=status == 429, retry_after_s=wait, advice=advice)
 
 
-def _effective_status(status: int, codes: set[str], cause: int | str | None) -> tuple[int, bool]:
-    """The status that counts, and whether it is final: a retry cannot help. The words of a final error overrule its number."""
-    if NO_SUCH_KEY & codes:
-        status = 401
-    final = status not in {408, 409, 429} and status < 500
-    return (cause if final and isinstance(cause, int) else status), final
+def _stop(what_to_check: str) -> RequestFailure:
+    return RequestFailure("", again=False, charged=False, stop=what_to_check)
 
 
 def _cause(error: object) -> int | str | None:
@@ -200,14 +189,13 @@ def _retry_delays(error: object, depth: int = _DEPTH) -> Iterator[float]:
     inner = error.items() if isinstance(error, dict) else enumerate(error) if isinstance(error, list) else ()
     for name, value in inner:
         key = str(name).lower().replace("_", "-")
+        seconds = None
         if key in _WAITS:
             seconds = rate_limit.parse_duration(str(value))
         elif key == "retry-after-ms":
             seconds = rate_limit.retry_after({key: str(value)})
         elif key == "x-ratelimit-reset" and re.fullmatch(r"\d{13}", str(value), re.ASCII):  # of OpenRouter: ms since 1970
             seconds = rate_limit.parse_duration(str(int(value) / 1000 - time.time()))
-        else:
-            seconds = None
         if seconds is not None:
             yield seconds
         elif depth and isinstance(value, dict | list):

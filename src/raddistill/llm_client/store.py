@@ -1,9 +1,10 @@
-"""The store of paid answers: one SQLite file, which several processes may use at the same time.
+"""Stores paid answers in one SQLite file, which several processes may use at the same time.
 
 An answer is committed before it is used, so it survives kill -9 and a power cut (write-ahead log, synced at every commit). The
 first answer of a key counts; a later one only increases `times_paid`.
 """
 
+import asyncio
 import errno
 import json
 import os
@@ -14,7 +15,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from raddistill.errors import InputError
@@ -58,15 +58,12 @@ class Store:
         self._writer: sqlite3.Connection | None = None
         self._inode = 0  # of the file open for writing
         self._lock = threading.Lock()  # of the writer
-        if store_migration.is_there(folder):
-            with self.transaction() as writer:
-                store_migration.bring_in(folder, writer)
-            store_migration.put_away(folder)
+        store_migration.bring_in(folder, self.transaction)
 
     def __enter__(self) -> "Store":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def __contains__(self, key: str) -> bool:
@@ -97,7 +94,9 @@ class Store:
             InputError: the file was deleted, is damaged or is locked for a minute.
         """
         remaining = iter(answers)
-        while rows := [(answer.key, to_json(answer)) for answer in islice(remaining, GROUP)]:
+        # JSON in ASCII, so that a server's lone surrogates do no harm
+        while rows := [(answer.key, json.dumps(answer._asdict())) for answer in islice(remaining, GROUP)]:
+            assert all(len(bytes.fromhex(key)) == 32 for key, _ in rows), "a key is a sha256 in hex"
             with self.transaction() as writer:
                 writer.executemany(_ADD, rows)
 
@@ -119,7 +118,12 @@ class Store:
         """
         with self._lock, explained(self.path):
             writer = self._writer or self._open_writer()
-            self._check_in_place()
+            try:
+                in_place = self.path.stat().st_ino == self._inode
+            except FileNotFoundError:
+                in_place = False
+            if not in_place:  # the answers would be lost
+                raise InputError(f"{self.path}: deleted or replaced while it was in use. Run the stage again.")
             writer.execute("BEGIN IMMEDIATE")
             try:
                 yield writer
@@ -139,28 +143,42 @@ class Store:
     def _open_writer(self) -> sqlite3.Connection:
         if not self.path.exists():
             private_folder(self.folder)
-            make_whole(self.path)
+            _make_whole(self.path)
         self._writer, self._inode = self._connect(), self.path.stat().st_ino
         self._writer.execute("PRAGMA synchronous = FULL")
         return self._writer
 
-    def _check_in_place(self) -> None:
-        """Refuses to write to a file that was deleted or replaced: the answers would be lost."""
-        try:
-            in_place = self.path.stat().st_ino == self._inode
-        except FileNotFoundError:
-            in_place = False
-        if not in_place:
-            raise InputError(f"{self.path}: deleted or replaced while it was in use. Run the stage again.")
+
+class GroupWriter:
+    """Writes answers to a store in groups: those that arrive during a commit go into the next one."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: list[Answer] = []
+        self._next: asyncio.Task[None] | None = None  # will write `_waiting`
+        self._tasks: set[asyncio.Task[None] | None] = set()
+        self._one = asyncio.Lock()
+
+    async def keep(self, answer: Answer) -> None:
+        """Returns when the answer is on disk; raises what the store raises."""
+        self._waiting.append(answer)
+        if self._next is None:
+            self._next = asyncio.create_task(self._write())
+            self._tasks.add(self._next)
+        await asyncio.shield(self._next)  # a cancelled request must not cancel the write of other answers
+
+    async def _write(self) -> None:
+        async with self._one:
+            answers, self._waiting, self._next = self._waiting, [], None
+            await asyncio.to_thread(self._store.add, answers)  # may wait for the disk or for another process's lock
+        self._tasks.discard(asyncio.current_task())
+
+    async def finish(self) -> None:
+        """Returns when all answers are on disk; raises what the store raises."""
+        await asyncio.gather(*filter(None, self._tasks))
 
 
-def to_json(answer: Answer) -> str:
-    """An answer as JSON for the table. All ASCII, so that a server's lone surrogates do no harm."""
-    assert len(bytes.fromhex(answer.key)) == 32, "a key is a sha256 in hex"
-    return json.dumps(answer._asdict())
-
-
-def make_whole(path: Path) -> None:
+def _make_whole(path: Path) -> None:
     """Makes an empty store that only the user can read, unless another process was quicker. It appears with all its tables."""
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))

@@ -4,39 +4,34 @@ import fcntl
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from raddistill.errors import InputError
 
-ANSWERS = "answers.jsonl"
-BATCHES = "batches"
 IMPORTED = ".imported"  # suffix of an imported file
-DEAD = ""  # owner of a batch without a living process
+DEAD = ""  # owner of an imported batch: no process works on it
 _BODY = len(b'{"crc32": "01234567", ')
 
 
-def is_there(folder: Path) -> bool:
-    """Whether the folder holds files of version 0.1."""
-    return (folder / ANSWERS).exists() or any((folder / BATCHES).glob("*.json"))
+def bring_in(folder: Path, transaction: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> None:
+    """Writes the old answers and batches in `folder` into the tables, then renames their files.
 
-
-def bring_in(folder: Path, writer: sqlite3.Connection) -> None:
-    """Writes the old answers and batches into the tables; existing rows stay unchanged.
+    Existing rows stay unchanged. Without such files it does nothing.
 
     Raises:
         InputError: a file is damaged, or a process of an older version is using it (file named, with what to do).
     """
-    rows = ((fields["key"], json.dumps(fields)) for fields in _answers(folder / ANSWERS))
-    writer.executemany("INSERT OR IGNORE INTO answers (key, answer) VALUES (?, ?)", rows)
-    for path in sorted((folder / BATCHES).glob("*.json")):
-        _bring_in_batch(path, writer)
-
-
-def put_away(folder: Path) -> None:
-    """Renames the imported files, so that they are not imported again and nothing is lost."""
-    for path in [folder / ANSWERS, *(folder / BATCHES).glob("*.json"), *(folder / BATCHES).glob("*.jsonl")]:
+    answers, states = folder / "answers.jsonl", sorted((folder / "batches").glob("*.json"))
+    if not answers.exists() and not states:
+        return
+    with transaction() as writer:
+        rows = ((fields["key"], json.dumps(fields)) for fields in _answers(answers))
+        writer.executemany("INSERT OR IGNORE INTO answers (key, answer) VALUES (?, ?)", rows)
+        for path in states:
+            _bring_in_batch(path, writer)
+    for path in [answers, *states, *(folder / "batches").glob("*.jsonl")]:
         with suppress(FileNotFoundError):  # another process that was started at the same time has renamed it
             path.replace(path.with_name(path.name + IMPORTED))
 
