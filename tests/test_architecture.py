@@ -19,7 +19,10 @@ WORDS = {
     "passages", "paths", "privacy", "reading", "sections", "sentences", "statuses", "tasks", "untracked_files",
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
-SUBCLASSES = {"raddistill.student.trainer"}  # of transformers' and TRL's classes; imported late
+SUBCLASSES = {
+    "raddistill.student.trainer",
+    "raddistill.student.gpu_layers",
+}  # of classes of torch, transformers, TRL; imported late
 TORCH = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "datasets")
 
 

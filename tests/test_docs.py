@@ -60,14 +60,14 @@ def test_the_glossary_points_to_what_is_there() -> None:
 
 # Words in names of classes that need no explanation: of Python, of machine learning, of names of collections.
 PLAIN = {
-    "answerer", "batch", "batches", "binary", "boundaries", "broken", "che", "checker", "checkpoints", "chest", "classes",
-    "combine", "comparison", "console", "content", "contents", "context", "conversation", "cxr", "delimited", "destination",
-    "direct", "document", "early", "encoded", "error", "estimate", "excerpt", "extracted", "failure", "fault", "figure",
-    "fitted", "fitter", "format", "inquiry", "interrupted", "json", "judged", "limiter", "limits", "literal",
-    "main", "maker", "match", "matcher", "member", "merged", "mimic", "node", "packaged", "pad", "parquet", "parsed", "plain",
-    "plus", "price", "prices", "progress", "questioner", "queue", "rate", "reached", "reader", "reading", "reject", "remotes",
-    "renderer", "reply", "request", "reserved", "result", "runtime", "sealed", "sender", "server", "span", "store", "stored",
-    "synthesized", "taught", "teach", "templates", "topic", "trainer", "truth", "turn", "xpert", "zip",
+    "allowed", "answerer", "batch", "batches", "binary", "boundaries", "broken", "che", "checker", "checkpoints", "chest",
+    "classes", "combine", "comparison", "console", "content", "context", "conversation", "cxr", "delimited", "destination",
+    "document", "early", "encoded", "error", "estimate", "excerpt", "extracted", "failure", "fault", "figure", "fitted",
+    "fitter", "format", "hosts", "inquiry", "interrupted", "json", "judged", "limiter", "limits", "literal", "lora", "main",
+    "maker", "match", "matcher", "member", "memory", "merged", "mimic", "node", "options", "packaged", "pad", "parquet",
+    "parsed", "plain", "plus", "price", "prices", "progress", "questioner", "queue", "rate", "reached", "reader", "reading",
+    "reject", "remotes", "renderer", "reply", "request", "runtime", "sealed", "server", "span", "store", "stored",
+    "synthesized", "taught", "teach", "templates", "trainer", "truth", "turn", "workers", "writer", "xpert", "zip",
 }  # fmt: skip
 
 

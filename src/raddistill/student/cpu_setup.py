@@ -1,4 +1,4 @@
-"""Memory and threads of a CPU run.
+"""Memory, threads and processes of a run.
 
 Training frees and allocates the same large blocks in every step. glibc returns each to the kernel and faults it in again;
 tcmalloc keeps them, which gives more tokens per second and a quarter less memory. docs/log.md, 2026-11-23, says why glibc's
@@ -18,6 +18,21 @@ def preload_tcmalloc() -> None:
     library = ctypes.util.find_library("tcmalloc_minimal") or ctypes.util.find_library("tcmalloc")
     if library and sys.platform.startswith("linux") and "LD_PRELOAD" not in os.environ:
         os.execve(sys.executable, sys.orig_argv, os.environ | {"LD_PRELOAD": library})  # noqa: S606 (our own command line)
+
+
+def train_on_all_gpus() -> None:
+    """Restarts this module with one process for each GPU, if there are several; CUDA_VISIBLE_DEVICES limits them."""
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if gpus > 1 and "LOCAL_RANK" not in os.environ:  # torchrun sets it
+        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(gpus)]
+        os.execv(sys.executable, [sys.executable, *launch, *sys.orig_argv[1:]])  # noqa: S606 (our own command line)
+
+
+def is_first_process() -> bool:
+    """Whether this process writes the results: the only one, or the first of several."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def use_threads(threads: int) -> None:

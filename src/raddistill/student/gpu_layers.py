@@ -45,7 +45,8 @@ class LoraLinear(torch.autograd.Function):
         if turned is None:
             y = x @ _unpacked(weight, scale, shape, x.dtype).T
         else:
-            y = _fp8_product(*_fast_quantise()(x), weight.T, scale.T.contiguous(), x.dtype)
+            rows, row_scales = _fast_quantise()(x)
+            y = _fp8_product(rows, row_scales, weight.T, scale.T.contiguous(), x.dtype)
         ctx.save_for_backward(x, low, a, b, weight, scale, turned)
         ctx.scaling, ctx.shape = scaling, shape
         return y.addmm_(low, b.to(x.dtype).T)
@@ -91,7 +92,7 @@ def use_gpu_layers(model: Any, quantization: str) -> None:
     for layer in model.modules():
         if isinstance(layer, LoraLayer):
             stored = _stored(layer.get_base_layer(), quantization)
-            layer.forward = MethodType(functools.partial(_forward, stored=stored), layer)  # type: ignore[method-assign]
+            vars(layer)["forward"] = MethodType(functools.partial(_forward, stored=stored), layer)
 
 
 def _stored(base: Any, quantization: str) -> tuple[Any, Any, Any, Any]:
@@ -113,7 +114,8 @@ def _stored(base: Any, quantization: str) -> tuple[Any, Any, Any, Any]:
 def _forward(layer: Any, x: Any, stored: tuple[Any, Any, Any, Any]) -> Any:
     a, b, scaling = layer.lora_A["default"].weight, layer.lora_B["default"].weight, layer.scaling["default"]
     flat = x.reshape(-1, x.shape[-1]).to(torch.bfloat16)
-    return LoraLinear.apply(flat, a, b, scaling, *stored).view(*x.shape[:-1], -1)
+    y: torch.Tensor = LoraLinear.apply(flat, a, b, scaling, *stored)  # type: ignore[no-untyped-call]
+    return y.view(*x.shape[:-1], -1)
 
 
 def use_fused_kernels(model: Any) -> bool:

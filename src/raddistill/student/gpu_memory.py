@@ -29,7 +29,7 @@ def kept_per_token(config: Any) -> int:
     an H100: 4.3 MiB a token; this says 4.7 MiB.
     """
     kv = config.hidden_size // config.num_attention_heads * getattr(config, "num_key_value_heads", config.num_attention_heads)
-    return 2 * (8 * config.hidden_size + 2 * kv + 3 * config.intermediate_size) * int(config.num_hidden_layers)
+    return int(2 * (8 * config.hidden_size + 2 * kv + 3 * config.intermediate_size) * config.num_hidden_layers)
 
 
 def plan_memory(config: Any, free: int) -> MemoryPlan:
@@ -46,4 +46,4 @@ def plan_for(model: Any) -> MemoryPlan:
     """Returns the plan for a loaded model by the memory that its GPU has left."""
     import torch
 
-    return plan_memory(model.config, torch.cuda.mem_get_info()[0])
+    return plan_memory(model.config, torch.cuda.mem_get_info(model.device)[0])

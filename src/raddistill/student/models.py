@@ -123,7 +123,7 @@ def load_base(record: Path, quantization: str) -> Any:
             folder,
             dtype=compute_dtype(),
             quantization_config=nf4 if quantization == "nf4" else None,
-            device_map={"": torch.cuda.current_device()} if torch.cuda.is_available() else None,
+            device_map={"": int(os.environ.get("LOCAL_RANK", "0"))} if torch.cuda.is_available() else None,
         )
     keep_gradients_after_evaluation(model)
     return model

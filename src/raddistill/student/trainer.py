@@ -14,6 +14,7 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 from trl import SFTTrainer
@@ -55,23 +56,33 @@ class StudentTrainer(SFTTrainer):
         self.model_accepts_loss_kwargs = False  # our loss is a mean over examples, so accumulated batches are averaged
         self.tokens_seen = 0
 
+    def get_train_dataloader(self) -> Any:
+        """Returns batches; with several processes all get the same ones, of which `training_step` takes a share."""
+        if self.args.world_size == 1:
+            return super().get_train_dataloader()
+        return DataLoader(self.train_dataset, batch_size=self.args.per_device_train_batch_size, collate_fn=list)  # type: ignore[arg-type]
+
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """Returns the mean loss of the batch's examples, and adds its gradient. `inputs`: rows of the dataset, from the collator.
 
-        The gradients of several processes are averaged here: the losses bypass the forward pass of the module that DDP wraps.
+        Each process takes its share of the rows. Their gradients are added here, since our losses bypass the forward pass of the
+        module that DDP wraps. So a batch has the same gradient with any number of processes, a short last batch included.
         """
-        self._batch = len(inputs)
-        loss = sum(super(StudentTrainer, self).training_step(model, rows, num_items_in_batch) for rows in self._passes(inputs))
-        if self.args.world_size > 1 and self.accelerator.sync_gradients:
+        self._batch, processes = len(inputs), self.args.world_size
+        step: Any = super().training_step
+        loss = torch.zeros((), device=self.args.device)
+        for rows in self._passes(inputs[self.args.process_index :: processes]):
+            loss += step(model, rows, num_items_in_batch)
+        if processes > 1 and self.accelerator.sync_gradients:
             for parameter in model.parameters():
-                if parameter.requires_grad and parameter.grad is not None:
+                if parameter.requires_grad:
+                    parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
                     torch.distributed.all_reduce(parameter.grad)
-                    parameter.grad /= self.args.world_size
-        return loss  # type: ignore[return-value]
+        return loss * processes  # the trainer logs the mean over processes
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> torch.Tensor:
         """Returns the part of the batch's mean loss that these examples have."""
-        self.tokens_seen += sum(len(row["input_ids"]) for row in inputs) * self.args.world_size
+        self.tokens_seen += sum(len(row["input_ids"]) for row in inputs) * self.args.world_size  # of the others: about as many
         return self._losses(model, inputs).mean() * (len(inputs) / self._batch)
 
     def _passes(self, rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -82,7 +93,8 @@ class StudentTrainer(SFTTrainer):
             if self._tokens and end > start and longest * (end + 1 - start) > self._tokens:
                 yield rows[start:end]
                 start, longest = end, len(row["input_ids"])
-        yield rows[start:]
+        if rows:
+            yield rows[start:]
 
     def evaluation_loop(self, dataloader: Any, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
         """Returns the mean loss over all examples. Trainer's own loop would give a short last batch the weight of a full one."""

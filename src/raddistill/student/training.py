@@ -8,7 +8,6 @@ that determines the training, so no run resumes from another experiment; it is d
 import hashlib
 import json
 import math
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,24 +158,17 @@ def _speed_up(model: Any, p: TrainParams, plan: MemoryPlan, show: bool) -> None:
 
 
 def _settings(p: TrainParams, folder: Path, steps: int, plan: MemoryPlan | None) -> Any:
-    """TRL's settings for a training of `steps` steps. `folder`: for its checkpoints. `plan`: on a GPU.
-
-    Raises:
-        InputError: the batch cannot be shared among the processes.
-    """
+    """TRL's settings for a training of `steps` steps. `folder`: for its checkpoints. `plan`: on a GPU."""
     import torch
     from trl import SFTConfig
 
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if p.batch_size % processes:
-        raise InputError(f"train.batch_size {p.batch_size} cannot be shared by {processes} processes; take a multiple of them")
     return SFTConfig(
         output_dir=str(folder),
         seed=p.seed,
         num_train_epochs=1,  # `batch_order` has all epochs in it, so that a resumed run sees the same batches
         train_sampling_strategy="sequential",
-        per_device_train_batch_size=p.batch_size // processes,
-        per_device_eval_batch_size=p.batch_size // processes,
+        per_device_train_batch_size=p.batch_size,
+        per_device_eval_batch_size=p.batch_size,
         gradient_accumulation_steps=p.gradient_accumulation,
         learning_rate=p.learning_rate,
         lr_scheduler_type=p.scheduler,
