@@ -5,7 +5,6 @@ In direct mode many workers ask at the same time, and each answer is stored befo
 
 import asyncio
 import operator
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, cast
 
@@ -147,7 +146,7 @@ class _Direct(Generic[R]):
             if not failure.again or tries == self._run.asking.tries:
                 await self._fail(question, failure)
                 return
-            await asyncio.sleep(rate_limit.pause(failure.retry_after_s, tries, random.random()))  # noqa: S311 - jitter
+            await rate_limit.pause(failure.retry_after_s, tries)
 
     async def _fail(self, question: Question, failure: RequestFailure) -> None:
         self._run.failed[question.key] = failure.reason

@@ -5,7 +5,6 @@ chained errors would show them.
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
@@ -200,7 +199,7 @@ async def _call(
             raise InputError(
                 f"batch mode: {failure.stop or failure.reason}. What was submitted is kept, and the next run goes on with it"
             )
-        await asyncio.sleep(rate_limit.pause(failure.retry_after_s, tries, random.random()))  # noqa: S311 - jitter
+        await rate_limit.pause(failure.retry_after_s, tries)
 
 
 def _checked(reply: M, kind: type[M]) -> M:

@@ -1,7 +1,7 @@
 """Computes what answers cost by the price table, and keeps a run below its cap.
 
 At the cap `Budget.reserve` returns False. In direct mode `_Sender.reserve` then waits until a request in flight frees money.
-In batch mode `_Collector.add` leaves the question for a later round. If nothing can free money, `Run.stopped` is OUT_OF_MONEY,
+In batch mode `_Collector._add` leaves the question for a later round. If nothing can free money, `Run.stopped` is OUT_OF_MONEY,
 and `Run.raise_if_stopped` raises BudgetReached, which ends the stage. All answers are kept; the next run has the whole cap again.
 """
 

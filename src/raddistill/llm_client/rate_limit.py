@@ -1,10 +1,11 @@
 """Decides how fast to ask: requests and tokens per minute, a server's Retry-After, and the pause before a retry.
 
-Clock and `sleep` are passed in; only `RateLimiter.wait` sleeps.
+`RateLimiter` gets its clock and `sleep` passed in.
 """
 
 import asyncio
 import math
+import random
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -53,9 +54,10 @@ def back_off(failed: int, draw: float) -> float:
     return float(min(BACK_OFF_S * 2 ** min(failed - 1, 30), LONGEST_BACK_OFF_S)) * (1 - draw / 2)
 
 
-def pause(wait_s: float | None, failed: int, draw: float) -> float:
-    """Returns the seconds before the next try: a little more than the server asked for, or `back_off` if it did not ask."""
-    return back_off(failed, draw) if wait_s is None else wait_s * (1 + draw / 10)
+async def pause(wait_s: float | None, failed: int) -> None:
+    """Waits before the next try: a little more than the server asked for (`wait_s`), or `back_off` if it did not ask."""
+    draw = random.random()  # noqa: S311 - jitter
+    await asyncio.sleep(back_off(failed, draw) if wait_s is None else wait_s * (1 + draw / 10))
 
 
 def _number(text: str | None) -> float | None:

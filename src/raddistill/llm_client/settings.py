@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
-import httpx2
 from pydantic import Field, field_validator
 
 from raddistill.errors import InputError, ParamsError
@@ -121,6 +120,8 @@ def destination_of(url: str, named: str, ports: dict[str, int] = PORTS) -> Desti
     Raises:
         InputError: the URL is not valid, or is ambiguous.
     """
+    import httpx2  # takes 60 ms, and every stage reads this module's params
+
     try:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL:  # its message repeats the URL, which may hold a password

@@ -102,7 +102,7 @@ class Store:
 
     def read(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Returns the rows of a query; none if the file does not exist yet."""
-        with explained(self.path):
+        with _explained(self.path):
             if self._reader is None:
                 if not self.path.exists():
                     return []
@@ -116,7 +116,7 @@ class Store:
         Raises:
             OSError, InputError: as `add`.
         """
-        with self._lock, explained(self.path):
+        with self._lock, _explained(self.path):
             writer = self._writer or self._open_writer()
             try:
                 in_place = self.path.stat().st_ino == self._inode
@@ -205,7 +205,7 @@ def private_folder(folder: Path) -> None:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def _explained(path: Path) -> Iterator[None]:
     """Turns SQLite's errors into errors that name the file and say what to do.
 
     Raises:
