@@ -10,8 +10,6 @@ def main() -> None:
     p = params.load("train", training.TrainParams)
     runtime = params.load("runtime", params.RuntimeParams)
     trained = training.train(p, tables.read(Examples, paths.EXAMPLES), paths.BASE, paths.checkpoints(), runtime, paths.ADAPTER)
-    if not cpu_setup.is_first_process():
-        return
     tables.write_json(trained.metrics, paths.TRAIN_METRICS)
     tables.write_csv(trained.curve, paths.TRAINING_CURVE)
     tables.write_csv(trained.validation_curve, paths.VALIDATION_CURVE)

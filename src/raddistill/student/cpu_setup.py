@@ -30,11 +30,6 @@ def train_on_all_gpus() -> None:
         os.execv(sys.executable, [sys.executable, *launch, *sys.orig_argv[1:]])  # noqa: S606 (our own command line)
 
 
-def is_first_process() -> bool:
-    """Whether this process writes the results: the only one, or the first of several."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def use_threads(threads: int) -> None:
     """Sets torch's threads. 0: all cores that this process may use; torch's default counts all cores of the machine."""
     import torch

@@ -70,7 +70,7 @@ class StudentTrainer(SFTTrainer):
         """
         self._batch, processes = len(inputs), self.args.world_size
         step: Any = super().training_step
-        loss = torch.zeros((), device=self.args.device)
+        loss: torch.Tensor = torch.zeros((), device=self.args.device)
         for rows in self._passes(inputs[self.args.process_index :: processes]):
             loss += step(model, rows, num_items_in_batch)
         if processes > 1 and self.accelerator.sync_gradients:
@@ -78,7 +78,8 @@ class StudentTrainer(SFTTrainer):
                 if parameter.requires_grad:
                     parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
                     torch.distributed.all_reduce(parameter.grad)
-        return loss * processes  # the trainer logs the mean over processes
+        loss *= processes  # the trainer logs the mean over processes
+        return loss
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> torch.Tensor:
         """Returns the part of the batch's mean loss that these examples have."""

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -89,9 +90,10 @@ def train(
     if last:
         print(f"resuming after step {last.name.split('-')[1]} of an interrupted run with the same params and data")
     trainer.train(resume_from_checkpoint=str(last) if last else None)
-    if trainer.is_world_process_zero():
-        adapters.save(trainer.model, adapter, p, base, chosen, outputs_of(chosen))
-        shutil.rmtree(folder)
+    if not trainer.is_world_process_zero():
+        sys.exit()  # of several processes, the first one writes adapter and metrics
+    adapters.save(trainer.model, adapter, p, base, chosen, outputs_of(chosen))
+    shutil.rmtree(folder)
     return _summary(trainer, chosen)
 
 
