@@ -206,7 +206,7 @@ def test_no_text_passes_for_loopback_by_chance(text: str, form: str) -> None:
 def test_a_proxy_needs_approval_even_on_loopback() -> None:
     place = destination_of("https://gpu.example/v1", "it")
     AllowedHosts(["gpu.example", "proxy.example:3128"], {"phi"}).check_proxy("http://me:pass@proxy.example:3128", place)
-    AllowedHosts(["proxy.example"], {"phi"}).check_proxy("http://proxy.example:3128", place)
+    AllowedHosts(["proxy.example"], {"phi"}).check_proxy("proxy.example:3128", place)
     for proxy in ("http://me:pass@proxy.example:3128", "http://localhost:3128", "socks5://pass@proxy.example"):
         with pytest.raises(
             InputError, match=r"is not approved .* Set NO_PROXY=gpu\.example .* or add (proxy\.example|localhost):"

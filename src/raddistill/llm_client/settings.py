@@ -103,7 +103,7 @@ class AllowedHosts:
         if not self._guarded:
             return
         named = "the proxy of the environment (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY)"
-        through = destination_of(proxy, named, PROXY_PORTS)
+        through = destination_of(proxy if "://" in proxy else f"http://{proxy}", named, PROXY_PORTS)
         if not self._approves(through):
             raise InputError(
                 f"{named} is {through}, which is not approved for text that is not public. Nothing was sent. "
