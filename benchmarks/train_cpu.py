@@ -122,7 +122,7 @@ def plain_trl(p: training.TrainParams, chosen: pl.DataFrame, folder: str) -> Any
 
 def take_away(part: str) -> None:
     """Disables one part of ours in this process. (tcmalloc is disabled when the process starts.)"""
-    from raddistill.student import forward, losses, trainer
+    from raddistill.student import forward, trainer
 
     if part == "prefix":
         forward.MIN_SHARED = NEVER
@@ -138,7 +138,7 @@ def take_away(part: str) -> None:
             logits = (hidden @ backbone.get_input_embeddings().weight.to(hidden.dtype).T).float()
             return hidden + 0 * logits.logsumexp(-1, keepdim=True).to(hidden.dtype), shared
 
-        losses.hidden_states = with_all_logits
+        forward.hidden_states = with_all_logits
 
 
 def measure(side: str, n: int) -> dict[str, float]:

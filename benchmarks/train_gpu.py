@@ -32,9 +32,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 from trl import SFTConfig, SFTTrainer
 
 from raddistill.student import gpu_layers, gpu_memory, models, training
-from raddistill.student.forward import hidden_states, score_logits
-from raddistill.student.generation import greedy
-from raddistill.student.losses import example_losses
+from raddistill.student.forward import example_losses, greedy, hidden_states, score_logits
 from raddistill.student.prompts import IGNORED, Encoded
 from raddistill.student.trainer import StudentTrainer, batch_order, settle_precision
 
@@ -161,7 +159,7 @@ def train_by_ours(options: argparse.Namespace, data: list[list[int]], folder: st
         tokens=plan.tokens,
     )
     settle_precision(trainer.model)
-    training._speed_up(trainer.model, p, plan, show=True)
+    gpu_layers.speed_up(trainer.model, quantization, 0.0, plan, show=True)
     report(f"ours, {quantization}", trainer, clock, [len(data[i]) for i in order])
 
 

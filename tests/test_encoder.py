@@ -7,7 +7,7 @@ import pytest
 from student_world import LABELS, ROOT, RUNTIME, examples_of, train_params
 
 from raddistill.errors import InputError
-from raddistill.student import losses, models
+from raddistill.student import forward, models
 from raddistill.student.predicting import PredictParams, predict
 from raddistill.student.prompts import Encoded, Renderer, encode
 from raddistill.student.training import encode_rows, train
@@ -36,8 +36,8 @@ def test_an_example_s_loss_does_not_depend_on_its_batch(encoder: Path, examples:
     model = models.load_base(encoder, "none").float().eval()
     models.add_score(model, len(LABELS) + 1, seed=1)
     targets = [row["targets"] for row in rows]
-    together = losses.example_losses(model, batch, targets, (0, 0))
-    alone = [losses.example_losses(model, [e], [t], (0, 0)).item() for e, t in zip(batch, targets, strict=True)]
+    together = forward.example_losses(model, batch, targets, (0, 0))
+    alone = [forward.example_losses(model, [e], [t], (0, 0)).item() for e, t in zip(batch, targets, strict=True)]
     assert together.tolist() == pytest.approx(alone, abs=1e-4)
 
 

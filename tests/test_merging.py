@@ -12,10 +12,9 @@ from raddistill import params
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.student import merging
-from raddistill.student.examples import BLANKED, Fitter, only
+from raddistill.student.examples import BLANKED, Fitter, fraction_of, only, turn
 from raddistill.student.merging import Merged, MergeParams, Taught
 from raddistill.student.prompts import Renderer, encode
-from raddistill.student.selection import fraction_of, turn
 from raddistill.tables import base as tables
 from raddistill.tables.examples import Examples
 

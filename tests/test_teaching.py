@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from raddistill.labelsets import Label
 from raddistill.passages import choose_sections
 from raddistill.student import parts
+from raddistill.student.examples import frequencies
 from raddistill.student.parts import FEWEST_WORDS, Part, blanked, parts_of, quote
-from raddistill.student.selection import frequencies
 from raddistill.tasks.registry import TASKS
 from raddistill.tasks.task import AnnotatedMention, Annotation, ExampleAnswer, TargetRule
 

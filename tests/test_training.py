@@ -1,4 +1,4 @@
-"""The training that the stage runs, on a random two-layer Llama: exact losses, real NF4, resume, stable bytes."""
+"""The training that the stage runs, on a random two-layer Llama: exact real NF4, resume, stable bytes."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from student_world import LABELS, ROOT, RUNTIME, examples_of, train_params
 from transformers import AutoTokenizer
 
 from raddistill.errors import InputError
-from raddistill.student import adapters, checkpoints, forward, losses, models, tagging, trainer, training
+from raddistill.student import adapters, checkpoints, forward, models, tagging, trainer, training
 from raddistill.student.predicting import Answerer
 from raddistill.student.prompts import IGNORED, answer_ids, encode
 from raddistill.student.tagging import Codes, token_targets
@@ -59,7 +59,7 @@ def test_shared_prefix_changes_neither_loss_nor_gradient(forms: Any, base: Path,
 
     def run() -> tuple[torch.Tensor, torch.Tensor]:
         model.zero_grad()
-        each = losses.example_losses(model, batch, targets, answers)
+        each = forward.example_losses(model, batch, targets, answers)
         each.mean().backward()
         return each.detach(), model.model.layers[0].self_attn.k_proj.weight.grad.clone()
 
@@ -84,34 +84,34 @@ def test_losses_are_those_of_the_model_run_alone(forms: Any, base: Path) -> None
     batch, targets = some(forms, base, 8)
     model = loud_model(base)
     yes, no = answer_ids(models.load_tokenizer(base))
-    got = losses.example_losses(model, batch, targets, (yes, no))
+    got = forward.example_losses(model, batch, targets, (yes, no))
     for example, target, loss in zip(batch, targets, got, strict=True):
         ids = torch.tensor([example.input_ids])
         hidden = model.model(input_ids=ids).last_hidden_state[0]
         if example.form == "slots":
             logits = model.lm_head(hidden[example.read_at])
-            expected = cross_entropy(logits[:, yes] - logits[:, no], target) / losses.LABEL_LOSS_DIVISOR
+            expected = cross_entropy(logits[:, yes] - logits[:, no], target) / forward.LABEL_LOSS_DIVISOR
         elif example.form == "head":
-            expected = cross_entropy((hidden[-1] @ model.score.weight.T)[:-1], target) / losses.LABEL_LOSS_DIVISOR
+            expected = cross_entropy((hidden[-1] @ model.score.weight.T)[:-1], target) / forward.LABEL_LOSS_DIVISOR
         elif example.form == "tags":
-            expected = cross_entropy((hidden[example.read_at] @ model.score.weight.T)[:, -1], target) / losses.ANSWER_TOKENS
+            expected = cross_entropy((hidden[example.read_at] @ model.score.weight.T)[:, -1], target) / forward.ANSWER_TOKENS
         else:
             written = sum(label != IGNORED for label in example.labels)
-            expected = model(input_ids=ids, labels=torch.tensor([example.labels])).loss * written / losses.ANSWER_TOKENS
+            expected = model(input_ids=ids, labels=torch.tensor([example.labels])).loss * written / forward.ANSWER_TOKENS
         assert loss.item() == pytest.approx(expected.item(), abs=1e-4)
 
 
 def test_the_surer_the_student_the_less_a_target_of_absent_pulls() -> None:
     """By the textbook (Zhang and Sabuncu 2018), on logits alone; other targets are untouched."""
     odds, q = torch.tensor([-3.0, 0.0, 2.0, 40.0], requires_grad=True), 0.7
-    each = [losses._binary(odds[i : i + 1].unsqueeze(1), [[0.0]], q) for i in range(4)]
+    each = [forward._binary(odds[i : i + 1].unsqueeze(1), [[0.0]], q) for i in range(4)]
     p = odds.detach().sigmoid().double()
     assert [x.item() for x in each] == pytest.approx(((1 - (1 - p) ** q) / q).tolist(), rel=1e-4)
-    plain = losses._binary(odds.unsqueeze(1), [[0.0]] * 4, 0.0)
+    plain = forward._binary(odds.unsqueeze(1), [[0.0]] * 4, 0.0)
     pulls, plain_pulls = (torch.autograd.grad(loss.sum(), odds)[0] for loss in (torch.stack(each), plain))
     assert (pulls / plain_pulls).tolist() == pytest.approx(((1 - p) ** q).tolist(), abs=1e-4)
     for target in (1.0, 0.4, None):
-        one, other = (losses._binary(odds.unsqueeze(1), [[target]] * 4, share).tolist() for share in (q, 0.0))
+        one, other = (forward._binary(odds.unsqueeze(1), [[target]] * 4, share).tolist() for share in (q, 0.0))
         assert one == other
 
 
@@ -119,7 +119,7 @@ def test_what_is_masked_moves_nothing(base: Path) -> None:
     batch, targets = some(("head", "tags"), base, 6)
     model = loud_model(base)
     masked = [[None] * len(of_example) for of_example in targets]
-    assert losses.example_losses(model, batch, masked, (0, 0)).tolist() == [0.0] * 6
+    assert forward.example_losses(model, batch, masked, (0, 0)).tolist() == [0.0] * 6
 
 
 def test_prefix_stops_short_of_identical_prompts(base: Path) -> None:
@@ -133,8 +133,8 @@ def test_a_batch_of_one_example_twice_has_its_loss_twice(base: Path, form: str) 
     """An epoch's last example may stand beside the next epoch's first."""
     batch, targets = some(("head", "tags"), base, 2)
     n, model = [e.form for e in batch].index(form), loud_model(base)
-    alone = losses.example_losses(model, batch[n : n + 1], targets[n : n + 1], (0, 0)).tolist()
-    twice = losses.example_losses(model, [batch[n]] * 2, [targets[n]] * 2, (0, 0)).tolist()
+    alone = forward.example_losses(model, batch[n : n + 1], targets[n : n + 1], (0, 0)).tolist()
+    twice = forward.example_losses(model, [batch[n]] * 2, [targets[n]] * 2, (0, 0)).tolist()
     assert twice == pytest.approx(alone * 2, abs=1e-4)
 
 

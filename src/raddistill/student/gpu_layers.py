@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from peft.tuners.lora import LoraLayer
 
+from raddistill.student.gpu_memory import MemoryPlan
+
 FP8 = torch.float8_e4m3fn
 FP8_MAX = 448.0  # the largest number of e4m3
 NF4_BLOCK = 64  # weights that share a scale: bitsandbytes' default
@@ -128,3 +130,18 @@ def use_fused_kernels(model: Any) -> bool:
         return False
     apply_liger_kernel_to_llama(cross_entropy=False, fused_linear_cross_entropy=False, model=model)
     return True
+
+
+def speed_up(model: Any, quantization: str, dropout: float, plan: MemoryPlan, show: bool) -> None:
+    """Sets a PEFT model on a GPU up for speed, and prints what was chosen."""
+    fused = not dropout
+    if fused:
+        use_gpu_layers(model, quantization)
+    kernels = use_fused_kernels(model.get_base_model())
+    if show:
+        print(
+            f"{torch.cuda.get_device_name()}: {quantization}; adapter and base layer"
+            f" {'in one function' if fused else 'apart, because of lora_dropout'}; Liger kernels"
+            f" {'on' if kernels else 'off (pip install raddistill[gpu])'}; at most {plan.tokens:,} tokens a forward pass;"
+            f" activations {'computed twice (checkpointing)' if plan.checkpointing else 'kept'}"
+        )

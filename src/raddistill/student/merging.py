@@ -16,10 +16,9 @@ from raddistill.labelsets import Label
 from raddistill.params import Section
 from raddistill.passages import choose_sections
 from raddistill.student import parts
-from raddistill.student.examples import ExampleMaker, only
+from raddistill.student.examples import ExampleMaker, fraction_of, only, select
 from raddistill.student.parts import Part
 from raddistill.student.prompts import Renderer
-from raddistill.student.selection import fraction_of, select
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.examples import Examples
 from raddistill.tables.labels import Labels

@@ -20,8 +20,7 @@ from raddistill.errors import InputError
 from raddistill.labelsets import Label
 from raddistill.params import RuntimeParams, Section
 from raddistill.student import cpu_setup, linear, models
-from raddistill.student.forward import hidden_states, score_logits, slot_logits
-from raddistill.student.generation import greedy
+from raddistill.student.forward import greedy, hidden_states, score_logits, slot_logits
 from raddistill.student.linear import ANSWERS, LOGITS
 from raddistill.student.prompts import Encoded, Renderer, answer_ids, encode
 from raddistill.student.tagging import Codes, phrases_of

@@ -20,7 +20,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from trl import SFTTrainer
 
 from raddistill.student import checkpoints
-from raddistill.student.losses import example_losses
+from raddistill.student.forward import example_losses
 from raddistill.student.prompts import Encoded
 
 BATCHES_PER_SORT = 32  # batches that are sorted by length together; with 8, one batch was half padding

@@ -100,35 +100,30 @@ def train(
 def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path, runtime: RuntimeParams) -> Any:
     """Returns a trainer over the selected rows, not yet started. `folder`: for its checkpoints."""
     models.set_hub_offline(base)
-    from datasets import Dataset
     from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
 
-    from raddistill.student.trainer import ConsoleProgress, SealedCheckpoints, StudentTrainer, batch_order, settle_precision
+    from raddistill.student.trainer import ConsoleProgress, SealedCheckpoints, StudentTrainer, settle_precision
 
     tokenizer = models.load_tokenizer(base)
-    chosen = chosen.sort("task", "order", "report_id", "part")
-    split = {name: chosen.filter(pl.col("split") == name) for name in ("train", "validation")}
-    rows = {name: encode_rows(tokenizer, frame) for name, frame in split.items()}
-    lengths = [len(row["input_ids"]) for row in rows["train"]]
-    order = batch_order(lengths, split["train"]["task"].to_list(), p.seed, p.epochs, p.batch_size)
+    trained, validated = _datasets(p, chosen, tokenizer)
     outputs = outputs_of(chosen)
     model = models.load_base(base, p.quantization)
     if outputs:
         models.add_score(model, outputs, p.seed)
     plan = gpu_memory.plan_for(model) if model.device.type == "cuda" else None
-    args = _settings(p, folder, math.ceil(len(order) / p.batch_size / p.gradient_accumulation), plan)
+    args = _settings(p, folder, math.ceil(len(trained) / p.batch_size / p.gradient_accumulation), plan)
     progress = ConsoleProgress(runtime.progress and args.process_index == 0)
     trainer = StudentTrainer(
         model=model,
         args=args,
         peft_config=_lora(p, outputs, model.config.model_type in models.ENCODERS),
         processing_class=tokenizer,
-        train_dataset=Dataset.from_list([rows["train"][i] for i in order]),
-        eval_dataset=Dataset.from_list(sorted(rows["validation"], key=lambda row: len(row["input_ids"]))),
+        train_dataset=trained,
+        eval_dataset=validated,
         data_collator=list,
         callbacks=[EarlyStoppingCallback(p.patience), SealedCheckpoints(), progress],
         robust=p.robust,
-        answers=answer_ids(tokenizer) if "slots" in split["train"]["answers"] else (0, 0),
+        answers=answer_ids(tokenizer) if "slots" in chosen["answers"] else (0, 0),
         tokens=plan.tokens if plan else None,
     )
     progress.tokens_seen = lambda: trainer.tokens_seen
@@ -136,27 +131,26 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
     trainer.remove_callback(ProgressCallback)
     settle_precision(trainer.model)
     if plan:
-        _speed_up(trainer.model, p, plan, runtime.progress and args.process_index == 0)
+        from raddistill.student import gpu_layers
+
+        gpu_layers.speed_up(
+            trainer.model, p.quantization, p.lora_dropout, plan, show=runtime.progress and args.process_index == 0
+        )
     return trainer
 
 
-def _speed_up(model: Any, p: TrainParams, plan: MemoryPlan, show: bool) -> None:
-    """Sets a PEFT model on a GPU up for speed, and prints what was chosen."""
-    import torch
+def _datasets(p: TrainParams, chosen: pl.DataFrame, tokenizer: Any) -> tuple[Any, Any]:
+    """The training rows of all epochs in the order of training, and the validation rows by length, as fields of `Encoded`."""
+    from datasets import Dataset
 
-    from raddistill.student import gpu_layers
+    from raddistill.student.trainer import batch_order
 
-    fused = not p.lora_dropout
-    if fused:
-        gpu_layers.use_gpu_layers(model, p.quantization)
-    kernels = gpu_layers.use_fused_kernels(model.get_base_model())
-    if show:
-        print(
-            f"{torch.cuda.get_device_name()}: {p.quantization}; adapter and base layer"
-            f" {'in one function' if fused else 'apart, because of lora_dropout'}; Liger kernels"
-            f" {'on' if kernels else 'off (pip install raddistill[gpu])'}; at most {plan.tokens:,} tokens a forward pass;"
-            f" activations {'computed twice (checkpointing)' if plan.checkpointing else 'kept'}"
-        )
+    chosen = chosen.sort("task", "order", "report_id", "part")
+    train, validation = (chosen.filter(pl.col("split") == name) for name in ("train", "validation"))
+    rows = encode_rows(tokenizer, train)
+    order = batch_order([len(row["input_ids"]) for row in rows], train["task"].to_list(), p.seed, p.epochs, p.batch_size)
+    by_length = sorted(encode_rows(tokenizer, validation), key=lambda row: len(row["input_ids"]))
+    return Dataset.from_list([rows[i] for i in order]), Dataset.from_list(by_length)
 
 
 def _settings(p: TrainParams, folder: Path, steps: int, plan: MemoryPlan | None) -> Any:
