@@ -9,8 +9,8 @@ from student_world import LABELS, ROOT, RUNTIME, examples_of, train_params
 from raddistill.errors import InputError
 from raddistill.student import forward, models
 from raddistill.student.predicting import PredictParams, predict
-from raddistill.student.prompts import Encoded, Renderer, encode
-from raddistill.student.training import encode_rows, train
+from raddistill.student.prompts import Encoded, Renderer, encode, encode_rows
+from raddistill.student.training import train
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import polars as pl
 
 from raddistill.errors import InputError
 from raddistill.labelsets import Label
+from raddistill.student.tagging import token_targets
 from raddistill.tasks.names import PLAIN, TEMPLATES
 
 IGNORED = -100  # PyTorch's cross entropy skips these positions
@@ -110,6 +112,17 @@ def encode(tokenizer: Any, prompt: str, completion: str | None, answers: str) ->
         ids += newline
     ids = ids[: read_at[-1] + 1]
     return Encoded(ids, [IGNORED] * len(ids), read_at, len(prompt_ids), answers, [])
+
+
+def encode_rows(tokenizer: Any, frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """Returns rows of `Examples` as fields of `Encoded` with `targets`, in the same order."""
+    rows = []
+    columns = ("prompt", "completion", "answers", "targets", "spans")
+    for prompt, completion, answers, targets, spans in frame.select(columns).iter_rows():
+        encoded = encode(tokenizer, prompt, completion, answers)
+        wanted = token_targets(encoded.offsets, spans) if answers == "tags" else targets
+        rows.append({**encoded.__dict__, "offsets": [], "targets": wanted})
+    return rows
 
 
 def _encode_plain(tokenizer: Any, text: str, form: str) -> Encoded:

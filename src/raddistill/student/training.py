@@ -23,8 +23,7 @@ from raddistill.files import sha256
 from raddistill.params import RuntimeParams, Section
 from raddistill.student import adapters, checkpoints, cpu_setup, gpu_memory, models
 from raddistill.student.gpu_memory import MemoryPlan
-from raddistill.student.prompts import answer_ids, encode
-from raddistill.student.tagging import token_targets
+from raddistill.student.prompts import answer_ids, encode_rows
 from raddistill.tables.examples import Examples
 from raddistill.tasks.names import PLAIN
 
@@ -213,17 +212,6 @@ def outputs_of(chosen: pl.DataFrame) -> int:
     if not any(form in chosen["answers"] for form in PLAIN):
         return 0
     return max(map(len, chosen["targets"].drop_nulls()), default=0) + 1
-
-
-def encode_rows(tokenizer: Any, frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """Returns rows of `Examples` as fields of `Encoded` with `targets`, in the same order."""
-    rows = []
-    columns = ("prompt", "completion", "answers", "targets", "spans")
-    for prompt, completion, answers, targets, spans in frame.select(columns).iter_rows():
-        encoded = encode(tokenizer, prompt, completion, answers)
-        wanted = token_targets(encoded.offsets, spans) if answers == "tags" else targets
-        rows.append({**encoded.__dict__, "offsets": [], "targets": wanted})
-    return rows
 
 
 def fingerprint(p: TrainParams, chosen: pl.DataFrame, base: Path) -> str:
