@@ -110,7 +110,7 @@ def test_a_cap_needs_a_price_and_no_cap_does_not() -> None:
 def test_a_cap_of_nothing_asks_nothing() -> None:
     budget = Budget(0.0, TABLE, "gpt-x")
     assert not budget.reserve(budget.most(body()))
-    assert budget.exhausted
+    assert budget.nothing_reserved
 
 
 def test_a_batch_of_an_earlier_run_that_was_dearer_than_the_cap_leaves_the_count_whole() -> None:
@@ -120,7 +120,7 @@ def test_a_batch_of_an_earlier_run_that_was_dearer_than_the_cap_leaves_the_count
     assert budget.reserve(0.0)  # of the next such batch
     assert not budget.reserve(1e-9)
     budget.release(0.0, charged=False)
-    assert budget.exhausted
+    assert budget.nothing_reserved
 
 
 def test_room_comes_back_when_an_answer_costs_less_than_reserved() -> None:
@@ -129,7 +129,7 @@ def test_room_comes_back_when_an_answer_costs_less_than_reserved() -> None:
     assert most == pytest.approx(((44 + spending.TEMPLATE_TOKENS) * 2 + 100 * 8) / 1e6)  # 0.0014
     assert budget.reserve(most)
     assert not budget.reserve(most)
-    assert not budget.exhausted
+    assert not budget.nothing_reserved
     assert budget.settle(most, Tokens(10, 10)) == pytest.approx(100e-6)
     assert budget.cap - budget.spent - budget.reserved == pytest.approx(0.0015)
     assert budget.reserve(most)
@@ -173,7 +173,7 @@ def test_the_cap_is_never_passed(cap: float, steps: list[tuple[str, int, float, 
             else:
                 budget.release(reserved, charged=end == "l")
         assert budget.spent + budget.lost + budget.reserved <= cap * (1 + 1e-12)
-        assert budget.exhausted == (not under_way)
+        assert budget.nothing_reserved == (not under_way)
     for reserved, tokens in under_way:
         budget.settle(reserved, tokens, batch=batch)
     assert budget.spent + budget.lost <= cap * (1 + 1e-12)

@@ -905,7 +905,7 @@ def test_lost_answers_count_towards_the_cap() -> None:
         ask(questions(1), server.url, budget=budget, tries=6, timeout_s=0.3)
     most = budget.most(question(0).body)
     assert budget.lost == pytest.approx(3 * most)  # not for a 500, nor for a 429
-    assert (budget.reserved, budget.exhausted) == (0.0, True)
+    assert (budget.reserved, budget.nothing_reserved) == (0.0, True)
 
 
 def test_a_connection_that_was_never_made_cost_nothing() -> None:

@@ -47,7 +47,7 @@ def test_counts_by_split_leave_out_training_texts_that_are_held_out() -> None:
     reports = pl.DataFrame(rows, schema=["text", "text_group", "split"], orient="row").with_columns(
         patient_id=pl.lit(None, pl.String)
     )
-    assert splitting.near_neighbours(reports, 0.8) == {"validation": 1, "test": 2}
-    assert splitting.near_neighbours(reports.reverse(), 0.8) == {"validation": 1, "test": 2}
-    assert splitting.near_neighbours(reports, 1.0) == {"validation": 0, "test": 0}
+    assert splitting.count_near_duplicates(reports, 0.8) == {"validation": 1, "test": 2}
+    assert splitting.count_near_duplicates(reports.reverse(), 0.8) == {"validation": 1, "test": 2}
+    assert splitting.count_near_duplicates(reports, 1.0) == {"validation": 0, "test": 0}
     assert splitting.leaks(reports) == {"patients": 0, "reports_of_patients": 0, "texts": 1, "training_reports_of_texts": 1}

@@ -349,7 +349,7 @@ def test_a_damaged_checkpoint_is_named_with_its_file_and_passed_over(
     shutil.copytree(killed / "checkpoints", tmp_path / "checkpoints")
     checkpoint = newest(tmp_path)
     spoil(checkpoint / name)
-    found = checkpoints.delete_unusable(checkpoint.parent)
+    found = checkpoints.newest_usable(checkpoint.parent)
     output = capsys.readouterr().out
     assert found is not None
     assert found.name == "checkpoint-5"
@@ -367,9 +367,9 @@ def test_a_checkpoint_whose_best_one_is_damaged_is_not_gone_on_from(
     state.write_text(json.dumps(json.loads(state.read_text()) | {"best_global_step": 5}))
     checkpoints.seal(newest(tmp_path))
     folder = newest(tmp_path).parent
-    assert checkpoints.delete_unusable(folder) == newest(tmp_path)
+    assert checkpoints.newest_usable(folder) == newest(tmp_path)
     zeroed(newest(tmp_path, 5) / WEIGHTS)
-    assert checkpoints.delete_unusable(folder) is None
+    assert checkpoints.newest_usable(folder) is None
     output = capsys.readouterr().out
     assert "checkpoint-5 has a damaged" in output
     assert "checkpoint-10 cannot be resumed from" in output
@@ -393,7 +393,7 @@ def test_a_killed_run_stops_as_early_as_one_that_was_not(
 def test_a_training_without_an_interrupted_one_says_nothing_of_checkpoints(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert checkpoints.delete_unusable(tmp_path / "none") is None
+    assert checkpoints.newest_usable(tmp_path / "none") is None
     assert capsys.readouterr().out == ""
 
 

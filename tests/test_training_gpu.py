@@ -70,11 +70,11 @@ def test_fp8_is_refused_where_nothing_computes_in_it(base: Path, tmp_path: Path)
 def test_memory_decides_on_tokens_and_checkpointing() -> None:
     assert kept_per_token(LLAMA_8B) / 2**20 == pytest.approx(4.7, abs=0.1)
     large, small = plan_memory(LLAMA_8B, 70 * GIB), plan_memory(LLAMA_8B, 14 * GIB)
-    assert (large.tokens, large.checkpointing) == (MOST, False)
-    assert small.checkpointing
+    assert (large.tokens, large.recompute) == (MOST, False)
+    assert small.recompute
     assert LEAST < small.tokens <= MOST
     between = plan_memory(LLAMA_8B, 28 * GIB)
-    assert not between.checkpointing
+    assert not between.recompute
     assert between.tokens * kept_per_token(LLAMA_8B) <= 28 * GIB * 0.9
     assert plan_memory(LLAMA_8B, 0).tokens == 1
 

@@ -25,7 +25,7 @@ class LabelSetParams(Section):
 
 
 def load_labels(path: str | Path) -> list[Label]:
-    """Returns the labels of a label-set file, in its order.
+    """Returns the labels of a label-set file, in its order: a YAML list of `name` and `description`.
 
     Raises:
         InputError: the file is missing, is not such a list, is empty, or names a label twice.

@@ -54,9 +54,12 @@ def missing_files(values: Iterable[str], root: Path = Path()) -> list[str]:
 
 
 def refuse_missing_files(values: Iterable[str]) -> None:
-    """
+    """Refuses to queue an experiment that needs files which git does not track.
+
+    `values`: all strings of params.yaml with the experiment's changes. Code and prompts are checked, too.
+
     Raises:
-        InputError: a queued experiment with these values would miss files. The message names them.
+        InputError: the experiment would miss files. The message names them.
     """
     if lines := missing_files(values):
         raise InputError("a queued experiment gets the files that git knows, and no others\n" + "\n".join(lines))

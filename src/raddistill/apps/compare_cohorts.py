@@ -107,7 +107,8 @@ def as_json(first: Cohort, second: Cohort) -> dict[str, Any]:
 def compare(first: Cohort, second: Cohort) -> dict[str, dict[str, Difference]]:
     """Returns every figure of both cohorts with its difference, by section (such as "words") and name (such as "a report, mean").
 
-    Intervals are Newcombe's (1998, Stat Med 17:873, method 10). They are too narrow if patients have several reports.
+    A difference is the second cohort's figure minus the first's. Shares of reports have 95 % intervals (Newcombe 1998, Stat Med
+    17:873, method 10), means and medians none. The intervals are too narrow if patients have several reports. None: unknown.
     """
     words = _words(first.reports), _words(second.reports)
     one, other = _profile(first, second, *words), _profile(second, first, *reversed(words))

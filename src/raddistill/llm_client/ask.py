@@ -186,7 +186,7 @@ class _Sender:
     async def reserve(self, usd: float, tokens: float) -> bool:
         """Waits until budget and rate allow a request that uses at most so much. False: nothing in flight can free the money."""
         while not self._run.budget.reserve(usd):
-            if self._run.budget.exhausted:
+            if self._run.budget.nothing_reserved:
                 return False
             self._money_freed.clear()
             await self._money_freed.wait()

@@ -74,7 +74,10 @@ class BatchStore:
             return [bool(writer.execute(_CLAIM, (key, self._server, name, body, key)).rowcount) for key, body in requests]
 
     def update(self, name: str, *, requests: int | None = None, file_id: str | None = None, batch_id: str | None = None) -> None:
-        """Stores the number of questions, the server's file id or its batch id; None leaves a field unchanged."""
+        """Stores the number of questions, the server's file id or its batch id of the batch `name`.
+
+        None leaves a field unchanged; an unknown name changes nothing.
+        """
         with self._store.transaction() as writer:
             writer.execute(
                 "UPDATE batches SET requests = coalesce(?, requests), file = coalesce(?, file), batch = coalesce(?, batch) "

@@ -159,7 +159,7 @@ class Budget:
         return usd * (self._price.batch if batch else 1) / MILLION
 
     def reserve(self, usd: float) -> bool:
-        """Reserves `usd`. False: the cap does not allow it; it may later, unless `exhausted`."""
+        """Reserves `usd`. False: the cap does not allow it; it may later, unless `nothing_reserved`."""
         # a 0 reservation is always allowed: it is a batch already paid for
         if usd and self.spent + self.lost + self.reserved + usd > self.cap:
             return False
@@ -180,7 +180,7 @@ class Budget:
         self.lost += reserved if charged else 0.0
 
     @property
-    def exhausted(self) -> bool:
+    def nothing_reserved(self) -> bool:
         """Whether no reservation is open that could free money."""
         return self._open == 0
 

@@ -67,11 +67,12 @@ class Source(Protocol):
     def gold(
         self, annotations: dict[str, tuple[str, ...]], mapping: Path, label_set: list[Label], concepts: list[Concept]
     ) -> pl.DataFrame:
-        """Returns the source's own annotations as a Gold table.
+        """Returns the source's own annotations as a Gold table; by default an empty one.
 
-        `annotations`: report id to the annotations of its document, without empty ones. `mapping`: the folder of mapping files.
-        A report that an annotator read has one row per name of the task, all `excluded` if the annotator set it aside. A report
-        that nobody read has none, so that the table of a large cohort stays small. Several annotators may have rows, which
-        gold/reading_gold.py combines. There may be rows of unknown reports, which extracting.py counts and lists.
+        `annotations`: report id to the annotations of its document; reports without any are left out. `mapping`: the folder of
+        mapping files. A report that an annotator read has one row per label or concept of each task, all `excluded` if the
+        annotator set it aside. A report that nobody read has none, so that the table of a large cohort stays small. Several
+        annotators may have rows, which gold/reading_gold.py combines. There may be rows of unknown reports, which extracting.py
+        counts and lists.
         """
         return Gold.create_empty()

@@ -60,5 +60,5 @@ def corpus(kept: pl.DataFrame, reports: pl.DataFrame, near_duplicate: float) -> 
         "patients": reports["patient_id"].drop_nulls().n_unique(),
         "sensitivity": {name: int((reports["sensitivity"] == name).sum()) for name in SENSITIVITIES},
         "leaks": leaks,
-        "near_neighbours": splitting.near_neighbours(reports, near_duplicate),
+        "near_neighbours": splitting.count_near_duplicates(reports, near_duplicate),
     }

@@ -31,7 +31,7 @@ from raddistill.sources.collections.openi import OpenI
 from raddistill.sources.documents import SECTIONS, SHOWN, Document, Failure, Source
 from raddistill.sources.gold import reading_gold
 from raddistill.sources.splits import splitting
-from raddistill.tables.quarantine import too_many
+from raddistill.tables.quarantine import quarantine_complaint
 from raddistill.tables.reports import Reports
 
 SOURCES = ("openi", "mimic_cxr", "chexpert_plus", "padchest", "files")
@@ -48,7 +48,10 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class ExtractParams(Section):
-    """The collection, how its annotations become gold, and how it is split."""
+    """The section `extract`: the collection, how its annotations become gold, and how it is split.
+
+    Refused: shares that leave no test split, a fold that does not exist, a fold of splits that a file gives.
+    """
 
     source: str
     raw: str
@@ -108,7 +111,7 @@ def extract(
     kept, unsplit = _split(p, documents)
     quarantine = pl.concat([failed, unusable, unsplit])
     assert kept.height + quarantine.height == read.height + failed.height, "a report was lost"
-    if complaint := too_many(
+    if complaint := quarantine_complaint(
         quarantine, kept.height + quarantine.height, p.max_quarantine, "cannot be used", "extract.max_quarantine"
     ):
         is_encoding = p.source == "files" and NOT_UTF8 in quarantine["reason"]

@@ -45,8 +45,8 @@ def damage(checkpoint: Path) -> str | None:
     return None
 
 
-def delete_unusable(folder: Path) -> Path | None:
-    """Deletes the checkpoints that no training can resume from; returns the newest that is left, None if there is none.
+def newest_usable(folder: Path) -> Path | None:
+    """Returns the newest checkpoint that a training can resume from, or None. Deletes those that none can resume from.
 
     Training ends by loading the best checkpoint, so a usable one and its best predecessor are both undamaged. Prints what is
     wrong with the others. transformers would count them as kept.

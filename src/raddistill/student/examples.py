@@ -194,7 +194,7 @@ def _clip_span(span: dict[str, Any], end: int) -> dict[str, Any]:
 
 
 def select(rows: pl.DataFrame, examples: int, written: int, validation_examples: int) -> pl.DataFrame:
-    """Returns the rows with the columns `order`, `selected`, `known` and `first`.
+    """Marks the rows that are trained on: keeps all rows, and adds `order`, `selected`, `known`, `first` and `turn`.
 
     `order`: rank of the report in its split; `selected`: used for training or early stopping; `known`: part of a report with an
     answer; `first`: known, and the first row of its split with this text.
@@ -202,7 +202,7 @@ def select(rows: pl.DataFrame, examples: int, written: int, validation_examples:
     Args:
         rows: of one task, with columns of `Examples`, and `key` (hash that decides the order), `stated` (labels or codes that the
             answer states) and `about` (label that a written sentence is about; null for parts of reports).
-        examples, written: as in `TaskParams`.
+        examples, written: as in `TaskParams`; `examples` limits rows (sentences or reports, by `units`), -1: all.
         validation_examples: as in `MergeParams`.
     """
     known = pl.col("completion").is_not_null() & pl.col("about").is_null()

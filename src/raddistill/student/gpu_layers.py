@@ -143,5 +143,5 @@ def speed_up(model: Any, quantization: str, dropout: float, plan: MemoryPlan, sh
             f"{torch.cuda.get_device_name()}: {quantization}; adapter and base layer"
             f" {'in one function' if fused else 'apart, because of lora_dropout'}; Liger kernels"
             f" {'on' if kernels else 'off (pip install liger-kernel)'}; at most {plan.tokens:,} tokens a forward pass;"
-            f" activations {'computed twice (checkpointing)' if plan.checkpointing else 'kept'}"
+            f" activations {'computed twice (checkpointing)' if plan.recompute else 'kept'}"
         )

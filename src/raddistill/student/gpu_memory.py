@@ -1,4 +1,4 @@
-"""Decides from the free memory of a GPU how many tokens a forward pass takes, and whether activations are computed twice."""
+"""Decides from the free memory of a GPU how many tokens a forward pass takes, and whether activations are recomputed."""
 
 import os
 from dataclasses import dataclass
@@ -11,10 +11,12 @@ SHARE = 0.9  # of the free memory; the rest is for fragments and the optimizer
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """`tokens`: at most so many in a forward pass, with padding. `checkpointing`: activations are computed twice, not kept."""
+    """`tokens`: at most so many in a forward pass, with padding.
+    `recompute`: the backward pass computes activations again, instead of keeping them (activation checkpointing).
+    """
 
     tokens: int
-    checkpointing: bool
+    recompute: bool
 
 
 def let_segments_grow() -> None:
@@ -36,10 +38,10 @@ def plan_memory(config: Any, free: int) -> MemoryPlan:
     """Returns how to train a model of `config` with `free` bytes of GPU memory once weights, adapter and optimizer are there."""
     tokens = int(free * SHARE) // kept_per_token(config)
     if tokens >= LEAST:
-        return MemoryPlan(min(tokens, MOST), checkpointing=False)
+        return MemoryPlan(min(tokens, MOST), recompute=False)
     # one vector of the hidden size a layer is kept, and one layer's activations at a time
     each = 2 * config.hidden_size * config.num_hidden_layers + kept_per_token(config) // config.num_hidden_layers
-    return MemoryPlan(max(1, min(int(free * SHARE) // each, MOST)), checkpointing=True)
+    return MemoryPlan(max(1, min(int(free * SHARE) // each, MOST)), recompute=True)
 
 
 def plan_for(model: Any) -> MemoryPlan:

@@ -144,7 +144,7 @@ class Answerer:
         """Returns tables with the columns of ANSWERS and of LOGITS for rows of `Examples`."""
         rows = {form: asked.filter(pl.col("answers") == form) for form in FORMS}
         written = pl.concat(rows[form] for form in FORMS if form not in ("slots", *PLAIN))
-        texts = [self.write(written, max_new_tokens), self.point(rows["tags"], codes)]
+        texts = [self.write(written, max_new_tokens), self.tag_phrases(rows["tags"], codes)]
         logits = [self.read_slots(rows["slots"], label_set), self.read_head(rows["head"], label_set)]
         return linear.one_answer(pl.concat(texts)), pl.concat(logits)
 
@@ -167,7 +167,7 @@ class Answerer:
         odds = self._forward(asked, None, "head", read)
         return linear.tabulate(asked, [[(yes, 0.0) for yes in of_part] for of_part in odds], label_set)
 
-    def point(self, asked: pl.DataFrame, codes: Codes) -> pl.DataFrame:
+    def tag_phrases(self, asked: pl.DataFrame, codes: Codes) -> pl.DataFrame:
         """Returns the tagged phrases of every part, as lines `phrase | code`. Phrases unlike any known one are left out."""
 
         def read(hidden: Any, shared: int, examples: list[Encoded]) -> list[Any]:

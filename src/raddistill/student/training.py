@@ -85,7 +85,7 @@ def train(
     models.quiet_libraries()
     folder = unfinished / fingerprint(p, chosen, base)
     trainer = build_trainer(p, chosen, base, folder, runtime)
-    last = checkpoints.delete_unusable(folder)
+    last = checkpoints.newest_usable(folder)
     if last:
         print(f"resuming after step {last.name.split('-')[1]} of an interrupted run with the same params and data")
     trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -173,7 +173,7 @@ def _settings(p: TrainParams, folder: Path, steps: int, plan: MemoryPlan | None)
         optim="adamw_torch_fused" if plan else "adamw_torch",
         bf16=models.compute_dtype() == torch.bfloat16,
         use_cpu=not torch.cuda.is_available(),
-        activation_checkpointing=plan is not None and plan.checkpointing,
+        activation_checkpointing=plan is not None and plan.recompute,
         eval_strategy="steps",
         save_strategy="steps",
         eval_steps=min(p.evaluate_every, steps),

@@ -7,7 +7,11 @@ from raddistill.tables import base as tables
 
 
 class Answers(dy.Schema):
-    """The answers of an LLM teacher, with enough about the questions to make the labels again. May quote the report."""
+    """One row for each answer received from an LLM teacher: of a report, task, teacher, sample and ask.
+
+    Answers that failed their checks are kept, and `fault` says why. Labels can be made from the table again without asking.
+    It may quote the report.
+    """
 
     report_id = dy.String(primary_key=True)
     task = dy.String(primary_key=True)

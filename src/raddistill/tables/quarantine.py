@@ -15,7 +15,7 @@ class Quarantine(dy.Schema):
     answer = dy.String(nullable=True)  # a teacher's raw answer that failed its checks; may quote the report
 
 
-def too_many(unusable: pl.DataFrame, n_reports: int, allowed: float, verdict: str, param: str) -> str:
+def quarantine_complaint(unusable: pl.DataFrame, n_reports: int, allowed: float, verdict: str, param: str) -> str:
     """Returns an error message if `unusable` (report_id, reason) exceeds the share `allowed` of `n_reports`, else ''.
 
     The message counts the reports by reason, each with one id: "3 of 4 reports cannot be used, more than

@@ -20,7 +20,7 @@ from raddistill.tables.answers import Answers
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
-from raddistill.tables.quarantine import Quarantine, too_many
+from raddistill.tables.quarantine import Quarantine, quarantine_complaint
 from raddistill.tables.reports import Reports
 from raddistill.tables.written import Written
 from raddistill.tasks.names import MULTIPLE_CHOICE, TASKS
@@ -188,7 +188,9 @@ def _refuse_too_many(task: str, p: TeacherParams, reports: pl.DataFrame, outcome
     for is_test, which in ((False, "to learn from"), (True, "of the test split")):
         asked = outcomes.filter(pl.col("report_id").is_in(test_ids) == is_test)
         unusable = asked.filter(pl.col("outcome") == "quarantined")
-        complaint = too_many(unusable, asked.height, p.max_quarantine, f"{which} could not be labelled", "max_quarantine")
+        complaint = quarantine_complaint(
+            unusable, asked.height, p.max_quarantine, f"{which} could not be labelled", "max_quarantine"
+        )
         if complaint and is_test:
             console.print(f"{task}: {complaint}; of these, what its file does not hold is left out of the teacher's scores")
         elif complaint:

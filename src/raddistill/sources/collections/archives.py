@@ -39,7 +39,10 @@ class Content(NamedTuple):
 
 
 class Zip:
-    """The members of a zip for whose name `wanted` returns True."""
+    """Iterates over the members of a zip whose names are `wanted`, by name, without unpacking it to disk.
+
+    A member that is damaged, encrypted, empty or too large is yielded with the reason; it raises nothing.
+    """
 
     def __init__(self, archive: Path, wanted: Callable[[str], bool]) -> None:
         """

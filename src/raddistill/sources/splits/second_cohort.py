@@ -80,7 +80,7 @@ def _join(first: Extracted, second: Extracted, near_duplicate: float) -> Extract
     metrics = extract_metrics.counts(reports, gold, quarantine.filter(pl.col("reason") != reading_gold.UNKNOWN)) | {
         "texts_of_training_in_second": second.reports.join(training, on="text_group", how="semi").height,
         "patients_of_training_in_second": second.reports.join(training, on="patient_id", how="semi").height,
-        "near_neighbours": splitting.near_neighbours(reports, near_duplicate),
+        "near_neighbours": splitting.count_near_duplicates(reports, near_duplicate),
         "first": first.metrics,
         "second": second.metrics,
     }

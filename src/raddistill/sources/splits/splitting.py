@@ -80,7 +80,7 @@ def leaks(reports: pl.DataFrame) -> dict[str, int]:
     }
 
 
-def near_neighbours(reports: pl.DataFrame, jaccard: float) -> dict[str, int]:
+def count_near_duplicates(reports: pl.DataFrame, jaccard: float) -> dict[str, int]:
     """Counts the reports of validation and test that have a near duplicate among the training texts.
 
     Training texts that are also held out do not count, since `merge` drops them; `leaks` counts them.

@@ -14,7 +14,10 @@ MOST_DECISIONS = 400  # questions of one request (openai/resources/decisions.py)
 
 
 class LLMParams(Section):
-    """The section synthesize.llm, or teachers.<name>.llm. Keys and URLs come from the environment only."""
+    """How an LLM teacher is asked: server, model, form and number of answers. Section synthesize.llm, or teachers.<name>.llm.
+
+    API keys and URLs come from the environment only.
+    """
 
     endpoint: Endpoint
     model: str = Field(min_length=1)  # azure: the name of the deployment

@@ -1,4 +1,4 @@
-"""Where clauses and lists end in a sentence, so that a cue reaches no further. Pure."""
+"""Finds where the scope of cues ends in a sentence: at the ends of clauses and lists. No files, no state."""
 
 import itertools
 from collections.abc import Collection
@@ -24,7 +24,7 @@ OR, NEGATION = "or", "negation"  # what may follow in a list
 
 
 class Boundaries(NamedTuple):
-    """Indexes of the words at which the reach of cues ends, and at which a list goes on."""
+    """Indexes of the words at which the scope of cues ends, and at which a list goes on."""
 
     forward: set[int]  # the reach of cues before these words ends here
     backward: set[int]  # the reach of cues after these words ends here
