@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
-from peft import get_peft_model
+from peft import LoraConfig, get_peft_model
+from peft.tuners.lora import LoraLayer
 from student_world import ROOT, RUNTIME, examples_of, train_params
 
 from raddistill.errors import InputError
@@ -49,6 +50,16 @@ def test_gpu_layers_compute_what_peft_computes(
     found = gradient()
     assert expected.norm() > 0.01
     assert 0 < (found - expected).norm() / expected.norm() < off  # not the same bits, so PEFT's own layers did not run
+
+
+def test_layers_with_a_bias_stay_as_they_are() -> None:
+    """Encoders have them, and `LoraLinear` has none."""
+    plain = torch.nn.Sequential(torch.nn.Linear(32, 16), torch.nn.Linear(16, 16, bias=False))
+    model = get_peft_model(plain, LoraConfig(r=2, target_modules=["0", "1"]))  # type: ignore[arg-type]
+    gpu_layers.use_gpu_layers(model, "none")
+    assert ["forward" in vars(m) for m in model.modules() if isinstance(m, LoraLayer)] == [False, True]
+    with pytest.raises(InputError, match="a linear layer has a bias"):
+        gpu_layers.use_gpu_layers(model, "fp8")
 
 
 def test_fp8_keeps_each_row_to_three_bits() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from peft.tuners.lora import LoraLayer
 
+from raddistill.errors import InputError
 from raddistill.student.gpu_memory import MemoryPlan
 
 FP8 = torch.float8_e4m3fn
@@ -89,11 +90,22 @@ def _fast_quantise() -> Any:
 def use_gpu_layers(model: Any, quantization: str) -> None:
     """Lets all LoRA layers of a PEFT model with the adapter `default` compute by `LoraLinear`. No dropout.
 
-    `quantization`: nf4 (the base was loaded so), none, or fp8: the base's bf16 weights are turned into FP8 here, for good.
+    Layers with a bias, as encoders have, keep PEFT's forward pass. `quantization`: nf4 (the base was loaded so), none, or fp8: the
+    base's bf16 weights are turned into FP8 here, for good.
+
+    Raises:
+        InputError: fp8, and a layer has a bias or a size that is no multiple of 16.
     """
     for layer in model.modules():
         if isinstance(layer, LoraLayer):
-            stored = _stored(layer.get_base_layer(), quantization)
+            base: Any = layer.get_base_layer()
+            if quantization == "fp8" and (base.bias is not None or base.in_features % 16 or base.out_features % 16):
+                raise InputError(
+                    "quantization fp8: a linear layer has a bias, or a size that is no multiple of 16; take nf4 or none"
+                )
+            if base.bias is not None:
+                continue
+            stored = _stored(base, quantization)
             vars(layer)["forward"] = MethodType(functools.partial(_forward, stored=stored), layer)
 
 

@@ -31,7 +31,7 @@ from raddistill.tasks.names import PLAIN
 class TrainParams(Section):
     """QLoRA (Dettmers et al. 2023, arXiv 2305.14314): NF4 with double quantisation, bf16 compute, fp32 adapters.
 
-    With `fp8` the frozen base is in FP8, and activations are scaled row by row: twice as fast on an H100, and twice the memory.
+    With `fp8` the frozen base is in FP8, and activations are scaled row by row; docs/gpu.md has speed and memory.
 
     `robust` is q of generalised cross entropy (Zhang and Sabuncu, arXiv 1805.07836), used only for targets of 0; with q = 0 it is
     cross entropy. A finding that the teacher missed has the target 0. There the gradient is (1 - p) ** q times that of cross
