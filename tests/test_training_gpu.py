@@ -55,7 +55,7 @@ def test_gpu_layers_compute_what_peft_computes(
 def test_layers_with_a_bias_stay_as_they_are() -> None:
     """Encoders have them, and `LoraLinear` has none."""
     plain = torch.nn.Sequential(torch.nn.Linear(32, 16), torch.nn.Linear(16, 16, bias=False))
-    model = get_peft_model(plain, LoraConfig(r=2, target_modules=["0", "1"]))  # type: ignore[arg-type]
+    model = get_peft_model(plain, LoraConfig(r=2, target_modules=["0", "1"]))
     gpu_layers.use_gpu_layers(model, "none")
     assert ["forward" in vars(m) for m in model.modules() if isinstance(m, LoraLayer)] == [False, True]
     with pytest.raises(InputError, match="a linear layer has a bias"):

@@ -90,8 +90,8 @@ def _fast_quantise() -> Any:
 def use_gpu_layers(model: Any, quantization: str) -> None:
     """Lets all LoRA layers of a PEFT model with the adapter `default` compute by `LoraLinear`. No dropout.
 
-    Layers with a bias, as encoders have, keep PEFT's forward pass. `quantization`: nf4 (the base was loaded so), none, or fp8: the
-    base's bf16 weights are turned into FP8 here, for good.
+    Layers with a bias, as encoders have, keep PEFT's forward pass. `quantization`: nf4 (the base was loaded so), none, or fp8:
+    the base's bf16 weights are turned into FP8 here, for good.
 
     Raises:
         InputError: fp8, and a layer has a bias or a size that is no multiple of 16.
