@@ -264,7 +264,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0, help="of each setting")
     parser.add_argument("--only", choices=("trainers", "steps", "answers"))
     options = parser.parse_args()
-    gpu_memory.let_segments_grow()
     tell(device=torch.cuda.get_device_name(), torch=torch.__version__, layers=options.layers)
     if options.only in (None, "trainers"):
         data = examples(STEP_EXAMPLES * 40)

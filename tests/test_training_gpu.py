@@ -15,8 +15,9 @@ from peft.tuners.lora import LoraLayer
 from student_world import ROOT, RUNTIME, examples_of, train_params
 
 from raddistill.errors import InputError
-from raddistill.student import cpu_setup, gpu_layers, models, trainer, training
-from raddistill.student.gpu_memory import LEAST, MOST, kept_per_token, plan_memory
+from raddistill.student import cpu_setup, forward, gpu_layers, models, trainer, training
+from raddistill.student.gpu_memory import LEAST, MOST, MemoryPlan, kept_per_token, plan_memory
+from raddistill.student.prompts import Encoded
 
 LLAMA_8B = SimpleNamespace(
     hidden_size=4096, intermediate_size=14_336, num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=8
@@ -104,6 +105,25 @@ def test_a_batch_in_several_passes_steps_as_in_one(base: Path, tmp_path: Path, m
     assert (len(passes[0]), len(passes[1]) > 2) == (1, True)
     assert all(len(part) * max(len(row["input_ids"]) for row in part) <= 60 for part in passes[1] if len(part) > 1)
     assert curves[0] == pytest.approx(curves[1], rel=1e-3)
+
+
+def test_recomputed_activations_change_no_gradient(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With prompts that share a prefix: transformers fills no cache while it recomputes activations."""
+    monkeypatch.setattr(models, "compute_dtype", lambda: torch.float32)
+    examples, curves, settings = examples_of(base, ("slots", "lines")), [], training._settings
+    for plan in (None, MemoryPlan(tokens=10_000, recompute=True)):
+        monkeypatch.setattr(training, "_settings", lambda p, folder, steps, _, plan=plan: settings(p, folder, steps, plan))
+        built = training.build_trainer(train_params(quantization="none", batch_size=8), examples, base, tmp_path, RUNTIME)
+        assert forward.shared_length([Encoded(**_fields(built.train_dataset[i])) for i in range(8)]) > 8
+        built.train()
+        curves.append([(h["loss"], h["grad_norm"]) for h in built.state.log_history if "grad_norm" in h])
+    assert len(curves[0]) >= 2
+    for kept, recomputed in zip(*curves, strict=True):
+        assert kept == pytest.approx(recomputed, rel=1e-3)
+
+
+def _fields(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in Encoded.__dataclass_fields__}
 
 
 TWO = """

@@ -38,13 +38,16 @@ def hidden_states(backbone: Any, examples: Sequence[Encoded]) -> tuple[Any, int]
     """Returns the last hidden states after the shared prefix, right-padded, and the length p of the prefix.
 
     Shape (len(examples), longest - p, hidden size). Row i, column t belongs to token p + t of example i. Padding is on the
-    right, where causal attention ignores it. An encoder needs a mask and shares no prefix.
+    right, where causal attention ignores it. An encoder needs a mask and shares no prefix; nor does a training that recomputes
+    activations.
     """
     import torch
 
     device = next(backbone.parameters()).device
     is_encoder = backbone.config.model_type in ENCODERS
-    shared = 0 if is_encoder else shared_length(examples)
+    # transformers drops the cache, with a warning only, while it recomputes activations: the prefix would be lost
+    recomputes = backbone.training and backbone.is_activation_checkpointing
+    shared = 0 if is_encoder or recomputes else shared_length(examples)
     longest = max(len(e.input_ids) for e in examples)
     rows = [e.input_ids[shared:] + [0] * (longest - len(e.input_ids)) for e in examples]
     suffix = torch.tensor(rows, device=device)

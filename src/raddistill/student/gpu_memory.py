@@ -1,6 +1,5 @@
 """Decides from the free memory of a GPU how many tokens a forward pass takes, and whether activations are recomputed."""
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +10,14 @@ SHARE = 0.9  # of the free memory; the rest is for fragments and the optimizer
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """`tokens`: at most so many in a forward pass, with padding.
+    """How a training uses the memory of a GPU.
+
+    `tokens`: at most so many in a forward pass, with padding.
     `recompute`: the backward pass computes activations again, instead of keeping them (activation checkpointing).
     """
 
     tokens: int
     recompute: bool
-
-
-def let_segments_grow() -> None:
-    """Lets torch extend its blocks of GPU memory: passes of many shapes leave gaps. Call it before torch uses the GPU."""
-    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
 
 
 def kept_per_token(config: Any) -> int:
@@ -35,7 +31,7 @@ def kept_per_token(config: Any) -> int:
 
 
 def plan_memory(config: Any, free: int) -> MemoryPlan:
-    """Returns how to train a model of `config` with `free` bytes of GPU memory once weights, adapter and optimizer are there."""
+    """Returns how to train a model of `config` with `free` bytes of GPU memory beside its weights."""
     tokens = int(free * SHARE) // kept_per_token(config)
     if tokens >= LEAST:
         return MemoryPlan(min(tokens, MOST), recompute=False)

@@ -80,7 +80,6 @@ def train(
         raise InputError("no examples to train or validate on; raise the numbers in params.yaml, section merge")
     if p.quantization == "fp8" and p.lora_dropout:
         raise InputError("train.quantization fp8 goes without dropout; set train.lora_dropout to 0")
-    gpu_memory.let_segments_grow()
     cpu_setup.use_threads(runtime.threads)
     models.quiet_libraries()
     folder = unfinished / fingerprint(p, chosen, base)
