@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raddistill import params
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.statuses import ABSENT, PRESENT, RANKED, STATUSES, UNCERTAIN, UNMENTIONED
@@ -16,6 +17,7 @@ from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import NOT_IN_FILE, ROWS_DIFFER, Outcomes
 from raddistill.tables.quarantine import Quarantine
 from raddistill.teachers.combined.teacher import HOWS, UNLABELLED, CombinedTeacher, MemberTables, combine
+from raddistill.teachers.synthesizing import CombineParams
 from raddistill.teachers.teacher import Finding, Mention
 from raddistill.teachers.votes import decide, match, vote_samples
 
@@ -347,8 +349,8 @@ def finding(label, letter, start=None, code=None, probability=None):
 
 def told(found):
     """All of a finding, with the place of its quote."""
-    at = [(m.section, m.start, m.end) for m in found.mentions] or [(None, None, None)]
-    return (found.label, found.status, *at[0], found.code, found.probability)
+    (at,) = [(m.section, m.start, m.end) for m in found.mentions] or [(None, None, None)]
+    return (found.label, found.status, *at, found.code, found.probability)
 
 
 def test_samples_of_multiple_choice():
@@ -446,6 +448,8 @@ def test_the_teacher_reads_its_members_and_names_itself(tmp_path):
 def test_params_that_make_no_combination(tmp_path, how, members, message):
     with pytest.raises(ParamsError, match=message):
         CombinedTeacher("multiple_choice", tmp_path, how, members)
+    with pytest.raises(ParamsError, match=r"combine\.how: Input should be 'first', 'vote',"):
+        params.check("combine", {"how": "mean", "members": ["a", "b"]}, CombineParams)
 
 
 def test_members_that_do_not_fit():

@@ -417,6 +417,14 @@ def test_samples_are_asked_side_by_side_and_voted_on(server: TeacherServer, labe
     assert set(made.answers["sample"]) == {0, 1, 2}
     assert set(made.labels.filter(pl.col("status") == "present")["probability"]) == {1.0}
     assert made.metrics["samples_without_answer"] == 0
+    assert_says_what_the_label_says(made)
+
+
+def test_a_sample_without_an_answer_is_counted_and_the_others_vote(server: TeacherServer, label: Label) -> None:
+    server.faults = ["400"]
+    made = label(reports=REPORTS.head(1), llm_samples=3, llm_temperature=0.7, asking_in_flight=1)
+    assert said(made, "r0") == {"Cardiomegaly": "present", "Pleural Effusion": "absent"}
+    assert (made.answers.height, made.metrics["samples_without_answer"]) == (2, 1)
 
 
 def test_the_budget_stops_before_it_is_passed_and_the_next_run_goes_on(
