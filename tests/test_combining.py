@@ -389,6 +389,12 @@ def test_samples_of_open_ended():
     assert vote_samples("open_ended", samples[1:2]) == [samples[1][0]._replace(probability=1.0)]
 
 
+@pytest.mark.parametrize(("codes", "common"), [("J90 J90 J94.8", "J90"), ("J94.8 J90 J90", "J90"), ("J94.8 J90", "J94.8")])
+def test_the_commonest_code_of_the_samples_counts_and_of_two_the_first(codes, common):
+    (voted,) = vote_samples("open_ended", [[finding("effusion", "p", 0, code)] for code in codes.split()])
+    assert voted.code == common
+
+
 statuses = st.sampled_from("pua-")
 chances = st.none() | st.sampled_from([0.0, 0.25, 0.5, 1.0])
 said_of_open = st.lists(
@@ -448,7 +454,10 @@ def test_the_teacher_reads_its_members_and_names_itself(tmp_path):
 def test_params_that_make_no_combination(tmp_path, how, members, message):
     with pytest.raises(ParamsError, match=message):
         CombinedTeacher("multiple_choice", tmp_path, how, members)
-    with pytest.raises(ParamsError, match=r"combine\.how: Input should be 'first', 'vote',"):
+
+
+def test_an_unknown_way_of_combining_is_refused_with_the_known_ones():
+    with pytest.raises(ParamsError, match=r"combine\.how: Input should be 'first', 'vote', 'union', 'intersection' or 'soft'"):
         params.check("combine", {"how": "mean", "members": ["a", "b"]}, CombineParams)
 
 
