@@ -327,6 +327,13 @@ def test_a_server_that_fails_later_is_noticed_after_thirty_first_answers(server:
     assert label(reports=MANY, asking_in_flight=1, llm_asks=3).metrics["labelled"] == 60
 
 
+def test_first_answers_that_fail_but_not_in_a_row_end_no_run(server: TeacherServer, label: Label) -> None:
+    server.faults = ["empty", None] * 60
+    made = label(reports=MANY, asking_in_flight=1, llm_asks=3)
+    assert made.metrics["labelled"] == 60
+    assert made.answers.filter(pl.col("ask") == 0, fault="empty answer").height >= 30
+
+
 def test_in_batches_a_shared_fault_ends_the_run_after_the_first_round(label: Label, monkeypatch: pytest.MonkeyPatch) -> None:
     batches = BatchServer(lines={"chatter": 1.0})
     with TeacherServer(routes=batches) as server:
