@@ -67,9 +67,8 @@ def fault(text: str | None, task: str = "multiple_choice", form: str = "text", f
 
 def quoted(findings: list[Finding]) -> list[tuple[str, str, str | None, str | None]]:
     """Label, status, section, and the report's words."""
-    at = [next(iter(f.mentions), None) for f in findings]
-    places = [(None, None) if m is None else (m.section, TEXT[m.start : m.end]) for m in at]
-    return [(f.label, f.status, *place) for f, place in zip(findings, places, strict=True)]
+    places = [[(m.section, TEXT[m.start : m.end]) for m in f.mentions] or [(None, None)] for f in findings]
+    return [(f.label, f.status, *place) for f, (place,) in zip(findings, places, strict=True)]
 
 
 def as_json(**changed: Any) -> str:

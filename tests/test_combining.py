@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raddistill import params
 from raddistill.errors import InputError, ParamsError
 from raddistill.labelsets import Label
 from raddistill.statuses import ABSENT, PRESENT, RANKED, STATUSES, UNCERTAIN, UNMENTIONED
@@ -16,6 +17,7 @@ from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import NOT_IN_FILE, ROWS_DIFFER, Outcomes
 from raddistill.tables.quarantine import Quarantine
 from raddistill.teachers.combined.teacher import HOWS, UNLABELLED, CombinedTeacher, MemberTables, combine
+from raddistill.teachers.synthesizing import CombineParams
 from raddistill.teachers.teacher import Finding, Mention
 from raddistill.teachers.votes import decide, match, vote_samples
 
@@ -347,8 +349,8 @@ def finding(label, letter, start=None, code=None, probability=None):
 
 def told(found):
     """All of a finding, with the place of its quote."""
-    at = [(m.section, m.start, m.end) for m in found.mentions] or [(None, None, None)]
-    return (found.label, found.status, *at[0], found.code, found.probability)
+    (at,) = [(m.section, m.start, m.end) for m in found.mentions] or [(None, None, None)]
+    return (found.label, found.status, *at, found.code, found.probability)
 
 
 def test_samples_of_multiple_choice():
@@ -385,6 +387,12 @@ def test_samples_of_open_ended():
     assert vote_samples("open_ended", [[], [finding("nodule", "p", 0, "R91.1")]]) == []
     assert vote_samples("open_ended", [[], []]) == []
     assert vote_samples("open_ended", samples[1:2]) == [samples[1][0]._replace(probability=1.0)]
+
+
+@pytest.mark.parametrize(("codes", "common"), [("J90 J90 J94.8", "J90"), ("J94.8 J90 J90", "J90"), ("J94.8 J90", "J94.8")])
+def test_the_commonest_code_of_the_samples_counts_and_of_two_the_first(codes, common):
+    (voted,) = vote_samples("open_ended", [[finding("effusion", "p", 0, code)] for code in codes.split()])
+    assert voted.code == common
 
 
 statuses = st.sampled_from("pua-")
@@ -446,6 +454,11 @@ def test_the_teacher_reads_its_members_and_names_itself(tmp_path):
 def test_params_that_make_no_combination(tmp_path, how, members, message):
     with pytest.raises(ParamsError, match=message):
         CombinedTeacher("multiple_choice", tmp_path, how, members)
+
+
+def test_an_unknown_way_of_combining_is_refused_with_the_known_ones():
+    with pytest.raises(ParamsError, match=r"combine\.how: Input should be 'first', 'vote', 'union', 'intersection' or 'soft'"):
+        params.check("combine", {"how": "mean", "members": ["a", "b"]}, CombineParams)
 
 
 def test_members_that_do_not_fit():

@@ -78,6 +78,9 @@ field-no             | Effusion: No. Pneumothorax: No. | -eff -ptx
 field-none           | Pneumothorax:none | -ptx
 field-many           | Pneumothorax - none. Effusion: nil. Fracture = no. | -ptx -eff -fra
 field-commas         | Pneumothorax: no, effusion: no, cardiomegaly: moderate | -ptx -eff +car
+field-cue-is         | Chest tube: has been withdrawn. Effusion: small. | -dev +eff
+field-long-name      | Left lower lobe pneumonia, effusion: none | +pne -eff
+list-another-no      | No effusion, pneumothorax with no edema. | -eff -ptx -ede
 field-yes            | Pneumothorax: yes. Effusion: present. | +ptx +eff
 field-not-seen       | Pneumothorax: not seen. Effusion: none seen. | -ptx -eff
 field-negative       | Consolidation: negative. Edema: absent. | -con -ede

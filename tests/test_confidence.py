@@ -36,6 +36,7 @@ def test_whole_words() -> None:
 
 def test_over_the_mass_of_the_statuses_only() -> None:
     assert present(EDEMA, token(" present", 0.4, _absent=0.1, _yes=0.3, The=0.2)) == pytest.approx(0.8)
+    assert present(EDEMA, token(" present", 0.6, _absent=0.2, _=0.2)) == pytest.approx(0.75), "a space alone begins no status"
 
 
 def test_the_space_before_a_word_counts_wherever_it_stands() -> None:

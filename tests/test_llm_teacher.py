@@ -327,6 +327,13 @@ def test_a_server_that_fails_later_is_noticed_after_thirty_first_answers(server:
     assert label(reports=MANY, asking_in_flight=1, llm_asks=3).metrics["labelled"] == 60
 
 
+def test_first_answers_that_fail_but_not_in_a_row_end_no_run(server: TeacherServer, label: Label) -> None:
+    server.faults = ["empty", None] * 60
+    made = label(reports=MANY, asking_in_flight=1, llm_asks=3)
+    assert made.metrics["labelled"] == 60
+    assert made.answers.filter(pl.col("ask") == 0, fault="empty answer").height >= 30
+
+
 def test_in_batches_a_shared_fault_ends_the_run_after_the_first_round(label: Label, monkeypatch: pytest.MonkeyPatch) -> None:
     batches = BatchServer(lines={"chatter": 1.0})
     with TeacherServer(routes=batches) as server:
@@ -417,6 +424,14 @@ def test_samples_are_asked_side_by_side_and_voted_on(server: TeacherServer, labe
     assert set(made.answers["sample"]) == {0, 1, 2}
     assert set(made.labels.filter(pl.col("status") == "present")["probability"]) == {1.0}
     assert made.metrics["samples_without_answer"] == 0
+    assert_says_what_the_label_says(made)
+
+
+def test_a_sample_without_an_answer_is_counted_and_the_others_vote(server: TeacherServer, label: Label) -> None:
+    server.faults = ["400"]
+    made = label(reports=REPORTS.head(1), llm_samples=3, llm_temperature=0.7, asking_in_flight=1)
+    assert said(made, "r0") == {"Cardiomegaly": "present", "Pleural Effusion": "absent"}
+    assert (made.answers.height, made.metrics["samples_without_answer"]) == (2, 1)
 
 
 def test_the_budget_stops_before_it_is_passed_and_the_next_run_goes_on(

@@ -14,11 +14,14 @@ from test_synthesizing import as_reports
 from typer.testing import CliRunner
 
 from raddistill import cli, labelsets, params, paths
+from raddistill.apps.llm_teacher import FEEDBACK_TOKENS, estimate
 from raddistill.errors import InputError, ParamsError
+from raddistill.llm_client.budget import Prices, most_tokens
 from raddistill.llm_client.settings import AskingParams
 from raddistill.tables import base as tables
 from raddistill.tables.answers import Answers
 from raddistill.tables.reports import Reports
+from raddistill.teachers.llm.questions import Question
 from raddistill.teachers.llm.settings import LLMParams
 from raddistill.teachers.synthesizing import SynthesizeParams, TeacherContext, synthesize
 
@@ -73,6 +76,19 @@ def test_before_the_first_answer_it_is_a_guess(project: Path) -> None:
     assert float(expected[-1]) == pytest.approx(float(expected[-2]) / 2, abs=0.011)
     assert "open_ended" not in page  # its teacher is no LLM
     assert "open_ended" in told("estimate", "open_ended")
+
+
+def test_at_most_every_answer_is_as_long_as_may_be_and_in_the_next_prompt() -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "Clear."}], "max_tokens": 10}
+    open_questions = [(Question(str(n), f"r{n}", 0, 0, "text", body, []), None) for n in range(2)]
+    once, thrice = (estimate(open_questions, prices=Prices({}), model="m", asks=asks) for asks in (1, 3))
+    prompt = most_tokens(body).prompt
+    assert once.expected.completion_tokens == 10  # half of the limit each, as no example is shown
+    assert (thrice.at_most.requests, thrice.at_most.completion_tokens) == (6, 60)
+    assert once.at_most.prompt_tokens == 2 * prompt
+    assert thrice.at_most.prompt_tokens == 2 * (
+        3 * prompt + (1 + 2) * (10 + FEEDBACK_TOKENS)
+    )  # 1 answer before ask 2, 2 before 3
 
 
 def test_the_estimate_is_met_once_the_journal_knows_answers(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ class MemberTables(NamedTuple):
 class CombinedTeacher:
     """Combines `members`, whose tables are `folder`/<member>/{labels,evidence,outcomes}.parquet."""
 
-    def __init__(self, task: str, folder: Path, how: str, members: list[str]) -> None:
+    def __init__(self, task: str, folder: Path, how: How, members: list[str]) -> None:
         """
         Raises:
             ParamsError: there are fewer than two members, or one is named twice.
@@ -84,7 +84,7 @@ class CombinedTeacher:
         return combine(self._task, self._how, members, reports, label_set)
 
 
-def combine(task: str, how: str, members: dict[str, MemberTables], reports: pl.DataFrame, label_set: list[Label]) -> Labelled:
+def combine(task: str, how: How, members: dict[str, MemberTables], reports: pl.DataFrame, label_set: list[Label]) -> Labelled:
     """Returns the tables of one teacher named "combined:<how>", with one outcome for each of `reports`.
 
     Evidence is that of the members with the status decided on (of all, if that is `uncertain`), each span once. Labels have a

@@ -125,8 +125,7 @@ class ImportedTeacher:
 
     def _as(self, schema: Any, frame: pl.DataFrame) -> pl.DataFrame:
         """Returns `frame` with task and teacher, and the columns of `schema` only."""
-        columns = schema.create_empty().columns
-        return frame.with_columns(task=pl.lit(self._task), teacher=pl.lit(self.name)).select(columns)
+        return frame.with_columns(task=pl.lit(self._task), teacher=pl.lit(self.name)).select(schema.create_empty().columns)
 
 
 def _differing(rows: pl.DataFrame) -> pl.DataFrame:

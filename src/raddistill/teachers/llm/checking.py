@@ -208,9 +208,9 @@ def _decision(content: Any, name: str) -> Finding:
     if content.get("type") == "refusal":
         raise Broken("refused by the model", f"{name}: was refused.")
     probability = content.get("probability")
-    if content.get("type") != "predicate" or isinstance(probability, bool) or not isinstance(probability, int | float):
-        probability = -1
-    if not 0 <= probability <= 1:
+    if content.get("type") != "predicate" or isinstance(probability, bool):
+        probability = None
+    if not (isinstance(probability, int | float) and 0 <= probability <= 1):
         raise Broken("not of the schema", f"{name}: a predicate's probability was expected.")
     return Finding(name, PRESENT if probability >= 0.5 else UNMENTIONED, probability=float(probability))
 
