@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raddistill.errors import InputError, ParamsError
-from raddistill.llm_client.settings import AllowedHosts, destination_of, is_loopback
+from raddistill.llm_client.allowed_hosts import AllowedHosts, destination_of, is_loopback
 
 GUARDED = [{"phi"}, {"credentialed"}, {"public", "phi"}, {"something new"}]
 

@@ -14,8 +14,9 @@ import openai
 
 from raddistill.errors import InputError
 from raddistill.llm_client import request_failures
+from raddistill.llm_client.allowed_hosts import AllowedHosts, Destination, is_loopback
 from raddistill.llm_client.request_failures import RequestFailure
-from raddistill.llm_client.settings import AllowedHosts, AskingParams, Destination, Endpoint, is_loopback
+from raddistill.llm_client.settings import AskingParams, Endpoint
 
 OPENAI_URL = "https://api.openai.com/v1"
 URL_VARIABLES = {"openai": "OPENAI_BASE_URL", "azure": "AZURE_OPENAI_ENDPOINT", "compatible": "RADDISTILL_TEACHER_URL"}
