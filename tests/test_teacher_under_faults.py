@@ -1,4 +1,4 @@
-"""2,000 reports asked about through a server that fails at every fifth request: undisturbed, killed, by two at once, in batches.
+"""10,000 reports asked about through a server that fails at every fifth request: undisturbed, killed, by two at once, in batches.
 
 The faults of the wire are drawn anew at each attempt; those of the model by the question alone, as a model at temperature 0 says
 the same when asked the same. So a run that was killed must end with the very tables of one that was not, whatever it lost.
@@ -29,7 +29,7 @@ from raddistill.tables import base as tables
 from raddistill.tables.reports import Reports
 
 ROOT = Path(__file__).parents[1]
-REPORTS = 2_000
+REPORTS = 10_000
 IN_FLIGHT = 64
 SEED = 4
 LATEST_S = 300  # a process that takes longer hangs
@@ -38,7 +38,7 @@ LABELLING = ["labels", "evidence", "outcomes", "quarantine"]  # all but what nam
 WIRE = {
     "429": 0.015, "429_ms": 0.015, "429_bare": 0.01, "408": 0.005, "409": 0.005, "500": 0.02, "502": 0.005, "503": 0.02,
     "reset": 0.015, "reset_mid_body": 0.01, "truncated": 0.01, "malformed": 0.01, "empty_body": 0.007, "not_json": 0.007,
-    "hang": 0.001, "drip": 0.002,
+    "hang": 0.0005, "drip": 0.0005,
 }  # fmt: skip
 MODEL = {
     "wrong_labels": 0.01, "invented_quotes": 0.01, "doubled_labels": 0.005, "refusal": 0.005, "empty": 0.005, "length": 0.005,
