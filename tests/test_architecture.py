@@ -19,10 +19,8 @@ WORDS = {
     "passages", "paths", "privacy", "reading", "sections", "sentences", "statuses", "tasks", "untracked_files",
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
-SUBCLASSES = {
-    "raddistill.student.trainer",
-    "raddistill.student.gpu_layers",
-}  # of classes of torch, transformers, TRL; imported late
+# of classes of torch, transformers and TRL; imported late
+SUBCLASSES = {"raddistill.student.trainer", "raddistill.student.gpu_layers"}
 TORCH = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "datasets")
 
 
