@@ -66,9 +66,13 @@ def fault(text: str | None, task: str = "multiple_choice", form: str = "text", f
 
 
 def quoted(findings: list[Finding]) -> list[tuple[str, str, str | None, str | None]]:
-    """Label, status, section, and the report's words."""
-    places = [[(m.section, TEXT[m.start : m.end]) for m in f.mentions] or [(None, None)] for f in findings]
-    return [(f.label, f.status, *place) for f, (place,) in zip(findings, places, strict=True)]
+    """Label, status, section, and the report's words. A finding has one place at most."""
+    rows: list[tuple[str, str, str | None, str | None]] = []
+    for f in findings:
+        assert len(f.mentions) <= 1
+        section, words = next(((m.section, TEXT[m.start : m.end]) for m in f.mentions), (None, None))
+        rows.append((f.label, f.status, section, words))
+    return rows
 
 
 def as_json(**changed: Any) -> str:
