@@ -4,8 +4,9 @@
 
 Faults of three kinds:
 - `calls`: what goes wrong with a call, a list for each of CALLS, used up one a call (None: nothing): an HTTP status; `reset`
-  (nothing is done, the connection is reset); `error` (nothing is done, a 200 tells of a 429); `lost` (it is done, then the
-  connection is reset); of `content` also `cut` (reset in mid-body) and `short` (half of the lines in a well-formed reply).
+  (nothing is done, the connection is reset); `error` (nothing is done, a 200 tells of a 429); `text` (nothing is done, a 400
+  without JSON); `lost` (it is done, then the connection is reset); of `content` also `cut` (reset in mid-body) and `short` (half
+  of the lines in a well-formed reply).
 - `lines`: shares for each of LINES and of CONTENT_FAULTS, drawn by the hash of seed, custom_id and attempt, so that asking again
   gets through. `missing` lines were not worked on; `doubled` ones are written twice, with another text the second time;
   `error_inside` is a 429 in the body of a 200.
@@ -92,9 +93,11 @@ class BatchServer:
                 return problem(int(fault), "server_error", "a prompt repeated")
             if fault == "reset":
                 return reset(request)
-            if fault == "error":
+            if fault in ("error", "text"):
                 await request.read()
-                return web.json_response({"error": {"message": "a prompt repeated", "code": 429}})
+                error = {"error": {"message": "a prompt repeated", "code": 429}}
+                text = web.Response(status=400, text="Your credit balance is too low: a prompt repeated")
+                return text if fault == "text" else web.json_response(error)
             response: web.StreamResponse = await handler(request)
             self.hook(f"after {name}")
             if fault == "lost":

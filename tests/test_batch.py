@@ -523,7 +523,10 @@ def test_an_error_within_http_200_of_a_call_is_what_it_says(tmp_path: Path, call
     assert "repeated" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("status", "words"), [("401", "key"), ("404", "URL"), ("400", "refused by the server: HTTP 400")])
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [("401", "key"), ("404", "URL"), ("400", "refused by the server: HTTP 400"), ("text", "HTTP 400: .*no money left")],
+)
 def test_a_refused_upload_says_what_to_check(tmp_path: Path, status: str, words: str) -> None:
     with serving(calls={"upload": [status]}) as (server, _), pytest.raises(InputError, match=words) as caught:
         ask(server, tmp_path)

@@ -466,6 +466,7 @@ TOO_LONG: list[tuple[int, Any]] = [
     (400, {"error": {"code": "invalid_parameter_error", "message": "<400> Range of input length should be [1, 6000]"}}),
     (400, {"error": {"message": "Prompt and output together should not exceed max_seq_len (512)", "code": 400}}),
     (400, {"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": "prompt is too long"}}}),
+    (400, b"The prompt is too long."),
 ]  # fmt: skip
 
 

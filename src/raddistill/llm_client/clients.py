@@ -82,7 +82,8 @@ def failure_of_call(error: Exception) -> RequestFailure:
     A server's error may repeat the prompt, and the SDK's exceptions hold the request. So callers neither keep nor chain them.
     """
     if isinstance(error, openai.APIStatusError):
-        found = request_failures.error_in(parse_json(error.response.content))
+        body = parse_json(error.response.content)
+        found = {"message": error.body} if body is None else request_failures.error_in(body)  # not JSON: the SDK's body is text
         return request_failures.failure_of(error.status_code, error.response.headers, found)
     if isinstance(error, ValueError | openai.APIResponseValidationError):  # not JSON
         return request_failures.explain(None, {})
