@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -72,6 +73,28 @@ def test_the_page_has_a_row_a_point_and_says_what_was_not_run(tmp_path: Path, mo
     assert "| some | 1,500 | 1,200 | 0.800 (0.750 to 0.840) | 0.900 (0.750 to 0.950) |" in page
     assert "Not run: all." in page
     assert "two cores" in page
+
+
+def test_an_experiment_has_the_settings_of_its_point_last_and_needs_their_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "about: x\naxis: y\npresets: []\nshared: {train: {seed: 1, epochs: 2}}\npoints: {a: {train: {seed: 3}}, b: }\n"
+    (tmp_path / "q.yaml").write_text(text, encoding="utf-8")
+    queued: list[list[str]] = []
+    checked: list[set[str]] = []
+    monkeypatch.setattr(presets, "ABLATIONS", tmp_path)
+    monkeypatch.setattr(presets, "dvc_output", lambda *words: "q-b\n")
+    monkeypatch.setattr(presets.subprocess, "run", lambda command, **_: queued.append(command) or SimpleNamespace(returncode=0))
+    monkeypatch.setattr(presets.untracked_files, "refuse_missing_files", lambda files: checked.append(set(files)))
+    presets.queue("q")
+    assert [[word for word in command if word.startswith("-S")] for command in queued] == [
+        ["-S=train.seed=3", "-S=train.epochs=2"]
+    ]
+    assert capsys.readouterr().out.splitlines() == [
+        "q-a is queued", "q-b exists; `dvc exp remove q-b` first, to run it again"
+    ]  # fmt: skip
+    assert all(files >= set(presets.untracked_files.strings_of(params.read())) for files in checked)
+    assert len(checked) == 2
 
 
 def test_no_experiment_of_a_question_is_an_error_that_says_how_to_run_it(monkeypatch: pytest.MonkeyPatch) -> None:

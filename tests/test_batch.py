@@ -581,6 +581,14 @@ def test_a_batch_of_a_killed_run_counts_against_the_cap(tmp_path: Path) -> None:
         assert max(batches.asked.values()) == 1
 
 
+def test_a_batch_of_an_earlier_run_is_read_whatever_the_cap(tmp_path: Path) -> None:
+    most = Budget(-1, PRICES, MODEL).most(question(REPORTS[0].text).body, batch=True)
+    with serving() as (server, batches):
+        interrupt(server, batches, tmp_path, "after create", REPORTS[:10])
+        assert ask(server, tmp_path, REPORTS[:10], cap=most * 3.5)[0] == Asked({}, 10)
+        assert max(batches.asked.values()) == 1
+
+
 # ------------------------------------------------------------------------------------------------- interruptions
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import runpy
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,18 @@ def test_stale_takes_what_changed_and_leaves_what_was_not_pulled() -> None:
     changed = ["train: params.yaml: train.seed modified", "train: src/a.py modified", "train: changed command"]
     assert list(pipeline.stale_lines(status)) == changed
     assert list(pipeline.stale_lines({})) == []
+
+
+def test_the_commit_is_told_with_whether_its_files_are_as_they_were(project: Path) -> None:
+    assert pipeline.current_commit() == {"commit": None, "clean": False}
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@x"]
+    for words in (["init", "-q"], ["add", "params.yaml"], ["commit", "-qm", "x"], ["tag", "v1"]):
+        subprocess.run([*git, *words], check=True)
+    told = pipeline.current_commit()
+    assert re.fullmatch("[0-9a-f]{40}", told["commit"])
+    assert told["clean"]
+    Path("params.yaml").write_text("changed: 1\n", encoding="utf-8")
+    assert pipeline.current_commit() == told | {"clean": False}
 
 
 def test_errors_end_in_one_line_and_exit_code_1(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

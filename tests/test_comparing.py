@@ -260,3 +260,14 @@ def test_accents_and_capitals_are_counted_outside_redaction_marks(place: Path) -
     style = compared("here", "there", said=False)["style"]
     assert style["letters beyond a to z, of 1,000"]["values"] == pytest.approx([0, 1000 / 9])
     assert style["capitals among letters"]["values"][1] == pytest.approx(1 / 9)
+
+
+def test_figures_of_nothing_are_unknown(place: Path) -> None:
+    tables.write(Reports, reports([("s1", None, "42.", None, None)], "spain"), Path("there.parquet"))
+    found = compared("here", "there", said=False)
+    unknown = [
+        found["reports"]["patients"],
+        found["reports"]["reports a patient, mean"],
+        found["style"]["capitals among letters"],
+    ]
+    assert [row["values"][1] for row in unknown] == [None, None, None]
