@@ -82,9 +82,14 @@ def test_an_experiment_has_the_settings_of_its_point_last_and_needs_their_files(
     (tmp_path / "q.yaml").write_text(text, encoding="utf-8")
     queued: list[list[str]] = []
     checked: list[set[str]] = []
+
+    def run(command: list[str], **_: Any) -> SimpleNamespace:
+        queued.append(command)
+        return SimpleNamespace(returncode=0)
+
     monkeypatch.setattr(presets, "ABLATIONS", tmp_path)
     monkeypatch.setattr(presets, "dvc_output", lambda *words: "q-b\n")
-    monkeypatch.setattr(presets.subprocess, "run", lambda command, **_: queued.append(command) or SimpleNamespace(returncode=0))
+    monkeypatch.setattr(presets.subprocess, "run", run)
     monkeypatch.setattr(presets.untracked_files, "refuse_missing_files", lambda files: checked.append(set(files)))
     presets.queue("q")
     assert [[word for word in command if word.startswith("-S")] for command in queued] == [
