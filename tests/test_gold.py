@@ -91,8 +91,9 @@ def test_concepts_of_annotations(majors, expected):
     assert statuses_of(*majors, task="open_ended") == expected
 
 
-def test_a_report_that_was_not_annotated_is_excluded_everywhere():
-    rows = OpenI().gold({"r": ["No Indexing"]}, MAPPING, LABELS, CONCEPTS)
+@pytest.mark.parametrize("majors", [["No Indexing"], ["Cardiomegaly/mild", "no indexing"]])
+def test_a_report_that_was_not_annotated_is_excluded_everywhere(majors):
+    rows = OpenI().gold({"r": majors}, MAPPING, LABELS, CONCEPTS)
     assert set(rows["status"]) == {"excluded"}
     assert rows.height == len(LABELS) + len(CONCEPTS)
 
@@ -133,6 +134,14 @@ def test_a_broken_mapping_says_what_is_wrong(tmp_path, file, content, message):
     (tmp_path / file).unlink() if content is None else (tmp_path / file).write_text(content)
     with pytest.raises(InputError, match=message):
         OpenI().gold({}, tmp_path, LABELS, CONCEPTS)
+
+
+def test_columns_of_a_mapping_go_by_name(tmp_path):
+    for source in MAPPING.glob("*.csv"):
+        table = pl.read_csv(source, infer_schema=False)
+        table.select(reversed(table.columns)).write_csv(tmp_path / source.name)
+    reordered, shipped = (OpenI().gold({"r": ["Cardiomegaly/mild"]}, folder, LABELS, CONCEPTS) for folder in (tmp_path, MAPPING))
+    assert reordered.equals(shipped)
 
 
 def rows_of(name):

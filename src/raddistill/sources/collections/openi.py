@@ -53,7 +53,7 @@ class OpenI:
     ) -> pl.DataFrame:
         """Returns the human MeSH codes (`major`) as gold of both tasks: one row for every report, task and label.
 
-        The head `No Indexing` means that nobody annotated the report.
+        The head `No Indexing` means that nobody annotated the report, whatever stands beside it.
         """
         gold = mappings.to_gold(annotations, mapping, label_set, concepts, ANNOTATOR)
         return gold.cast(pl.String)  # enums of two collections could not be one table

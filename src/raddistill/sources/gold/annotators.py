@@ -27,13 +27,14 @@ from raddistill.reading.report_rows import reason_against
 from raddistill.reading.rows import open_rows
 from raddistill.sources.documents import SHOWN
 from raddistill.statuses import ABSENT, EXCLUDED, GOLD_CELLS, GOLD_STATUSES, PRESENT
+from raddistill.tables.gold import Gold
 from raddistill.tasks.names import MULTIPLE_CHOICE, OPEN_ENDED, TASKS
 
 NONE = "none"
 WITH_REPORTS = "with_reports"  # the annotator of columns with codes; a column of lists is an annotator of its own
 NO_FINDING = "No Finding"
 NOTHING = {"normal", "none", "no finding", "no findings"}  # names in a list that say: nothing was found
-GOLD = dict.fromkeys(["report_id", "task", "annotator", "label", "status"], pl.String)
+GOLD = dict.fromkeys(Gold.columns(), pl.String)
 
 
 def are_in(folder: Path) -> bool:

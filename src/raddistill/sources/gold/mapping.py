@@ -1,13 +1,13 @@
 """Converts people's codes to gold by a mapping: CSV files in a folder of gold/, such as those of Open-i and PadChest.
 
 A code is `head/qualifier/qualifier`. heads.csv decides every head of the collection: `coded`, `normal` (nothing was found) or
-`excluded` (it says nothing; a report with such heads alone is excluded). labels.csv and concepts.csv have rules for the coded
-heads. A rule fires if the head is the same (or the rule's head is `*`), one of `any_of` is among the qualifiers (blank: always),
-and none of `none_of` is. All rules that fire count; present beats ambiguous; a name without a rule that fires is absent. Letter
-case and runs of spaces do not matter.
+`excluded` (nobody annotated the report; of labels of sentences: this one says nothing). labels.csv and concepts.csv have rules
+for the coded heads. A rule fires if the head is the same (or the rule's head is `*`), one of `any_of` is among the qualifiers
+(blank: always), and none of `none_of` is. All rules that fire count; present beats ambiguous; a name without a rule that fires is
+absent. Letter case and runs of spaces do not matter.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,13 +39,14 @@ class Rule:
 
 
 def to_gold(
-    annotations: Mapping[str, Iterable[str]], folder: Path, label_set: list[Label], concepts: list[Concept], annotator: str,
+    annotations: Mapping[str, Sequence[str]], folder: Path, label_set: list[Label], concepts: list[Concept], annotator: str,
     heads_are_labels: bool = False,
 ) -> pl.DataFrame:  # fmt: skip
     """Returns a Gold table of both tasks: one row per report of `annotations` (report id to its codes) and label or concept.
 
-    A concept of the kind `optional` is `ambiguous` if a rule fires, never present. `heads_are_labels`: codes have no qualifiers,
-    and a label of the set without a rule stands for the head of the same name.
+    A concept of the kind `optional` is `ambiguous` if a rule fires, never present. A report with an excluded head is excluded.
+    `heads_are_labels`: codes label sentences, so a report is excluded only if all its heads are; they have no qualifiers; and a
+    label of the set without a rule stands for the head of the same name.
 
     Raises:
         InputError: a file in `folder` is missing or malformed, has no rule for a label or concept, has a rule for an unknown
@@ -68,7 +69,10 @@ def to_gold(
         raise InputError(f"{folder / 'concepts.csv'} names concepts that gold/concepts.csv does not have: {', '.join(others)}")
     optional = {concept.concept for concept in concepts if concept.kind == "optional"}
     of_concepts = [replace(rule, status=AMBIGUOUS) if rule.label in optional else rule for rule in of_concepts]
-    told = {report_id: [code for code in given if head_of(code) in telling] for report_id, given in annotations.items()}
+    told = {}
+    for report_id, given in annotations.items():
+        codes_told = [code for code in given if head_of(code) in telling]
+        told[report_id] = codes_told if heads_are_labels or len(codes_told) == len(given) else []
     words = pl.Enum(list(dict.fromkeys(labels + names)))
     tables = []
     for task, of_task, rules_of_task in ((MULTIPLE_CHOICE, labels, rules), (OPEN_ENDED, names, of_concepts)):
