@@ -1,8 +1,10 @@
 """MIMIC-CXR's files, written for the tests in PhysioNet's layout: no text and no label of the collection is here."""
 
+import errno
 import gzip
 import os
 import zipfile
+from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import pytest
 
 from raddistill import concepts, labelsets, params
 from raddistill.errors import InputError
+from raddistill.reading.lines import Row
+from raddistill.reading.rows import open_rows
 from raddistill.sources import extracting
 from raddistill.sources.collections import archives, mimic_cxr
 from raddistill.sources.collections.archives import LARGEST_FILE
@@ -103,6 +107,31 @@ def test_zip_and_tree_give_the_same_whatever_the_order(tmp_path: Path) -> None:
     assert made == read(zipped(tmp_path / "b", dict(reversed(FILES.items())), zipfile.ZIP_STORED))
     assert made == read(tree(tmp_path / "c", FILES)) == read(tree(tmp_path / "d" / "mimic-cxr-reports", FILES).parent)
     assert made == read(tmp_path / "c" / "files") == read(tmp_path / "a" / "mimic-cxr-reports.zip")
+
+
+def read_as_folder(raw: Path) -> list[Row]:
+    return list(open_rows(str(raw), "folder", "utf-8").rows(["report_id", "text"]))
+
+
+@pytest.mark.parametrize("reader", [read, read_as_folder])
+def test_a_folder_that_must_not_be_read_loses_no_report_silently(
+    reader: Callable[[Path], Sized], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = tree(tmp_path, {path_of(50000001): REPORT, path_of(50000002, 10000002): REPORT})
+    assert len(reader(raw)) == 2
+
+    def refusing(function: Callable[..., Any]) -> Callable[..., Any]:
+        def refused(path: Any = ".") -> Any:
+            if Path(path).name == "p10000002":
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return function(path)
+
+        return refused
+
+    for name in ("listdir", "scandir"):  # the user root, as whom containers run tests, may read every folder
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    with pytest.raises(PermissionError, match="p10000002"):
+        reader(raw)
 
 
 def test_two_processes_give_the_same_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

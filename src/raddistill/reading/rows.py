@@ -109,9 +109,14 @@ class Folder:
 
 
 def _text_files(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=_refuse):
         folders.sort()
         yield from (Path(parent, name) for name in sorted(names) if name.lower().endswith(".txt"))
+
+
+def _refuse(error: OSError) -> None:
+    """Raises the error of a folder that cannot be read: `os.walk` would silently skip its reports."""
+    raise error
 
 
 # A file, open at its first row. `rows(wanted)` yields the wanted cells of every row; `wanted` has the id column first. A broken

@@ -187,8 +187,10 @@ def _locate(raw: Path) -> archives.Zip | archives.Folder:
         files = archives.Zip(archive, _is_report)
     else:
         root = next((folder for folder in (raw / TREE, raw / Path(ZIP).stem / TREE, raw) if any(folder.glob("p??"))), raw)
-        reports = root.glob("p??/*/*.txt")  # does not look into the folders of studies, which contain images
-        files = archives.Folder(root, (path.relative_to(root).as_posix() for path in reports))
+        # Not by one glob, which silently skips what may not be read. The folders of studies, which contain images, are left out.
+        patients = (patient for group in root.glob("p??") for patient in group.iterdir() if patient.is_dir())
+        reports = (file for patient in patients for file in patient.iterdir() if file.suffix == ".txt")
+        files = archives.Folder(root, (file.relative_to(root).as_posix() for file in reports))
     if not len(files):
         raise InputError(f"{raw} holds no report of MIMIC-CXR: neither {ZIP} nor {TREE}/p10/p10000032/s50414267.txt")
     return files
