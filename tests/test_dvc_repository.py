@@ -187,9 +187,8 @@ def test_a_changed_param_is_named_by_check(project: Clone, tmp_path: Path) -> No
 def test_a_clone_that_cannot_pull_makes_the_same_anew(project: Clone, tmp_path: Path) -> None:
     """As `make repro` does after `git clone`, a process per stage: dvc.lock, metrics and plots stay those of the one process."""
     clone = another(project, tmp_path / "clone")
-    (
-        clone.folder / paths.VALIDATION_METRICS
-    ).unlink()  # else DVC skips `evaluate`: what it writes is in git, what it reads as before
+    # else DVC skips `evaluate`: what it writes is in git, and what it reads is as before
+    (clone.folder / paths.VALIDATION_METRICS).unlink()
     assert set(ran(clone.run("dvc", "repro"))) == set(STAGES)
     assert clone.run("git", "status", "--porcelain") == ""
 
