@@ -20,6 +20,7 @@ def main() -> None:
     )
     tables.write(Examples, merged.examples, paths.EXAMPLES)
     tables.write(Quarantine, merged.quarantine, paths.MERGE_QUARANTINE)
+    merged.settings.write(paths.STUDENT_SETTINGS)
     tables.write_json(merged.metrics, paths.MERGE_METRICS)
 
 

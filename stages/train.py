@@ -1,5 +1,7 @@
 """Trains the student by QLoRA on the teacher's labels; resumes an interrupted run with the same params and data."""
 
+import shutil
+
 from raddistill import errors, params, paths
 from raddistill.student import cpu_setup, training
 from raddistill.tables import base as tables
@@ -10,6 +12,7 @@ def main() -> None:
     p = params.load("train", training.TrainParams)
     runtime = params.load("runtime", params.RuntimeParams)
     trained = training.train(p, tables.read(Examples, paths.EXAMPLES), paths.BASE, paths.checkpoints(), runtime, paths.ADAPTER)
+    shutil.copy(paths.STUDENT_SETTINGS, paths.ADAPTER)  # beside the weights, so that the folder is a whole student
     tables.write_json(trained.metrics, paths.TRAIN_METRICS)
     tables.write_csv(trained.curve, paths.TRAINING_CURVE)
     tables.write_csv(trained.validation_curve, paths.VALIDATION_CURVE)

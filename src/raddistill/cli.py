@@ -16,6 +16,7 @@ from raddistill.apps import pipeline, presets
 from raddistill.apps.label import options
 from raddistill.apps.label.rules import show
 from raddistill.apps.label.run import label
+from raddistill.apps.predict import command as predicting
 from raddistill.errors import InputError
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ app.add_typer(presets.app, name="ablation")
 
 app.command(help=options.LABEL_HELP)(label)
 app.command(help=options.SHOW_HELP)(show)
+app.command(help=predicting.HELP)(predicting.predict)
 
 
 def _print_version(wanted: bool) -> None:

@@ -19,12 +19,14 @@ from raddistill.student import parts
 from raddistill.student.examples import ExampleMaker, fraction_of, only, select
 from raddistill.student.parts import Part
 from raddistill.student.prompts import Renderer
+from raddistill.student.tagging import Codes
 from raddistill.tables.evidence import Evidence
 from raddistill.tables.examples import Examples
 from raddistill.tables.labels import Labels
 from raddistill.tables.outcomes import Outcomes
 from raddistill.tables.quarantine import Quarantine
 from raddistill.tables.reports import Reports
+from raddistill.tables.student_settings import StudentSettings, TaskSettings
 from raddistill.tables.written import Written
 from raddistill.tasks.multiple_choice import ChoiceParams
 from raddistill.tasks.names import IN_WORDS, PLAIN
@@ -69,6 +71,7 @@ class Merged(NamedTuple):
     examples: pl.DataFrame  # of `Examples`
     quarantine: pl.DataFrame  # of `Quarantine`: reports and sentences whose answer is too long to train on
     metrics: dict[str, Any]
+    settings: StudentSettings
 
 
 def merge(
@@ -79,7 +82,7 @@ def merge(
     tokenizer: Any,
     prompts: Path,
 ) -> Merged:
-    """Returns examples, quarantine and metrics of all tasks.
+    """Returns examples, quarantine and metrics of all tasks, and how the student will read reports.
 
     Examples: one row per part of each report, without training reports whose text is in another split, too; written sentences;
     copies with blanked words. A row is kept if prediction asks about it, or if it has an answer to train on.
@@ -110,7 +113,18 @@ def merge(
     quarantine = pl.DataFrame(too_long, schema={"report_id": pl.String, "reason": pl.String}, orient="row")
     quarantine = quarantine.with_columns(n=pl.int_range(pl.len()).over("report_id"), answer=pl.lit(None, pl.String))
     made = pl.concat(examples).select(Examples.column_names())
-    return Merged(made, quarantine.select(Quarantine.column_names()), metrics)
+    return Merged(made, quarantine.select(Quarantine.column_names()), metrics, _settings(p, made, label_set))
+
+
+def _settings(p: MergeParams, examples: pl.DataFrame, label_set: list[Label]) -> StudentSettings:
+    trained = examples.filter(pl.col("selected") & (pl.col("split") == "train"))
+    names = [name for name in TASKS if name in trained["task"]]
+    return StudentSettings(
+        labels=label_set,
+        tasks={name: TaskSettings(answers=(of_task := p.block_of(name)).answers, units=of_task.units) for name in names},
+        max_tokens=p.max_tokens,
+        codes=Codes(trained.filter(pl.col("answers") == "tags")["completion"]).known,
+    )
 
 
 class _Merger:

@@ -11,7 +11,7 @@ such halves were most of the phrases without a concept (docs/log.md, 2026-11-27)
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 from rapidfuzz import fuzz, process
 
@@ -72,11 +72,18 @@ class Codes:
         for completion in completions:
             for phrase, code in answer_format.parse_lines(completion).findings:
                 counts.setdefault(phrase, Counter())[code] += 1
-        self._codes = {phrase: max(sorted(codes), key=codes.__getitem__) for phrase, codes in sorted(counts.items())}
+        self.known = {phrase: max(sorted(codes), key=codes.__getitem__) for phrase, codes in sorted(counts.items())}
+
+    @classmethod
+    def of(cls, known: dict[str, str]) -> Self:
+        """Returns the codes of these phrases, as an earlier `known` held them."""
+        codes = cls([])
+        codes.known = known
+        return codes
 
     def lookup(self, phrase: str) -> str | None:
         """Returns a phrase's most frequent code, else the code of the most similar phrase; None if none is similar."""
-        if phrase in self._codes:
-            return self._codes[phrase]
-        near = process.extractOne(phrase, self._codes.keys(), scorer=fuzz.token_sort_ratio, score_cutoff=NEAREST)
-        return self._codes[near[0]] if near else None
+        if phrase in self.known:
+            return self.known[phrase]
+        near = process.extractOne(phrase, self.known.keys(), scorer=fuzz.token_sort_ratio, score_cutoff=NEAREST)
+        return self.known[near[0]] if near else None

@@ -28,11 +28,15 @@ Summary = list[tuple[str, str, str | None]]  # label, status, code
 
 
 class ReportLabels(NamedTuple):
-    """One report with its labels: the spans are the evidence, the summary has one status per label."""
+    """One report with its labels: the spans are the evidence, the summary has one status per label.
+
+    `probabilities`: by label, where the labeller gives them.
+    """
 
     report: Report
     spans: list[Span]
     summary: Summary
+    probabilities: dict[str, float] = {}  # noqa: RUF012 (nobody writes to it)
 
 
 class Format(NamedTuple):
@@ -94,7 +98,7 @@ def no_finding(summary: Summary) -> int | None:
 
 def _long_rows(task: str, teacher: str, reports: list[ReportLabels]) -> Rows:
     return [
-        [labels.report.report_id, task, teacher, label, status, None, code or None]
+        [labels.report.report_id, task, teacher, label, status, labels.probabilities.get(label), code or None]
         for labels in reports
         for label, status, code in labels.summary
     ]
@@ -102,9 +106,12 @@ def _long_rows(task: str, teacher: str, reports: list[ReportLabels]) -> Rows:
 
 def _json_lines(reports: list[ReportLabels], with_codes: bool, with_quotes: bool) -> str:
     lines = []
-    for report, spans, summary in reports:
+    for report, spans, summary, probabilities in reports:
         labels: list[dict[str, Any]] = [
-            {"label": label, "status": status} | ({"code": code} if with_codes else {}) for label, status, code in summary
+            {"label": label, "status": status}
+            | ({"probability": probabilities[label]} if label in probabilities else {})
+            | ({"code": code} if with_codes else {})
+            for label, status, code in summary
         ]
         evidence = [_evidence(report, span, with_quotes) for span in spans]
         lines.append(json.dumps({"report_id": report.report_id, "labels": labels, "evidence": evidence}, ensure_ascii=False))

@@ -4,6 +4,7 @@ Only a batch of rows is in memory at any time, and a hash of 8 bytes for each id
 comes twice is found.
 """
 
+import zlib
 from collections.abc import Iterator
 from typing import NamedTuple, Self
 
@@ -49,6 +50,21 @@ class Reject(NamedTuple):
     reason: str
 
 
+class Shard(NamedTuple):
+    """One of `of` shares of a file, by hash of the id: rows with one id are in one share, whatever its place in the file."""
+
+    number: int  # 1 to `of`
+    of: int
+
+    def holds(self, report_id: str | None, row: int) -> bool:
+        """Returns whether a row is in this share. Rows without an id are shared out by their number."""
+        key = zlib.crc32((report_id or "").encode("utf-8", "surrogateescape")) if report_id else row
+        return key % self.of == self.number - 1
+
+
+WHOLE_FILE = Shard(1, 1)
+
+
 class Batch(NamedTuple):
     """Consecutive rows of a file, each of which became either a report or a reject."""
 
@@ -81,15 +97,21 @@ class ReportFile:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file."""
         self._file.close()
 
-    def batches(self) -> Iterator[Batch]:
-        """Yields all rows of the file in their order, in batches. It can be called once, as the file is read only once."""
+    def batches(self, shard: Shard = WHOLE_FILE) -> Iterator[Batch]:
+        """Yields all rows of the shard in their order, in batches. It can be called once, as the file is read only once."""
         reports: list[Report] = []
         rejects: list[Reject] = []
         seen: set[int] = set()
         characters = 0
         for number, row in enumerate(self._file.rows([self._id, *self._columns.values()]), start=1):
+            if not shard.holds(id_of(row.cells[0]), number):
+                continue
             read = self._read(number, row, seen)
             if isinstance(read, Report):
                 reports.append(read)

@@ -57,13 +57,19 @@ def label(
     form_of_output = choose_format(form, output.suffix.lower(), task, teacher, names, quotes)
     columns = options.Columns(id_column, text_column, findings_column, impression_column)
     with ReportFile(source, columns, input_format, encoding) as reports:
-        labelled, rejected = label_file(reports, reader, form_of_output, output, jobs)
+        labelled_batches = _label(reader, form_of_output, reports.batches(), jobs or _cores())
+        labelled, rejected = write_labels(labelled_batches, form_of_output, output, reports.total)
+    print_counts(labelled, rejected, output)
+    if rejected and strict:
+        raise typer.Exit(1)
+
+
+def print_counts(labelled: int, rejected: Counter[str], output: Path) -> None:
+    """Prints on standard error how many reports were labelled, and why others were not."""
     print(f"{labelled:,} of {labelled + rejected.total():,} reports labelled: {output}", file=sys.stderr)
     if rejected:
         reasons = "; ".join(f"{reason}: {n:,}" for reason, n in sorted(rejected.items()))
         print(f"{rejected.total():,} unusable, listed in {quarantine_of(output)} ({reasons})", file=sys.stderr)
-        if strict:
-            raise typer.Exit(1)
 
 
 def quarantine_of(output: Path) -> Path:
@@ -90,12 +96,14 @@ def check_output(source: str, output: Path, overwrite: bool) -> None:
         raise InputError(f"{output} exists; --overwrite replaces it")
 
 
-def label_file(reports: ReportFile, reader: Reader, form: Format, output: Path, jobs: int | None) -> tuple[int, Counter[str]]:
+def write_labels(
+    batches: Generator["LabelledBatch", None, None], form: Format, output: Path, total: int | None
+) -> tuple[int, Counter[str]]:
     """Writes the labels to `output` and unusable rows to its quarantine file. Both files appear at the end.
 
     Returns the number of labelled reports, and reason to number of unusable rows. Shows a progress bar on a terminal.
 
-    `jobs`: number of processes, None for all cores; the output does not depend on it.
+    `total`: how far the file will be read, in the unit of the batches' `done`; None if unknown.
 
     Raises:
         InputError: the report file is damaged.
@@ -108,9 +116,9 @@ def label_file(reports: ReportFile, reader: Reader, form: Format, output: Path, 
         # OUTPUT appears last, so an output never exists without its quarantine.
         write_whole(output) as part, write_whole(quarantine) as quarantine_part,
         form.create(part) as write, quarantine_part.open("w", encoding="utf-8", newline="") as quarantine_file,
-        _progress() as bar, contextlib.closing(_label(reader, form, reports.batches(), jobs or _cores())) as batches,
+        _progress() as bar, contextlib.closing(batches),
     ):  # fmt: skip
-        task = bar.add_task("labelling", total=reports.total, rows=0)
+        task = bar.add_task("labelling", total=total, rows=0)
         rejects = csv.writer(quarantine_file, lineterminator="\n")
         rejects.writerow(Reject._fields)
         for batch in batches:
@@ -118,7 +126,7 @@ def label_file(reports: ReportFile, reader: Reader, form: Format, output: Path, 
             rejects.writerows(batch.rejects)
             labelled += batch.labelled
             rejected.update(reject.reason for reject in batch.rejects)
-            bar.update(task, completed=batch.done if reports.total else None, rows=labelled + rejected.total())
+            bar.update(task, completed=batch.done if total else None, rows=labelled + rejected.total())
     if not rejected:
         quarantine.unlink()
     return labelled, rejected

@@ -1,0 +1,88 @@
+"""Labels a report file in parts: a file for each shard, in a folder that names the job which they belong to."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from raddistill.apps.label.report_file import Shard
+from raddistill.apps.predict.job import Job
+from raddistill.errors import InputError
+from raddistill.files import write_whole
+from raddistill.reading.lines import STDIN
+
+RUN = "run.json"  # in a folder of parts: the job that they belong to
+
+
+def choose_shards(shards: int | None, shard: str | None) -> list[Shard]:
+    """Returns the parts that the user asks for; none for one file."""
+    if shard is None:
+        return [] if shards is None else [Shard(number, shards) for number in range(1, shards + 1)]
+    number, _, of = shard.partition("/")
+    if shards is not None:
+        raise InputError("--shards N writes all parts, --shard K/N one: name one of them")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise InputError(f"--shard {shard}: say which part of how many, from 1/{of or 'N'} on, such as 3/64")
+    return [Shard(int(number), int(of))]
+
+
+def label_parts(job: Job, folder: Path, wanted: list[Shard], ray: int | None, gpus: float) -> tuple[int, Counter[str]]:
+    """Writes those of the wanted parts that are not there. Returns the counts of these."""
+    if job.source == STDIN and len(wanted) > 1:
+        raise InputError("standard input can be read only once: write it to a file, or ask for one part by --shard")
+    job.check(part_path(folder, wanted[0], job.form))
+    open_folder(folder, job, wanted[0].of)
+    todo = [shard for shard in wanted if not part_path(folder, shard, job.form).exists()]
+    if len(todo) < len(wanted):
+        print(f"{len(wanted) - len(todo):,} of {len(wanted):,} parts are there already", file=sys.stderr)
+    labelled, rejected = 0, Counter[str]()
+    for of_part, reasons in _each_part(job, folder, todo, ray, gpus) if todo else []:
+        labelled, rejected = labelled + of_part, rejected + reasons
+    return labelled, rejected
+
+
+def _each_part(job: Job, folder: Path, todo: list[Shard], ray: int | None, gpus: float) -> Iterator[tuple[int, Counter[str]]]:
+    if ray:
+        from raddistill.apps.predict.on_ray import label_shards
+
+        console = Console(stderr=True)
+        made = label_shards(job, folder, todo, ray, gpus)
+        yield from track(made, "labelling parts", len(todo), console=console, disable=not console.is_terminal)
+        return
+    student = job.student()
+    for shard in todo:
+        yield job.run(student, part_path(folder, shard, job.form), shard)
+
+
+def part_path(folder: Path, shard: Shard, form: str) -> Path:
+    """Returns the file of a shard, such as part-00002-of-00008.parquet; .jsonl with that form."""
+    suffix = "jsonl" if form == "jsonl" else "parquet"
+    return folder / f"part-{shard.number:05}-of-{shard.of:05}.{suffix}"
+
+
+def open_folder(folder: Path, job: Job, shards: int) -> None:
+    """Makes the folder of the parts, and writes down the job that they belong to.
+
+    Raises:
+        InputError: the folder holds parts of another job. The message names what differs.
+    """
+    identity = {"shards": shards} | job.identity()
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--output {folder} is a file; parts go to a folder")
+    record = folder / RUN
+    try:
+        earlier = json.loads(record.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if folder.exists() and any(folder.glob("part-*")):
+            raise InputError(f"{folder} holds parts but no {RUN}, so nobody knows of what; name another folder") from None
+        with write_whole(record) as part:  # if several shards start at once, all write the same
+            part.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+        return
+    except ValueError:
+        raise InputError(f"{record} is not JSON; name another folder, or remove this one") from None
+    if differ := sorted(key for key in identity.keys() | earlier.keys() if identity.get(key) != earlier.get(key)):
+        raise InputError(f"{folder} holds parts of another run ({', '.join(differ)} differ); name another folder")
