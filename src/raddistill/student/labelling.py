@@ -89,6 +89,10 @@ class Student:
         """Returns how many texts lost words at their end, since they are longer than the student reads."""
         return self._maker.shortened
 
+    def forget(self) -> None:
+        """Forgets all answers. What a model answers depends, by rounding, on the texts that it is asked about together."""
+        self._known.clear()
+
     def label(self, reports: Sequence[Mapping[str, str | None]]) -> list[list[StudentLabel] | None]:
         """Returns for each report one entry per label of the set, or the phrases found; None if no answer could be read.
 

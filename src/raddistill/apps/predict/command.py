@@ -29,8 +29,8 @@ does not find is absent (0). The probability of a label is calibrated by models/
 **Rows that cannot be used** go to OUTPUT.quarantine.csv with row number, id and reason, never with text.
 
 **Parts** are Parquet files in the folder OUTPUT. A part appears whole or not at all. A part that is there is not made again.
-A row is in the part that the hash of its id says, so all parts together are exactly the output of one run. run.json names the
-job, and parts of another input, student or setting are refused.
+The hash of its id says in which part a row is, so all parts together hold the rows of one run. run.json names the job; parts of
+another input, student or setting are refused.
 
 **Engines**: transformers reads an adapter on a CPU or GPU. vllm reads a folder that `raddistill export` made, on GPUs.
 """

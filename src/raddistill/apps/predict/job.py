@@ -78,13 +78,14 @@ class Job(NamedTuple):
         return Student(self.task, settings, engine, calibration, Path(self.prompts), self.max_new_tokens)
 
     def run(self, student: Student, output: Path, shard: Shard) -> tuple[int, Counter[str]]:
-        """Labels the reports of a shard and writes `output` and its quarantine, whole or not at all; shows progress.
+        """Labels the reports of a shard and writes `output` and its quarantine, whole or not at all. Shows progress.
 
         Returns the number of labelled reports, and reason to number of unusable rows.
 
         Raises:
             InputError: the input is missing or damaged, or the form does not go with the task or the suffix.
         """
+        student.forget()  # so that a part has the same bytes whatever was labelled before it
         form = choose_format(self.form, output.suffix.lower(), self.task, ARM, student.names, quotes=False)
         with ReportFile(self.source, self.columns, self.input_format, self.encoding) as reports:
             return write_labels(_labelled(student, form, reports, shard), form, output, reports.total)

@@ -15,7 +15,7 @@ from typing import Any
 from raddistill.apps.label.report_file import Shard
 from raddistill.apps.predict.job import Job
 from raddistill.apps.predict.parts import part_path
-from raddistill.errors import InputError
+from raddistill.errors import InputError, RaddistillError
 
 
 class ShardLabeller:
@@ -38,6 +38,7 @@ def label_shards(job: Job, folder: Path, todo: list[Shard], workers: int, gpus: 
 
     Raises:
         InputError: Ray is not installed.
+        RaddistillError: a worker failed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray sends usage statistics unless told not to
     try:
@@ -56,5 +57,9 @@ def label_shards(job: Job, folder: Path, todo: list[Shard], workers: int, gpus: 
         ShardLabeller, fn_constructor_args=(job, str(folder), todo[0].of), batch_size=1, num_cpus=1, num_gpus=gpus,
         compute=ray.data.ActorPoolStrategy(size=min(workers, len(todo))),
     )  # fmt: skip
-    for row in labelled.iter_rows():
-        yield int(row["labelled"]), Counter(json.loads(row["rejected"]))
+    try:
+        for row in labelled.iter_rows():
+            yield int(row["labelled"]), Counter(json.loads(row["rejected"]))
+    except ray.exceptions.RayError as error:
+        message = f"a worker on Ray failed ({type(error).__name__}; Ray's logs say why). Finished parts stay: run this again"
+        raise RaddistillError(message) from error
