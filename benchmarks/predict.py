@@ -108,9 +108,8 @@ def measure_memory(folder: Path, reports: int) -> None:
     labelled, _ = job(table).run(student, folder / "labels.parquet", WHOLE_FILE)
     assert labelled == reports
     peak, seconds = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter() - began
-    print(
-        f"memory: {reports:,} reports, peak {peak / 1024:.0f} MiB ({before / 1024:.0f} before), {reports / seconds:,.0f} reports/s"
-    )
+    mib, speed = f"peak {peak / 1024:.0f} MiB, {before / 1024:.0f} before", reports / seconds
+    print(f"memory: {reports:,} reports, {mib}, {speed:,.0f} reports/s")
 
 
 def main() -> None:

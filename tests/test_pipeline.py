@@ -157,7 +157,7 @@ def test_what_may_hold_text_goes_to_the_private_remote_and_never_to_git(stages: 
             case _:
                 assert path.startswith(("metrics/", "plots/"))
                 assert options["cache"] is False, path
-    assert len(cached) == 42
+    assert len(cached) == 43
     learned = [out for stage in ("fetch", "train", "calibrate") for out in dvc_yaml()["stages"][stage]["outs"]]
     assert [entry(out)[1] for out in learned][1:] == [{"remote": "${remotes.models}"}] * 3  # which params.yaml names
     # Without DVC's own entries, which it rolls back when a later stage fails (dvc #11091).
