@@ -17,6 +17,7 @@ from raddistill.apps.label import options
 from raddistill.apps.label.rules import show
 from raddistill.apps.label.run import label
 from raddistill.apps.predict import command as predicting
+from raddistill.apps.review import commands as review
 from raddistill.errors import InputError
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app = typer.Typer(
 folds_app = typer.Typer(no_args_is_help=True, help="Runs of several folds (extract.fold), kept in git and scored as one.")
 app.add_typer(folds_app, name="folds")
 app.add_typer(presets.app, name="ablation")
+app.add_typer(review.app, name="review")
 
 
 app.command(help=options.LABEL_HELP)(label)

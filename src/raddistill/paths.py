@@ -20,6 +20,7 @@ ADAPTER = Path("models/adapter")
 CALIBRATION = Path("models/calibration.json")
 DECISIONS = Path("data/decisions.parquet")
 FOLDS = Path("folds")
+REVIEW = Path("data/review")
 
 EXTRACT_METRICS = Path("metrics/extract.json")
 MERGE_METRICS = Path("metrics/merge.json")
