@@ -13,7 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from raddistill.apps.review.forms import AGREE, AGREES, ID, control
 from raddistill.apps.review.queue import VALUES, Queue
@@ -24,14 +24,8 @@ from raddistill.reading.rows import open_rows
 
 ALL, MOSTLY, NO = AGREE
 SHOWN = 20  # problems in one message
+Answers = dict[str, dict[str, str]]  # of a reader: report -> label -> present, uncertain or absent; no labels: rejected
 _NAME = re.compile(r"\w[\w .-]{0,39}")  # of a reader: it becomes the name of a file
-
-
-class Answers(NamedTuple):
-    """What one reader said."""
-
-    labels: dict[str, dict[str, str]]  # report -> label -> present, uncertain or absent
-    rejected: set[str]  # reports
 
 
 def read(queue: Queue, files: list[Path]) -> tuple[dict[str, Answers], list[str]]:
@@ -69,7 +63,8 @@ def refuse(problems: list[str]) -> None:
 
 def _check(queue: Queue, rows: list[dict[str, Any]]) -> tuple[Answers, list[str], list[str]]:
     """Returns a reader's answers, what is wrong (with the row), and which reports are not answered (row, or id without a row)."""
-    known, answers, seen = queue.row_of(), Answers({}, set()), dict[str, int]()
+    answers: Answers = {}
+    known, seen = queue.row_of(), dict[str, int]()
     wrong: list[str] = []
     missing: list[str] = []
     for number, row in enumerate(rows, start=2):  # as a spreadsheet counts; its first row has the names of the columns
@@ -94,10 +89,8 @@ def _check(queue: Queue, rows: list[dict[str, Any]]) -> tuple[Answers, list[str]
             wrong.append(f"row {number}: agrees mostly, but corrects no label")
         elif not agree:
             missing.append(f"row {number}")
-        elif agree == NO and not changed:
-            answers.rejected.add(report)
         else:
-            answers.labels[report] = labels
+            answers[report] = labels if changed or agree != NO else {}
         seen.setdefault(report, number)
     missing += [report for report in known if report not in seen]
     return answers, wrong, missing
@@ -124,7 +117,7 @@ def _page(path: Path, content: dict[str, Any], queue: Queue) -> Iterator[tuple[s
             f"{path} answers another queue ({such_as(str(content['queue'])).strip(' ()') or 'unknown'}), not {queue.id}"
         )
     rows = [{ID: each["report_id"], AGREES: each["agree"], **each["labels"]} for each in content["answers"]]
-    yield content["reader"], [dict.fromkeys(queue.labels) | row for row in rows]
+    yield str(content["reader"]), [dict.fromkeys(queue.labels) | row for row in rows]
 
 
 def _label_studio(path: Path, tasks: list[dict[str, Any]], queue: Queue) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -163,7 +156,8 @@ def read_table(path: Path, wanted: list[str]) -> list[dict[str, Any]]:
     from openpyxl.utils.exceptions import InvalidFileException
 
     try:
-        lines = list(load_workbook(path, read_only=True, data_only=True).worksheets[0].values)
+        with contextlib.closing(load_workbook(path, read_only=True, data_only=True)) as book:
+            lines = list(book.worksheets[0].values)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError):

@@ -10,9 +10,7 @@ import typer
 from raddistill import paths
 from raddistill.errors import InputError
 
-app = typer.Typer(
-    no_args_is_help=True, help="People review reports: a queue, its forms, and gold from the answers (docs/review.md)."
-)
+app = typer.Typer(no_args_is_help=True, help="People review reports: a queue, forms, gold, estimates (docs/review.md).")
 QueueFolder = Annotated[Path, typer.Option("--queue", "-q", metavar="FOLDER", help="The folder that `review make` made.")]
 SPLITS = {"validation": ["validation"], "test": ["test"], "both": ["validation", "test"]}
 
@@ -25,23 +23,23 @@ class Form(StrEnum):
 
 @app.command()
 def make(
-    reports: Annotated[int, typer.Argument(min=2, metavar="REPORTS", help="How many reports people shall read.")] = 50,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where queue and forms go.")] = paths.REVIEW,
+    reports: Annotated[int, typer.Argument(min=2, metavar="[REPORTS]", help="How many reports people shall read.")] = 50,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="For queue and forms.")] = paths.REVIEW,
     forms: Annotated[list[Form] | None, typer.Option("--form", "-f", help="Repeat it for several. [default: all]")] = None,
     split: Annotated[Literal["validation", "test", "both"], typer.Option(help="Whose reports; never those of train.")] = "both",
     random_share: Annotated[
-        float, typer.Option("--random", min=0.1, max=1.0, help="Share of reports drawn at random, on which estimates rest.")
+        float, typer.Option("--random", min=0.1, max=1.0, help="Share of the reports drawn at random; estimates rest on them.")
     ] = 0.5,
     prefill: Annotated[Literal["student", "teacher"], typer.Option(help="Whose labels are shown to be agreed with.")] = "student",
-    seed: Annotated[int, typer.Option(help="Equal seeds and tables give equal queues.")] = 13,
+    seed: Annotated[int, typer.Option(help="The same seed and tables give the same queue.")] = 13,
 ) -> None:
     """Chooses reports for people to review, and writes forms with the student's labels filled in.
 
-    `raddistill review make`: 50 reports, half of them at random, in data/review
+    `raddistill review make`: 50 reports in data/review, half of them at random
 
     `raddistill review make 200 -o ../review --form page --random 0.8`
 
-    The other half are those of most use: student and teacher disagree, the student is unsure, or a label is rare.
+    The other half are of most use: student and teacher disagree, the student is unsure, or a label is rare.
 
     **The forms hold REPORT TEXT.** So FOLDER must be one that git ignores, or outside of a repository.
     """
@@ -54,16 +52,13 @@ def make(
     queue, cohort = queues.draw(reports, SPLITS[split], random_share, prefill, seed)
     written = [path for form in forms or list(Form) for path in writing.FORMS[form.value](queue, output)]
     queues.save(output, queue, cohort)
-    useful = sum(row["part"] != "random" for row in queue.rows)
-    about = queue.about
-    print(
-        f"Queue {queue.id}: {len(queue.rows)} of {about['reports']:,} reports, {len(queue.rows) - useful} at random, {useful} of most use"
-    )
+    at_random = sum(row["part"] == "random" for row in queue.rows)
+    print(f"Queue {queue.id}: {len(queue.rows)} of {queue.about['reports']:,} reports, {at_random} of them at random")
     for key, told in queues.LEFT_OUT.items():
-        if about[key]:
-            print(f"{about[key]:,} reports {told}")
-    print("They hold report text: " + ", ".join(map(str, written)))
-    print(f"Then: raddistill review read ANSWERS... --queue {output}")
+        if queue.about[key]:
+            print(f"{queue.about[key]:,} reports {told}")
+    print(f"Forms, with report text: {', '.join(map(str, written))}")
+    print(f"When they are answered: raddistill review read ANSWERS... --queue {output}")
 
 
 @app.command()
@@ -72,14 +67,11 @@ def read(
         list[Path], typer.Argument(metavar="ANSWERS...", help="A file per reader, of any form: anna.xlsx ben.json.")
     ],
     queue_folder: QueueFolder = paths.REVIEW,
-    conflicts: Annotated[Path | None, typer.Option("--conflicts", "-c", metavar="FILE", help="The answered conflicts.")] = None,
+    conflicts: Annotated[Path | None, typer.Option("--conflicts", "-c", metavar="FILE", help="Answered conflicts.xlsx.")] = None,
     majority: Annotated[bool, typer.Option("--majority", help="What more than half of the readers say is no conflict.")] = False,
-    random_only: Annotated[
-        bool, typer.Option("--random-only", help="Gold of the random part alone, an unbiased sample.")
-    ] = False,
+    random_only: Annotated[bool, typer.Option("--random-only", help="Gold of the random part alone, a fair sample.")] = False,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Where versions of gold go. [default: gold in the queue's folder]"),
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Of the gold. [default: gold, in the queue's folder]")
     ] = None,
 ) -> None:
     """Reads answers, prints how readers agree, and writes gold that the pipeline takes.
@@ -90,8 +82,7 @@ def read(
 
     `raddistill review read anna.xlsx ben.json --conflicts data/review/conflicts.xlsx`
 
-    A reader is named like the file, or as given in the page. Gold is a new version each time (gold/v1, v2, ...), unless nothing
-    changed: `dvc exp run -S extract.gold=... extract`.
+    A reader is named like the file, or as in the page. Each change makes a new version, gold/v1, gold/v2, ...
     """
     from raddistill.apps.review import answers, gold
     from raddistill.apps.review import queue as queues
@@ -103,62 +94,40 @@ def read(
         print(line)
     figures = gold.agreement(queue, readers, queue.about["seed"])
     _print_agreement(figures)
-    settled, open_cells = gold.settle(queue, readers, majority)
-    if open_cells and conflicts is None:
+    settled, in_conflict = gold.settle(queue, readers, majority)
+    if in_conflict and conflicts is None:
         path = queue_folder / gold.CONFLICTS
-        gold.write_conflicts(queue, readers, open_cells, path)
-        print(f"{len(open_cells)} labels of {len({r for r, _ in open_cells})} reports are in conflict: {path}")
-        print("No gold yet. Answer its column `decision`, then read again with --conflicts")
+        gold.write_conflicts(queue, readers, in_conflict, path)
+        print(f"{len(in_conflict)} labels of {len({report for report, _ in in_conflict})} reports are in conflict: {path}")
+        print("No gold yet: fill in its column `decision`, then read again with --conflicts")
         return
-    decided = gold.read_conflicts(conflicts, open_cells) if conflicts else {}
+    decided = gold.read_conflicts(conflicts, in_conflict) if conflicts else {}
     for (report, label), status in decided.items():
         settled.setdefault(report, {})[label] = status
-    if random_only:
-        at_random = {row["report_id"] for row in queue.rows if row["part"] == "random"}
-        settled = {report: labels for report, labels in settled.items() if report in at_random}
-    if not settled:
+    kept = {row["report_id"] for row in queue.rows if row["part"] == "random" or not random_only} & set(settled)
+    if not kept:
         raise InputError("no report was answered, so there is no gold")
     about: dict[str, Any] = {
-        "queue": queue.id, "readers": sorted(readers), "reports": len(settled), "adjudicated_labels": len(decided),
+        "queue": queue.id, "readers": sorted(readers), "reports": len(kept), "adjudicated_labels": len(decided),
         "majority": majority, "random_only": random_only, "agreement": figures,
     }  # fmt: skip
-    version = gold.write_version(folder, queue.labels, settled, about)
-    print(f"Gold of {len(settled)} reports: {version}")
-    print(f"Use it: dvc exp run -S extract.gold={version} extract")
-
-
-def _print_agreement(figures: dict[str, Any]) -> None:
-    if not figures:
-        return
-    print(
-        f"{figures['annotators']} readers, {figures['reports']} reports read by several of them. Kappa, and share of reports on which they agree:"
-    )
-    for label, of in figures["labels"].items():
-        kappa = f"{of['kappa']:6.2f}" if "kappa" in of else "     -"
-        print(f"  {label:28}{kappa}  {of['agree']:.3f}")
-    for name in ("readers", "student", "teacher"):
-        if of := figures.get(name):
-            whom = "one reader against another" if name == "readers" else f"the {name} against the readers"
-            print(f"Micro F1 of {whom}: {of['micro_f1']:.3f} ({of['low']:.3f} to {of['high']:.3f})")
+    version = gold.write_version(folder, queue.labels, {report: settled[report] for report in kept}, about)
+    print(f"Gold of {len(kept)} reports: {version}. The pipeline takes it by -S extract.gold={version}")
 
 
 @app.command()
 def estimate(
     gold: Annotated[Path, typer.Argument(metavar="GOLD", help="A version that `review read` wrote.")],
     queue_folder: QueueFolder = paths.REVIEW,
-    error: Annotated[
-        float, typer.Option(min=0.0, max=0.5, help="Share of labels that may be wrong where the student answers.")
-    ] = 0.02,
+    error: Annotated[float, typer.Option(min=0.0, max=0.5, help="Share of labels that may be wrong if it answers.")] = 0.01,
     as_json: Annotated[bool, typer.Option("--json", help="Prints estimate.json instead of a table.")] = False,
 ) -> None:
     """Estimates prevalences in the whole cohort, corrected for the student's errors, and where the student should abstain.
 
-    `raddistill review estimate data/review/gold/v1 --error 0.01`
+    `raddistill review estimate data/review/gold/v1 --error 0.005`
 
     Writes estimate.json beside the queue: numbers only. Small shares of a small cohort can tell who is meant.
     """
-    import polars as pl
-
     from raddistill.apps.review import estimating
     from raddistill.apps.review import gold as versions
     from raddistill.apps.review import queue as queues
@@ -166,9 +135,8 @@ def estimate(
 
     queue = queues.load(queue_folder)
     stated, about = versions.load_version(gold, queue)
-    cohort = pl.read_parquet(queue_folder / queues.COHORT)
     data = {"queue": queue.id, "gold": str(gold), "readers": about["readers"], "splits": queue.about["splits"]}
-    figures = data | estimating.estimate(queue, cohort, stated, error)
+    figures = data | estimating.estimate(queue, queues.load_cohort(queue_folder), stated, error)
     tables.write_json(figures, queue_folder / "estimate.json")
     if as_json:
         print(json.dumps(figures, indent=2, allow_nan=False))
@@ -177,25 +145,35 @@ def estimate(
     print(f"All figures: {queue_folder / 'estimate.json'}")
 
 
-def _print_estimate(figures: dict[str, Any]) -> None:
+def _told(of: dict[str, float], key: str = "value") -> str:
+    return f"{of[key]:.3f} ({of['low']:.3f} to {of['high']:.3f})"
+
+
+def _print_agreement(figures: dict[str, Any]) -> None:
+    if not figures:
+        return
     print(
-        f"{figures['reviewed']} reviewed reports ({figures['reviewed_random']} at random) stand for {figures['reports']:,}. Share of reports:"
+        f"{figures['annotators']} readers; {figures['reports']} reports were read by several. Kappa, and share of reports alike:"
     )
-    print(f"  {'label':28}{'student says':>12}  {'corrected (95 %)':24}band of abstention")
     for label, of in figures["labels"].items():
-        share = of["prevalence"]
-        band = "-" if of.get("band") is None else "{:.3f} to {:.3f}".format(*of["band"])
-        corrected = f"{share['value']:.3f} ({share['low']:.3f} to {share['high']:.3f})"
-        print(f"  {label:28}{of['apparent']:12.3f}  {corrected:24}{band}")
-    overall = figures["abstention"]
-    for key, told in {
-        "without_abstention": "Wrong labels, if it answers everything",
-        "answered": "Wrong labels, where it answers",
-    }.items():
-        if of := overall.get(key):
-            covered = f"; it answers {of['coverage']:.1%} of all labels" if "coverage" in of else ""
-            print(
-                f"{told}: {of['error']:.4f} ({of['low']:.4f} to {of['high']:.4f}), {of['wrong']} of {of['cells']} reviewed{covered}"
-            )
-    if "answered" not in overall:
-        print(f"No band leaves an error of {overall['error_asked_for']} or less on these reports")
+        print(f"  {label:28}{of.get('kappa', float('nan')):6.2f}  {of['agree']:.3f}")
+    print(f"Micro F1 of one reader against another, on these reports: {_told(figures['readers'], 'micro_f1')}")
+    for name in {"student", "teacher"} & set(figures):
+        print(f"Micro F1 of the {name} against the readers, on the same: {_told(figures[name], 'micro_f1')}")
+
+
+def _print_estimate(figures: dict[str, Any]) -> None:
+    reviewed = f"{figures['reviewed']} reviewed reports ({figures['reviewed_at_random']} at random)"
+    print(f"{reviewed} stand for {figures['reports']:,}. Share of reports with a label:")
+    print(f"  {'':28}{'student says':>12}  {'corrected (95 %)':24}it abstains at probabilities")
+    for label, of in figures["labels"].items():
+        band = "{:.3f} to {:.3f}".format(*of["band"]) if of.get("band") else "-"
+        print(f"  {label:28}{of['apparent']:12.3f}  {_told(of['prevalence']):24}{band}")
+    whole = figures["abstention"]
+    for key, where in {"without": "where it answers everything", "with": "with abstention"}.items():
+        if of := whole.get(key):
+            print(f"Share of labels that are wrong {where}: {_told(of)}; {of['wrong']} of {of['cells']} reviewed")
+    if "with" in whole:
+        print(f"With abstention it answers {whole['coverage']:.1%} of all labels")
+    else:
+        print(f"No abstention leaves {whole['asked_for']} or less on these reports")

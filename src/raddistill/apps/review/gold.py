@@ -35,19 +35,20 @@ def agreement(queue: Queue, readers: dict[str, Answers], seed: int) -> dict[str,
     against another, over all pairs, with its interval: the ceiling for any model. `student`: micro F1 of the pre-filled labels
     against the same readers on the same reports (named by who pre-filled them).
     """
-    rows = [(r, MULTIPLE_CHOICE, name, label, status) for name, each in readers.items() for r, of in each.labels.items()
+    rows = [(r, MULTIPLE_CHOICE, name, label, status) for name, each in readers.items() for r, of in each.items()
             for label, status in of.items()]  # fmt: skip
     shared = pl.DataFrame(rows, schema=annotators.GOLD, orient="row")
     several = shared.group_by("report_id").agg(pl.col("annotator").n_unique()).filter(pl.col("annotator") > 1)
     if several.is_empty():
         return {}
-    reports = set(several["report_id"])
-    figures: dict[str, Any] = reading_gold.agreement(shared.filter(pl.col("report_id").is_in(list(reports))))[MULTIPLE_CHOICE]
+    shared = shared.join(several, on="report_id", how="semi")
+    figures: dict[str, Any] = reading_gold.agreement(shared)[MULTIPLE_CHOICE]
     prefilled = {row["report_id"]: row["labels"] for row in queue.rows}
-    pairs = [(a.labels, b.labels) for a, b in itertools.combinations(readers.values(), 2)]
-    model = [(prefilled, each.labels) for each in readers.values()]
+    pairs = list(itertools.combinations(readers.values(), 2))
+    model = [(prefilled, each) for each in readers.values()]
+    reports = sorted(several["report_id"])
     for name, compared in {"readers": pairs, queue.about["prefilled_by"]: model}.items():
-        counts = [(r, *_counts(one[r], other[r])) for one, other in compared for r in one if r in other and r in reports]
+        counts = [(r, *_counts(one[r], other[r])) for one, other in compared for r in reports if one.get(r) and other.get(r)]
         micro = Bootstrap([r for r, *_ in counts], RESAMPLES, seed).interval(np.array([n for _, *n in counts], dtype=np.int64))
         figures[name] = {"micro_f1": micro.value, "low": micro.low, "high": micro.high}
     return tidy(figures)
@@ -68,11 +69,10 @@ def settle(queue: Queue, readers: dict[str, Answers], majority: bool) -> tuple[d
     conflicts: list[Cell] = []
     for row in queue.rows:
         report = row["report_id"]
-        said = [each.labels[report] for each in readers.values() if report in each.labels]
-        votes = len(said) + sum(report in each.rejected for each in readers.values())
-        for label in queue.labels if votes else []:
-            count, status = max((sum(of[label] == value for of in said), value) for value in VALUES)
-            if count == votes or (majority and 2 * count > votes):
+        said = [each[report] for each in readers.values() if report in each]
+        for label in queue.labels if said else []:
+            count, status = max((sum(of.get(label) == value for of in said), value) for value in VALUES)
+            if count == len(said) or (majority and 2 * count > len(said)):
                 settled.setdefault(report, {})[label] = status
             else:
                 conflicts.append((report, label))
@@ -88,18 +88,11 @@ def write_conflicts(queue: Queue, readers: dict[str, Answers], conflicts: list[C
     if path.exists():
         raise InputError(f"{path} exists: if it is answered, give it by --conflicts; else remove it")
     texts = {row["report_id"]: row["text"] for row in queue.rows}
-    rows = [
-        {ID: report, TEXT: texts[report], "label": label, **_said(readers, report, label), DECISION: ""}
-        for report, label in conflicts
-    ]
+    rows = []
+    for report, label in conflicts:
+        said = {f"says {name}": each[report].get(label, REJECTED) if report in each else "" for name, each in readers.items()}
+        rows.append({ID: report, TEXT: texts[report], "label": label, **said, DECISION: ""})
     write_sheet(path, rows, {DECISION: VALUES}, {ID: 16, TEXT: 80, "label": 26})
-
-
-def _said(readers: dict[str, Answers], report: str, label: str) -> dict[str, str]:
-    return {
-        f"says {name}": REJECTED if report in each.rejected else each.labels.get(report, {}).get(label, "")
-        for name, each in readers.items()
-    }
 
 
 def read_conflicts(path: Path, conflicts: list[Cell]) -> dict[Cell, str]:
@@ -170,6 +163,8 @@ def load_version(version: Path, queue: Queue) -> tuple[dict[str, dict[str, bool]
         raise InputError(f"{version} is no gold that `raddistill review read` wrote") from None
     if about.get("queue") != queue.id:
         raise InputError(f"{version} is gold of another queue; its figures need its own (--queue)")
+    if about["random_only"]:
+        raise InputError(f"{version} has the random part only, but estimates need both; read again without --random-only")
     rows = annotators.load_wide(path, queue.labels)
     stated: dict[str, dict[str, bool]] = {}
     for report, label, status in rows.select("report_id", "label", "status").iter_rows():

@@ -96,6 +96,18 @@ def load(folder: Path) -> Queue:
         raise InputError(f"{folder / QUEUE} is damaged; restore it from a copy: answers cannot be read without it") from None
 
 
+def load_cohort(folder: Path) -> pl.DataFrame:
+    """Returns cohort.parquet: report_id, label, useful, student, probability and margin, by report and label in order.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        return pl.read_parquet(folder / COHORT)
+    except (FileNotFoundError, pl.exceptions.PolarsError):
+        raise InputError(f"{folder / COHORT} is missing or damaged; restore it from a copy") from None
+
+
 def refuse_tracked(folder: Path) -> None:
     """Refuses a folder from which git would take along what is written there: report text, ids and labels.
 
