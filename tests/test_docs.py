@@ -135,7 +135,9 @@ def test_readme_is_short_and_what_it_names_exists() -> None:
     assert all((ROOT / "presets" / f"{name}.yaml").exists() for name in presets)
 
 
-@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", "docs/cohorts.md", "docs/teachers.md", "lexicon/README.md"])
+@pytest.mark.parametrize(
+    "file", ["README.md", "CONTRIBUTING.md", "docs/cohorts.md", "docs/review.md", "docs/teachers.md", "lexicon/README.md"]
+)
 def test_params_that_a_guide_names_exist(file: str) -> None:
     shipped = params.read(ROOT / "params.yaml")
     text = (ROOT / file).read_text(encoding="utf-8").replace("<task>", "multiple_choice")

@@ -23,6 +23,7 @@ from raddistill.reading import columns
 from raddistill.reading.rows import open_rows
 
 ALL, MOSTLY, NO = AGREE
+FORMS = [".json", ".xlsx", ".csv", ".tsv"]
 SHOWN = 20  # problems in one message
 Answers = dict[str, dict[str, str]]  # of a reader: report -> label -> present, uncertain or absent; no labels: rejected
 _NAME = re.compile(r"\w[\w .-]{0,39}")  # of a reader: it becomes the name of a file
@@ -64,7 +65,7 @@ def refuse(problems: list[str]) -> None:
 def _check(queue: Queue, rows: list[dict[str, Any]]) -> tuple[Answers, list[str], list[str]]:
     """Returns a reader's answers, what is wrong (with the row), and which reports are not answered (row, or id without a row)."""
     answers: Answers = {}
-    known, seen = queue.row_of(), dict[str, int]()
+    known, seen = {row["report_id"]: row for row in queue.rows}, dict[str, int]()
     wrong: list[str] = []
     missing: list[str] = []
     for number, row in enumerate(rows, start=2):  # as a spreadsheet counts; its first row has the names of the columns
@@ -98,6 +99,8 @@ def _check(queue: Queue, rows: list[dict[str, Any]]) -> tuple[Answers, list[str]
 
 def _readers(path: Path, queue: Queue) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Yields each reader of a file, and his rows: `report_id`, `agree` and the labels."""
+    if path.suffix.lower() not in FORMS:
+        raise InputError(f"{path}: answers are read from {', '.join(FORMS)}; the page saves .json by its button")
     if path.suffix.lower() != ".json":
         yield path.stem, read_table(path, [ID, AGREES, *queue.labels])
         return
@@ -107,15 +110,13 @@ def _readers(path: Path, queue: Queue) -> Iterator[tuple[str, list[dict[str, Any
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        known = "a file that the page saved, and not the JSON export of Label Studio (export as JSON, not JSON-MIN)"
+        known = "a file that the page saved nor an export of Label Studio with annotations (as JSON, not JSON-MIN)"
         raise InputError(f"{path} is neither {known}") from None
 
 
 def _page(path: Path, content: dict[str, Any], queue: Queue) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     if content["queue"] != queue.id:
-        raise InputError(
-            f"{path} answers another queue ({such_as(str(content['queue'])).strip(' ()') or 'unknown'}), not {queue.id}"
-        )
+        raise InputError(f"{path} answers another queue, not {queue.id}; --queue names the folder of its own")
     rows = [{ID: each["report_id"], AGREES: each["agree"], **each["labels"]} for each in content["answers"]]
     yield str(content["reader"]), [dict.fromkeys(queue.labels) | row for row in rows]
 
@@ -128,9 +129,8 @@ def _label_studio(path: Path, tasks: list[dict[str, Any]], queue: Queue) -> Iter
             if annotation.get("was_cancelled"):  # skipped: the report has no row, so it counts as open
                 continue
             person = annotation["completed_by"]
-            chosen = {
-                each["from_name"]: each["value"]["choices"][0] for each in annotation["result"] if each["type"] == "choices"
-            }
+            made = [each for each in annotation["result"] if each["type"] == "choices"]
+            chosen = {each["from_name"]: each["value"]["choices"][0] for each in made}
             row = {label: chosen.get(control(n)) for n, label in enumerate(queue.labels, start=1)}
             row |= {ID: task["data"][ID], AGREES: chosen.get(AGREES)}
             by_person[str(person["id"] if isinstance(person, dict) else person)].append(row)
@@ -164,4 +164,5 @@ def read_table(path: Path, wanted: list[str]) -> list[dict[str, Any]]:
         raise InputError(f"{path} is not a readable .xlsx file") from None
     names = [str(name) for name in lines[0]] if lines else []
     columns.require(str(path), names, wanted)
-    return [{name: cells[names.index(name)] for name in wanted} for cells in lines[1:]]
+    rows_of_sheet = (dict(zip(names, cells, strict=False)) for cells in lines[1:])  # programs leave out blank cells at the end
+    return [{name: row.get(name) for name in wanted} for row in rows_of_sheet]

@@ -1,7 +1,6 @@
 """The commands `raddistill review make`, `read` and `estimate`."""
 
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,17 +14,10 @@ QueueFolder = Annotated[Path, typer.Option("--queue", "-q", metavar="FOLDER", he
 SPLITS = {"validation": ["validation"], "test": ["test"], "both": ["validation", "test"]}
 
 
-class Form(StrEnum):
-    """The forms in which a queue can be answered."""
-
-    SPREADSHEET, PAGE, LABEL_STUDIO = "spreadsheet", "page", "label-studio"
-
-
 @app.command()
 def make(
-    reports: Annotated[int, typer.Argument(min=2, metavar="[REPORTS]", help="How many reports people shall read.")] = 50,
+    reports: Annotated[int, typer.Argument(min=2, metavar="REPORTS", help="How many reports people shall read.")] = 50,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="For queue and forms.")] = paths.REVIEW,
-    forms: Annotated[list[Form] | None, typer.Option("--form", "-f", help="Repeat it for several. [default: all]")] = None,
     split: Annotated[Literal["validation", "test", "both"], typer.Option(help="Whose reports; never those of train.")] = "both",
     random_share: Annotated[
         float, typer.Option("--random", min=0.1, max=1.0, help="Share of the reports drawn at random; estimates rest on them.")
@@ -37,20 +29,20 @@ def make(
 
     `raddistill review make`: 50 reports in data/review, half of them at random
 
-    `raddistill review make 200 -o ../review --form page --random 0.8`
+    `raddistill review make 200 -o ../review --split test --random 0.8`
 
     The other half are of most use: student and teacher disagree, the student is unsure, or a label is rare.
 
     **The forms hold REPORT TEXT.** So FOLDER must be one that git ignores, or outside of a repository.
     """
-    from raddistill.apps.review import forms as writing
+    from raddistill.apps.review import forms
     from raddistill.apps.review import queue as queues
 
     queues.refuse_tracked(output)
     if (output / queues.QUEUE).exists():
         raise InputError(f"{output / queues.QUEUE} exists, and answers may belong to it; name another folder by --output")
     queue, cohort = queues.draw(reports, SPLITS[split], random_share, prefill, seed)
-    written = [path for form in forms or list(Form) for path in writing.FORMS[form.value](queue, output)]
+    written = forms.write(queue, output)
     queues.save(output, queue, cohort)
     at_random = sum(row["part"] == "random" for row in queue.rows)
     print(f"Queue {queue.id}: {len(queue.rows)} of {queue.about['reports']:,} reports, {at_random} of them at random")
@@ -87,7 +79,7 @@ def read(
     from raddistill.apps.review import answers, gold
     from raddistill.apps.review import queue as queues
 
-    queue, folder = queues.load(queue_folder), output or queue_folder / "gold"
+    (queue, _), folder = queues.load(queue_folder), output or queue_folder / "gold"
     queues.refuse_tracked(folder)
     readers, unanswered = answers.read(queue, files)
     for line in unanswered:
@@ -133,10 +125,10 @@ def estimate(
     from raddistill.apps.review import queue as queues
     from raddistill.tables import base as tables
 
-    queue = queues.load(queue_folder)
+    queue, cohort = queues.load(queue_folder)
     stated, about = versions.load_version(gold, queue)
     data = {"queue": queue.id, "gold": str(gold), "readers": about["readers"], "splits": queue.about["splits"]}
-    figures = data | estimating.estimate(queue, queues.load_cohort(queue_folder), stated, error)
+    figures = data | estimating.estimate(queue, cohort, stated, error)
     tables.write_json(figures, queue_folder / "estimate.json")
     if as_json:
         print(json.dumps(figures, indent=2, allow_nan=False))

@@ -6,14 +6,12 @@ corrected), or not? No form shows why a report was chosen.
 
 import json
 import re
-from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from raddistill.apps.review.queue import VALUES, Queue
-from raddistill.errors import InputError
 from raddistill.files import write_whole
 
 AGREE = ["all", "mostly", "no"]
@@ -31,18 +29,14 @@ def control(number: int) -> str:
 def write_sheet(path: Path, rows: list[dict[str, str]], choices: dict[str, list[str]], wide: dict[str, int]) -> None:
     """Writes rows (column to cell, all with the same columns) as .xlsx. Each column of `choices` gets a dropdown.
 
-    `wide`: width of columns in characters. Cells are text, never formulas: a report may start with "=".
-
-    Raises:
-        InputError: a text is too long for a cell.
+    `wide`: width of columns in characters. Cells are text, never formulas: a report may start with "=". A text too long
+    for a cell is cut, and says so.
     """
     from openpyxl import Workbook
     from openpyxl.styles import Alignment, Font
     from openpyxl.utils import get_column_letter
     from openpyxl.worksheet.datavalidation import DataValidation
 
-    if too_long := [row[ID] for row in rows if any(len(cell) > _LONGEST_CELL for cell in row.values())]:
-        raise InputError(f"{len(too_long)} reports are too long for a cell of a spreadsheet; use --form page or label-studio")
     book = Workbook()
     sheet = book.active
     sheet.freeze_panes = "B2"
@@ -57,29 +51,33 @@ def write_sheet(path: Path, rows: list[dict[str, str]], choices: dict[str, list[
             sheet.add_data_validation(validation)
     for line, row in enumerate(rows, start=2):
         for column, cell in enumerate(row.values(), start=1):
-            written = sheet.cell(line, column, _NOT_IN_CELLS.sub(" ", cell))
+            text = cell if len(cell) < _LONGEST_CELL else f"{cell[: _LONGEST_CELL - 100]} [CUT: the page has the rest]"
+            written = sheet.cell(line, column, _NOT_IN_CELLS.sub(" ", text))
             written.data_type, written.number_format = "s", "@"
             written.alignment = Alignment(wrap_text=True, vertical="top")
     with write_whole(path) as part:
         book.save(part)
 
 
-def write_spreadsheet(queue: Queue, folder: Path) -> list[Path]:
-    """Writes review.xlsx, and returns its path. Raises as `write_sheet`."""
+def write(queue: Queue, folder: Path) -> list[Path]:
+    """Writes all forms into `folder`, and returns their paths."""
+    return [_write_spreadsheet(queue, folder), _write_page(queue, folder), *_write_label_studio(queue, folder)]
+
+
+def _write_spreadsheet(queue: Queue, folder: Path) -> Path:
     rows = [
         {ID: row["report_id"], TEXT: row["text"], "evidence": _evidence(row), AGREES: "", **row["labels"]} for row in queue.rows
     ]
     path = folder / "review.xlsx"
     write_sheet(path, rows, {AGREES: AGREE, **dict.fromkeys(queue.labels, VALUES)}, {ID: 16, TEXT: 80, "evidence": 30})
-    return [path]
+    return path
 
 
 def _evidence(row: dict[str, Any]) -> str:
     return "\n".join(f"{MARKS[status]} {label}: {row['text'][start:end]}" for start, end, label, status in row["evidence"])
 
 
-def write_page(queue: Queue, folder: Path) -> list[Path]:
-    """Writes review.html, which needs no network and no server, and returns its path."""
+def _write_page(queue: Queue, folder: Path) -> Path:
     rows = [{"id": r["report_id"], "text": r["text"], "labels": r["labels"], "marks": _marks(r)} for r in queue.rows]
     content = {"queue": queue.id, "labels": queue.labels, "values": VALUES, "agree": AGREE, "rows": rows}
     # Text with "</script>" or "<!--" in it must not end the script.
@@ -88,7 +86,7 @@ def write_page(queue: Queue, folder: Path) -> list[Path]:
     path = folder / "review.html"
     with write_whole(path) as part:
         part.write_text(page.replace("__DATA__", data), encoding="utf-8")
-    return [path]
+    return path
 
 
 def _marks(row: dict[str, Any]) -> list[list[Any]]:
@@ -102,8 +100,8 @@ def _marks(row: dict[str, Any]) -> list[list[Any]]:
     return marks
 
 
-def write_label_studio(queue: Queue, folder: Path) -> list[Path]:
-    """Writes label_studio.xml (the labeling interface) and label_studio.json (tasks with predictions); returns both paths."""
+def _write_label_studio(queue: Queue, folder: Path) -> list[Path]:
+    """Writes the labeling interface, and tasks with predictions."""
     choices = ['<View style="display:flex">', "<View>", '<Labels name="evidence" toName="text">']
     choices += [f"<Label value={quoteattr(label)}/>" for label in queue.labels]
     choices += ["</Labels>", '<Text name="text" value="$text"/>', "</View>", "<View>"]
@@ -140,10 +138,3 @@ def _results(queue: Queue, row: dict[str, Any]) -> list[dict[str, Any]]:
         value = {"start": begin, "end": stop, "text": row["text"][start:end], "labels": [label]}
         results.append({"from_name": "evidence", "to_name": "text", "type": "labels", "value": value})
     return [{"id": f"r{n}", **result} for n, result in enumerate(results)]
-
-
-FORMS: dict[str, Callable[[Queue, Path], list[Path]]] = {
-    "spreadsheet": write_spreadsheet,
-    "page": write_page,
-    "label-studio": write_label_studio,
-}

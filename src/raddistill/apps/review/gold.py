@@ -1,7 +1,5 @@
 """Makes gold of what readers answered: their agreement, the cells that they must settle, and versions for `extract.gold`."""
 
-import csv
-import io
 import itertools
 import json
 from pathlib import Path
@@ -124,30 +122,19 @@ def write_version(folder: Path, labels: list[str], gold: dict[str, dict[str, str
     It has multiple_choice/<annotator>.csv, as `extract.gold` takes it, and gold.json, which says how it came about. The annotator
     is the reader, or `adjudicated` if there were several.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow([ID, *labels])
-    for report in sorted(gold):
-        table.writerow([report, *(int(to_chexpert(gold[report][label]) or 0) for label in labels)])
+    rows = [[report, *(int(to_chexpert(gold[report][label]) or 0) for label in labels)] for report in sorted(gold)]
     name = f"{about['readers'][0] if len(about['readers']) == 1 else ADJUDICATED}.csv"
+    table = pl.DataFrame(rows, schema=[ID, *labels], orient="row").write_csv()
+    files = {Path(MULTIPLE_CHOICE, name): table, Path(ABOUT): json.dumps(about, indent=2) + "\n"}
     last = max((int(each.name[1:]) for each in folder.glob("v*") if each.name[1:].isdigit()), default=0)
     latest = folder / f"v{last}"
-    if last and _content(latest, name) == (text.getvalue(), about):
+    if all((latest / file).is_file() and (latest / file).read_text(encoding="utf-8") == text for file, text in files.items()):
         return latest
-    version = folder / f"v{last + 1}"
-    with write_whole(version) as part:
+    with write_whole(folder / f"v{last + 1}") as part:
         (part / MULTIPLE_CHOICE).mkdir(parents=True)
-        (part / MULTIPLE_CHOICE / name).write_text(text.getvalue(), encoding="utf-8")
-        (part / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    return version
-
-
-def _content(version: Path, name: str) -> tuple[str, Any] | None:
-    try:
-        table = (version / MULTIPLE_CHOICE / name).read_text(encoding="utf-8")
-        return table, json.loads((version / ABOUT).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # of other readers, or damaged: not the same
-        return None
+        for file, text in files.items():
+            (part / file).write_text(text, encoding="utf-8")
+    return folder / f"v{last + 1}"
 
 
 def load_version(version: Path, queue: Queue) -> tuple[dict[str, dict[str, bool]], dict[str, Any]]:

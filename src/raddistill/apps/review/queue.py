@@ -22,6 +22,7 @@ from raddistill.files import write_whole
 from raddistill.labelsets import LabelSetParams, load_labels
 from raddistill.scoring.metrics import ScoreParams
 from raddistill.scoring.multiple_choice import MultipleChoice
+from raddistill.scoring.truth import fill_matrix
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN
 from raddistill.tables import base as tables
 from raddistill.tables import calibration
@@ -48,10 +49,6 @@ class Queue:
     labels: list[str]
     rows: list[dict[str, Any]]
     about: dict[str, Any]  # splits, seed, sizes, and which teacher
-
-    def row_of(self) -> dict[str, dict[str, Any]]:
-        """Returns the rows by report id."""
-        return {row["report_id"]: row for row in self.rows}
 
 
 def draw(rows: int, splits: list[str], random_share: float, prefill: str, seed: int) -> tuple[Queue, pl.DataFrame]:
@@ -82,43 +79,26 @@ def save(folder: Path, queue: Queue, cohort: pl.DataFrame) -> None:
     tables.write_json(asdict(queue), folder / QUEUE)
 
 
-def load(folder: Path) -> Queue:
-    """Returns the queue in `folder`.
+def load(folder: Path) -> tuple[Queue, pl.DataFrame]:
+    """Returns the queue in `folder` and the table cohort.parquet, as `draw` does.
 
     Raises:
-        InputError: there is none, or it is damaged.
+        InputError: there is none, or a file is damaged.
     """
     try:
-        return Queue(**json.loads((folder / QUEUE).read_text(encoding="utf-8")))
+        return Queue(**json.loads((folder / QUEUE).read_text(encoding="utf-8"))), pl.read_parquet(folder / COHORT)
     except FileNotFoundError:
-        raise InputError(f"{folder} holds no {QUEUE}; `raddistill review make` makes one, --queue names its folder") from None
-    except (ValueError, TypeError):
-        raise InputError(f"{folder / QUEUE} is damaged; restore it from a copy: answers cannot be read without it") from None
-
-
-def load_cohort(folder: Path) -> pl.DataFrame:
-    """Returns cohort.parquet: report_id, label, useful, student, probability and margin, by report and label in order.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
-    try:
-        return pl.read_parquet(folder / COHORT)
-    except (FileNotFoundError, pl.exceptions.PolarsError):
-        raise InputError(f"{folder / COHORT} is missing or damaged; restore it from a copy") from None
+        raise InputError(f"{folder} holds no queue; `raddistill review make` makes one, --queue names its folder") from None
+    except (ValueError, TypeError, pl.exceptions.PolarsError):
+        raise InputError(f"{QUEUE} or {COHORT} in {folder} is damaged; restore them, answers cannot be read without") from None
 
 
 def refuse_tracked(folder: Path) -> None:
-    """Refuses a folder from which git would take along what is written there: report text, ids and labels.
-
-    Asked is about a file in it, since a pattern such as data/** does not match the folder itself.
-
-    Raises:
-        InputError: the folder is in a repository that does not ignore it.
-    """
+    """Raises an InputError if `folder` is in a git repository that does not ignore it: git could take report text along."""
     path = folder.resolve()
     there = next(each for each in (path, *path.parents) if each.is_dir())
     if any((each / ".git").exists() for each in (there, *there.parents)):
+        # Asked about a file in it, since a pattern such as data/** does not match the folder itself.
         command = ["git", "-C", str(there), "check-ignore", "--quiet", str(path / QUEUE)]
         if subprocess.run(command, capture_output=True, check=False).returncode:
             raise InputError(f"{folder}: git does not ignore it, and report text goes there; name a folder in data/ or outside")
@@ -171,14 +151,14 @@ def _teacher(ids: list[str], names: list[str], uncertain_is_absent: set[str]) ->
     rows = whole if whole.height else tables.read(Labels, paths.table("labels", MULTIPLE_CHOICE))
     status = pl.col("status").cast(pl.String)
     present = (status == PRESENT) | ((status == UNCERTAIN) & ~pl.col("label").is_in(list(uncertain_is_absent)))
-    said = {(report, label): int(value) for report, label, value in rows.select("report_id", "label", present).iter_rows()}
-    matrix = np.array([[said.get((report, name), -1) for name in names] for report in ids])
-    return matrix, "whole report" if whole.height else "the sections that it reads"
+    cells = rows.select("report_id", "label", present.cast(pl.Int8)).iter_rows()
+    return fill_matrix(cells, ids, names, missing=-1).astype(
+        np.int8
+    ), "whole report" if whole.height else "sections that it reads"
 
 
 def _rows(cohort: Cohort, chosen: list[Chosen], prefill: str) -> list[dict[str, Any]]:
-    ids = [cohort.reports[each.report] for each in chosen]
-    mine = pl.col("report_id").is_in(ids)
+    mine = pl.col("report_id").is_in([cohort.reports[each.report] for each in chosen])
     texts = dict(tables.read(Reports, paths.REPORTS).filter(mine).select("report_id", "text").iter_rows())
     evidence = tables.read(Evidence, paths.table("evidence", MULTIPLE_CHOICE)).filter(mine).sort("start", "label")
     spans: dict[str, list[tuple[int, int, str, str]]] = {}
