@@ -282,6 +282,19 @@ def test_the_gold_budget_is_left_out_and_told(here: Path) -> None:
     )
 
 
+def test_a_text_that_is_drawn_twice_is_one_row(here: Path) -> None:
+    reports = tables.read(Reports, paths.REPORTS)
+    held_out = reports.filter(pl.col("split") != "train")["report_id"].sort()
+    same = pl.when(pl.col("report_id").is_in(held_out[:20].to_list())).then(pl.lit("same")).otherwise("text_group")
+    tables.write(Reports, reports.with_columns(text_group=same), paths.REPORTS)
+    output = told("make", "12", "--random", "1")
+    q = queue.load(paths.REVIEW)[0]
+    assert f"Queue {q.id}: {len(q.rows)} of" in output
+    assert "Not 12: a text that was drawn several times is read once" in output
+    assert len(q.rows) < 12 == sum(row["copies"] for row in q.rows)
+    assert sum(row["weight"] for row in q.rows) == pytest.approx(len(held_out))
+
+
 def test_a_queue_is_not_replaced(here: Path) -> None:
     made()
     assert "exists, and answers may belong to it" in told("make", "12", code=1)

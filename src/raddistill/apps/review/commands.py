@@ -46,6 +46,8 @@ def make(
     queues.save(output, queue, cohort)
     at_random = sum(row["part"] == "random" for row in queue.rows)
     print(f"Queue {queue.id}: {len(queue.rows)} of {queue.about['reports']:,} reports, {at_random} of them at random")
+    if len(queue.rows) < reports:
+        print(f"Not {reports}: a text that was drawn several times is read once, and counts as often")
     for key, told in queues.LEFT_OUT.items():
         if queue.about[key]:
             print(f"{queue.about[key]:,} reports {told}")
