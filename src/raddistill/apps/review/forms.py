@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+from raddistill.apps.label.rules import MARKS
 from raddistill.apps.review.queue import VALUES, Queue
 from raddistill.files import write_whole
 
 AGREE = ["all", "mostly", "no"]
 ID, TEXT, AGREES = "report_id", "report", "agree"
-MARKS = {"present": "+", "absent": "-", "uncertain": "?"}
 _LONGEST_CELL = 32767  # characters; openpyxl would cut the rest without a word
 _NOT_IN_CELLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # XML forbids them
 
