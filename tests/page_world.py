@@ -46,6 +46,7 @@ RUN = {
     "case-9": (HOSTILE, {EFFUSION}, {EFFUSION}, set()),
     "case-10": ("Nobody annotated an effusion here.", None, {EFFUSION}, set()),
 }
+UNMAPPED = "case-8"  # the student answers a phrase without a concept
 SURE = {("case-9", EFFUSION): 0.02, ("case-4", EDEMA): 0.3, ("case-5", NODULE): 0.95}  # of the student
 
 
@@ -101,6 +102,8 @@ def _write_answers(names: list[str]) -> None:
             for arm, labels in said.items():
                 own = labels if task == CHOICE else {"pleural effusion"} & {label.lower() for label in labels}
                 kinds = [("asked", ""), *(("present", label) for label in own)]
+                if task == OPEN and arm == "student" and report == UNMAPPED:
+                    kinds.append(("unmapped", ""))
                 decided += [(report, task, arm, kind, label, 1, report) for kind, label in kinds]
             answers.append((report, task, "student_test", None if task == CHOICE else "small effusion | J90"))
         start = f"FINDINGS: {text}".lower().find("pleural effusion")

@@ -203,7 +203,7 @@ def test_without_annotations_the_pages_show_where_student_and_teacher_disagree(r
     ("words", "told"),
     [
         (["-o", "no/page.html"], "the folder no does not exist"),
-        (["-o", "page.pdf"], "name a file that ends in .html"),
+        (["-o", "data"], "data is a folder"),
         (["-o", "there.html"], "there.html exists; --overwrite replaces it"),
         (["--private", "report.html"], "is the page itself"),
         (["--private", "there.html"], "there.html exists"),

@@ -144,6 +144,9 @@ def test_reports_are_filtered_by_kind_label_and_words(errors: Page) -> None:
     errors.select_option("#kind", "missed")
     assert shown(errors) == ["case-9"]
     expect(errors.locator("#report")).to_contain_text("small effusion | J90")
+    errors.select_option("#kind", "false_alarm")
+    assert shown(errors) == [world.UNMAPPED]
+    expect(errors.get_by_role("row", name="(phrases without a concept)")).to_contain_text("present\u00a0✗")
 
 
 def test_surest_errors_come_first(errors: Page) -> None:

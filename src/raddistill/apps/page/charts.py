@@ -39,7 +39,7 @@ def dots(title: str, rows: Rows, order: list[str], several: bool) -> Chart:
     at: dict[str, Any] = {"y": alt.Y("label:N", sort=order, title=None)}
     if several:
         at["yOffset"] = alt.YOffset("arm:N", sort=list(TITLES))
-    base = alt.Chart(_data([row for row in rows if row["f1"] is not None]))
+    base = alt.Chart(alt.InlineData([row for row in rows if row["f1"] is not None]))
     x = alt.X("low:Q", title="F1", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=6))
     rules = base.mark_rule(strokeWidth=1.5).encode(x=x, x2="high:Q", **at, color=_by_arm(rows, legend=several))
     points = base.mark_point(filled=True, size=45, opacity=1).encode(x="f1:Q", **at, **_colour_and_shape(rows, several))
@@ -61,10 +61,12 @@ def lines(title: str, rows: Rows, x: str, y: str, unit: bool = False, diagonal: 
     sizes = Counter(row["arm"] for row in rows)
     curves = [row for row in rows if row[y] is not None and row.get("kind") != "point"]
     points = [row for row in rows if row[y] is not None and (row.get("kind") == "point" or sizes[row["arm"]] <= FEW)]
-    chart = alt.Chart(_data(curves)).mark_line(strokeWidth=1.8).encode(**at, order=f"{x}:Q", color=_by_arm(rows))
-    chart = chart + alt.Chart(_data(points)).mark_point(filled=True, size=40, opacity=1).encode(**at, **_colour_and_shape(rows))
+    chart = alt.Chart(alt.InlineData(curves)).mark_line(strokeWidth=1.8).encode(**at, order=f"{x}:Q", color=_by_arm(rows))
+    chart = chart + alt.Chart(alt.InlineData(points)).mark_point(filled=True, size=40, opacity=1).encode(
+        **at, **_colour_and_shape(rows)
+    )
     if diagonal:
-        ends = alt.Chart(_data([{x: 0, y: 0}, {x: 1, y: 1}])).mark_line(strokeDash=[4, 4], color=INK, opacity=0.5)
+        ends = alt.Chart(alt.InlineData([{x: 0, y: 0}, {x: 1, y: 1}])).mark_line(strokeDash=[4, 4], color=INK, opacity=0.5)
         chart = ends.encode(x=f"{x}:Q", y=f"{y}:Q") + chart
     return _draw(title, chart, 250)
 
@@ -76,14 +78,10 @@ def bars(title: str, rows: Rows, order: list[str], colours: dict[str, str]) -> C
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
     colour = alt.Color("kind:N", title=None, scale=scale, legend=alt.Legend(columns=1))
     x = alt.X("cells:Q", axis=alt.Axis(tickMinStep=1, tickCount=6))
-    chart = alt.Chart(_data(rows)).mark_bar(size=11).encode(x=x, y=alt.Y("label:N", sort=order, title=None), color=colour)
+    chart = (
+        alt.Chart(alt.InlineData(rows)).mark_bar(size=11).encode(x=x, y=alt.Y("label:N", sort=order, title=None), color=colour)
+    )
     return _draw(title, chart, alt.Step(17))
-
-
-def _data(rows: Rows) -> Any:
-    import altair as alt
-
-    return alt.InlineData(values=rows)
 
 
 def _by_arm(rows: Rows, kind: str = "Color", legend: bool = True) -> Any:
@@ -110,11 +108,7 @@ def _draw(title: str, chart: Any, height: Any) -> Chart:
 
 
 def converter() -> Any:
-    """Returns the module vl_convert, which holds Vega.
-
-    Raises:
-        InputError: the extra `page` is not installed.
-    """
+    """Returns the module vl_convert, which holds Vega. Raises InputError if the extra `page` is not installed."""
     try:
         import altair  # noqa: F401 (so that its lack is said, too)
         import vl_convert

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import jinja2
 import typer
 
 from raddistill import paths
 from raddistill.apps import pipeline
+from raddistill.apps.label.run import check_output
 from raddistill.errors import InputError
 from raddistill.files import part_of, write_whole
 
@@ -32,16 +32,10 @@ docs/page.md explains each part. Small counts can tell who is meant: check the p
 """
 
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The page to write.")]
-Private = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="The error browser to write. It holds REPORT TEXT.", show_default=False),
-]
+Private = Annotated[Path | None, typer.Option(metavar="FILE", help="The error browser to write. It holds REPORT TEXT.")]
 Defaults = Annotated[
     str | None,
-    typer.Option(
-        metavar="REVISION",
-        help="Settings are compared with params.yaml of this tag or commit. [default: last release, else HEAD]",
-    ),
+    typer.Option(metavar="REVISION", help="Tag or commit whose params.yaml has the defaults. [default: last release, else HEAD]"),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replaces existing files.")]
 
@@ -54,9 +48,9 @@ def report(
     Raises:
         InputError: metrics/final.json or dvc.lock is missing, a file exists, or git would see the private file.
     """
-    _refuse_output(output, overwrite)
+    for path in (output, private) if private else (output,):
+        check_output("-", path, overwrite)
     if private:
-        _refuse_output(private, overwrite)
         if private.resolve() == output.resolve():
             raise InputError(f"--private {private} is the page itself; name another file")
         refuse_where_git_sees(private)
@@ -64,25 +58,16 @@ def report(
     from raddistill.apps.page import browsing, cells, charts, figures, provenance
 
     charts.converter()
-    there = private or all(file.exists() for file in figures.FILES["cells"])
-    read = cells.read_cells(metrics) if there else {}
-    shown = figures.gather(metrics, read)
-    _write(output, "page.html", shown | {"made": provenance.gather(defaults)})
+    read = cells.read_cells(metrics) if private or all(file.exists() for file in figures.FILES["cells"]) else {}
+    shown = figures.gather(metrics, read) | {"made": provenance.gather(defaults)}
+    texts = browsing.gather(read) if private else None
+    _write(output, "page.html", shown)
     for section, missing in shown["missing"].items():
         print(f"not here, so not on the page ({section}): {', '.join(missing)}; `dvc pull` brings it", file=sys.stderr)
     print(f"{output}: holds no report text")
     if private:
-        _write(private, "errors.html", {"data": browsing.gather(read)}, mode=0o600)
+        _write(private, "errors.html", {"data": texts}, mode=0o600)
         print(f"{private}: holds REPORT TEXT; do not share it")
-
-
-def _refuse_output(path: Path, overwrite: bool) -> None:
-    if not path.parent.is_dir():
-        raise InputError(f"the folder {path.parent} does not exist")
-    if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
-        raise InputError(f"{path} is no name for a page; name a file that ends in .html")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; --overwrite replaces it")
 
 
 def refuse_where_git_sees(path: Path) -> None:
@@ -102,14 +87,14 @@ def refuse_where_git_sees(path: Path) -> None:
 
 
 def _write(path: Path, template: str, variables: dict[str, Any], mode: int = 0o666) -> None:
+    import jinja2
+
     loader = jinja2.PackageLoader("raddistill.apps.page")
-    made = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    source = {name: str(loader.get_source(made, name)[0]) for name in ("page.css", "errors.js")}
+    made = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    css, script = (str(loader.get_source(made, name)[0]) for name in ("page.css", "errors.js"))
     # The page runs this script and no other: its hash stands in the content security policy.
-    digest = base64.b64encode(hashlib.sha256(source["errors.js"].encode()).digest()).decode()
-    made.globals |= {"css": source["page.css"], "script": source["errors.js"], "script_hash": f"sha256-{digest}"}
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     with write_whole(path) as part:
-        part.touch(mode=mode)
-        part.write_text(made.get_template(template).render(variables), encoding="utf-8", newline="\n")
+        part.touch(mode)
+        html = made.get_template(template).render(**variables, css=css, script=script, script_hash=f"sha256-{digest}")
+        part.write_text(html, encoding="utf-8", newline="\n")

@@ -1,11 +1,11 @@
 """Gathers what templates/page.html shows of a run: aggregates from metrics/, plots/ and two tables. No text, no ids."""
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from raddistill import paths
 from raddistill.apps import pipeline, results
@@ -25,7 +25,6 @@ FILES = {  # what each section shows beside metrics/final.json
 TITLES = {MULTIPLE_CHOICE: "Multiple choice", OPEN_ENDED: "Open-ended"}
 MENDED, ADDED = "teacher wrong, student right", "teacher right, student wrong"
 BARS = {MENDED: "var(--student)", ADDED: "var(--teacher)"}
-WORDS = ("task", "arm", "label", "kind")  # columns of plots/*.csv that are no figures
 
 
 def gather(metrics: dict[str, Any], cells: dict[str, Cells]) -> dict[str, Any]:
@@ -52,12 +51,8 @@ def gather(metrics: dict[str, Any], cells: dict[str, Cells]) -> dict[str, Any]:
 
 
 def read_csv(path: Path) -> Rows:
-    """Returns the rows of a CSV of plots/, figures as floats, None for what could not be computed; [] if it is missing."""
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{key: n if key in WORDS else float(n) if n else None for key, n in row.items()} for row in rows]
+    """Returns the rows of a CSV of plots/, with None for what could not be computed; [] if it is missing."""
+    return pl.read_csv(path).to_dicts() if path.exists() else []
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

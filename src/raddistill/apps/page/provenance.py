@@ -16,30 +16,36 @@ from raddistill.apps.presets import flat
 from raddistill.errors import InputError
 
 LOCK = Path("dvc.lock")
-HIDDEN = "(a path on the machine that ran it)"
+GONE, HIDDEN = "(no such key)", "(a path on the machine that ran it)"
+SAME, DIFFERENT = "same", "DIFFERENT"
 
 
 def gather(defaults: str | None) -> dict[str, Any]:
-    """Returns the variables of the template. `defaults`: the git revision whose params.yaml has the defaults; None: see `base`.
+    """Returns the variables of the template. `defaults`: the git revision whose params.yaml has the defaults.
+
+    None is the tag of the last release, else HEAD; outside of git nothing is compared, and `settings` is None.
 
     Raises:
-        InputError: dvc.lock is missing, or git does not know `defaults`.
+        InputError: dvc.lock is missing, or git knows no such revision.
     """
     if not LOCK.exists():
         raise InputError(f"{LOCK} is missing here: run this from the root of the project, after `dvc repro`")
-    stages = params.read(LOCK)["stages"]
-    used = {key: value for stage in stages.values() for key, value in stage.get("params", {}).get(str(params.PARAMS), {}).items()}
-    used, now = flat(used), flat(params.read())
-    revision = defaults or _last_release()
+    stages, now = params.read(LOCK)["stages"], flat(params.read())
+    used = flat(
+        {key: value for stage in stages.values() for key, value in stage.get("params", {}).get("params.yaml", {}).items()}
+    )
+    released = (_git("describe", "--tags", "--abbrev=0", "--match=v[0-9]*") or "HEAD").strip()
+    revision = defaults or (released if _git("rev-parse", "HEAD") else None)
+    then = _params_at(revision) if revision else None
     return {
         "revision": revision,
-        "settings": _differing(used, flat(_params_at(revision))) if revision else None,
+        "settings": then
+        and [(k, _shown(v), _shown(then.get(k, GONE))) for k, v in sorted(used.items()) if then.get(k, GONE) != v],
         "edited": sorted(key for key, value in used.items() if now.get(key, value) != value),
-        "used": {key: _shown(used.get(key)) for key in ("fetch.reports.package", "fetch.reports.sha256", "fetch.base.location")},
+        "used": {key: _shown(value) for key, value in used.items()},
         "data": read_metrics(paths.EXTRACT_METRICS),
-        "source": _shown(used.get("extract.source")),
         "outputs": [_compared(out) for stage in stages.values() for out in stage.get("outs", [])],
-        "spending": {str(file): read_metrics(file) for file in _spending()},
+        "spending": {str(file): read_metrics(file) for file in sorted(paths.EXTRACT_METRICS.parent.rglob("*spending*.json"))},
         "libraries": read_metrics(paths.ADAPTER / "provenance.json").get("libraries", {}),
         "python": platform.python_version(),
         "version": metadata.version("raddistill"),
@@ -47,36 +53,17 @@ def gather(defaults: str | None) -> dict[str, Any]:
     }
 
 
-def _spending() -> list[Path]:
-    folder = paths.EXTRACT_METRICS.parent
-    return sorted([*folder.glob("spending_*.json"), *folder.glob("teachers/*_spending.json")])
-
-
-def _last_release() -> str | None:
-    """Returns the tag of the last release, else HEAD; None outside of git."""
-    tag = _git("describe", "--tags", "--abbrev=0", "--match=v[0-9]*")
-    return tag.strip() if tag else "HEAD" if _git("rev-parse", "HEAD") else None
-
-
-def _params_at(revision: str) -> dict[str, Any]:
-    text = _git("show", f"{revision}:./{params.PARAMS}")
-    if text is None:
-        raise InputError(f"git knows no {params.PARAMS} at '{revision}'; --defaults takes a tag, a branch or a commit")
-    return dict(YAML(typ="safe", pure=True).load(text))
-
-
 def _git(*words: str) -> str | None:
     done = subprocess.run(["git", *words], capture_output=True, text=True, encoding="utf-8", check=False)
     return None if done.returncode else done.stdout
 
 
-def _differing(used: dict[str, Any], defaults: dict[str, Any]) -> list[tuple[str, str, str]]:
-    gone = "(no such key)"
-    return [
-        (key, _shown(value), _shown(defaults.get(key, gone)))
-        for key, value in sorted(used.items())
-        if value != defaults.get(key, gone)
-    ]
+def _params_at(revision: str) -> dict[str, Any]:
+    """Returns params.yaml of a revision, flat."""
+    text = _git("show", f"{revision}:./{params.PARAMS}")
+    if text is None:
+        raise InputError(f"git knows no {params.PARAMS} at '{revision}'; --defaults takes a tag, a branch or a commit")
+    return flat(YAML(typ="safe", pure=True).load(text))
 
 
 def _shown(value: Any) -> str:
@@ -87,10 +74,7 @@ def _shown(value: Any) -> str:
 def _compared(out: dict[str, Any]) -> tuple[str, str, str]:
     """Returns path, hash in dvc.lock, and whether the file here has that hash."""
     path = Path(out["path"])
-    if not path.exists():
-        return str(path), out["md5"], "not here"
-    if path.is_dir():
-        return str(path), out["md5"], "a folder, not compared"
+    if not path.is_file():
+        return str(path), out["md5"], "a folder, not compared" if path.is_dir() else "not here"
     with path.open("rb") as file:
-        same = hashlib.file_digest(file, "md5").hexdigest() == out["md5"]
-    return str(path), out["md5"], "same" if same else "DIFFERENT"
+        return str(path), out["md5"], SAME if hashlib.file_digest(file, "md5").hexdigest() == out["md5"] else DIFFERENT

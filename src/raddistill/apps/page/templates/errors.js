@@ -110,13 +110,15 @@ function show() {
     values.forEach((value, n) => { if (wrongs.includes(n + 2)) values[n] = `${value}\u00a0✗`; });
     return { cells: [cell[0], says(cell[1]), ...values], chosen: hits.includes(cell), wrongs };
   });
-  const evidence = report.marks.filter((m) => m.task === task).map((m) => ({ cells: [m.label, m.status, m.section, m.cue ?? "-"], chosen: m.label === $("name").value }));
+  const said = (n) => report.segments.filter(([, numbers]) => numbers.includes(n)).map(([text]) => text).join("");
+  const evidence = report.marks.map((m, n) => ({ task: m.task, cells: [m.label, m.status, said(n), m.section, m.cue ?? "-"], chosen: m.label === $("name").value }))
+    .filter((row) => row.task === task);
   const parts = [make("h2", { textContent: report.id, tabIndex: -1 })];
   parts.push(own.length ? table("What people and arms say. ✗ differs from people. Labels that nobody states are left out.", ["label", "people", ...arms.map((a) => TITLES[a] ?? a)], rows)
     : make("p", { textContent: "Nobody states anything here, and people's labels are not ambiguous." }));
   parts.push(make("div", { className: "text" }, ...marked(report)));
   parts.push(make("p", { className: "legend soft" }, "The teacher's evidence: ", ...["present", "uncertain", "absent"].map((s) => make("mark", { className: s, textContent: s }))));
-  if (evidence.length) parts.push(table("The teacher's evidence, in the order of the text.", ["label", "status", "section", "cue"], evidence));
+  if (evidence.length) parts.push(table("The teacher's evidence, in the order of the text.", ["label", "status", "words", "section", "cue"], evidence));
   else parts.push(make("p", { className: "soft", textContent: "The teacher found no evidence in what it reads." }));
   if (task === "open_ended") parts.push(make("h3", { textContent: "The student's answer" }), make("div", { className: "text", textContent: report.phrases || "(none)" }));
   for (const [section, text] of Object.entries(report.context)) parts.push(make("h3", { textContent: `${section} (read by nobody)` }), make("div", { className: "text soft", textContent: text }));
