@@ -60,8 +60,8 @@ def test_the_glossary_points_to_what_is_there() -> None:
 
 # Words in names of classes that need no explanation: of Python, of machine learning, of names of collections.
 PLAIN = {
-    "allowed", "answerer", "batch", "batches", "binary", "boundaries", "broken", "che", "checker", "checkpoints", "chest",
-    "classes", "combine", "comparison", "console", "content", "context", "conversation", "cxr", "delimited", "destination",
+    "allowed", "answerer", "batch", "batches", "binary", "boundaries", "broken", "chart", "che", "checker", "checkpoints",
+    "chest", "classes", "combine", "comparison", "console", "content", "context", "conversation", "cxr", "delimited", "destination",
     "document", "early", "encoded", "engine", "error", "estimate", "excerpt", "extracted", "failure", "fault", "figure",
     "fitted", "fitter", "format", "hosts", "inquiry", "interrupted", "job", "json", "judged", "labeller", "limiter", "limits",
     "literal", "lora", "main", "maker", "match", "matcher", "member", "memory", "merged", "mimic", "node", "options",
