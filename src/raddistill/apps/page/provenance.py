@@ -60,7 +60,7 @@ def _git(*words: str) -> str | None:
 
 def _params_at(revision: str) -> dict[str, Any]:
     """Returns params.yaml of a revision, flat."""
-    text = _git("show", f"{revision}:./{params.PARAMS}")
+    text = _git("show", "--end-of-options", f"{revision}:./{params.PARAMS}")
     if text is None:
         raise InputError(f"git knows no {params.PARAMS} at '{revision}'; --defaults takes a tag, a branch or a commit")
     return flat(YAML(typ="safe", pure=True).load(text))
