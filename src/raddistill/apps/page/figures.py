@@ -52,7 +52,7 @@ def gather(metrics: dict[str, Any], cells: dict[str, Cells]) -> dict[str, Any]:
 
 def read_csv(path: Path) -> Rows:
     """Returns the rows of a CSV of plots/, with None for what could not be computed; [] if it is missing."""
-    return pl.read_csv(path).to_dicts() if path.exists() else []
+    return pl.read_csv(path, infer_schema_length=None).to_dicts() if path.exists() else []
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
