@@ -161,6 +161,9 @@ def test_the_browser_is_used_by_keyboard(errors: Page) -> None:
     for key, expected in [("j", "case-3"), ("ArrowDown", "case-4"), ("k", "case-3"), ("ArrowUp", "case-2"), ("k", "case-2")]:
         errors.keyboard.press(key)
         expect(heading).to_have_text(expected)
+    errors.locator("#kind").focus()
+    errors.keyboard.press("j")
+    expect(heading).to_have_text("case-3")
     errors.keyboard.press("/")
     errors.keyboard.type("quokka jj")  # a field takes letters as letters
     expect(errors.locator("#words")).to_have_value("quokka jj")

@@ -135,7 +135,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const field = event.target.closest("input, select");
   if (event.key === "Escape" && field) { field.blur(); go(at); return; }
-  if (field) return;
+  if (field && !(field.tagName === "SELECT" && "jk/".includes(event.key))) return;
   const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
   if (step) { event.preventDefault(); go(at + step); }
   if (event.key === "/") { event.preventDefault(); $("words").focus(); $("words").select(); }
