@@ -45,10 +45,8 @@ def gather(cells: dict[str, Cells]) -> dict[str, Any]:
     student = tables.read_record(ArmTables, paths.tables_of(ArmTables, "student_test"))
     chances = _chances(student, dict(rows.select("report_id", "text").iter_rows()))
     by_task = {task: _by_report(each, chances if task == MULTIPLE_CHOICE else {}) for task, each in cells.items()}
-    marks, phrases = (
-        _evidence(list(cells)),
-        dict(student.select(OPEN_ENDED).predictions.select("report_id", "answer").iter_rows()),
-    )
+    phrases = dict(student.select(OPEN_ENDED).predictions.select("report_id", "answer").iter_rows())
+    marks = _evidence(list(cells))
     reports = []
     for row in rows.iter_rows(named=True):
         report, own = row["report_id"], sorted(marks[row["report_id"]], key=lambda mark: (mark["start"], mark["end"]))

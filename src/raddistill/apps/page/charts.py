@@ -62,9 +62,8 @@ def lines(title: str, rows: Rows, x: str, y: str, unit: bool = False, diagonal: 
     curves = [row for row in rows if row[y] is not None and row.get("kind") != "point"]
     points = [row for row in rows if row[y] is not None and (row.get("kind") == "point" or sizes[row["arm"]] <= FEW)]
     chart = alt.Chart(alt.InlineData(curves)).mark_line(strokeWidth=1.8).encode(**at, order=f"{x}:Q", color=_by_arm(rows))
-    chart = chart + alt.Chart(alt.InlineData(points)).mark_point(filled=True, size=40, opacity=1).encode(
-        **at, **_colour_and_shape(rows)
-    )
+    single = alt.Chart(alt.InlineData(points)).mark_point(filled=True, size=40, opacity=1)
+    chart = chart + single.encode(**at, **_colour_and_shape(rows))
     if diagonal:
         ends = alt.Chart(alt.InlineData([{x: 0, y: 0}, {x: 1, y: 1}])).mark_line(strokeDash=[4, 4], color=INK, opacity=0.5)
         chart = ends.encode(x=f"{x}:Q", y=f"{y}:Q") + chart
@@ -77,10 +76,8 @@ def bars(title: str, rows: Rows, order: list[str], colours: dict[str, str]) -> C
 
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
     colour = alt.Color("kind:N", title=None, scale=scale, legend=alt.Legend(columns=1))
-    x = alt.X("cells:Q", axis=alt.Axis(tickMinStep=1, tickCount=6))
-    chart = (
-        alt.Chart(alt.InlineData(rows)).mark_bar(size=11).encode(x=x, y=alt.Y("label:N", sort=order, title=None), color=colour)
-    )
+    at = {"x": alt.X("cells:Q", axis=alt.Axis(tickMinStep=1, tickCount=6)), "y": alt.Y("label:N", sort=order, title=None)}
+    chart = alt.Chart(alt.InlineData(rows)).mark_bar(size=11).encode(**at, color=colour)
     return _draw(title, chart, alt.Step(17))
 
 

@@ -39,8 +39,7 @@ def gather(defaults: str | None) -> dict[str, Any]:
     then = _params_at(revision) if revision else None
     return {
         "revision": revision,
-        "settings": then
-        and [(k, _shown(v), _shown(then.get(k, GONE))) for k, v in sorted(used.items()) if then.get(k, GONE) != v],
+        "settings": None if then is None else _differing(used, then),
         "edited": sorted(key for key, value in used.items() if now.get(key, value) != value),
         "used": {key: _shown(value) for key, value in used.items()},
         "data": read_metrics(paths.EXTRACT_METRICS),
@@ -64,6 +63,10 @@ def _params_at(revision: str) -> dict[str, Any]:
     if text is None:
         raise InputError(f"git knows no {params.PARAMS} at '{revision}'; --defaults takes a tag, a branch or a commit")
     return flat(YAML(typ="safe", pure=True).load(text))
+
+
+def _differing(used: dict[str, Any], then: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [(k, _shown(v), _shown(then.get(k, GONE))) for k, v in sorted(used.items()) if then.get(k, GONE) != v]
 
 
 def _shown(value: Any) -> str:
