@@ -145,10 +145,12 @@ def test_settings_that_differ_from_a_revision(run: Path) -> None:
     git("commit", "-qm", "x")
     assert [provenance.gather(None)[key] for key in ("revision", "settings", "edited")] == ["HEAD", [], []]
     git("tag", "v0.1.0")
-    world.write_lock(train__learning_rate=0.5, fetch__base__path=f"{Path('/')}srv/jane/base.gguf")
+    private = {"fetch__base__path": f"{Path('/')}srv/jane/base.gguf", "asking__hosts": ["http://jane:8000/v1"]}
+    world.write_lock(train__learning_rate=0.5, **private)
     told = page()
     assert "train.learning_rate 0.5 0.001" in told
     assert f"fetch.base.path {provenance.HIDDEN}" in told
+    assert f"asking.hosts {provenance.HIDDEN} {provenance.GONE}" in told
     assert "jane" not in told
     assert "params.yaml has been changed since this run: fetch.base.path, train.learning_rate" in told
     assert "params.yaml at v0.1.0" in told

@@ -9,14 +9,14 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from raddistill import params, paths
+from raddistill import params, paths, untracked_files
 from raddistill.apps import pipeline
 from raddistill.apps.page.figures import read_metrics
 from raddistill.apps.presets import flat
 from raddistill.errors import InputError
 
 LOCK = Path("dvc.lock")
-GONE, HIDDEN = "(no such key)", "(a path on the machine that ran it)"
+GONE, HIDDEN = "(no such key)", "(a path or address of the machine that ran it)"
 SAME, DIFFERENT = "same", "DIFFERENT"
 
 
@@ -70,8 +70,9 @@ def _differing(used: dict[str, Any], then: dict[str, Any]) -> list[tuple[str, st
 
 
 def _shown(value: Any) -> str:
-    """Returns a setting as text. Absolute paths name machines and people, so they are not told."""
-    return HIDDEN if isinstance(value, str) and Path(value).is_absolute() else str(value)
+    """Returns a setting as text. Absolute paths and addresses name machines and people, so they are not told."""
+    private = any(Path(each).is_absolute() or "://" in each for each in untracked_files.strings_of(value))
+    return HIDDEN if private else str(value)
 
 
 def _compared(out: dict[str, Any]) -> tuple[str, str, str]:
