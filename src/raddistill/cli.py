@@ -16,6 +16,8 @@ from raddistill.apps import pipeline, presets
 from raddistill.apps.label import options
 from raddistill.apps.label.rules import show
 from raddistill.apps.label.run import label
+from raddistill.apps.page import command as reporting
+from raddistill.apps.page.offline_plots import offline_plots
 from raddistill.apps.predict import command as predicting
 from raddistill.apps.review import commands as review
 from raddistill.errors import InputError
@@ -37,6 +39,8 @@ app.add_typer(review.app, name="review")
 app.command(help=options.LABEL_HELP)(label)
 app.command(help=options.SHOW_HELP)(show)
 app.command(help=predicting.HELP)(predicting.predict)
+app.command(help=reporting.HELP)(reporting.report)
+app.command()(offline_plots)
 
 
 def _print_version(wanted: bool) -> None:
