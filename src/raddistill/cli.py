@@ -13,6 +13,7 @@ import typer
 
 from raddistill import errors, params, paths, untracked_files
 from raddistill.apps import pipeline, presets
+from raddistill.apps.compare.run import compare
 from raddistill.apps.label import options
 from raddistill.apps.label.rules import show
 from raddistill.apps.label.run import label
@@ -35,6 +36,7 @@ app.add_typer(presets.app, name="ablation")
 app.command(help=options.LABEL_HELP)(label)
 app.command(help=options.SHOW_HELP)(show)
 app.command(help=predicting.HELP)(predicting.predict)
+app.command()(compare)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,197 @@
+"""Scores labellers against gold, and compares them with each other on the reports that both labelled.
+
+The measures are the pipeline's (docs/analysis-plan.md): `uncertain` in gold is present, ambiguous cells are masked, a report that
+gold excludes is not scored. Intervals are 95 %, from bootstrap draws of text groups; the draws of a difference are paired.
+"""
+
+from dataclasses import replace
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from raddistill.agreement_coefficients import cohens_kappa
+from raddistill.apps.compare.label_files import Labeller, read
+from raddistill.apps.label.rules import load_label_set
+from raddistill.errors import InputError
+from raddistill.privacy import such_as
+from raddistill.scoring import metrics
+from raddistill.scoring.bootstrap import LEVEL, Bootstrap, Counts, Floats, f1
+from raddistill.scoring.metrics import Judged, micro_f1
+from raddistill.scoring.scores import tidy
+from raddistill.scoring.truth import ArmDecisions, Bools, Truth
+from raddistill.statuses import ABSENT, EXCLUDED, PRESENT, UNCERTAIN
+
+SEED = 13  # of the bootstrap, as in the shipped params.yaml
+RESAMPLES = 2000
+GOLD = "gold"
+
+
+def compare_files(
+    files: list[str], gold: str | None = None, uncertain: Literal["present", "absent", "best"] | None = None, *,
+    common: bool = False, label_set: str | None = None, id_column: str | None = None, resamples: int = RESAMPLES,
+    macro_min: int = 1,
+) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
+    """Returns all figures, as `raddistill compare --json` prints them, and the disagreements.
+
+    `macro_min`: positives in gold that a label in macro F1 needs. The others are as in `raddistill compare --help`.
+
+    Raises:
+        InputError, TableError: an option is wrong, there is nothing to compare, or as in `label_files.read`.
+    """
+    labels = load_label_set(label_set)
+    found = [read(word, labels, id_column) for word in files]
+    labellers = [each for file in found for each in file.labellers]
+    if gold:
+        found.append(read(gold, labels, id_column))
+        if len(several := [each.name for each in found[-1].labellers]) > 1:
+            raise InputError(f"--gold {gold} has labels of {', '.join(several)}; NAME={gold} takes one of them")
+        kept = found[-1].labellers[0]
+        excluded = [report for report, cells in zip(kept.reports, kept.statuses, strict=True) if EXCLUDED in cells]
+        labellers.append(replace(kept.select(sorted({*kept.reports} - {*excluded})), name=GOLD))
+    elif uncertain == "best":
+        raise InputError("--uncertain best is the policy with the higher F1 against --gold; without gold say present or absent")
+    _refuse(labellers)
+    sets = [set(each.reports) for each in labellers]
+    every, shared = set.union(*sets), set.intersection(*sets)
+    counts = {"all": len(every), "common": len(shared)} | ({"excluded_by_gold": len(excluded)} if gold else {})
+    if common:
+        labellers = [each.select(sorted(shared)) for each in labellers]
+    groups = {report: report for report in every} | {k: v for file in found for k, v in file.text_groups.items()}
+    names = [label.name for label in labels]
+    figures, labellers = _compare(labellers, names, groups, uncertain or ("best" if gold else PRESENT), resamples, macro_min)
+    notes = [note for file in found for note in file.notes]
+    return {"labels": names, "reports": counts} | figures | {"notes": notes}, _disagreements(labellers, names)
+
+
+def _refuse(labellers: list[Labeller]) -> None:
+    """Refuses labellers of one name, a single one, and one that shares no report with the last, which is gold if there is any."""
+    names = [each.name for each in labellers]
+    if len(names) < 2:
+        raise InputError("there is one labeller only: name another file, or labels made by people by --gold")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"two labellers are called {twice[0]}; name them by NAME=FILE")
+    *others, last = labellers
+    for each in others:
+        if set(each.reports).isdisjoint(last.reports):
+            raise InputError(
+                f"no report of {each.name}{such_as(*each.reports[:1])} is one of {last.name}{such_as(*last.reports[:1])}; ids "
+                "are compared as text, and study_id is read as MIMIC-CXR's (s50414267) unless --id-column names it"
+            )
+
+
+def _compare(
+    labellers: list[Labeller], names: list[str], groups: dict[str, str], uncertain: str, resamples: int, macro_min: int
+) -> tuple[dict[str, Any], list[Labeller]]:
+    """Returns the figures, and the labellers with their policy."""
+    own = {each.name: {"file": each.file, "reports": len(each.reports)} for each in labellers}
+    chosen, judged = list[Labeller](), dict[str, Judged]()
+    gold = labellers[-1] if labellers[-1].name == GOLD else None
+    truth = None if gold is None else Truth(gold.reports, names, gold.present & ~gold.masked, gold.masked)
+    macro = np.ones(len(names), bool) if truth is None else truth.present.sum(axis=0) >= macro_min
+    for each in labellers:
+        figures: dict[str, Any] = own[each.name]
+        policy = PRESENT if each is gold else uncertain
+        if truth is not None and each is not gold:
+            both = {policy: _judge(truth, replace(each, uncertain=policy), groups) for policy in (PRESENT, ABSENT)}
+            f1_of = {policy: micro_f1(judged_so) for policy, judged_so in both.items()}
+            if policy == "best":  # of equals present, as in scoring/comparison.py
+                policy = ABSENT if f1_of[ABSENT] > f1_of[PRESENT] else PRESENT
+            judged[each.name] = both[policy]
+            figures |= _scores(both[policy], macro, resamples)
+            figures["not_in_gold"] = figures["reports"] - figures["scored"]
+            figures["only_in_gold"] = len(truth.reports) - figures["scored"]
+            if (each.statuses == UNCERTAIN).any():
+                figures |= {"uncertain_as": policy} | {f"uncertain_{name}_micro_f1": value for name, value in f1_of.items()}
+        chosen.append(replace(each, uncertain=policy))
+    made: dict[str, Any] = {"gold": own.pop(GOLD)} if gold else {}
+    made["labellers"] = tidy(own)
+    made["differences"] = [
+        {"a": a, "b": b} | tidy(_difference(judged[a], judged[b], macro, resamples)) for a, b in combinations(judged, 2)
+    ]
+    made["agreement"] = [{"a": a.name, "b": b.name} | tidy(_agreement(a, b, names)) for a, b in combinations(chosen, 2)]
+    return made, chosen
+
+
+def _judge(truth: Truth, labeller: Labeller, groups: dict[str, str]) -> Judged:
+    own = labeller.select(sorted({*labeller.reports} & {*truth.reports}))
+    nothing = np.zeros(len(own.reports), np.int64)
+    decisions = ArmDecisions(own.reports, own.present, nothing, nothing.astype(bool))
+    return metrics.compare_with_truth(truth, decisions, groups, np.ones(len(truth.names), bool))
+
+
+def _scores(judged: Judged, macro: Bools, resamples: int) -> dict[str, Any]:
+    made: dict[str, Any] = metrics.figures(judged, macro, resamples, SEED)
+    drawn = draw_f1(judged.counts(), Bootstrap(judged.text_groups, resamples, SEED))
+    rows = metrics.by_name(judged, np.ones(len(judged.names), bool), resamples, SEED)
+    made |= limits("macro_f1", mean_f1(drawn[:, macro])) | {"by_label": {str(row.pop("label")): row for row in rows}}
+    return {"scored": made.pop("reports")} | {name: figure for name, figure in made.items() if name != "unparsed"}
+
+
+def _difference(ours: Judged, theirs: Judged, macro: Bools, resamples: int) -> dict[str, Any]:
+    """Returns `ours` minus `theirs` on the reports of both: as `metrics.gain`, and macro F1 and F1 of each label."""
+    theirs = theirs.select(ours.reports)
+    ours = ours.select(theirs.reports)
+    if not ours.reports:
+        return {"reports": 0}
+    bootstrap, p_values = Bootstrap(ours.text_groups, resamples, SEED), metrics.mcnemar_by_name(ours, theirs)
+    one, other = (np.vstack([f1(each.counts().sum(axis=0)), draw_f1(each.counts(), bootstrap)]) for each in (ours, theirs))
+    macros, labels = mean_f1(one[:, macro]) - mean_f1(other[:, macro]), one - other  # first the figure, then its draws
+    by_label = {
+        name: {"f1": float(values[0]), "mcnemar_p": p_values[name]} | limits("f1", values[1:])
+        for name, values in zip(ours.names, labels.T, strict=True)
+    }
+    macro_f1 = {"macro_f1": float(macros[0])} | limits("macro_f1", macros[1:])
+    return dict(metrics.gain(ours, theirs, resamples, SEED)) | macro_f1 | {"by_label": by_label}
+
+
+def draw_f1(counts: Counts, bootstrap: Bootstrap) -> Floats:
+    """Returns F1 of each label in each draw, (resamples, labels), from counts (reports, labels, 3)."""
+    return np.stack([f1(bootstrap.resample(counts[:, label])) for label in range(counts.shape[1])], axis=1)
+
+
+def mean_f1(of_labels: Floats) -> Floats:
+    """Returns the mean along the last axis, without undefined values; nan if all are."""
+    defined = ~np.isnan(of_labels)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(defined, of_labels, 0).sum(axis=-1) / defined.sum(axis=-1))
+
+
+def limits(name: str, drawn: Floats) -> dict[str, float]:
+    """Returns the ends of a figure's interval, `<name>_low` and `<name>_high`; {} if it is undefined in all draws."""
+    drawn = drawn[~np.isnan(drawn)]
+    return dict(zip((f"{name}_low", f"{name}_high"), np.percentile(drawn, LEVEL).tolist(), strict=True)) if drawn.size else {}
+
+
+def _agreement(a: Labeller, b: Labeller, names: list[str]) -> dict[str, Any]:
+    """Returns the share of equal cells, and Cohen's kappa, of all cells and by label, without ambiguous cells of gold."""
+    one = a.select(b.reports)
+    other = b.select(one.reports)
+    asked, cells = ~(one.masked | other.masked), (one.present, other.present)
+    shared = {
+        "reports": len(one.reports),
+        "only_a": len(a.reports) - len(one.reports),
+        "only_b": len(b.reports) - len(one.reports),
+    }
+    by_label = {name: _agree(*(side[asked[:, i], i] for side in cells)) for i, name in enumerate(names)}
+    return shared | _agree(*(side[asked] for side in cells)) | {"by_label": by_label}
+
+
+def _agree(one: Bools, other: Bools) -> dict[str, float]:
+    kappa = cohens_kappa(one.astype(np.int8), other.astype(np.int8))
+    return ({"agree": float((one == other).mean())} if one.size else {}) | ({} if kappa is None else {"kappa": kappa})
+
+
+def _disagreements(labellers: list[Labeller], names: list[str]) -> pl.DataFrame:
+    """Returns report_id, label and a status per labeller ("": not labelled), where two decide differently."""
+    cells = pl.DataFrame(schema={"report_id": pl.String, "label": pl.String})
+    decided = list[str]()
+    for each in labellers:
+        at = {"report_id": np.repeat(each.reports, len(names)), "label": np.tile(names, len(each.reports))}
+        own = pl.DataFrame(at | {each.name: each.statuses.ravel().tolist()}, schema_overrides={each.name: pl.String})
+        states = pl.Series(f"\t{each.name}", each.present.ravel()).set(pl.Series(each.masked.ravel()), None)
+        cells = cells.join(own.with_columns(states), on=["report_id", "label"], how="full", coalesce=True)
+        decided.append(states.name)
+    differ = pl.any_horizontal(decided) & ~pl.all_horizontal(pl.col(decided).fill_null(True))
+    return cells.filter(differ).drop(decided).fill_null("").sort("report_id", "label")
