@@ -18,6 +18,7 @@ from raddistill.apps.label import options
 from raddistill.apps.label.rules import show
 from raddistill.apps.label.run import label
 from raddistill.apps.predict import command as predicting
+from raddistill.apps.score import score
 from raddistill.errors import InputError
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ app.command(help=options.LABEL_HELP)(label)
 app.command(help=options.SHOW_HELP)(show)
 app.command(help=predicting.HELP)(predicting.predict)
 app.command()(compare)
+app.command()(score)
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,7 +6,7 @@ gold excludes is not scored. Intervals are 95 %, from bootstrap draws of text gr
 
 from dataclasses import replace
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -24,45 +24,51 @@ from raddistill.scoring.truth import ArmDecisions, Bools, Truth
 from raddistill.statuses import ABSENT, EXCLUDED, PRESENT, UNCERTAIN
 
 SEED = 13  # of the bootstrap, as in the shipped params.yaml
-RESAMPLES = 2000
 GOLD = "gold"
 
 
 def compare_files(
-    files: list[str], gold: str | None = None, uncertain: Literal["present", "absent", "best"] | None = None, *,
-    common: bool = False, label_set: str | None = None, id_column: str | None = None, resamples: int = RESAMPLES,
-    macro_min: int = 1,
+    files: list[str], gold: str | None = None, uncertain: str | None = None, *, common: bool = False,
+    label_set: str | None = None, id_column: str | None = None, resamples: int = 2000, macro_min: int = 1,
 ) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
     """Returns all figures, as `raddistill compare --json` prints them, and the disagreements.
 
-    `macro_min`: positives in gold that a label in macro F1 needs. The others are as in `raddistill compare --help`.
+    The arguments are those of `raddistill compare`. `uncertain`: present, absent, best, or None for the default.
 
     Raises:
         InputError, TableError: an option is wrong, there is nothing to compare, or as in `label_files.read`.
     """
-    labels = load_label_set(label_set)
-    found = [read(word, labels, id_column) for word in files]
+    names = [label.name for label in load_label_set(label_set)]
+    found = [read(word, names, id_column) for word in [*files, *([gold] if gold else [])]]
     labellers = [each for file in found for each in file.labellers]
+    figures: dict[str, Any] = {"labels": names, "uncertain": uncertain or ("best" if gold else PRESENT)}
+    macro = np.ones(len(names), bool)
     if gold:
-        found.append(read(gold, labels, id_column))
         if len(several := [each.name for each in found[-1].labellers]) > 1:
             raise InputError(f"--gold {gold} has labels of {', '.join(several)}; NAME={gold} takes one of them")
-        kept = found[-1].labellers[0]
-        excluded = [report for report, cells in zip(kept.reports, kept.statuses, strict=True) if EXCLUDED in cells]
-        labellers.append(replace(kept.select(sorted({*kept.reports} - {*excluded})), name=GOLD))
+        whole = labellers[-1]
+        excluded = [report for report, cells in zip(whole.reports, whole.statuses, strict=True) if EXCLUDED in cells]
+        labellers[-1] = replace(whole.select(sorted({*whole.reports} - {*excluded})), name=GOLD)
+        macro = (labellers[-1].present & ~labellers[-1].masked).sum(axis=0) >= macro_min
+        figures[GOLD] = {"file": whole.file, "reports": len(labellers[-1].reports), "excluded": len(excluded)}
     elif uncertain == "best":
         raise InputError("--uncertain best is the policy with the higher F1 against --gold; without gold say present or absent")
     _refuse(labellers)
     sets = [set(each.reports) for each in labellers]
-    every, shared = set.union(*sets), set.intersection(*sets)
-    counts = {"all": len(every), "common": len(shared)} | ({"excluded_by_gold": len(excluded)} if gold else {})
+    shared = set.intersection(*sets)
+    figures["reports"] = {"all": len(set.union(*sets)), "common": len(shared)}
+    figures["labellers"] = {
+        each.name: {"file": each.file, "reports": len(each.reports)} for each in labellers if each.name != GOLD
+    }
     if common:
         labellers = [each.select(sorted(shared)) for each in labellers]
-    groups = {report: report for report in every} | {k: v for file in found for k, v in file.text_groups.items()}
-    names = [label.name for label in labels]
-    figures, labellers = _compare(labellers, names, groups, uncertain or ("best" if gold else PRESENT), resamples, macro_min)
-    notes = [note for file in found for note in file.notes]
-    return {"labels": names, "reports": counts} | figures | {"notes": notes}, _disagreements(labellers, names)
+    groups = {report: report for each in sets for report in each} | {k: v for file in found for k, v in file.text_groups.items()}
+    if gold:
+        labellers = _add_scores(figures, labellers, groups, macro, resamples)
+    else:
+        labellers = [replace(each, uncertain=figures["uncertain"]) for each in labellers]
+    figures["agreement"] = [{"a": a.name, "b": b.name} | tidy(_agreement(a, b, names)) for a, b in combinations(labellers, 2)]
+    return figures | {"notes": [note for file in found for note in file.notes]}, _disagreements(labellers, names)
 
 
 def _refuse(labellers: list[Labeller]) -> None:
@@ -70,8 +76,9 @@ def _refuse(labellers: list[Labeller]) -> None:
     names = [each.name for each in labellers]
     if len(names) < 2:
         raise InputError("there is one labeller only: name another file, or labels made by people by --gold")
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"two labellers are called {twice[0]}; name them by NAME=FILE")
+    taken = [*names, "report_id", "label"]  # columns of the disagreements
+    if twice := [name for name in names if taken.count(name) > 1]:
+        raise InputError(f"more than one labeller or column is called '{twice[0]}'; give a file a name by NAME=FILE")
     *others, last = labellers
     for each in others:
         if set(each.reports).isdisjoint(last.reports):
@@ -81,37 +88,28 @@ def _refuse(labellers: list[Labeller]) -> None:
             )
 
 
-def _compare(
-    labellers: list[Labeller], names: list[str], groups: dict[str, str], uncertain: str, resamples: int, macro_min: int
-) -> tuple[dict[str, Any], list[Labeller]]:
-    """Returns the figures, and the labellers with their policy."""
-    own = {each.name: {"file": each.file, "reports": len(each.reports)} for each in labellers}
-    chosen, judged = list[Labeller](), dict[str, Judged]()
-    gold = labellers[-1] if labellers[-1].name == GOLD else None
-    truth = None if gold is None else Truth(gold.reports, names, gold.present & ~gold.masked, gold.masked)
-    macro = np.ones(len(names), bool) if truth is None else truth.present.sum(axis=0) >= macro_min
-    for each in labellers:
-        figures: dict[str, Any] = own[each.name]
-        policy = PRESENT if each is gold else uncertain
-        if truth is not None and each is not gold:
-            both = {policy: _judge(truth, replace(each, uncertain=policy), groups) for policy in (PRESENT, ABSENT)}
-            f1_of = {policy: micro_f1(judged_so) for policy, judged_so in both.items()}
-            if policy == "best":  # of equals present, as in scoring/comparison.py
-                policy = ABSENT if f1_of[ABSENT] > f1_of[PRESENT] else PRESENT
-            judged[each.name] = both[policy]
-            figures |= _scores(both[policy], macro, resamples)
-            figures["not_in_gold"] = figures["reports"] - figures["scored"]
-            figures["only_in_gold"] = len(truth.reports) - figures["scored"]
-            if (each.statuses == UNCERTAIN).any():
-                figures |= {"uncertain_as": policy} | {f"uncertain_{name}_micro_f1": value for name, value in f1_of.items()}
+def _add_scores(
+    figures: dict[str, Any], labellers: list[Labeller], groups: dict[str, str], macro: Bools, resamples: int
+) -> list[Labeller]:
+    """Adds scores and differences to the figures. Returns the labellers with the policy under which each was scored."""
+    *others, gold = labellers
+    truth = Truth(gold.reports, figures["labels"], gold.present & ~gold.masked, gold.masked)
+    judged, chosen = dict[str, Judged](), list[Labeller]()
+    for each in others:
+        both = {policy: _judge(truth, replace(each, uncertain=policy), groups) for policy in (PRESENT, ABSENT)}
+        f1_of = {policy: micro_f1(so) for policy, so in both.items()}
+        best = ABSENT if f1_of[ABSENT] > f1_of[PRESENT] else PRESENT  # of equals present, as in scoring/comparison.py
+        policy = best if figures["uncertain"] == "best" else figures["uncertain"]
+        judged[each.name] = both[policy]
+        own = _scores(both[policy], macro, resamples) | {"only_in_gold": len(truth.reports) - len(both[policy].reports)}
+        if (each.statuses == UNCERTAIN).any():
+            own |= {"uncertain_as": policy} | {f"uncertain_{policy}_micro_f1": value for policy, value in f1_of.items()}
+        figures["labellers"][each.name] |= tidy(own)
         chosen.append(replace(each, uncertain=policy))
-    made: dict[str, Any] = {"gold": own.pop(GOLD)} if gold else {}
-    made["labellers"] = tidy(own)
-    made["differences"] = [
+    figures["differences"] = [
         {"a": a, "b": b} | tidy(_difference(judged[a], judged[b], macro, resamples)) for a, b in combinations(judged, 2)
     ]
-    made["agreement"] = [{"a": a.name, "b": b.name} | tidy(_agreement(a, b, names)) for a, b in combinations(chosen, 2)]
-    return made, chosen
+    return [*chosen, gold]
 
 
 def _judge(truth: Truth, labeller: Labeller, groups: dict[str, str]) -> Judged:
@@ -123,7 +121,7 @@ def _judge(truth: Truth, labeller: Labeller, groups: dict[str, str]) -> Judged:
 
 def _scores(judged: Judged, macro: Bools, resamples: int) -> dict[str, Any]:
     made: dict[str, Any] = metrics.figures(judged, macro, resamples, SEED)
-    drawn = draw_f1(judged.counts(), Bootstrap(judged.text_groups, resamples, SEED))
+    drawn = f1(draw(judged.counts(), Bootstrap(judged.text_groups, resamples, SEED)))
     rows = metrics.by_name(judged, np.ones(len(judged.names), bool), resamples, SEED)
     made |= limits("macro_f1", mean_f1(drawn[:, macro])) | {"by_label": {str(row.pop("label")): row for row in rows}}
     return {"scored": made.pop("reports")} | {name: figure for name, figure in made.items() if name != "unparsed"}
@@ -136,7 +134,7 @@ def _difference(ours: Judged, theirs: Judged, macro: Bools, resamples: int) -> d
     if not ours.reports:
         return {"reports": 0}
     bootstrap, p_values = Bootstrap(ours.text_groups, resamples, SEED), metrics.mcnemar_by_name(ours, theirs)
-    one, other = (np.vstack([f1(each.counts().sum(axis=0)), draw_f1(each.counts(), bootstrap)]) for each in (ours, theirs))
+    one, other = (np.vstack([f1(each.counts().sum(axis=0)), f1(draw(each.counts(), bootstrap))]) for each in (ours, theirs))
     macros, labels = mean_f1(one[:, macro]) - mean_f1(other[:, macro]), one - other  # first the figure, then its draws
     by_label = {
         name: {"f1": float(values[0]), "mcnemar_p": p_values[name]} | limits("f1", values[1:])
@@ -146,9 +144,9 @@ def _difference(ours: Judged, theirs: Judged, macro: Bools, resamples: int) -> d
     return dict(metrics.gain(ours, theirs, resamples, SEED)) | macro_f1 | {"by_label": by_label}
 
 
-def draw_f1(counts: Counts, bootstrap: Bootstrap) -> Floats:
-    """Returns F1 of each label in each draw, (resamples, labels), from counts (reports, labels, 3)."""
-    return np.stack([f1(bootstrap.resample(counts[:, label])) for label in range(counts.shape[1])], axis=1)
+def draw(counts: Counts, bootstrap: Bootstrap) -> Counts:
+    """Returns the summed counts of each label in each draw, (resamples, labels, 3), from counts (reports, labels, 3)."""
+    return np.stack([bootstrap.resample(counts[:, label]) for label in range(counts.shape[1])], axis=1)
 
 
 def mean_f1(of_labels: Floats) -> Floats:

@@ -6,7 +6,6 @@
 | report_id, label, status; with or without task, teacher, annotator | ours (long), data/labels, data/gold.parquet |
 | report_id, labels | our JSON lines |
 | arm, kind | data/decisions.parquet |
-| arm, answer | data/predictions, decided with data/probabilities and models/calibration.json as the stage `final` does |
 """
 
 import contextlib
@@ -17,28 +16,21 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from raddistill import paths
 from raddistill.errors import InputError
-from raddistill.labelsets import Label
 from raddistill.privacy import list_names, may_be_text
 from raddistill.reading import columns
 from raddistill.reading.cells import as_text
 from raddistill.reading.lines import Options
 from raddistill.reading.rows import open_rows
-from raddistill.scoring.metrics import ScoreParams
-from raddistill.scoring.multiple_choice import MultipleChoice
-from raddistill.scoring.truth import ArmDecisions, Bools, ByReport, fill_matrix, from_table
+from raddistill.scoring.truth import Bools, ByReport, fill_matrix, from_table
 from raddistill.statuses import ABSENT, AMBIGUOUS, CHEXPERT_CELLS, GOLD_STATUSES, PRESENT, STATUSES, UNCERTAIN
 from raddistill.tables import base as tables
-from raddistill.tables import calibration
 from raddistill.tables.decisions import Decisions
-from raddistill.tables.predictions import ArmTables
 from raddistill.tasks.names import MULTIPLE_CHOICE
-from raddistill.teachers.imported.teacher import SYNONYMS, to_wide
+from raddistill.teachers.imported.teacher import SYNONYMS, read_cells, to_wide
 
 KEYS = ("report_id", "study_id", "path_to_image")  # as `to_wide` knows them
 KNOWN = list(dict.fromkeys([*STATUSES, *GOLD_STATUSES]))
-OPTIONS = Options("so by its name", "save it as UTF-8, not")
 
 
 @dataclass(frozen=True)
@@ -52,12 +44,12 @@ class Labeller(ByReport):
 
     @property
     def present(self) -> Bools:
-        """Returns (reports, labels): whether a label counts as present."""
+        """(reports, labels): whether a label counts as present."""
         return np.asarray((self.statuses == PRESENT) | ((self.statuses == UNCERTAIN) & (self.uncertain == PRESENT)))
 
     @property
     def masked(self) -> Bools:
-        """Returns (reports, labels): whether a cell of gold is ambiguous."""
+        """(reports, labels): whether a cell of gold is ambiguous."""
         return np.asarray(self.statuses == AMBIGUOUS)
 
 
@@ -65,55 +57,51 @@ class Labeller(ByReport):
 class LabelFile:
     """The labellers of a file, what was not read of it, and report -> text group if the file says so."""
 
-    labellers: list[Labeller]
+    labellers: list[Labeller] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     text_groups: dict[str, str] = field(default_factory=dict)
 
 
-def read(word: str, label_set: list[Label], id_column: str | None = None) -> LabelFile:
-    """Returns the labels in FILE or NAME=FILE, a file or a folder of Parquet parts.
+def read(word: str, names: list[str], id_column: str | None = None) -> LabelFile:
+    """Returns the labels in FILE or NAME=FILE.
 
-    NAME is how the labeller is called; if the file has several, it is the one that is wanted. `id_column`: read as report_id.
+    NAME is how the labeller is called; if the file has several, it is the one that is wanted. `names`: of the labels.
+    `id_column`: read as report_id.
 
     Raises:
         InputError: the file is missing or unreadable, a label, code, status or labeller is missing or unknown, or ids are no ids.
-        TableError: a table of the pipeline breaks its schema.
+        TableError: the table of decisions breaks its schema.
     """
-    name, _, file = ("", "", word) if Path(word).exists() else word.rpartition("=")
-    path, names = Path(file), [label.name for label in label_set]
-    if not path.exists():
-        raise InputError(f"{path} does not exist")
+    name, _, file = ("", "", word) if "=" not in word or Path(word).exists() else word.partition("=")
+    path = Path(file)
+    if not path.is_file():
+        raise InputError(f"{path} {'is a folder; name a file' if path.exists() else 'does not exist'}")
     frame = _cells(path, id_column)
     there = set(frame.columns)
-    if "logit" in there:
-        raise InputError(f"{path} holds logits; name the file of data/predictions beside it, or data/decisions.parquet")
-    if "arm" in there:
-        found = _decisions(path, names) if "kind" in there else _predictions(path, label_set)
+    if {"arm", "kind"} <= there:
+        found = _decisions(path, names)
+    elif "arm" in there:
+        raise InputError(f"{path} has answers before thresholds; data/decisions.parquet has what the arms decided")
     else:
         found = (_long if {"label", "status"} <= there else _wide)(path, frame, names)
     if strange := len({report for each in found.labellers for report in each.reports if not report or may_be_text(report)}):
         raise InputError(f"{path} has {strange} report ids that are blank or may be text; --id-column names the column of ids")
-    if name and len(found.labellers) > 1:
-        several = [each.name for each in found.labellers]
+    several = [each.name for each in found.labellers]
+    if name and len(several) > 1:
         found.labellers = [each for each in found.labellers if each.name == name]
-        if not found.labellers:
-            raise InputError(f"{path} has no labels of '{name}', but of {list_names(several)}")
     elif name:
-        found.labellers = [replace(found.labellers[0], name=name)]
+        found.labellers = [replace(each, name=name) for each in found.labellers]
+    if not found.labellers:
+        raise InputError(f"{path} has no labels of '{name}', but of {list_names(several)}")
     return found
 
 
 def _cells(path: Path, id_column: str | None) -> pl.DataFrame:
-    """Returns all cells as trimmed strings, blank ones as ""; of JSON lines with lists of labels, one row per label."""
-    frame = None
-    if path.is_dir() or path.suffix == ".parquet":
-        with contextlib.suppress(pl.exceptions.PolarsError, FileNotFoundError):
-            frame = pl.read_parquet(path / "*.parquet" if path.is_dir() else path)
-        if frame is None:  # raised here, since the error of polars may quote cells
-            raise InputError(f"{path} is not a readable Parquet file, nor a folder of .parquet files with the same columns")
-        frame = frame.drop(name for name, kind in frame.schema.items() if kind.is_nested())
+    """Returns all cells as trimmed strings, blank ones as "". JSON lines with lists of labels give one row per label."""
+    if {".tsv", ".jsonl", ".ndjson"}.isdisjoint(path.suffixes):
+        frame = read_cells(path, "a label file")
     else:
-        with contextlib.closing(open_rows(str(path), None, "utf-8", OPTIONS)) as rows:
+        with contextlib.closing(open_rows(str(path), None, "utf-8", Options("so by its name", "save it as UTF-8, not"))) as rows:
             columns.refuse_doubled(str(path), rows.columns)
             there = sorted(rows.columns, key=lambda name: name not in (id_column, *KEYS))
             cells = list(rows.rows(there))
@@ -123,13 +111,14 @@ def _cells(path: Path, id_column: str | None) -> pl.DataFrame:
         if "labels" in there and "label" not in there:
             at, there = there.index("labels"), ["report_id", "label", "status"]
             try:
-                read = [[as_text(row.cells[0]), said["label"], said["status"]] for row in cells for said in row.cells[at]]
+                read = [[as_text(row.cells[0]), said["label"], said["status"]] for row in cells for said in row.cells[at] or [{}]]
             except (TypeError, KeyError):
-                raise InputError(f"{path}: labels are no list of objects with label and status, as `label` writes it") from None
+                raise InputError(f"{path}: 'labels' is not, in every row, a list of objects with label and status") from None
         frame = pl.DataFrame(read, dict.fromkeys(there, pl.String), orient="row")
+        frame = frame.select(pl.all().str.strip_chars().fill_null(""))
     if id_column in frame.columns and id_column != "report_id":
         frame = frame.drop("report_id", strict=False).rename({id_column: "report_id"})
-    return frame.select(pl.all().cast(pl.String).str.strip_chars().fill_null(""))
+    return frame
 
 
 def _wide(path: Path, frame: pl.DataFrame, names: list[str]) -> LabelFile:
@@ -142,7 +131,7 @@ def _wide(path: Path, frame: pl.DataFrame, names: list[str]) -> LabelFile:
     for name in names:
         if strange := wide.filter(~pl.col(name).is_in(list(CHEXPERT_CELLS))).height:
             raise InputError(f"{path}: column '{name}' has {strange} cells that are not 1, 0, -1 or blank")
-    found = LabelFile([], [f"{path}: columns that were not read: {list_names(others)}"] if others else [])
+    found = LabelFile(notes=[f"{path}: columns that were not read: {list_names(others)}"] if others else [])
     wide = wide.select("report_id", pl.col(names).replace_strict(CHEXPERT_CELLS, return_dtype=pl.String))
     wide = _without_differing(path, wide, ["report_id"], found.notes)
     statuses = wide.select(names).to_numpy().astype(object)
@@ -157,11 +146,13 @@ def _long(path: Path, frame: pl.DataFrame, names: list[str]) -> LabelFile:
     if strange := rows.filter(~pl.col("status").is_in(KNOWN)).height:
         raise InputError(f"{path}: column 'status' has {strange} cells that are none of {', '.join(KNOWN)}")
     if rows.is_empty():
-        raise InputError(f"{path} holds no labels of the task {MULTIPLE_CHOICE}; only these are compared")
-    found, others = LabelFile([]), sorted(set(rows["label"]) - set(names))
-    found.notes += [f"{path}: labels that were not read: {list_names(others)}"] if others else []
-    rows = rows.filter(pl.col("label").is_in(names)).select("report_id", "label", "status", who=who)
-    for (name,), own in rows.group_by("who", maintain_order=True):
+        raise InputError(f"{path} has no labels of the task {MULTIPLE_CHOICE}; only these are compared")
+    known = rows.filter(pl.col("label").is_in(names)).select("report_id", "label", "status", who=who)
+    others = rows["label"].n_unique() - known["label"].n_unique()
+    if rows["report_id"].n_unique() > known["report_id"].n_unique():  # the labels of open-ended answers are words of reports
+        raise InputError(f"{path}: some reports have none of the labels of the set, but {others} others; --label-set names them")
+    found = LabelFile(notes=[f"{path}: {others} labels outside of the set were not read"] if others else [])
+    for (name,), own in known.group_by("who", maintain_order=True):
         cells = _without_differing(path, own.drop("who"), ["report_id", "label"], found.notes)
         reports = cells["report_id"].unique().sort().to_list()
         statuses = fill_matrix(cells.iter_rows(), reports, names, missing="")
@@ -183,27 +174,13 @@ def _decisions(path: Path, names: list[str]) -> LabelFile:
     """Reads all arms. A teacher's sub-arms become one labeller again, which is uncertain where present and absent differ."""
     rows = tables.read(Decisions, path).filter(pl.col("task") == MULTIPLE_CHOICE)
     arms = {str(arm): from_table(own, names) for (arm,), own in rows.sort("arm").group_by("arm", maintain_order=True)}
-    found = LabelFile([], text_groups=dict(rows.select("report_id", "text_group").unique().iter_rows()))
+    found = LabelFile(text_groups=dict(rows.select("report_id", "text_group").unique().iter_rows()))
     for arm, decisions in arms.items():
         teacher, _, policy = arm.rpartition("_")
-        statuses = _to_statuses(decisions)
-        if policy == "present" and (absent := arms.get(f"{teacher}_absent")):
-            statuses[decisions.decided & ~absent.select(decisions.reports).decided] = UNCERTAIN
-            arm = teacher  # noqa: PLW2901
+        statuses = np.where(decisions.decided, PRESENT, ABSENT).astype(object)
+        merged = policy == "present" and f"{teacher}_absent" in arms
+        if merged:
+            statuses[decisions.decided & ~arms[f"{teacher}_absent"].select(decisions.reports).decided] = UNCERTAIN
         if not (policy == "absent" and f"{teacher}_present" in arms):
-            found.labellers.append(Labeller(decisions.reports, arm, str(path), statuses))
+            found.labellers.append(Labeller(decisions.reports, teacher if merged else arm, str(path), statuses))
     return found
-
-
-def _predictions(path: Path, label_set: list[Label]) -> LabelFile:
-    data, arm = path.parent.parent, path.stem.rpartition("_")[0]
-    both = tables.read_record(ArmTables, {"predictions": path, "probabilities": data / "probabilities" / path.name})
-    both = both.select(MULTIPLE_CHOICE)
-    p = ScoreParams(seed=0, bootstrap=0, near_duplicate=0, macro_min_positives=0, concept_macro_min_positives=0)  # not read
-    scorer = MultipleChoice(p, label_set, calibration.load(data.parent / paths.CALIBRATION))
-    decisions = scorer.read_predictions(arm, both, dict.fromkeys(both.predictions["report_id"], ""))
-    return LabelFile([Labeller(decisions.reports, arm, str(path), _to_statuses(decisions))])
-
-
-def _to_statuses(decisions: ArmDecisions) -> npt.NDArray[np.object_]:
-    return np.where(decisions.decided, PRESENT, ABSENT).astype(object)

@@ -97,7 +97,7 @@ def _tables(figures: dict[str, Any]) -> "Iterator[Table | str]":
         shown = {name: own["by_label"] for name, own in labellers.items()}
         rows = [[label, *(cell(own[label], of_label) for own in shown.values())] for label in figures["labels"]]
         yield table("F1 by label [positives in gold]", ["label", *shown], rows)
-    if figures["differences"]:
+    if figures.get("differences"):
         heads = ["labeller", "minus", "reports", "micro F1", "macro F1", "micro F1, ambiguous absent", "and present"]
         macro = GAIN.replace("micro_f1", "macro_f1").replace("{low", "{macro_f1_low").replace("{high", "{macro_f1_high")
         forms = ["{reports}", GAIN, macro, "{mask_absent_micro_f1:+.3f}", "{mask_present_micro_f1:+.3f}"]
@@ -111,7 +111,13 @@ def _tables(figures: dict[str, Any]) -> "Iterator[Table | str]":
         heads = ["label", *(f"{each['a']} / {each['b']}" for each in pairs)]
         rows = [[label, *(cell(each["by_label"][label], "{kappa:.3f}") for each in pairs)] for label in figures["labels"]]
         yield table("Cohen's kappa by label", heads, rows)
-    yield "{all:,} reports in all, {common:,} that all have".format(**figures["reports"])
+    yield "{all:,} reports in all, {common:,} that all have. Uncertain counts as: {as_}.".format(
+        **figures["reports"], as_=figures["uncertain"]
+    )
+    if "gold" in figures:
+        yield "{reports:,} reports of gold, without the {excluded:,} that it excludes. Ambiguous cells are masked.".format(
+            **figures["gold"]
+        )
 
 
 def _span(name: str) -> str:
