@@ -5,7 +5,7 @@ scikit-learn's reports about 14 and about 5 labels. Here our rules label both si
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -14,9 +14,10 @@ from raddistill.apps.label import options
 from raddistill.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
     from raddistill.apps.label.report_file import Report
+    from raddistill.teachers.rules.reader import Reader
 
 FIVE = ["Cardiomegaly", "Edema", "Consolidation", "Atelectasis", "Pleural Effusion"]
 SECTIONS: Literal["findings_and_impression"] = "findings_and_impression"
@@ -59,20 +60,22 @@ def score(
     """
     from raddistill.apps.console import print_page
     from raddistill.apps.label.report_file import Report, ReportFile
+    from raddistill.apps.label.rules import load_reader
 
     columns = options.Columns(id_column, text_column, findings_column, impression_column)
     of_hypotheses = options.Columns(id_column, hypothesis_column) if hypothesis_column else columns
+    reader, *_ = load_reader("multiple_choice", lexicon, None, sections)
     sides = []
     for source, named in ((references, columns), (hypotheses, of_hypotheses)):
         with ReportFile(source, named, input_format, encoding) as file:
             batches = list(file.batches())
         unusable = [Report(reject.row, reject.report_id or "\t", {}) for batch in batches for reject in batch.rejects]
-        sides.append(_label([*(report for batch in batches for report in batch.reports), *unusable], lexicon, sections))
+        sides.append(_label([*(report for batch in batches for report in batch.reports), *unusable], reader))
     figures = _score(sides[0], sides[1], resamples)
     if as_json:
         print(json.dumps(figures, indent=2, allow_nan=False))
     else:
-        print_page(_table(figures))
+        print_page(_page(figures))
 
 
 def score_texts(refs: Sequence[str], hyps: Sequence[str], lexicon: str | None = None) -> dict[str, Any]:
@@ -82,25 +85,26 @@ def score_texts(refs: Sequence[str], hyps: Sequence[str], lexicon: str | None = 
         InputError: one list is longer, or no reference has text.
     """
     from raddistill.apps.label.report_file import Report, split_sections
+    from raddistill.apps.label.rules import load_reader
     from raddistill.sections import markup
 
     if len(refs) != len(hyps):
         raise InputError(f"{len(refs)} references and {len(hyps)} hypotheses: give one for each, in the same order")
+    reader, *_ = load_reader("multiple_choice", lexicon, None, SECTIONS)
     written, generated = (
-        _label((Report(n, str(n), split_sections(markup.plain(text).text)) for n, text in enumerate(texts)), lexicon, SECTIONS)
+        _label([Report(n, str(n), split_sections(markup.plain(text).text)) for n, text in enumerate(texts)], reader)
         for texts in (refs, hyps)
     )
     return _score(written, generated, RESAMPLES)
 
 
-def _label(reports: "Iterable[Report]", lexicon: str | None, sections: str) -> Stated:
+def _label(reports: "list[Report]", reader: "Reader") -> Stated:
     """Returns what the reports state, [] for unusable ones. Those that lack an id, or repeat one, are called by their row."""
     from raddistill.apps.label.formats import no_finding
-    from raddistill.apps.label.rules import load_reader, read_report
+    from raddistill.apps.label.rules import read_report
     from raddistill.sources.splits.splitting import text_group
     from raddistill.statuses import PRESENT, UNCERTAIN
 
-    reader, *_ = load_reader("multiple_choice", lexicon, None, sections)
     stated: Stated = {}
     for report in reports:
         spans, reason = read_report(reader, report) if report.sections else ([], "no text")
@@ -127,8 +131,8 @@ def _score(references: Stated, hypotheses: Stated, resamples: int) -> dict[str, 
     import numpy as np
     from sklearn.metrics import classification_report
 
-    from raddistill.apps.compare.comparing import SEED, draw, limits
-    from raddistill.scoring.bootstrap import Bootstrap, f1
+    from raddistill.apps.compare.comparing import SEED, draw
+    from raddistill.scoring.bootstrap import Bootstrap
     from raddistill.scoring.metrics import count
 
     names = _fourteen()
@@ -147,16 +151,10 @@ def _score(references: Stated, hypotheses: Stated, resamples: int) -> dict[str, 
     for key, at in {"class_report": list(range(len(names))), "class_report_5": five}.items():
         chosen, y, guess = [names[i] for i in at], true[:, at], found[:, at]
         made[key] = classification_report(y, guess, target_names=chosen, output_dict=True, zero_division=0)
-        drawn = draw(count(y, np.zeros_like(y), guess), bootstrap)
-        of_labels, support = np.nan_to_num(f1(drawn)), drawn[..., 0] + drawn[..., 2]  # undefined is 0, as in the reports
-        weighted = (of_labels * support).sum(axis=1) / np.maximum(support.sum(axis=1), 1)
-        micro = np.nan_to_num(f1(drawn.sum(axis=1)))
-        averages = {"micro avg": micro, "macro avg": of_labels.mean(axis=1), "weighted avg": weighted}
-        by_name = dict(zip(chosen, of_labels.T, strict=True)) | averages
-        intervals[key] = {name: limits("f1-score", values) for name, values in by_name.items()}
+        intervals[key] = _intervals(draw(count(y, np.zeros_like(y), guess), bootstrap), chosen)
     reports = {
         "scored": len(ids),
-        "of_them_without_hypothesis_text": sum(not hypotheses[report][0] for report in ids),
+        "of_these_without_hypothesis_text": sum(not hypotheses[report][0] for report in ids),
         "unusable_references": len(references) - len(usable),
         "references_without_hypothesis": len(usable) - len(ids),
         "other_hypotheses": len(hypotheses) - len(ids),
@@ -165,7 +163,25 @@ def _score(references: Stated, hypotheses: Stated, resamples: int) -> dict[str, 
     return dict(json.loads(json.dumps(made, default=float)))  # scikit-learn's numbers are numpy's
 
 
-def _table(figures: dict[str, Any]) -> "Table":
+def _intervals(drawn: Any, names: list[str]) -> dict[str, dict[str, float]]:
+    """Returns the intervals of F1, by label and averaged, from counts (resamples, labels, 3). As above, undefined F1 is 0."""
+    import numpy as np
+
+    from raddistill.apps.compare.comparing import limits
+    from raddistill.scoring.bootstrap import f1
+
+    of_labels, support = np.nan_to_num(f1(drawn)), drawn[..., 0] + drawn[..., 2]
+    averages = {
+        "micro avg": np.nan_to_num(f1(drawn.sum(axis=1))),
+        "macro avg": of_labels.mean(axis=1),
+        "weighted avg": (of_labels * support).sum(axis=1) / np.maximum(support.sum(axis=1), 1),
+    }
+    return {name: limits("f1-score", values) for name, values in (dict(zip(names, of_labels.T, strict=True)) | averages).items()}
+
+
+def _page(figures: dict[str, Any]) -> "Group":
+    from rich.console import Group
+
     from raddistill.scoring.score_output import cell, table
 
     rows = []
@@ -175,5 +191,8 @@ def _table(figures: dict[str, Any]) -> "Table":
             title = f"{name}, {of} labels" if name.endswith(" avg") else name
             if of == "14" or title != name:
                 rows.append([title, *(f"{own[each]:.3f}" for each in FIGURES), span, f"{own['support']:.0f}"])
-    title = ", ".join(f"{n:,} {what.replace('_', ' ')}" for what, n in figures["reports"].items())
-    return table(title, ["label", *FIGURES, "95 % interval", "support"], rows)
+    counts = ", ".join(f"{n:,} {what.replace('_', ' ')}" for what, n in figures["reports"].items())
+    return Group(
+        table("Labels of generated against written reports", ["label", *FIGURES, "95 % interval", "support"], rows),
+        f"Reports: {counts}",
+    )

@@ -46,20 +46,20 @@ def compare_files(
     if gold:
         if len(several := [each.name for each in found[-1].labellers]) > 1:
             raise InputError(f"--gold {gold} has labels of {', '.join(several)}; NAME={gold} takes one of them")
-        whole = labellers[-1]
-        excluded = [report for report, cells in zip(whole.reports, whole.statuses, strict=True) if EXCLUDED in cells]
-        labellers[-1] = replace(whole.select(sorted({*whole.reports} - {*excluded})), name=GOLD)
-        macro = (labellers[-1].present & ~labellers[-1].masked).sum(axis=0) >= macro_min
-        figures[GOLD] = {"file": whole.file, "reports": len(labellers[-1].reports), "excluded": len(excluded)}
+        labellers[-1], excluded = _without_excluded(labellers[-1])
+        macro = labellers[-1].present.sum(axis=0) >= macro_min
+        figures[GOLD] = {"file": labellers[-1].file, "reports": len(labellers[-1].reports), "excluded": excluded}
     elif uncertain == "best":
         raise InputError("--uncertain best is the policy with the higher F1 against --gold; without gold say present or absent")
     _refuse(labellers)
     sets = [set(each.reports) for each in labellers]
     shared = set.intersection(*sets)
     figures["reports"] = {"all": len(set.union(*sets)), "common": len(shared)}
-    figures["labellers"] = {
-        each.name: {"file": each.file, "reports": len(each.reports)} for each in labellers if each.name != GOLD
-    }
+    figures["labellers"] = {each.name: {"file": each.file, "reports": len(each.reports)} for each in labellers}
+    if gold:
+        del figures["labellers"][GOLD]
+        for name, own in zip(figures["labellers"], sets, strict=False):
+            figures["labellers"][name] |= {"not_in_gold": len(own - sets[-1]), "only_in_gold": len(sets[-1] - own)}
     if common:
         labellers = [each.select(sorted(shared)) for each in labellers]
     groups = {report: report for each in sets for report in each} | {k: v for file in found for k, v in file.text_groups.items()}
@@ -69,6 +69,11 @@ def compare_files(
         labellers = [replace(each, uncertain=figures["uncertain"]) for each in labellers]
     figures["agreement"] = [{"a": a.name, "b": b.name} | tidy(_agreement(a, b, names)) for a, b in combinations(labellers, 2)]
     return figures | {"notes": [note for file in found for note in file.notes]}, _disagreements(labellers, names)
+
+
+def _without_excluded(gold: Labeller) -> tuple[Labeller, int]:
+    excluded = [report for report, cells in zip(gold.reports, gold.statuses, strict=True) if EXCLUDED in cells]
+    return replace(gold.select(sorted({*gold.reports} - {*excluded})), name=GOLD), len(excluded)
 
 
 def _refuse(labellers: list[Labeller]) -> None:
@@ -93,7 +98,7 @@ def _add_scores(
 ) -> list[Labeller]:
     """Adds scores and differences to the figures. Returns the labellers with the policy under which each was scored."""
     *others, gold = labellers
-    truth = Truth(gold.reports, figures["labels"], gold.present & ~gold.masked, gold.masked)
+    truth = Truth(gold.reports, figures["labels"], gold.present, gold.masked)
     judged, chosen = dict[str, Judged](), list[Labeller]()
     for each in others:
         both = {policy: _judge(truth, replace(each, uncertain=policy), groups) for policy in (PRESENT, ABSENT)}
@@ -101,7 +106,7 @@ def _add_scores(
         best = ABSENT if f1_of[ABSENT] > f1_of[PRESENT] else PRESENT  # of equals present, as in scoring/comparison.py
         policy = best if figures["uncertain"] == "best" else figures["uncertain"]
         judged[each.name] = both[policy]
-        own = _scores(both[policy], macro, resamples) | {"only_in_gold": len(truth.reports) - len(both[policy].reports)}
+        own = _scores(both[policy], macro, resamples)
         if (each.statuses == UNCERTAIN).any():
             own |= {"uncertain_as": policy} | {f"uncertain_{policy}_micro_f1": value for policy, value in f1_of.items()}
         figures["labellers"][each.name] |= tidy(own)
@@ -182,7 +187,7 @@ def _agree(one: Bools, other: Bools) -> dict[str, float]:
 
 
 def _disagreements(labellers: list[Labeller], names: list[str]) -> pl.DataFrame:
-    """Returns report_id, label and a status per labeller ("": not labelled), where two decide differently."""
+    """Returns report_id, label and a status per labeller (null: not labelled), where two decide differently."""
     cells = pl.DataFrame(schema={"report_id": pl.String, "label": pl.String})
     decided = list[str]()
     for each in labellers:
@@ -192,4 +197,4 @@ def _disagreements(labellers: list[Labeller], names: list[str]) -> pl.DataFrame:
         cells = cells.join(own.with_columns(states), on=["report_id", "label"], how="full", coalesce=True)
         decided.append(states.name)
     differ = pl.any_horizontal(decided) & ~pl.all_horizontal(pl.col(decided).fill_null(True))
-    return cells.filter(differ).drop(decided).fill_null("").sort("report_id", "label")
+    return cells.filter(differ).drop(decided).sort("report_id", "label")

@@ -121,6 +121,10 @@ def _cells(path: Path, id_column: str | None) -> pl.DataFrame:
     return frame
 
 
+def _stem(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).stem
+
+
 def _wide(path: Path, frame: pl.DataFrame, names: list[str]) -> LabelFile:
     key = next((key for key in KEYS if key in frame.columns), None)
     kept = [name for name in frame.columns if name == key or name in names or SYNONYMS.get(name) in names]
@@ -135,13 +139,13 @@ def _wide(path: Path, frame: pl.DataFrame, names: list[str]) -> LabelFile:
     wide = wide.select("report_id", pl.col(names).replace_strict(CHEXPERT_CELLS, return_dtype=pl.String))
     wide = _without_differing(path, wide, ["report_id"], found.notes)
     statuses = wide.select(names).to_numpy().astype(object)
-    found.labellers.append(Labeller(wide["report_id"].to_list(), path.name.partition(".")[0], str(path), statuses))
+    found.labellers.append(Labeller(wide["report_id"].to_list(), _stem(path), str(path), statuses))
     return found
 
 
 def _long(path: Path, frame: pl.DataFrame, names: list[str]) -> LabelFile:
     columns.require(str(path), frame.columns, ["report_id", "label", "status"])
-    who = next((pl.col(name) for name in ("annotator", "teacher") if name in frame.columns), pl.lit(path.name.partition(".")[0]))
+    who = next((pl.col(name) for name in ("annotator", "teacher") if name in frame.columns), pl.lit(_stem(path)))
     rows = frame.filter(pl.col("task") == MULTIPLE_CHOICE) if "task" in frame.columns else frame
     if strange := rows.filter(~pl.col("status").is_in(KNOWN)).height:
         raise InputError(f"{path}: column 'status' has {strange} cells that are none of {', '.join(KNOWN)}")

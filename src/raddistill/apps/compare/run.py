@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +13,26 @@ from raddistill.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
+
+def _span(name: str, sign: str = "") -> str:
+    """Returns a format for a figure with its interval."""
+    low, high = ("low", "high") if name == "f1" else (f"{name}_low", f"{name}_high")
+    return f"{{{name}:{sign}.3f}} ({{{low}:{sign}.3f}} to {{{high}:{sign}.3f}})"
+
+
+SCORES = {
+    "reports": "{reports}", "scored": "{scored}", "not in gold": "{not_in_gold}", "only in gold": "{only_in_gold}",
+    "uncertain as": "{uncertain_as}", "micro F1": _span("micro_f1"), "macro F1": _span("macro_f1"),
+    "precision": "{precision:.3f}", "recall": "{recall:.3f}",
+}  # fmt: skip
+DIFFERENCES = {
+    "reports": "{reports}", "micro F1": "{micro_f1:+.3f} ({low:+.3f} to {high:+.3f})", "macro F1": _span("macro_f1", "+"),
+    "micro F1, ambiguous absent": "{mask_absent_micro_f1:+.3f}", "and present": "{mask_present_micro_f1:+.3f}",
+}  # fmt: skip
+AGREEMENT = {
+    "reports of both": "{reports}", "only first": "{only_a}", "only second": "{only_b}",
+    "equal cells": "{agree:.3f}", "kappa": "{kappa:.3f}",
+}  # fmt: skip
 MOST_WIDE = 4  # labellers whose F1 by label is shown with its interval
 MOST_PAIRS = 6  # whose kappa is shown by label
 
@@ -50,7 +70,7 @@ def compare(
     `raddistill compare A.csv B.csv -g gold.csv --common --disagreements look_at.csv --json`
 
     **A label file** is what `raddistill label` writes, in any format; a table with an id and CheXpert's codes (1, 0, -1, blank)
-    in a column per label, such as CheXbert's or MIMIC-CXR's; or a table of the pipeline: gold, labels, decisions, predictions.
+    in a column per label, such as CheXbert's or MIMIC-CXR's; or a table of the pipeline: gold, labels, decisions.
     `NAME=FILE` names the labeller; if FILE has several (arms, teachers, annotators), it takes the one of that name.
 
     **Reports.** F1 is of the reports that a file and gold have, differences and kappa are of those that two files have. Their
@@ -84,41 +104,32 @@ def compare(
 
 
 def _tables(figures: dict[str, Any]) -> "Iterator[Table | str]":
-    from raddistill.scoring.score_output import GAIN, cell, table
+    from rich.markup import escape
 
-    labellers, pairs = figures["labellers"], figures["agreement"]
-    of_label = "{f1:.3f} ({low:.3f} to {high:.3f}) [{positives}]" if len(labellers) <= MOST_WIDE else "{f1:.3f} [{positives}]"
+    from raddistill.scoring.score_output import cell, table
+
+    def grid(title: str, names: list[str], columns: dict[str, str], rows: "Iterable[tuple[list[str], Any]]") -> "Table":
+        cells = [[*words, *(cell(own, form) for form in columns.values())] for words, own in rows]
+        return table(title, [*names, *columns], cells, words=len(names))
+
+    labellers, pairs = figures["labellers"], [([each["a"], each["b"]], each) for each in figures["agreement"]]
     if "gold" in figures:
-        heads = ["labeller", "reports", "scored", "only in gold", "uncertain as", "micro F1", "macro F1", "precision", "recall"]
-        forms = ["{reports}", "{scored}", "{only_in_gold}", "{uncertain_as}", _span("micro_f1"), _span("macro_f1")]
-        forms += ["{precision:.3f}", "{recall:.3f}"]
-        rows = [[name, *(cell(own, form) for form in forms)] for name, own in labellers.items()]
-        yield table(f"F1 against {figures['gold']['file']}, with 95 % intervals", heads, rows)
-        shown = {name: own["by_label"] for name, own in labellers.items()}
-        rows = [[label, *(cell(own[label], of_label) for own in shown.values())] for label in figures["labels"]]
-        yield table("F1 by label [positives in gold]", ["label", *shown], rows)
+        title = f"F1 against {escape(figures['gold']['file'])}, with 95 % intervals"
+        yield grid(title, ["labeller"], SCORES, (([name], own) for name, own in labellers.items()))
+        form = f"{_span('f1')} [{{positives}}]" if len(labellers) <= MOST_WIDE else "{f1:.3f} [{positives}]"
+        shown = [[cell(own["by_label"][label], form) for own in labellers.values()] for label in figures["labels"]]
+        rows = [[label, *cells] for label, cells in zip(figures["labels"], shown, strict=True)]
+        yield table("F1 by label; in brackets, the positives in gold", ["label", *map(escape, labellers)], rows)
     if figures.get("differences"):
-        heads = ["labeller", "minus", "reports", "micro F1", "macro F1", "micro F1, ambiguous absent", "and present"]
-        macro = GAIN.replace("micro_f1", "macro_f1").replace("{low", "{macro_f1_low").replace("{high", "{macro_f1_high")
-        forms = ["{reports}", GAIN, macro, "{mask_absent_micro_f1:+.3f}", "{mask_present_micro_f1:+.3f}"]
-        rows = [[each["a"], each["b"], *(cell(each, form) for form in forms)] for each in figures["differences"]]
-        yield table("Differences on the same reports", heads, rows, words=2)
-    forms = ["{reports}", "{only_a}", "{only_b}", "{agree:.3f}", "{kappa:.3f}"]
-    rows = [[each["a"], each["b"], *(cell(each, form) for form in forms)] for each in pairs]
-    heads = ["first", "second", "reports of both", "only first", "only second", "equal cells", "kappa"]
-    yield table("Agreement", heads, rows, words=2)
+        differences = (([each["a"], each["b"]], each) for each in figures["differences"])
+        yield grid("Differences on the reports of both", ["labeller", "minus"], DIFFERENCES, differences)
+    yield grid("Agreement", ["first", "second"], AGREEMENT, pairs)
     if len(pairs) <= MOST_PAIRS:
-        heads = ["label", *(f"{each['a']} / {each['b']}" for each in pairs)]
-        rows = [[label, *(cell(each["by_label"][label], "{kappa:.3f}") for each in pairs)] for label in figures["labels"]]
-        yield table("Cohen's kappa by label", heads, rows)
-    yield "{all:,} reports in all, {common:,} that all have. Uncertain counts as: {as_}.".format(
-        **figures["reports"], as_=figures["uncertain"]
-    )
+        rows = [[label, *(cell(each["by_label"][label], "{kappa:.3f}") for _, each in pairs)] for label in figures["labels"]]
+        yield table("Cohen's kappa by label", ["label", *(escape(" / ".join(names)) for names, _ in pairs)], rows)
+    said = "{all:,} reports in all, {common:,} that all have. Uncertain counts as: {as_}."
+    yield said.format(**figures["reports"], as_=figures["uncertain"])
     if "gold" in figures:
-        yield "{reports:,} reports of gold, without the {excluded:,} that it excludes. Ambiguous cells are masked.".format(
+        yield "Gold: {reports:,} reports, without {excluded:,} that it excludes. Ambiguous cells are masked.".format(
             **figures["gold"]
         )
-
-
-def _span(name: str) -> str:
-    return f"{{{name}:.3f}} ({{{name}_low:.3f}} to {{{name}_high:.3f}})"
