@@ -91,10 +91,15 @@ def write_every_kind(rows: dict[str, list[str]]) -> list[str]:
         {"report_id": report, "labels": [{"label": n, "status": s} for n, s in zip(NAMES, row, strict=True)], "evidence": []}
         for report, row in rows.items()
     ]  # fmt: skip
+    Path("p").mkdir()
+    for part, of_part in enumerate((range(25), range(25, 40)), start=1):
+        wide({f"r{n:03}": rows[f"r{n:03}"] for n in of_part if f"r{n:03}" in rows}).write_parquet(
+            f"p/part-0000{part}-of-00002.parquet"
+        )
     Path("g.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     numbers = {report[1:].lstrip("0") or "0": row for report, row in rows.items()}
     wide(numbers, "study_id").with_columns(subject_id=pl.lit("10000032")).write_csv("h.csv")
-    return ["a.csv", "b.tsv", "c.csv.gz", "d.parquet", "e.parquet", "f.csv", "g.jsonl"]
+    return ["a.csv", "b.tsv", "c.csv.gz", "d.parquet", "e.parquet", "f.csv", "g.jsonl", "p"]
 
 
 def test_files_of_every_kind_say_the_same() -> None:
@@ -110,7 +115,7 @@ def test_files_of_every_kind_say_the_same() -> None:
     assert read("b.tsv", NAMES).notes == ["b.tsv: columns that were not read: Sex, No Finding"]
     figures = as_json(*(f"n{at}={kind}" for at, kind in enumerate(kinds)))
     assert {pair["kappa"] for pair in figures["agreement"]} == {1.0}
-    assert len(figures["agreement"]) == 7 * 6 / 2
+    assert len(figures["agreement"]) == 8 * 7 / 2
 
 
 def test_what_label_writes_is_read(here: Path) -> None:
@@ -283,7 +288,8 @@ def test_a_difference_is_paired_and_of_the_reports_of_both() -> None:
 
 WRONG = {
     "no such file": (["a.csv", "none.csv"], r"none\.csv does not exist"),
-    "a folder": (["a.csv", "."], r"\. is a folder"),
+    "a folder": (["a.csv", "."], r"\. is a folder with 0 parts"),
+    "a part is missing": (["a.csv", "parts"], r"parts is a folder with 1 parts of `raddistill predict`, not with all"),
     "alone": (["a.csv"], "one labeller only"),
     "twice": (["a.csv", "a.csv"], "called 'a'; give a file a name"),
     "a column of the disagreements": (["label=a.csv", "b.csv"], "called 'label'"),
@@ -329,6 +335,8 @@ def wrong(here: Path) -> None:
     pl.DataFrame({"report_id": ["r1"], "arm": ["student"], "answer": [SECRET]}).write_parquet("answers.parquet")
     pl.DataFrame({"report_id": ["r1"], "task": ["open_ended"], "label": [SECRET], "status": ["present"]}).write_csv("open.csv")
     Path("phrases.jsonl").write_text(f'{{"report_id": "r1", "labels": [{{"label": "{SECRET}", "status": "present"}}]}}\n')
+    Path("parts").mkdir()
+    wide(rows).write_parquet("parts/part-00002-of-00002.parquet")
     Path("none.jsonl").write_text('{"report_id": "r1", "labels": []}\n')
     Path("broken.parquet").write_text(SECRET)
     Path("row.tsv").write_text("\t".join(["report_id", *NAMES]) + f"\nr1\t{SECRET}\n")

@@ -2,9 +2,9 @@
 
 | columns | file |
 |---|---|
-| report_id, study_id or path_to_image; one per label | CheXpert's codes: ours (wide), CheXpert, CheXbert, MIMIC-CXR, annotators |
-| report_id, label, status; with or without task, teacher, annotator | ours (long), data/labels, data/gold.parquet |
-| report_id, labels | our JSON lines |
+| report_id, study_id or path_to_image; one per label | CheXpert's codes: `label`, `predict`, CheXpert, CheXbert, MIMIC-CXR |
+| report_id, label, status; with or without task, teacher, annotator | `label`, `predict` (long), data/labels, data/gold.parquet |
+| report_id, labels | `label`, `predict` (JSON lines) |
 | arm, kind | data/decisions.parquet |
 """
 
@@ -63,7 +63,7 @@ class LabelFile:
 
 
 def read(word: str, names: list[str], id_column: str | None = None) -> LabelFile:
-    """Returns the labels in FILE or NAME=FILE.
+    """Returns the labels in FILE or NAME=FILE; FILE may be a folder of parts that `predict` wrote.
 
     NAME is how the labeller is called; if the file has several, it is the one that is wanted. `names`: of the labels.
     `id_column`: read as report_id.
@@ -74,8 +74,8 @@ def read(word: str, names: list[str], id_column: str | None = None) -> LabelFile
     """
     name, _, file = ("", "", word) if "=" not in word or Path(word).exists() else word.partition("=")
     path = Path(file)
-    if not path.is_file():
-        raise InputError(f"{path} {'is a folder; name a file' if path.exists() else 'does not exist'}")
+    if not path.exists():
+        raise InputError(f"{path} does not exist")
     frame = _cells(path, id_column)
     there = set(frame.columns)
     if {"arm", "kind"} <= there:
@@ -98,6 +98,11 @@ def read(word: str, names: list[str], id_column: str | None = None) -> LabelFile
 
 def _cells(path: Path, id_column: str | None) -> pl.DataFrame:
     """Returns all cells as trimmed strings, blank ones as "". JSON lines with lists of labels give one row per label."""
+    if path.is_dir():
+        parts = [part for part in sorted(path.glob("part-*-of-*")) if part.suffix in (".parquet", ".jsonl")]
+        if not parts or not parts[0].stem.endswith(f"-of-{len(parts):05}"):
+            raise InputError(f"{path} is a folder with {len(parts)} parts of `raddistill predict`, not with all; name a file")
+        return pl.concat([_cells(part, id_column) for part in parts])
     if {".tsv", ".jsonl", ".ndjson"}.isdisjoint(path.suffixes):
         frame = read_cells(path, "a label file")
     else:

@@ -38,7 +38,7 @@ MOST_PAIRS = 6  # whose kappa is shown by label
 
 
 def compare(
-    files: Annotated[list[str], typer.Argument(metavar="[NAME=]FILE...", help="Label files, or folders of Parquet parts.")],
+    files: Annotated[list[str], typer.Argument(metavar="[NAME=]FILE...", help="Label files, or folders of parts.")],
     gold: Annotated[str | None, typer.Option("--gold", "-g", metavar="[NAME=]FILE", help="Labels made by people.")] = None,
     uncertain: Annotated[
         Literal["present", "absent", "best"] | None,
@@ -69,7 +69,7 @@ def compare(
 
     `raddistill compare A.csv B.csv -g gold.csv --common --disagreements look_at.csv --json`
 
-    **A label file** is what `raddistill label` writes, in any format; a table with an id and CheXpert's codes (1, 0, -1, blank)
+    **A label file** is what `raddistill label` or `predict` writes; a table with an id and CheXpert's codes (1, 0, -1, blank)
     in a column per label, such as CheXbert's or MIMIC-CXR's; or a table of the pipeline: gold, labels, decisions.
     `NAME=FILE` names the labeller; if FILE has several (arms, teachers, annotators), it takes the one of that name.
 
