@@ -20,13 +20,20 @@ FOURTEEN = [
 ]  # fmt: skip
 FIVE = ["Cardiomegaly", "Edema", "Consolidation", "Atelectasis", "Pleural Effusion"]
 AVERAGES = ["micro avg", "macro avg", "weighted avg", "samples avg"]
-PAIRS = {  # id -> reference, hypothesis, and the labels that a reader finds in each
+PAIRS: dict[
+    str, tuple[str, str, set[str], set[str]]
+] = {  # id -> reference, hypothesis, and the labels that a reader finds in each
     "a": ("The heart is enlarged. No edema.", "Cardiomegaly.", {"Cardiomegaly"}, {"Cardiomegaly"}),
     "b": ("Small left pleural effusion.", "The lungs are clear.", {"Pleural Effusion"}, {"No Finding"}),
     "c": ("Possible pneumonia.", "Pneumonia.", {"Pneumonia"}, {"Pneumonia"}),
     "d": ("The lungs are clear.", "No acute disease.", {"No Finding"}, {"No Finding"}),
     "e": ("Pulmonary edema. A right chest port.", "", {"Edema", "Support Devices"}, set[str]()),
-    "f": ("A right chest port is seen.", "A right chest port.", *[{"Support Devices", "No Finding"}] * 2),
+    "f": (
+        "A right chest port is seen.",
+        "A right chest port.",
+        {"Support Devices", "No Finding"},
+        {"Support Devices", "No Finding"},
+    ),
     "g": ("Right lower lobe atelectasis.", "Rib fracture.", {"Atelectasis"}, {"Fracture"}),
 }
 SECRET = "zanzibar"  # noqa: S105  stands for report text
@@ -47,7 +54,10 @@ def score(*words: str) -> dict[str, Any]:
 
 
 def expected() -> tuple[Any, Any]:
-    return tuple(np.array([[name in pair[at] for name in FOURTEEN] for pair in PAIRS.values()]) for at in (2, 3))  # type: ignore[operator, return-value]
+    """(reports, 14) of references and of hypotheses, as a reader finds them."""
+    true = [[name in pair[2] for name in FOURTEEN] for pair in PAIRS.values()]
+    found = [[name in pair[3] for name in FOURTEEN] for pair in PAIRS.values()]
+    return np.array(true), np.array(found)
 
 
 def test_the_keys_and_values_are_those_of_the_classification_reports() -> None:

@@ -58,9 +58,9 @@ def score(
 
     **Exit codes**: 0 done. 1 a file or an option is wrong. 2 the command is wrong.
     """
-    from raddistill.apps.console import print_page
     from raddistill.apps.label.report_file import Report, ReportFile
     from raddistill.apps.label.rules import load_reader
+    from raddistill.scoring.score_output import wide
 
     columns = options.Columns(id_column, text_column, findings_column, impression_column)
     of_hypotheses = options.Columns(id_column, hypothesis_column) if hypothesis_column else columns
@@ -75,7 +75,7 @@ def score(
     if as_json:
         print(json.dumps(figures, indent=2, allow_nan=False))
     else:
-        print_page(_page(figures))
+        wide(None).print(_page(figures))
 
 
 def score_texts(refs: Sequence[str], hyps: Sequence[str], lexicon: str | None = None) -> dict[str, Any]:

@@ -30,8 +30,8 @@ GOLD = "gold"
 def compare_files(
     files: list[str], gold: str | None = None, uncertain: str | None = None, *, common: bool = False,
     label_set: str | None = None, id_column: str | None = None, resamples: int = 2000, macro_min: int = 1,
-) -> tuple[dict[str, Any], pl.DataFrame]:  # fmt: skip
-    """Returns all figures, as `raddistill compare --json` prints them, and the disagreements.
+) -> tuple[dict[str, Any], list[Labeller]]:  # fmt: skip
+    """Returns all figures, as `raddistill compare --json` prints them, and the labellers as they counted; the last is gold.
 
     The arguments are those of `raddistill compare`. `uncertain`: present, absent, best, or None for the default.
 
@@ -68,7 +68,7 @@ def compare_files(
     else:
         labellers = [replace(each, uncertain=figures["uncertain"]) for each in labellers]
     figures["agreement"] = [{"a": a.name, "b": b.name} | tidy(_agreement(a, b, names)) for a, b in combinations(labellers, 2)]
-    return figures | {"notes": [note for file in found for note in file.notes]}, _disagreements(labellers, names)
+    return figures | {"notes": [note for file in found for note in file.notes]}, labellers
 
 
 def _without_excluded(gold: Labeller) -> tuple[Labeller, int]:
@@ -186,7 +186,7 @@ def _agree(one: Bools, other: Bools) -> dict[str, float]:
     return ({"agree": float((one == other).mean())} if one.size else {}) | ({} if kappa is None else {"kappa": kappa})
 
 
-def _disagreements(labellers: list[Labeller], names: list[str]) -> pl.DataFrame:
+def disagreements(labellers: list[Labeller], names: list[str]) -> pl.DataFrame:
     """Returns report_id, label and a status per labeller (null: not labelled), where two decide differently."""
     cells = pl.DataFrame(schema={"report_id": pl.String, "label": pl.String})
     decided = list[str]()

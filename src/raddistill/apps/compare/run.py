@@ -13,27 +13,23 @@ from raddistill.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
-
-def _span(name: str, sign: str = "") -> str:
-    """Returns a format for a figure with its interval."""
-    low, high = ("low", "high") if name == "f1" else (f"{name}_low", f"{name}_high")
-    return f"{{{name}:{sign}.3f}} ({{{low}:{sign}.3f}} to {{{high}:{sign}.3f}})"
-
-
-SCORES = {
-    "reports": "{reports}", "scored": "{scored}", "not in gold": "{not_in_gold}", "only in gold": "{only_in_gold}",
-    "uncertain as": "{uncertain_as}", "micro F1": _span("micro_f1"), "macro F1": _span("macro_f1"),
-    "precision": "{precision:.3f}", "recall": "{recall:.3f}",
+WIDTH = 200  # characters; on a narrower terminal figures would be cut off, so lines are broken there
+REPORTS = {"reports": "{reports}", "scored": "{scored}", "not in gold": "{not_in_gold}", "only in gold": "{only_in_gold}"}
+SCORES = {  # column -> format of a cell
+    "uncertain as": "{uncertain_as}", "micro F1": "{micro_f1:.3f} ({micro_f1_low:.3f} to {micro_f1_high:.3f})",
+    "macro F1": "{macro_f1:.3f} ({macro_f1_low:.3f} to {macro_f1_high:.3f})", "precision": "{precision:.3f}",
+    "recall": "{recall:.3f}",
 }  # fmt: skip
 DIFFERENCES = {
-    "reports": "{reports}", "micro F1": "{micro_f1:+.3f} ({low:+.3f} to {high:+.3f})", "macro F1": _span("macro_f1", "+"),
-    "micro F1, ambiguous absent": "{mask_absent_micro_f1:+.3f}", "and present": "{mask_present_micro_f1:+.3f}",
+    "reports": "{reports}", "micro F1": "{micro_f1:+.3f} ({low:+.3f} to {high:+.3f})",
+    "macro F1": "{macro_f1:+.3f} ({macro_f1_low:+.3f} to {macro_f1_high:+.3f})",
+    "as absent": "{mask_absent_micro_f1:+.3f}", "as present": "{mask_present_micro_f1:+.3f}",
 }  # fmt: skip
 AGREEMENT = {
     "reports of both": "{reports}", "only first": "{only_a}", "only second": "{only_b}",
     "equal cells": "{agree:.3f}", "kappa": "{kappa:.3f}",
 }  # fmt: skip
-MOST_WIDE = 4  # labellers whose F1 by label is shown with its interval
+MOST_WIDE = 3  # labellers whose F1 by label is shown with its interval
 MOST_PAIRS = 6  # whose kappa is shown by label
 
 
@@ -52,8 +48,9 @@ def compare(
     id_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="Column of the ids. [default: report_id, study_id]")
     ] = None,
-    disagreements: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Writes ids, labels and statuses that differ, as .csv. No text.")
+    differing: Annotated[
+        Path | None,
+        typer.Option("--disagreements", metavar="FILE", help="Writes ids, labels and statuses that differ, as .csv. No text."),
     ] = None,
     resamples: Annotated[int, typer.Option(min=1, help="Bootstrap draws.")] = 2000,
     macro_min: Annotated[int, typer.Option(min=1, help="Positives in gold that a label in macro F1 needs.")] = 1,
@@ -81,24 +78,24 @@ def compare(
 
     **Exit codes**: 0 done. 1 a file or an option is wrong. 2 the command is wrong.
     """
-    from rich.console import Group
+    from rich.console import Console
 
-    from raddistill.apps.compare.comparing import compare_files
-    from raddistill.apps.console import print_page
+    from raddistill.apps.compare.comparing import compare_files, disagreements
     from raddistill.tables.base import write_csv
 
-    if disagreements and (disagreements.exists() or disagreements.suffix != ".csv" or not disagreements.parent.is_dir()):
-        raise InputError(f"--disagreements {disagreements}: name a .csv file that does not exist yet, in a folder that does")
-    figures, differing = compare_files(
+    if differing and (differing.exists() or differing.suffix != ".csv" or not differing.parent.is_dir()):
+        raise InputError(f"--disagreements {differing}: name a .csv file that does not exist yet, in a folder that does")
+    figures, labellers = compare_files(
         files, gold, uncertain, common=common, label_set=label_set, id_column=id_column, resamples=resamples, macro_min=macro_min
     )
-    if disagreements:
-        write_csv(differing, disagreements)
-        print(f"{differing.height:,} cells (of a report and a label) on which two differ: {disagreements}", file=sys.stderr)
+    if differing:
+        cells = disagreements(labellers, figures["labels"])
+        write_csv(cells, differing)
+        print(f"{cells.height:,} cells (of a report and a label) on which two differ: {differing}", file=sys.stderr)
     if as_json:
         print(json.dumps(figures, indent=2, allow_nan=False))
         return
-    print_page(Group(*_tables(figures)))
+    Console(width=max(Console().width, WIDTH)).print(*_tables(figures), sep="\n")
     for note in figures["notes"]:
         print(note, file=sys.stderr)
 
@@ -114,15 +111,21 @@ def _tables(figures: dict[str, Any]) -> "Iterator[Table | str]":
 
     labellers, pairs = figures["labellers"], [([each["a"], each["b"]], each) for each in figures["agreement"]]
     if "gold" in figures:
-        title = f"F1 against {escape(figures['gold']['file'])}, with 95 % intervals"
-        yield grid(title, ["labeller"], SCORES, (([name], own) for name, own in labellers.items()))
-        form = f"{_span('f1')} [{{positives}}]" if len(labellers) <= MOST_WIDE else "{f1:.3f} [{positives}]"
+        each = [([name], own) for name, own in labellers.items()]
+        yield grid("Reports", ["labeller"], REPORTS, each)
+        yield grid(f"F1 against {escape(figures['gold']['file'])}, with 95 % intervals", ["labeller"], SCORES, each)
+        form = "{f1:.3f} ({low:.3f} to {high:.3f}) [{positives}]" if len(labellers) <= MOST_WIDE else "{f1:.3f} [{positives}]"
         shown = [[cell(own["by_label"][label], form) for own in labellers.values()] for label in figures["labels"]]
         rows = [[label, *cells] for label, cells in zip(figures["labels"], shown, strict=True)]
         yield table("F1 by label; in brackets, the positives in gold", ["label", *map(escape, labellers)], rows)
     if figures.get("differences"):
         differences = (([each["a"], each["b"]], each) for each in figures["differences"])
-        yield grid("Differences on the reports of both", ["labeller", "minus"], DIFFERENCES, differences)
+        yield grid(
+            "Differences of F1 on the same reports, and with ambiguous cells as absent or present",
+            ["labeller", "minus"],
+            DIFFERENCES,
+            differences,
+        )
     yield grid("Agreement", ["first", "second"], AGREEMENT, pairs)
     if len(pairs) <= MOST_PAIRS:
         rows = [[label, *(cell(each["by_label"][label], "{kappa:.3f}") for _, each in pairs)] for label in figures["labels"]]
