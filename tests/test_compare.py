@@ -230,6 +230,12 @@ def test_uncertain_is_decided_for_each_file() -> None:
     assert as_json("bold.csv", "shy.csv", "--uncertain", "absent")["agreement"][0]["agree"] == pytest.approx(2 / 3, abs=1e-4)
 
 
+def test_another_policy_is_refused_in_python() -> None:
+    wide(said(1)).write_csv("a.csv")
+    with pytest.raises(InputError, match="present, absent or best, not as 'maybe'"):
+        compare_files(["a.csv"], "a.csv", "maybe")
+
+
 def test_ambiguous_cells_are_masked_everywhere() -> None:
     row = ["ambiguous", *["present"] * 3, *["absent"] * 9]
     write_gold({"r1": row, "r2": row})
@@ -310,6 +316,8 @@ WRONG = {
     "no labels": (["a.csv", "none.jsonl"], "'labels' is not, in every row, a list of objects"),
     "no file of labels": (["a.csv", "broken.parquet"], "is not a readable CSV"),
     "a broken row": (["a.csv", "row.tsv"], r"row\.tsv: 1 rows cannot be read \(row 1: 2 cells, the header has 14\)"),
+    "not UTF-8": (["a.csv", "latin.tsv"], r"latin\.tsv: 1 rows are not UTF-8"),
+    "nothing in common": (["a.csv", "four.csv", "-g", "five.csv", "--common"], "no report is in all files"),
     "no such label set": (["a.csv", "b.csv", "--label-set", "none"], "there is no label set 'none'"),
 }
 
@@ -335,11 +343,15 @@ def wrong(here: Path) -> None:
     pl.DataFrame({"report_id": ["r1"], "arm": ["student"], "answer": [SECRET]}).write_parquet("answers.parquet")
     pl.DataFrame({"report_id": ["r1"], "task": ["open_ended"], "label": [SECRET], "status": ["present"]}).write_csv("open.csv")
     Path("phrases.jsonl").write_text(f'{{"report_id": "r1", "labels": [{{"label": "{SECRET}", "status": "present"}}]}}\n')
+    header = "\t".join(["report_id", *NAMES])
+    Path("latin.tsv").write_bytes(f"{header}\nr1\t{SECRET}".encode() + b"\xfc" + b"\t" * 12 + b"\n")
+    wide({"r004": rows["r001"]}).write_csv("four.csv")
+    wide(rows | {"r004": rows["r001"]}).write_csv("five.csv")
     Path("parts").mkdir()
     wide(rows).write_parquet("parts/part-00002-of-00002.parquet")
     Path("none.jsonl").write_text('{"report_id": "r1", "labels": []}\n')
     Path("broken.parquet").write_text(SECRET)
-    Path("row.tsv").write_text("\t".join(["report_id", *NAMES]) + f"\nr1\t{SECRET}\n")
+    Path("row.tsv").write_text(f"{header}\nr1\t{SECRET}\n")
 
 
 @pytest.mark.usefixtures("wrong")

@@ -160,3 +160,4 @@ def test_lists_of_two_lengths_are_refused() -> None:
         score_texts(refs=["Edema.", "Edema."], hyps=["Edema."])
     with pytest.raises(InputError, match="no usable report"):
         score_texts(refs=[""], hyps=["Edema."])
+    assert score_texts(refs=["Edema.", None], hyps=[None, "Edema."])["reports"]["of_these_without_hypothesis_text"] == 1

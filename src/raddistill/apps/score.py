@@ -78,8 +78,10 @@ def score(
         wide(None).print(_page(figures))
 
 
-def score_texts(refs: Sequence[str], hyps: Sequence[str], lexicon: str | None = None) -> dict[str, Any]:
+def score_texts(refs: Sequence[str | None], hyps: Sequence[str | None], lexicon: str | None = None) -> dict[str, Any]:
     """Returns what `raddistill score --json` prints, for two lists of reports in the same order. Their ids are "0", "1", ...
+
+    What is no string, such as None, counts as a report without text.
 
     Raises:
         InputError: one list is longer, or no reference has text.
@@ -91,11 +93,9 @@ def score_texts(refs: Sequence[str], hyps: Sequence[str], lexicon: str | None = 
     if len(refs) != len(hyps):
         raise InputError(f"{len(refs)} references and {len(hyps)} hypotheses: give one for each, in the same order")
     reader, *_ = load_reader("multiple_choice", lexicon, None, SECTIONS)
-    written, generated = (
-        _label([Report(n, str(n), split_sections(markup.plain(text).text)) for n, text in enumerate(texts)], reader)
-        for texts in (refs, hyps)
-    )
-    return _score(written, generated, RESAMPLES)
+    plain = [[markup.plain(text).text if isinstance(text, str) else "" for text in texts] for texts in (refs, hyps)]
+    sides = [[Report(n, str(n), split_sections(text)) for n, text in enumerate(texts)] for texts in plain]
+    return _score(_label(sides[0], reader), _label(sides[1], reader), RESAMPLES)
 
 
 def _label(reports: "list[Report]", reader: "Reader") -> Stated:

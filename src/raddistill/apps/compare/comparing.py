@@ -51,9 +51,13 @@ def compare_files(
         figures[GOLD] = {"file": labellers[-1].file, "reports": len(labellers[-1].reports), "excluded": excluded}
     elif uncertain == "best":
         raise InputError("--uncertain best is the policy with the higher F1 against --gold; without gold say present or absent")
+    if figures["uncertain"] not in (PRESENT, ABSENT, "best"):
+        raise InputError(f"uncertain counts as present, absent or best, not as '{uncertain}'")
     _refuse(labellers)
     sets = [set(each.reports) for each in labellers]
     shared = set.intersection(*sets)
+    if common and not shared:
+        raise InputError("--common: no report is in all files; leave out a file, or --common")
     figures["reports"] = {"all": len(set.union(*sets)), "common": len(shared)}
     figures["labellers"] = {each.name: {"file": each.file, "reports": len(each.reports)} for each in labellers}
     if gold:

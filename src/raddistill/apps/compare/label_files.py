@@ -19,7 +19,7 @@ import polars as pl
 from raddistill.errors import InputError
 from raddistill.privacy import list_names, may_be_text
 from raddistill.reading import columns
-from raddistill.reading.cells import as_text
+from raddistill.reading.cells import NOT_UTF8, as_text, is_utf8
 from raddistill.reading.lines import Options
 from raddistill.reading.rows import open_rows
 from raddistill.scoring.truth import Bools, ByReport, fill_matrix, from_table
@@ -116,9 +116,15 @@ def _cells(path: Path, id_column: str | None) -> pl.DataFrame:
         if "labels" in there and "label" not in there:
             at, there = there.index("labels"), ["report_id", "label", "status"]
             try:
-                read = [[as_text(row.cells[0]), said["label"], said["status"]] for row in cells for said in row.cells[at] or [{}]]
+                read = [
+                    [as_text(row.cells[0]), str(said["label"]), str(said["status"])]
+                    for row in cells
+                    for said in row.cells[at] or [{}]
+                ]
             except (TypeError, KeyError):
                 raise InputError(f"{path}: 'labels' is not, in every row, a list of objects with label and status") from None
+        if strange := sum(not is_utf8("".join(filter(None, row))) for row in read):
+            raise InputError(f"{path}: {strange} rows are {NOT_UTF8}")
         frame = pl.DataFrame(read, dict.fromkeys(there, pl.String), orient="row")
         frame = frame.select(pl.all().str.strip_chars().fill_null(""))
     if id_column in frame.columns and id_column != "report_id":
