@@ -13,6 +13,7 @@ import typer
 
 from raddistill import errors, params, paths, untracked_files
 from raddistill.apps import pipeline, presets
+from raddistill.apps.compare.run import compare
 from raddistill.apps.label import options
 from raddistill.apps.label.rules import show
 from raddistill.apps.label.run import label
@@ -20,6 +21,7 @@ from raddistill.apps.page import command as reporting
 from raddistill.apps.page.offline_plots import offline_plots
 from raddistill.apps.predict import command as predicting
 from raddistill.apps.review import commands as review
+from raddistill.apps.score import score
 from raddistill.errors import InputError
 
 app = typer.Typer(
@@ -41,6 +43,8 @@ app.command(help=options.SHOW_HELP)(show)
 app.command(help=predicting.HELP)(predicting.predict)
 app.command(help=reporting.HELP)(reporting.report)
 app.command()(offline_plots)
+app.command()(compare)
+app.command()(score)
 
 
 def _print_version(wanted: bool) -> None:

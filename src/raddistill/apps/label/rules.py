@@ -15,7 +15,7 @@ from raddistill.apps.label import options
 from raddistill.apps.label.formats import Summary
 from raddistill.apps.label.report_file import Piece, Report, ReportFile
 from raddistill.errors import InputError
-from raddistill.labelsets import load_labels
+from raddistill.labelsets import Label, load_labels
 from raddistill.passages import CHOICES, SECTIONS, WHOLE
 from raddistill.sections.parser import BETWEEN
 from raddistill.statuses import ABSENT, PRESENT, UNCERTAIN, UNMENTIONED
@@ -77,10 +77,15 @@ def load_reader(task: str, lexicon: str | None, label_set: str | None, sections:
     bundled = paths.shipped_lexicons()
     lexicons = {cues.parent.name: cues.parent for cues in sorted(bundled.glob("*/cues"))}
     folder = _path_of("lexicon", lexicon, "tuned", lexicons)
-    files = {file.stem: file for file in sorted(bundled.glob("label_sets/*.yaml"))}
-    labels = load_labels(_path_of("label set", label_set, "chest_13", files))
+    labels = load_label_set(label_set)
     reader = Reader(task, folder, labels, sections if sections in CHOICES else [sections])
     return reader, f"rules:{folder.resolve().name}", [each.name for each in labels]
+
+
+def load_label_set(name: str | None) -> list[Label]:
+    """Returns the labels of a file, or of a shipped label set; None is "chest_13". Errors are as in `load_reader`."""
+    files = {file.stem: file for file in sorted(paths.shipped_lexicons().glob("label_sets/*.yaml"))}
+    return load_labels(_path_of("label set", name, "chest_13", files))
 
 
 def _path_of(kind: str, name: str | None, default: str, bundled: dict[str, Path]) -> Path:
