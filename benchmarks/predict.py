@@ -63,9 +63,8 @@ def labels() -> list[Label]:
 
 def job(table: Path) -> Job:
     return Job(
-        source=str(table), columns=Columns(), input_format=None, encoding="utf-8", model=str(paths.ADAPTER),
-        calibration=str(paths.CALIBRATION), prompts=str(paths.PROMPTS), task=MULTIPLE_CHOICE, form="long", engine="transformers",
-        max_new_tokens=WRITTEN, threads=0, predict_tokens=8192,
+        str(table), Columns(), None, "utf-8", str(paths.ADAPTER), str(paths.CALIBRATION), MULTIPLE_CHOICE, "long", "transformers",
+        0, 8192,
     )  # fmt: skip
 
 

@@ -283,7 +283,7 @@ def test_vllm_reads_the_token_ids_that_the_student_was_trained_on(exported: Path
 
 
 def test_vllm_writes_lines_and_refuses_tags(exported: Path, reports: Path, tmp_path: Path) -> None:
-    words = ("--engine", "vllm", "--task", "open_ended", "--format", "long", "--prompts", str(ROOT / "prompts/student"))
+    words = ("--engine", "vllm", "--task", "open_ended", "--format", "long")
     assert "cannot answer in the form tags" in error_of(exported, reports, tmp_path / "out.csv", *words)
     file = exported / "adapter/student_settings.json"
     settings = student_settings.load(file)

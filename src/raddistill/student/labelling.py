@@ -24,6 +24,7 @@ from raddistill.tasks.task import TargetRule
 REMEMBERED = 200_000  # texts whose answers are kept: reports repeat sentences, and each of them is asked once
 EVERYTHING = (list(SECTIONS), False)  # a student reads the whole report, whatever its teacher read
 THRESHOLD = 0.5  # without a calibration
+NEW_TOKENS = 96  # most of an answer in words, as predict.*.max_new_tokens has it
 
 
 class Engine(Protocol):
@@ -56,21 +57,19 @@ class Student:
         engine: Engine,
         calibration: Calibration | None = None,
         prompts: Path = Path(),
-        max_new_tokens: int = 96,
     ) -> None:
         """
         Args:
             task: multiple_choice or open_ended.
             calibration: temperature and thresholds; None: 1 and THRESHOLD.
             prompts: folder of the prompt templates, for answer forms that have one.
-            max_new_tokens: of an answer in words.
 
         Raises:
             InputError: the student was not trained on the task, or the calibration lacks a label.
         """
         if task not in settings.tasks:
             raise InputError(f"this student was not trained on {task}, only on {', '.join(settings.tasks) or 'nothing'}")
-        self._task, self._labels, self._engine, self._max_new_tokens = task, settings.labels, engine, max_new_tokens
+        self._task, self._labels, self._engine = task, settings.labels, engine
         self._form, self._units = settings.tasks[task].answers, settings.tasks[task].units
         renderer = Renderer(prompts, engine.tokenizer, settings.labels)
         rule = TargetRule(uncertain=0.0, soft_labels=False)  # nothing is taught here, so it is not used
@@ -122,7 +121,7 @@ class Student:
         asked = pl.DataFrame({"report_id": ids, "prompt": new}).with_columns(
             task=pl.lit(self._task), part=pl.lit(0, pl.Int64), answers=pl.lit(self._form)
         )
-        answered, logits = self._engine.answer(asked, self._labels, self._max_new_tokens, self._codes)
+        answered, logits = self._engine.answer(asked, self._labels, NEW_TOKENS, self._codes)
         if logits.is_empty():
             assert answered["report_id"].to_list() == ids
             self._known |= zip(new, answered["answer"], strict=True)

@@ -67,8 +67,6 @@ def _running_option(help_text: str, **limits: int) -> Any:
 Engine = Annotated[Literal["transformers", "vllm"], _running_option("What runs the model.")]
 Threads = Annotated[int, _running_option("Threads on a CPU; 0: all cores.", min=0)]
 Tokens = Annotated[int, _running_option("Tokens of a forward pass; more take more memory.", min=1)]
-NewTokens = Annotated[int, _running_option("Longest answer in words (answer forms list and lines), in tokens.", min=1)]
-Prompts = Annotated[Path, _running_option("Folder of prompt templates (answer forms slots, list and lines).")]
 
 
 def predict(
@@ -91,43 +89,18 @@ def predict(
     engine: Engine = "transformers",
     threads: Threads = 0,
     tokens: Tokens = 8192,
-    max_new_tokens: NewTokens = 96,
-    prompts: Prompts = paths.PROMPTS,
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,
 ) -> None:
     """Labels the reports in `source` with the student in `model`, and writes the labels to `output`; prints how many."""
-    from raddistill.apps.label.report_file import WHOLE_FILE
-    from raddistill.apps.label.run import check_output, print_counts
+    from raddistill.apps.label.run import print_counts
     from raddistill.apps.predict.job import Job
-    from raddistill.apps.predict.parts import choose_shards, label_parts
+    from raddistill.apps.predict.parts import label_whole_or_parts
 
-    job = Job(
-        source=source,
-        columns=options.Columns(id_column, text_column, findings_column, impression_column),
-        input_format=input_format,
-        encoding=encoding,
-        model=str(model),
-        calibration=_calibration_of(model, calibration),
-        prompts=str(prompts),
-        task=task,
-        form=form,
-        engine=engine,
-        max_new_tokens=max_new_tokens,
-        threads=threads,
-        predict_tokens=tokens,
-    )
-    wanted = choose_shards(shards, shard)
-    if not wanted:
-        if ray:
-            raise InputError("--ray hands out parts: say into how many by --shards")
-        check_output(source, output, overwrite)
-        job.check(output)
-        labelled, rejected = job.run(job.student(), output, WHOLE_FILE)
-    else:
-        if overwrite:
-            raise InputError("--overwrite is for one file; to make parts anew, name another folder, or remove this one")
-        labelled, rejected = label_parts(job, output, wanted, ray, gpus)
+    columns = options.Columns(id_column, text_column, findings_column, impression_column)
+    calibrated = _calibration_of(model, calibration)
+    job = Job(source, columns, input_format, encoding, str(model), calibrated, task, form, engine, threads, tokens)
+    labelled, rejected = label_whole_or_parts(job, output, shards, shard, ray, gpus, overwrite)
     print_counts(labelled, rejected, output)
     if rejected and strict:
         raise typer.Exit(1)

@@ -36,11 +36,9 @@ class Job(NamedTuple):
     encoding: str
     model: str  # folder of the adapter, or of an exported model
     calibration: str  # file, or "" for thresholds of 0.5
-    prompts: str
     task: str
     form: str
     engine: str
-    max_new_tokens: int
     threads: int
     predict_tokens: int
 
@@ -75,7 +73,7 @@ class Job(NamedTuple):
 
             runtime = params.RuntimeParams(threads=self.threads, predict_tokens=self.predict_tokens, progress=False)
             engine = Answerer.load("student", model, runtime)
-        return Student(self.task, settings, engine, calibration, Path(self.prompts), self.max_new_tokens)
+        return Student(self.task, settings, engine, calibration, paths.PROMPTS)
 
     def run(self, student: Student, output: Path, shard: Shard) -> tuple[int, Counter[str]]:
         """Labels the reports of a shard and writes `output` and its quarantine, whole or not at all. Shows progress.
@@ -95,7 +93,7 @@ class Job(NamedTuple):
 
         The input is known by its size, since a hash of ten million reports would take longer than a shard.
         """
-        speed = {"threads", "predict_tokens", "source", "model", "calibration", "prompts"}
+        speed = {"threads", "predict_tokens", "source", "model", "calibration"}
         settings = {name: value for name, value in self._asdict().items() if name not in speed}
         source, model = Path(self.source), Path(self.model)
         size = source.stat().st_size if source.is_file() else None

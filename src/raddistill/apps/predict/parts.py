@@ -9,13 +9,35 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from raddistill.apps.label.report_file import Shard
+from raddistill.apps.label.report_file import WHOLE_FILE, Shard
+from raddistill.apps.label.run import check_output
 from raddistill.apps.predict.job import Job
 from raddistill.errors import InputError
 from raddistill.files import write_whole
 from raddistill.reading.lines import STDIN
 
 RUN = "run.json"  # in a folder of parts: the job that they belong to
+
+
+def label_whole_or_parts(
+    job: Job, output: Path, shards: int | None, shard: str | None, ray: int | None, gpus: float, overwrite: bool
+) -> tuple[int, Counter[str]]:
+    """Writes the file or the folder `output`. Returns the number of labelled reports, and reason to number of unusable rows.
+
+    Arguments are the options of `raddistill predict`.
+
+    Raises:
+        InputError: options exclude each other, or as in `Job.run`.
+    """
+    if wanted := choose_shards(shards, shard):
+        if overwrite:
+            raise InputError("--overwrite is for one file; to make parts anew, name another folder, or remove this one")
+        return label_parts(job, output, wanted, ray, gpus)
+    if ray:
+        raise InputError("--ray hands out parts: say into how many by --shards")
+    check_output(job.source, output, overwrite)
+    job.check(output)
+    return job.run(job.student(), output, WHOLE_FILE)
 
 
 def choose_shards(shards: int | None, shard: str | None) -> list[Shard]:
