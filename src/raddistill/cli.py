@@ -13,6 +13,7 @@ import typer
 
 from raddistill import errors, params, paths, untracked_files
 from raddistill.apps import pipeline, presets
+from raddistill.apps.estimate import commands as estimating
 from raddistill.apps.label import options
 from raddistill.apps.label.rules import show
 from raddistill.apps.label.run import label
@@ -30,6 +31,7 @@ app = typer.Typer(
 folds_app = typer.Typer(no_args_is_help=True, help="Runs of several folds (extract.fold), kept in git and scored as one.")
 app.add_typer(folds_app, name="folds")
 app.add_typer(presets.app, name="ablation")
+app.add_typer(estimating.app, name="estimate")
 
 
 app.command(help=options.LABEL_HELP)(label)
@@ -50,27 +52,6 @@ def _options(
     ] = False,
 ) -> None:
     """Options of the command itself."""
-
-
-@app.command()
-def estimate(
-    teachers: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[TASK|NAME]...", help="Tasks, or names in the section `teachers` of params.yaml. [default: all]"),
-    ] = None,
-) -> None:
-    """Prints how many tokens and how much money an LLM teacher would take. Sends nothing.
-
-    `raddistill estimate`: the LLM teachers of params.yaml. If it has none, both tasks as if they had one.
-
-    `raddistill estimate open_ended`: one task
-
-    Prices come from the file that asking.prices names (prices.yaml). Edit it to your contract. Answers that the journal has are
-    not asked for again.
-    """
-    from raddistill.apps import llm_teacher
-
-    llm_teacher.print_estimate(teachers or [])
 
 
 @app.command()
