@@ -99,13 +99,13 @@ def preset(
 
     `dvc exp run $(raddistill preset quick)`
 
-    `dvc exp run $(raddistill preset llama-3.1-8b) $(raddistill preset paper) evaluate`
+    `dvc exp run $(raddistill preset paper-llama31-8b) $(raddistill preset mimic-cxr) evaluate`
     """
     if name and not show:
         print(" ".join(f"-S {override}" for override in presets.overrides(presets.load_preset(name)["params"])))
         return
     for each in presets.names():
-        print(f"{each:14} {presets.load_preset(each)['about']}")
+        print(f"{each:18} {presets.load_preset(each)['about']}")
 
 
 @app.command()

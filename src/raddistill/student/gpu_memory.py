@@ -60,8 +60,8 @@ def require_room(config: Any, quantization: str, free: int) -> None:
     """
     if (wanted := base_bytes(config, quantization)) > free:
         raise InputError(
-            f"the base needs {wanted / GIB:.1f} GiB in {quantization}, {base_bytes(config, 'nf4') / GIB:.1f} in nf4, and the GPU has"
-            f" {free / GIB:.1f} GiB free. Each GPU holds the whole base, so more of them do not help: take a larger one, nf4, or"
+            f"the base needs {wanted / GIB:.1f} GiB in {quantization}, {base_bytes(config, 'nf4') / GIB:.1f} in nf4, and the GPU"
+            f" has {free / GIB:.1f} free. Each GPU holds the whole base, so more of them do not help: take a larger one, nf4, or"
             " a smaller base; `raddistill estimate train` shows what fits"
         )
 

@@ -68,8 +68,9 @@ def as_json(t: Training) -> dict[str, Any]:
 
 
 def _figures(t: Training, cost: Cost) -> dict[str, Any]:
-    minutes = [round(m, 1) for m in cost.minutes] if cost.minutes else None
-    return {"peak_gib": _gib(cost.peak), "fits": cost.peak <= t.device.memory, "minutes": minutes}
+    fits = cost.peak <= t.device.memory
+    minutes = [round(m, 1) for m in cost.minutes] if cost.minutes and fits else None
+    return {"peak_gib": _gib(cost.peak), "fits": fits, "minutes": minutes}
 
 
 def _gib(size: int) -> float:
@@ -94,14 +95,14 @@ def as_page(made: dict[str, Any]) -> RenderableType:
     head += f", the longest example {made['tokens_of_the_longest_example']:,}"
     if made["examples"]:
         head += f"\n{made['examples']:,} examples of {made['tokens_of_an_epoch']:,} tokens, {made['epochs']} x"
-        head += f"; {made['steps']:,} steps"
-    return Group(f"{head}; time: {_duration(made['minutes'])}\n", memory, f"\n{verdict}\n", changes, "", *made["notes"])
+        head += f"; {made['steps']:,} steps; time: {_duration(made['minutes'])}"
+    return Group(f"{head}\n", memory, f"\n{verdict}\n", changes, "", *made["notes"])
 
 
 def _duration(minutes: list[float] | None) -> str:
     """A range such as "6.1 to 12.9 min" or "2.1 to 3.0 h"."""
     if minutes is None:
-        return "unknown"
+        return "-"
     unit, size = ("h", 60) if minutes[0] >= 90 else ("min", 1)
     longest, shortest = (f"{each / size:,.1f}" for each in minutes)
     return f"{shortest} to {longest} {unit}" if shortest != longest else f"{longest} {unit}"

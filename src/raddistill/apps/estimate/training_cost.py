@@ -168,7 +168,7 @@ def changes(t: Training) -> Iterator[tuple[str, Cost]]:
     halved = ("lora_rank", "epochs") if t.device.gpus else ("lora_rank", "epochs", "batch_size")  # a GPU takes a batch in passes
     settings += [(key, getattr(t.p, key) // 2) for key in halved if getattr(t.p, key) > 1]
     others = {f"train.{key}={value}": t._replace(p=t.p.model_copy(update={key: value})) for key, value in settings}
-    others["half of merge.max_tokens"] = t._replace(work=work._replace(longest=work.longest // 2))
+    others[f"merge.max_tokens={work.longest // 2}"] = t._replace(work=work._replace(longest=work.longest // 2))
     fewer = work._replace(examples=(work.examples + 1) // 2, tokens=work.tokens // 2)
     others["half of merge.<task>.examples"] = t._replace(work=fewer)
     for name, other in others.items():
