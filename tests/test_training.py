@@ -341,7 +341,11 @@ def test_a_killed_run_goes_on_after_its_newest_whole_checkpoint_and_ends_with_th
 
 
 def test_a_run_killed_while_it_writes_a_checkpoint_ends_with_the_same_bytes(
-    examples: pl.DataFrame, base: Path, undisturbed: tuple[Path, training.Trained], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    examples: pl.DataFrame,
+    base: Path,
+    undisturbed: tuple[Path, training.Trained],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     kill_at(10, examples, base, tmp_path, moment="writing")
     assert steps(tmp_path) == [5, 10]

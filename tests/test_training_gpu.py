@@ -21,8 +21,14 @@ from raddistill.student.gpu_memory import LEAST, MOST, MemoryPlan, kept_per_toke
 from raddistill.student.prompts import Encoded
 
 LLAMA_8B = SimpleNamespace(
-    model_type="llama", vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_hidden_layers=32,
-    num_attention_heads=32, num_key_value_heads=8, tie_word_embeddings=False,
+    model_type="llama",
+    vocab_size=128_256,
+    hidden_size=4096,
+    intermediate_size=14_336,
+    num_hidden_layers=32,
+    num_attention_heads=32,
+    num_key_value_heads=8,
+    tie_word_embeddings=False,
 )  # Llama-3.1-8B
 LLAMA_70B = SimpleNamespace(
     **vars(LLAMA_8B) | {"hidden_size": 8192, "intermediate_size": 28_672, "num_hidden_layers": 80, "num_attention_heads": 64}
