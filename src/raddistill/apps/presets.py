@@ -1,8 +1,8 @@
 """Named settings: presets, and ablations, each of which asks one question of several DVC experiments.
 
-A file presets/NAME.yaml holds a preset; it may begin from others (`presets`). A file presets/ablations/NAME.yaml holds a question and its points: `queue` makes each
-point a DVC experiment named NAME-<point>, `draw` reads their metrics. All figures are of the validation split: a question is no
-reason to look at test.
+A file presets/NAME.yaml holds a preset; it may begin from others (`presets`). A file presets/ablations/NAME.yaml holds a question
+and its points: `queue` makes each point a DVC experiment named NAME-<point>, `draw` reads their metrics. All figures are of the
+validation split: a question is no reason to look at test.
 """
 
 import json
