@@ -35,7 +35,7 @@ def told(*words: str) -> str:
 
 def of_8b(card_gib: float, gpus: int = 1, config: Any = LLAMA_8B, work: Workload = STEPS, **changed: Any) -> Training:
     p = train_params(**{"batch_size": 16, "lora_rank": 16, "lora_alpha": 32} | changed)
-    return Training(config, p, work, Device("card", gpus, int(card_gib * GIB)), 14, True, None)
+    return Training(config, p, work, Device("card", gpus, int(card_gib * GIB)), 14, None)
 
 
 @pytest.mark.parametrize(("quantization", "recompute", "liger", "measured"), [
@@ -54,7 +54,7 @@ def test_memory_is_what_an_h100_measured(
 
 def test_sizes_are_those_of_real_models(base: Path, tmp_path: Path) -> None:
     llama = LlamaConfig(vocab_size=300, hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=6,
-                        num_key_value_heads=2, head_dim=16, tie_word_embeddings=False)  # type: ignore[call-arg] # fmt: skip
+                        num_key_value_heads=2, head_dim=16, tie_word_embeddings=False)  # fmt: skip
     bert = BertConfig(vocab_size=300, hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=6)
     with torch.device("meta"):
         made = [(llama, AutoModelForCausalLM.from_config(llama).model), (bert, BertModel(bert, add_pooling_layer=False))]
@@ -139,7 +139,7 @@ def test_before_merge_its_settings_say_how_many() -> None:
     p = params.load("merge", MergeParams)
     work = workload.of_settings(p, 13, None, False, "not made")
     assert work.examples == 0
-    assert "merge.multiple_choice.examples is -1" in work.source
+    assert "merge.multiple_choice.examples: -1 is all" in work.source
     known = p.model_copy(update={"multiple_choice": p.multiple_choice.model_copy(update={"examples": 2700})})
     assert workload.of_settings(known, 13, None, False, "").examples == pytest.approx(7483, rel=0.02)  # metrics/train.json
     assert workload.of_settings(known, 13, None, False, "").tokens == pytest.approx(142_593, rel=0.1)  # counted in that run

@@ -116,14 +116,13 @@ def test_a_base_larger_than_a_gpu_is_refused_with_what_to_do(config: Any, quanti
 
 
 def test_a_base_is_refused_before_a_weight_is_read(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
+    free = {0: 80 * GIB, 1: 50_000}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (asked.append(gpu), (50_000, 80 * GIB))[1])
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (free[gpu], 80 * GIB))
     monkeypatch.setattr(models, "load_base", lambda *_: pytest.fail("the weights were loaded"))
     monkeypatch.setenv("LOCAL_RANK", "1")
     with pytest.raises(InputError, match="Each GPU holds the whole base"):
         training.train(train_params(), examples_of(base), base, tmp_path, RUNTIME, tmp_path / "adapter")
-    assert asked == [1]
 
 
 @pytest.mark.parametrize(("launch", "quantization", "message"), [
@@ -225,9 +224,9 @@ def test_two_processes_train_as_one_and_write_once(base: Path, tmp_path: Path) -
     files = {name: sorted(file.name for file in (tmp_path / name / "adapter").iterdir()) for name in ("one", "two")}
     assert files["one"] == files["two"]
     assert [(tmp_path / name / "saved").read_text() for name in ("one", "two")] == ["once ", "once "]
-    one, two = (load_file(tmp_path / name / "adapter/adapter_model.safetensors") for name in ("one", "two"))
-    assert one.keys() == two.keys()
-    assert all(torch.allclose(one[name], two[name], atol=1e-3) for name in one)
+    by_one, by_two = (load_file(tmp_path / name / "adapter/adapter_model.safetensors") for name in ("one", "two"))
+    assert by_one.keys() == by_two.keys()
+    assert all(torch.allclose(by_one[name], by_two[name], atol=1e-3) for name in by_one)
     assert not any((tmp_path / "two" / "unfinished").iterdir())
 
 

@@ -13,7 +13,7 @@ from raddistill.labelsets import LabelSetParams, load_labels
 from raddistill.sources.fetch.fetching import FetchParams
 from raddistill.student.gpu_memory import GIB
 from raddistill.student.merging import MergeParams
-from raddistill.student.models import ENCODERS, cpu_has_bf16
+from raddistill.student.models import ENCODERS
 from raddistill.student.training import TrainParams
 from raddistill.tasks.names import PLAIN, TASKS
 
@@ -37,7 +37,7 @@ def training_of(device: Device, config: Path | None, examples: int | None, rate:
         work = workload.of_settings(merge, labels, examples, is_encoder, why)
     answers = [merge.block_of(task).answers for task in TASKS]
     outputs = (0 if answers[0] == "list" else labels) + 1 if {*answers} & {*PLAIN} else 0
-    return Training(base, p, work, device, outputs, cpu_has_bf16(), rate)
+    return Training(base, p, work, device, outputs, rate)
 
 
 def as_json(t: Training) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from raddistill.errors import InputError
 from raddistill.student import cpu_setup, gpu_memory
 from raddistill.student.forward import EAGER_UP_TO
 from raddistill.student.gpu_memory import GIB, MemoryPlan
+from raddistill.student.models import cpu_has_bf16
 from raddistill.student.training import TrainParams
 
 CUDA_BYTES = GIB  # context and libraries: an assumption
 PROCESS_BYTES = 700 * 2**20  # Python with torch, transformers and TRL
 LOGIT_BYTES = 14  # of a logit of the vocabulary: in bf16, in float32, its probability and its gradient
-# On a CPU, by trainings of 12 to 24 layers (docs/log.md): the bytes of an attention score, which plain matrix products keep, and
+# On a CPU, by trainings of 12 and 24 layers (docs/gpu.md): the bytes of an attention score, which plain matrix products keep, and
 # how much more the activations take in glibc's fragments. With tcmalloc the peak was 3 to 6 % below this.
 SCORE_BYTES, GLIBC = 10, 1.4
 # Tokens a second of whole trainings, lowest and highest, and the weights of the linear layers of their base.
@@ -43,14 +44,13 @@ class Device(NamedTuple):
 
 
 class Training(NamedTuple):
-    """All that memory and time follow from. `outputs`: of the layer `score`; `rate`: tokens a second of a device, by the user."""
+    """All that memory and time follow from. `outputs`: of the layer `score`; `rate`: tokens a second, if the user gave them."""
 
     config: Any
     p: TrainParams
     work: Workload
     device: Device
     outputs: int
-    cpu_has_bf16: bool
     rate: float | None
 
 
@@ -104,33 +104,34 @@ def cost_of(t: Training) -> Cost:
     if p.quantization == "fp8" and (p.lora_dropout or not gpus):
         raise InputError("train.quantization fp8 needs a GPU (--gpu-memory) and train.lora_dropout=0; else take nf4 or none")
     fused = gpus > 0 and gpu_memory.has_fused_kernels(config)
-    base = gpu_memory.base_bytes(config, p.quantization)
-    trained = trained_parameters(config, p.lora_rank, t.outputs)
-    batch = math.ceil(p.batch_size / max(gpus, 1)) * work.longest
-    plan = (
-        gpu_memory.plan_memory(config, max(0, t.device.memory - base - CUDA_BYTES), fused) if gpus else MemoryPlan(batch, False)
-    )
-    tokens = max(work.longest, min(plan.tokens, batch))
+    base, rows = gpu_memory.base_bytes(config, p.quantization), math.ceil(p.batch_size / max(gpus, 1))
+    plan = MemoryPlan(rows * work.longest, recompute=False)  # a CPU takes a batch in one pass
+    if gpus:
+        plan = gpu_memory.plan_memory(config, max(0, t.device.memory - base - CUDA_BYTES), fused)
+    tokens = max(work.longest, min(plan.tokens, rows * work.longest))
     each = (gpu_memory.recomputed_per_token if plan.recompute else gpu_memory.kept_per_token)(config, fused)
-    if not gpus:
-        scores = work.longest * config.num_attention_heads * config.num_hidden_layers if work.longest <= EAGER_UP_TO else 0
-        each += scores * SCORE_BYTES
-        each *= 1 if cpu_setup.find_tcmalloc() else GLIBC
-    wide = 1 if gpus or t.cpu_has_bf16 else 2  # float32 instead of bf16
+    trained = trained_parameters(config, p.lora_rank, t.outputs)
+    answered = min(rows, math.ceil(tokens / _mean(work)))
     parts = {
-        f"base in {p.quantization}": base * (wide if p.quantization == "none" else 1),
+        f"base in {p.quantization}": base,
         "adapter": 4 * trained,
         "optimizer and gradients": 12 * trained,
-        f"activations {'recomputed' if plan.recompute else 'kept'}": int(tokens * each * wide),
-        "logits": int(tokens / max(1, work.tokens / max(1, work.examples)) * work.answer * config.vocab_size * LOGIT_BYTES),
+        f"activations {'recomputed' if plan.recompute else 'kept'}": tokens * each if gpus else _on_cpu(t, tokens * each),
+        "logits": answered * work.answer * config.vocab_size * LOGIT_BYTES,
         "CUDA" if gpus else "Python and libraries": CUDA_BYTES if gpus else PROCESS_BYTES,
     }
     if gpus and p.quantization == "nf4":
         parts["a weight, unpacked"] = 2 * max(inputs * outputs for inputs, outputs in gpu_memory.linear_shapes(config))
     steps = math.ceil(work.examples * p.epochs / p.batch_size / p.gradient_accumulation)
-    rate = _rate(t, plan)
-    minutes = (_minutes(t, plan, steps, rate, 0), _minutes(t, plan, steps, rate, 1)) if work.examples else None
-    return Cost(parts, plan, tokens, steps, rate, minutes)
+    return Cost(parts, plan, tokens, steps, *_time(t, plan, steps))
+
+
+def _on_cpu(t: Training, kept: int) -> int:
+    """Bytes of the activations on a CPU, of which `kept` would be kept by a GPU."""
+    short = t.work.longest <= EAGER_UP_TO
+    scores = t.p.batch_size * t.work.longest**2 * t.config.num_attention_heads * t.config.num_hidden_layers if short else 0
+    wide = 1 if cpu_has_bf16() else 2  # in float32
+    return int((kept + scores * SCORE_BYTES) * wide * (1 if cpu_setup.find_tcmalloc() else GLIBC))
 
 
 def trained_parameters(config: Any, rank: int, outputs: int) -> int:
@@ -139,25 +140,25 @@ def trained_parameters(config: Any, rank: int, outputs: int) -> int:
     return int(of_layer * config.num_hidden_layers + config.hidden_size * outputs)
 
 
-def _rate(t: Training, plan: MemoryPlan) -> tuple[float, float]:
-    """Tokens a second of one device."""
-    if t.rate:
-        return t.rate, t.rate
-    low, high = ON_H100[t.p.quantization] if t.device.gpus else ON_CPU
+def _mean(work: Workload) -> float:
+    return work.tokens / work.examples if work.examples else work.longest
+
+
+def _time(t: Training, plan: MemoryPlan, steps: int) -> tuple[tuple[float, float], tuple[float, float] | None]:
+    """Tokens a second of one device, and minutes of training and validation; both the slowest, then the fastest.
+
+    A forward pass is half of a step's arithmetic, since a frozen base has no gradients of its own.
+    """
+    p, work, devices = t.p, t.work, max(t.device.gpus, 1)
+    slowest, fastest = ON_H100[p.quantization] if t.device.gpus else ON_CPU
     factor = (H100_WEIGHTS if t.device.gpus else CPU_WEIGHTS) / gpu_memory.linear_weights(t.config)
-    factor *= RECOMPUTED[t.p.quantization] if plan.recompute else 1
-    return low * factor, high * factor
-
-
-def _minutes(t: Training, plan: MemoryPlan, steps: int, rate: tuple[float, float], which: int) -> float:
-    """Training and validation. A forward pass is half of a step's arithmetic, since a frozen base has no gradients of its own."""
-    devices = max(t.device.gpus, 1)
-    validated = math.ceil(steps / t.p.evaluate_every) * t.work.validation_tokens / 2
-    seconds = (t.work.tokens * t.p.epochs + validated) / (devices * rate[which])
-    if t.device.gpus and not t.rate:
-        passes = math.ceil(t.work.tokens / t.work.examples * t.p.batch_size / devices / plan.tokens)
-        seconds = max(seconds, steps * t.p.gradient_accumulation * passes * SECONDS_A_PASS[which])
-    return seconds / 60
+    factor *= RECOMPUTED[p.quantization] if plan.recompute else 1
+    rate = (t.rate, t.rate) if t.rate else (slowest * factor, fastest * factor)
+    tokens = work.tokens * p.epochs + math.ceil(steps / p.evaluate_every) * work.validation_tokens / 2
+    passes = steps * p.gradient_accumulation * math.ceil(_mean(work) * p.batch_size / devices / plan.tokens)
+    least = SECONDS_A_PASS if t.device.gpus and not t.rate else (0.0, 0.0)
+    slow, fast = (max(tokens / devices / each, passes * floor) / 60 for each, floor in zip(rate, least, strict=True))
+    return rate, (slow, fast) if work.examples else None
 
 
 def changes(t: Training) -> Iterator[tuple[str, Cost]]:

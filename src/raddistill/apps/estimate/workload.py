@@ -64,7 +64,7 @@ def _fetched(base: BaseParams) -> Path:
         raise InputError(
             f"the base {base.location} is not fetched; `dvc repro fetch` brings it, or give its config.json as --config"
         )
-    return paths.store() / record["folder"]
+    return paths.store() / str(record["folder"])
 
 
 def changed_settings() -> list[str]:
@@ -102,8 +102,8 @@ def of_examples(folder: Path, is_encoder: bool) -> Workload:
         longest = max(longest, *lengths)
         answer = max(answer, *answers) if form in ("list", "lines") else answer
     how = "" if tokenizer else f", {CHARACTERS_A_TOKEN} characters a token (no tokenizer.json beside the config)"
-    numbers = map(round, (sums["train"], longest, answer, sums["validation"]))
-    return Workload(frame.filter(pl.col("split") == "train").height, *numbers, f"{paths.EXAMPLES}{how}")
+    number, (tokens, validation) = frame.filter(pl.col("split") == "train").height, map(round, sums.values())
+    return Workload(number, tokens, round(longest), round(answer), validation, f"{paths.EXAMPLES}{how}")
 
 
 def of_settings(p: MergeParams, labels: int, examples: int | None, is_encoder: bool, why: str) -> Workload:
@@ -121,15 +121,13 @@ def of_settings(p: MergeParams, labels: int, examples: int | None, is_encoder: b
         most = _length(block.answers, is_encoder, LONGEST_SENTENCE, 0) if block.units == "sentences" else p.max_tokens
         longest = max(longest, min(most, p.max_tokens))
         answer = ANSWER_TOKENS if block.answers in ("list", "lines") else answer
-    if examples is not None:
+    if examples:
         trained, tokens = examples, examples * validation / max(1, p.validation_examples * len(blocks))
     elif unknown := [f"merge.{task}.examples" for task, block in blocks.items() if block.examples == -1]:
-        trained, why = (
-            0,
-            f"{why}; {' and '.join(unknown)} is -1, and how many these are `dvc repro merge` finds (or give --examples)",
-        )
-    numbers = map(round, (trained, tokens, longest, answer, validation))
-    return Workload(*numbers, f"section merge of params.yaml with lengths as in Open-i: {why}")
+        trained = tokens = 0
+        why += f"; {' and '.join(unknown)}: -1 is all, and how many these are `dvc repro merge` finds (or give --examples)"
+    source = f"section merge, lengths as in Open-i: {why}"
+    return Workload(round(trained), round(tokens), round(longest), round(answer), round(validation), source)
 
 
 def _length(form: str, is_encoder: bool, prompt: float, answer: float) -> float:
