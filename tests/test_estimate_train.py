@@ -192,6 +192,8 @@ def test_gpus_of_this_machine(project: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_wrong_input_is_named(project: Path, small_params: Any, write_params: Any) -> None:
     with pytest.raises(InputError, match=r"no GPU is found here .*--gpu-memory"):
         told("train", "--gpus", "2")
+    with pytest.raises(InputError, match="leave one of them out"):
+        told("train", "--gpus", "0", "--gpu-memory", "24")
     for content, message in (
         ("{", "is not JSON"),
         ("[]", "has no hidden_size"),

@@ -70,8 +70,14 @@ class Cost(NamedTuple):
 
 
 def device_of(gpu_gib: float | None, gpus: int | None) -> Device:
-    """Returns the device that the options name, else the GPUs of this machine, else its CPU. 0 GPUs: the CPU."""
-    if gpu_gib and gpus != 0:
+    """Returns the device that the options name, else the GPUs of this machine, else its CPU. 0 GPUs: the CPU.
+
+    Raises:
+        InputError: the options contradict each other, or name GPUs of a machine that has none.
+    """
+    if gpu_gib and gpus == 0:
+        raise InputError("--gpus 0 is the CPU, and --gpu-memory describes a GPU: leave one of them out")
+    if gpu_gib:
         return Device(f"GPU of {gpu_gib:g} GiB", gpus or 1, int(gpu_gib * GIB))
     if gpus != 0 and (here := _gpus_here()):
         return Device(here[0][0], gpus or len(here), min(memory for _, memory in here))

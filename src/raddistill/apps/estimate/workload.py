@@ -69,16 +69,16 @@ def _fetched(base: BaseParams) -> Path:
 
 def changed_settings() -> list[str]:
     """Returns the keys of params.yaml that differ from dvc.lock in the stages up to `merge`; [] without a dvc.lock."""
-    lock, now = Path("dvc.lock"), params.read()
-    changed = set()
+    lock, changed = Path("dvc.lock"), set()
     for name, stage in (params.read(lock)["stages"] if lock.is_file() else {}).items():
-        before = stage.get("params", {}).get("params.yaml", {})
-        for key, value in before.items() if name.partition("@")[0] not in ("train", "predict", "calibrate") else ():
-            node: Any = now
-            for word in key.split("."):
-                node = node.get(word) if isinstance(node, dict) else None
-            changed |= {key} - ({key} if node == value else set())
-    return sorted(key for key in changed if key.partition(".")[0] not in ("predict", "score"))
+        if name.partition("@")[0] in ("fetch", "extract", "teach", "synthesize", "merge"):
+            for key, value in stage.get("params", {}).get("params.yaml", {}).items():
+                node: Any = params.read()
+                for word in key.split("."):
+                    node = node.get(word) if isinstance(node, dict) else None
+                if node != value:
+                    changed.add(key)
+    return sorted(changed)
 
 
 def of_examples(folder: Path, is_encoder: bool) -> Workload:
