@@ -108,7 +108,7 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
     tokenizer = models.load_tokenizer(base)
     trained, validated = _datasets(p, chosen, tokenizer)
     outputs = outputs_of(chosen)
-    _require_room(base, p.quantization)
+    _require_room(tokenizer.name_or_path, p.quantization)
     model = models.load_base(base, p.quantization)
     if outputs:
         models.add_score(model, outputs, p.seed)
@@ -141,15 +141,15 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
     return trainer
 
 
-def _require_room(base: Path, quantization: str) -> None:
-    """Refuses a base that is larger than the free memory of this process' GPU; needs no weights."""
+def _require_room(folder: str, quantization: str) -> None:
+    """Refuses a base, by the config in its folder, that is larger than the free memory of this process' GPU."""
     import torch
 
     if torch.cuda.is_available():
         from transformers import AutoConfig
 
         free, _ = torch.cuda.mem_get_info(int(os.environ.get("LOCAL_RANK", "0")))
-        gpu_memory.require_room(AutoConfig.from_pretrained(models.base_folder(base)), quantization, free)
+        gpu_memory.require_room(AutoConfig.from_pretrained(folder), quantization, free)
 
 
 def _datasets(p: TrainParams, chosen: pl.DataFrame, tokenizer: Any) -> tuple[Any, Any]:
