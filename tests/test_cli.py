@@ -104,7 +104,7 @@ def test_presets_elsewhere_than_at_the_root_are_an_error(tmp_path: Path, monkeyp
 
 
 def test_an_unknown_preset_is_told_the_known_ones(project: Path) -> None:
-    with pytest.raises(InputError, match=r"no preset 'papper'.*all, encoder, hour, llama"):
+    with pytest.raises(InputError, match=r"no preset 'papper'.*all, encoder, few-gold, hour, llama"):
         cli.preset("papper")
 
 

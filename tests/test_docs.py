@@ -61,14 +61,14 @@ def test_the_glossary_points_to_what_is_there() -> None:
 # Words in names of classes that need no explanation: of Python, of machine learning, of names of collections.
 PLAIN = {
     "allowed", "answerer", "batch", "batches", "binary", "boundaries", "broken", "chart", "che", "checker", "checkpoints",
-    "chest", "classes", "combine", "comparison", "console", "content", "context", "conversation", "cxr", "delimited",
-    "destination", "document", "early", "encoded", "engine", "error", "estimate", "excerpt", "extracted", "failure", "fault",
-    "figure", "fitted", "fitter", "format", "hosts", "inquiry", "interrupted", "job", "json", "judged", "labeller",
+    "chest", "classes", "combine", "comparison", "console", "content", "context", "conversation", "cost", "cxr", "delimited",
+    "destination", "device", "document", "early", "encoded", "engine", "error", "estimate", "excerpt", "extracted", "failure",
+    "fault", "figure", "fitted", "fitter", "format", "hosts", "inquiry", "interrupted", "job", "json", "judged", "labeller",
     "limiter", "limits", "literal", "lora", "main", "maker", "match", "matcher", "member", "memory", "merged", "mimic",
     "node", "options", "packaged", "pad", "parquet", "parsed", "plain", "plus", "price", "prices", "progress", "questioner",
-    "queue", "rate", "reached", "reader", "reading", "reject", "remotes", "renderer", "reply", "request", "runtime",
-    "sealed", "server", "span", "store", "stored", "synthesized", "taught", "teach", "templates", "trainer", "truth", "turn",
-    "vllm", "workers", "writer", "xpert", "zip",
+    "queue", "rate", "reached", "reader", "reading", "reject", "remotes", "renderer", "reply", "request", "runtime", "sealed",
+    "server", "span", "store", "stored", "synthesized", "taught", "teach", "templates", "trainer", "truth", "turn", "vllm",
+    "workers", "workload", "writer", "xpert", "zip",
 }  # fmt: skip
 
 

@@ -1,19 +1,17 @@
 """All stages, one after the other, on reports written by us and a random two-layer Llama with real NF4."""
 
-import copy
 import hashlib
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from conftest import N_REPORTS
-from pipeline_truth import ROOT, TEACHERS, declared, dvc_yaml
-from walking import READ_ONLY, run_stages, walk
+from pipeline_truth import TEACHERS, declared, dvc_yaml
+from walking import READ_ONLY, run_stages
 
-from raddistill import params, paths
+from raddistill import paths
 
 STAGES = declared(dvc_yaml(), TEACHERS)  # in the order in which data walks through them
 TASKS = ["multiple_choice", "open_ended"]
@@ -70,24 +68,6 @@ def test_a_report_is_asked_in_parts_and_its_answers_are_one(walked: Path) -> Non
     assert said.select(parts).unique().sort(parts).equals(asked.select(parts).sort(parts))
     written_by_teacher = examples.filter(pl.col("report_id").str.starts_with("written:"))
     assert set(written_by_teacher.select("split", "asked").iter_rows()) == {("train", False)}
-
-
-def test_both_tasks_in_words_as_in_the_paper_go_the_whole_way(
-    tmp_path: Path, small_params: dict[str, Any], write_params: Callable[[dict[str, Any], Path], None]
-) -> None:
-    content = copy.deepcopy(small_params)
-    for key, value in params.read(ROOT / "presets/paper.yaml")["params"]["merge"].items():
-        content["merge"][key] = content["merge"][key] | value if isinstance(value, dict) else value
-    walk(content, tmp_path, write_params)
-    examples, predictions = (
-        pl.read_parquet(tmp_path / path) for path in (paths.EXAMPLES, paths.table("predictions", "student_test"))
-    )
-    assert set(examples["answers"]) == {"list", "lines"}
-    assert examples.filter("asked").group_by("report_id", "task").len()["len"].unique().to_list() == [1]
-    assert predictions["answer"].null_count() == 0
-    assert pl.read_parquet(tmp_path / paths.table("probabilities", "student_test")).is_empty()
-    final = json.loads((tmp_path / paths.FINAL_METRICS).read_text(encoding="utf-8"))
-    assert all(final[task]["student"]["reports"] == final[task]["reports"] > 0 for task in TASKS)
 
 
 def test_the_teacher_was_learned_from_and_scored(walked: Path) -> None:

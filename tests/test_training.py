@@ -236,17 +236,25 @@ def undisturbed(examples: pl.DataFrame, base: Path, tmp_path_factory: pytest.Tem
 
 KILLED = """
 import json, os, signal, sys
-import polars as pl
+import polars as pl, torch
 from pathlib import Path
 from raddistill.student import training
 from transformers import TrainerCallback
 sys.path.insert(0, "tests")
 from student_world import RUNTIME, train_params
 base, folder, adapter, examples = map(Path, sys.argv[1:5])
+step, moment = int(sys.argv[5]), sys.argv[7]
 class Kill(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step == int(sys.argv[5]):
+        if state.global_step == step and moment == "between":
             os.kill(os.getpid(), signal.SIGKILL)
+save = torch.save
+def half(content, file, *args, **kwargs):
+    save(content, file, *args, **kwargs)
+    if moment == "writing" and str(file).endswith(f"checkpoint-{step}/optimizer.pt"):
+        os.truncate(file, os.path.getsize(file) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+torch.save = half
 build = training.build_trainer
 def killing(*args):
     trainer = build(*args)
@@ -257,11 +265,14 @@ training.train(train_params(**json.loads(sys.argv[6])), pl.read_parquet(examples
 """
 
 
-def kill_at(step: int, examples: pl.DataFrame, base: Path, folder: Path, **changed: Any) -> None:
-    """A training that is sent kill -9 after a step; leaves examples.parquet and checkpoints/ in the folder."""
+def kill_at(step: int, examples: pl.DataFrame, base: Path, folder: Path, moment: str = "between", **changed: Any) -> None:
+    """A training that is sent kill -9 after a step, or while it writes the step's checkpoint (`writing`).
+
+    It leaves examples.parquet and checkpoints/ in the folder.
+    """
     examples.write_parquet(folder / "examples.parquet")
     places = [base, folder / "checkpoints", folder / "adapter", folder / "examples.parquet"]
-    words = [sys.executable, "-c", KILLED, *places, str(step), json.dumps(changed)]
+    words = [sys.executable, "-c", KILLED, *places, str(step), json.dumps(changed), moment]
     run = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == -9, run.stderr
     assert not (folder / "adapter").exists()
@@ -327,6 +338,26 @@ def test_a_killed_run_goes_on_after_its_newest_whole_checkpoint_and_ends_with_th
     }
     for ended in (folder, undisturbed[0]):
         assert not list((ended / "checkpoints").iterdir())
+
+
+def test_a_run_killed_while_it_writes_a_checkpoint_ends_with_the_same_bytes(
+    examples: pl.DataFrame,
+    base: Path,
+    undisturbed: tuple[Path, training.Trained],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kill_at(10, examples, base, tmp_path, moment="writing")
+    assert steps(tmp_path) == [5, 10]
+    assert (newest(tmp_path) / WEIGHTS).exists()
+    trained = gone_on(tmp_path, base)
+    output = capsys.readouterr().out
+    assert "checkpoint-10 was not written to its end; deleted" in output
+    assert "resuming after step 5" in output
+    assert trained.curve.equals(undisturbed[1].curve)
+    whole, adapter = undisturbed[0] / "adapter", tmp_path / "adapter"
+    assert sorted(os.listdir(whole)) == sorted(os.listdir(adapter))
+    assert [n for n in os.listdir(whole) if (whole / n).read_bytes() != (adapter / n).read_bytes()] == []
 
 
 def zeroed(file: Path) -> None:

@@ -12,16 +12,27 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
+from safetensors.torch import load_file
 from student_world import ROOT, RUNTIME, examples_of, train_params
 
 from raddistill.errors import InputError
 from raddistill.student import cpu_setup, forward, gpu_layers, models, trainer, training
-from raddistill.student.gpu_memory import LEAST, MOST, MemoryPlan, kept_per_token, plan_memory
+from raddistill.student.gpu_memory import LEAST, MOST, MemoryPlan, kept_per_token, plan_memory, require_room
 from raddistill.student.prompts import Encoded
 
 LLAMA_8B = SimpleNamespace(
-    hidden_size=4096, intermediate_size=14_336, num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=8
+    model_type="llama",
+    vocab_size=128_256,
+    hidden_size=4096,
+    intermediate_size=14_336,
+    num_hidden_layers=32,
+    num_attention_heads=32,
+    num_key_value_heads=8,
+    tie_word_embeddings=False,
 )  # Llama-3.1-8B
+LLAMA_70B = SimpleNamespace(
+    **vars(LLAMA_8B) | {"hidden_size": 8192, "intermediate_size": 28_672, "num_hidden_layers": 80, "num_attention_heads": 64}
+)
 GIB = 2**30
 
 
@@ -89,6 +100,52 @@ def test_memory_decides_on_tokens_and_checkpointing() -> None:
     assert not between.recompute
     assert between.tokens * kept_per_token(LLAMA_8B) <= 28 * GIB * 0.9
     assert plan_memory(LLAMA_8B, 0).tokens == 1
+    assert plan_memory(LLAMA_8B, 50 * GIB, fused=False).tokens < plan_memory(LLAMA_8B, 50 * GIB).tokens
+
+
+@pytest.mark.parametrize(("config", "quantization", "gib", "fits"), [
+    (LLAMA_8B, "nf4", 8, True), (LLAMA_8B, "none", 8, False), (LLAMA_8B, "fp8", 24, True),
+    (LLAMA_70B, "nf4", 79, True), (LLAMA_70B, "nf4", 24, False), (LLAMA_70B, "none", 79, False),
+])  # fmt: skip
+def test_a_base_larger_than_a_gpu_is_refused_with_what_to_do(config: Any, quantization: str, gib: int, fits: bool) -> None:
+    if fits:
+        require_room(config, quantization, gib * GIB)
+        return
+    with pytest.raises(InputError, match=rf"needs [\d.]+ GiB in {quantization}, .*{gib}\.0 free\. .* more of them do not help"):
+        require_room(config, quantization, gib * GIB)
+
+
+def test_a_base_is_refused_before_a_weight_is_read(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = {0: 80 * GIB, 1: 50_000}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (free[gpu], 80 * GIB))
+    monkeypatch.setattr(models, "load_base", lambda *_: pytest.fail("the weights were loaded"))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(InputError, match="Each GPU holds the whole base"):
+        training.train(train_params(), examples_of(base), base, tmp_path, RUNTIME, tmp_path / "adapter")
+
+
+@pytest.mark.parametrize(("launch", "quantization", "message"), [
+    ({"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}, "nf4", "FSDP2 with nf4 .* wrong outputs .*bitsandbytes issue 1945"),
+    ({"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}, "none", "FSDP divides the base"),
+    ({"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "1"}, "nf4", "FSDP divides the base"),
+    ({"ACCELERATE_USE_DEEPSPEED": "true"}, "nf4", "DEEPSPEED divides the base"),
+])  # fmt: skip
+def test_a_launch_that_divides_the_base_is_refused(
+    launch: dict[str, str], quantization: str, message: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in launch.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(training, "build_trainer", lambda *_: pytest.fail("the training was built"))
+    p = train_params(quantization=quantization)
+    with pytest.raises(InputError, match=f"{message}.*torchrun: each GPU holds the whole base"):
+        training.train(p, examples_of(base), base, tmp_path, RUNTIME, tmp_path / "adapter")
+
+
+def test_a_launch_by_torchrun_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "false")
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    cpu_setup.refuse_sharding("nf4")
 
 
 def test_a_batch_in_several_passes_steps_as_in_one(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,9 +189,15 @@ from pathlib import Path
 import polars as pl, torch
 sys.path.insert(0, "tests")
 from student_world import RUNTIME, train_params
-from raddistill.student import models, training
+from raddistill.student import adapters, models, training
 models.compute_dtype = lambda: torch.float32
 base, examples, folder = map(Path, sys.argv[1:])
+save = adapters.save
+def told(*args):
+    with open(folder / "saved", "a") as file:
+        file.write("once ")
+    save(*args)
+adapters.save = told
 p = train_params(quantization="none", batch_size=8)
 trained = training.train(p, pl.read_parquet(examples), base, folder / "unfinished", RUNTIME, folder / "adapter")
 trained.curve.write_csv(folder / "curve.csv")
@@ -160,6 +223,10 @@ def test_two_processes_train_as_one_and_write_once(base: Path, tmp_path: Path) -
             assert two[column].to_list() == pytest.approx(one[column].to_list(), rel=2e-3)
     files = {name: sorted(file.name for file in (tmp_path / name / "adapter").iterdir()) for name in ("one", "two")}
     assert files["one"] == files["two"]
+    assert [(tmp_path / name / "saved").read_text() for name in ("one", "two")] == ["once ", "once "]
+    by_one, by_two = (load_file(tmp_path / name / "adapter/adapter_model.safetensors") for name in ("one", "two"))
+    assert by_one.keys() == by_two.keys()
+    assert all(torch.allclose(by_one[name], by_two[name], atol=1e-3) for name in by_one)
     assert not any((tmp_path / "two" / "unfinished").iterdir())
 
 

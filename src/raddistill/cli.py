@@ -14,6 +14,7 @@ import typer
 from raddistill import errors, params, paths, untracked_files
 from raddistill.apps import pipeline, presets
 from raddistill.apps.compare.run import compare
+from raddistill.apps.estimate import commands as estimating
 from raddistill.apps.label import options
 from raddistill.apps.label.rules import show
 from raddistill.apps.label.run import label
@@ -36,6 +37,7 @@ folds_app = typer.Typer(no_args_is_help=True, help="Runs of several folds (extra
 app.add_typer(folds_app, name="folds")
 app.add_typer(presets.app, name="ablation")
 app.add_typer(review.app, name="review")
+app.add_typer(estimating.app, name="estimate")
 
 
 app.command(help=options.LABEL_HELP)(label)
@@ -60,27 +62,6 @@ def _options(
     ] = False,
 ) -> None:
     """Options of the command itself."""
-
-
-@app.command()
-def estimate(
-    teachers: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[TASK|NAME]...", help="Tasks, or names in the section `teachers` of params.yaml. [default: all]"),
-    ] = None,
-) -> None:
-    """Prints how many tokens and how much money an LLM teacher would take. Sends nothing.
-
-    `raddistill estimate`: the LLM teachers of params.yaml. If it has none, both tasks as if they had one.
-
-    `raddistill estimate open_ended`: one task
-
-    Prices come from the file that asking.prices names (prices.yaml). Edit it to your contract. Answers that the journal has are
-    not asked for again.
-    """
-    from raddistill.apps import llm_teacher
-
-    llm_teacher.print_estimate(teachers or [])
 
 
 @app.command()
@@ -128,13 +109,13 @@ def preset(
 
     `dvc exp run $(raddistill preset quick)`
 
-    `dvc exp run $(raddistill preset llama-3.1-8b) $(raddistill preset paper) evaluate`
+    `dvc exp run $(raddistill preset paper-llama31-8b) $(raddistill preset mimic-cxr) evaluate`
     """
     if name and not show:
         print(" ".join(f"-S {override}" for override in presets.overrides(presets.load_preset(name)["params"])))
         return
     for each in presets.names():
-        print(f"{each:14} {presets.load_preset(each)['about']}")
+        print(f"{each:18} {presets.load_preset(each)['about']}")
 
 
 @app.command()

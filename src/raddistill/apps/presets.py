@@ -1,8 +1,8 @@
 """Named settings: presets, and ablations, each of which asks one question of several DVC experiments.
 
-A file presets/NAME.yaml holds a preset. A file presets/ablations/NAME.yaml holds a question and its points: `queue` makes each
-point a DVC experiment named NAME-<point>, `draw` reads their metrics. All figures are of the validation split: a question is no
-reason to look at test.
+A file presets/NAME.yaml holds a preset; it may begin from others (`presets`). A file presets/ablations/NAME.yaml holds a question
+and its points: `queue` makes each point a DVC experiment named NAME-<point>, `draw` reads their metrics. All figures are of the
+validation split: a question is no reason to look at test.
 """
 
 import json
@@ -119,12 +119,16 @@ def names(folder: Path = PRESETS) -> list[str]:
 
 
 def load_preset(name: str) -> dict[str, Any]:
-    """Returns a preset: a description `about`, and its `params`, nested as in params.yaml.
+    """Returns a preset: a description `about`, and its `params` by dotted key; its own come after those of its `presets`.
 
     Raises:
         InputError: there is no such preset.
     """
-    return _load("preset", name, PRESETS)
+    content = _load("preset", name, PRESETS)
+    merged: dict[str, Any] = {}
+    for part in (*(load_preset(other)["params"] for other in content.get("presets", ())), content["params"]):
+        merged |= flat(part)
+    return {"about": content["about"], "params": merged}
 
 
 def load_ablation(name: str) -> Ablation:

@@ -79,10 +79,13 @@ def compute_dtype() -> Any:
     """Returns bfloat16 on GPUs and on CPUs with bf16 arithmetic, else float32 (emulated bf16 is several times slower)."""
     import torch
 
-    if torch.cuda.is_available():
-        return torch.bfloat16
+    return torch.bfloat16 if torch.cuda.is_available() or cpu_has_bf16() else torch.float32
+
+
+def cpu_has_bf16() -> bool:
+    """Returns whether this machine's CPU has bf16 arithmetic."""
     flags = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
-    return torch.bfloat16 if "avx512_bf16" in flags or "amx_bf16" in flags or "bf16" in flags.split() else torch.float32
+    return "avx512_bf16" in flags or "amx_bf16" in flags or "bf16" in flags.split()
 
 
 def quiet_libraries() -> None:
