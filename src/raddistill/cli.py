@@ -13,7 +13,8 @@ import typer
 
 from raddistill import errors, params, paths, untracked_files
 from raddistill.apps import pipeline, presets
-from raddistill.apps.compare.run import compare
+from raddistill.apps import score as scoring
+from raddistill.apps.compare import run as comparing
 from raddistill.apps.estimate import commands as estimating
 from raddistill.apps.label import options
 from raddistill.apps.label.rules import show
@@ -22,7 +23,6 @@ from raddistill.apps.page import command as reporting
 from raddistill.apps.page.offline_plots import offline_plots
 from raddistill.apps.predict import command as predicting
 from raddistill.apps.review import commands as review
-from raddistill.apps.score import score
 from raddistill.errors import InputError
 
 app = typer.Typer(
@@ -45,8 +45,8 @@ app.command(help=options.SHOW_HELP)(show)
 app.command(help=predicting.HELP)(predicting.predict)
 app.command(help=reporting.HELP)(reporting.report)
 app.command()(offline_plots)
-app.command()(compare)
-app.command()(score)
+app.command(help=comparing.HELP)(comparing.compare)
+app.command(help=scoring.HELP)(scoring.score)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,8 +1,7 @@
 """Named settings: presets, and ablations, each of which asks one question of several DVC experiments.
 
-A file presets/NAME.yaml holds a preset; it may begin from others (`presets`). A file presets/ablations/NAME.yaml holds a question
-and its points: `queue` makes each point a DVC experiment named NAME-<point>, `draw` reads their metrics. All figures are of the
-validation split: a question is no reason to look at test.
+A preset may begin from others (`presets`). An ablation is a question and its points: `queue` makes each point a DVC experiment
+named NAME-<point>, `draw` reads their metrics. All figures are of validation: a question is no reason to look at test.
 """
 
 import json
@@ -125,9 +124,8 @@ def load_preset(name: str) -> dict[str, Any]:
         InputError: there is no such preset.
     """
     content = _load("preset", name, PRESETS)
-    merged: dict[str, Any] = {}
-    for part in (*(load_preset(other)["params"] for other in content.get("presets", ())), content["params"]):
-        merged |= flat(part)
+    begun = [load_preset(other)["params"] for other in content.get("presets", ())]
+    merged = {key: value for part in (*begun, content["params"]) for key, value in flat(part).items()}
     return {"about": content["about"], "params": merged}
 
 

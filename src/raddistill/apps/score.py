@@ -26,12 +26,34 @@ FIGURES = ["precision", "recall", "f1-score"]
 Stated = dict[str, tuple[list[bool], str]]  # report -> whether it states each of the 14 labels, and its text group
 
 
+References = Annotated[str, typer.Argument(metavar="REFERENCES", help="Written reports: a file or folder, as for `label`.")]
+Hypotheses = Annotated[str, typer.Argument(metavar="HYPOTHESES", help="Generated reports with the same ids.")]
+HypothesisColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column of the reports in HYPOTHESES. [default: as in REFERENCES]")
+]
+Resamples = Annotated[int, typer.Option(min=1, help="Bootstrap draws.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Prints JSON with the keys of f1chexbert.")]
+HELP = """Scores generated reports by the labels that they share with written ones. It stands where F1-CheXbert stood.
+
+`raddistill score written.csv generated.csv --id-column study_id --json`
+
+`raddistill score both.csv both.csv --text-column report --hypothesis-column generated`: two columns of one file
+
+The rules of `raddistill label` label both sides. As in F1-CheXbert, uncertain counts as present, and No Finding is the 14th
+label: stated if no other but Support Devices is. Figures of another labeler, such as CheXbert, are not comparable.
+
+**Reports.** A hypothesis without usable text states nothing, not even No Finding. Left out are references without usable
+text, and reports that one side lacks. All are counted. **Intervals** are 95 %, from bootstrap draws; references with equal
+texts are drawn together.
+
+**Exit codes**: 0 done. 1 a file or an option is wrong. 2 the command is wrong.
+"""
+
+
 def score(
-    references: Annotated[str, typer.Argument(metavar="REFERENCES", help="Written reports: a file or folder, as for `label`.")],
-    hypotheses: Annotated[str, typer.Argument(metavar="HYPOTHESES", help="Generated reports with the same ids.")],
-    hypothesis_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column of the reports in HYPOTHESES. [default: as in REFERENCES]")
-    ] = None,
+    references: References,
+    hypotheses: Hypotheses,
+    hypothesis_column: HypothesisColumn = None,
     lexicon: options.Lexicon = None,
     sections: options.Sections = SECTIONS,
     id_column: options.IdColumn = None,
@@ -40,24 +62,10 @@ def score(
     impression_column: options.ImpressionColumn = None,
     input_format: options.InputFormat = None,
     encoding: options.Encoding = "utf-8",
-    resamples: Annotated[int, typer.Option(min=1, help="Bootstrap draws.")] = RESAMPLES,
-    as_json: Annotated[bool, typer.Option("--json", help="Prints JSON with the keys of f1chexbert.")] = False,
+    resamples: Resamples = RESAMPLES,
+    as_json: AsJson = False,
 ) -> None:
-    """Scores generated reports by the labels that they share with written ones. It stands where F1-CheXbert stood.
-
-    `raddistill score written.csv generated.csv --id-column study_id --json`
-
-    `raddistill score both.csv both.csv --text-column report --hypothesis-column generated`: two columns of one file
-
-    The rules of `raddistill label` label both sides. As in F1-CheXbert, uncertain counts as present, and No Finding is the 14th
-    label: stated if no other but Support Devices is. Figures of another labeler, such as CheXbert, are not comparable.
-
-    **Reports.** A hypothesis without usable text states nothing, not even No Finding. Left out are references without usable
-    text, and reports that one side lacks. All are counted. **Intervals** are 95 %, from bootstrap draws; references with equal
-    texts are drawn together.
-
-    **Exit codes**: 0 done. 1 a file or an option is wrong. 2 the command is wrong.
-    """
+    """Scores generated reports by the labels that they share with written ones, and prints the figures; HELP says how."""
     from raddistill.apps.label.report_file import Report, ReportFile
     from raddistill.apps.label.rules import load_reader
     from raddistill.scoring.score_output import wide

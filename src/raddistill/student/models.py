@@ -10,6 +10,7 @@ from typing import Any
 from raddistill import paths
 from raddistill.errors import InputError
 from raddistill.files import sha256
+from raddistill.student import gpu_memory
 
 # Bidirectional models. They answer `head` and `tags`, and cannot write.
 ENCODERS = ("bert", "distilbert", "electra", "modernbert", "roberta", "xlm-roberta")
@@ -102,13 +103,13 @@ def load_base(record: Path, quantization: str) -> Any:
     without the masked-language-model head.
 
     Raises:
-        InputError: see `base_folder`; or fp8 is asked for on a machine that cannot compute in it.
+        InputError: see `base_folder`; fp8 is asked for on a machine that cannot compute in it; the GPU has too little memory.
     """
     set_hub_offline(record)
     if quantization == "fp8":
         require_fp8()
     import torch
-    from transformers import AutoModel, AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, BitsAndBytesConfig
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
@@ -121,14 +122,16 @@ def load_base(record: Path, quantization: str) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=compute_dtype(),
     )
+    folder, gpu = base_folder(record), int(os.environ.get("LOCAL_RANK", "0"))
+    if torch.cuda.is_available():
+        gpu_memory.require_room(AutoConfig.from_pretrained(folder), quantization, torch.cuda.mem_get_info(gpu)[0])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-        folder = base_folder(record)
         model = (AutoModel if model_type(folder) in ENCODERS else AutoModelForCausalLM).from_pretrained(
             folder,
             dtype=compute_dtype(),
             quantization_config=nf4 if quantization == "nf4" else None,
-            device_map={"": int(os.environ.get("LOCAL_RANK", "0"))} if torch.cuda.is_available() else None,
+            device_map={"": gpu} if torch.cuda.is_available() else None,
         )
     keep_gradients_after_evaluation(model)
     return model

@@ -8,7 +8,6 @@ that determines the training, so no run resumes from another experiment; it is d
 import hashlib
 import json
 import math
-import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -108,7 +107,6 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
     tokenizer = models.load_tokenizer(base)
     trained, validated = _datasets(p, chosen, tokenizer)
     outputs = outputs_of(chosen)
-    _require_room(tokenizer.name_or_path, p.quantization)
     model = models.load_base(base, p.quantization)
     if outputs:
         models.add_score(model, outputs, p.seed)
@@ -139,17 +137,6 @@ def build_trainer(p: TrainParams, chosen: pl.DataFrame, base: Path, folder: Path
             trainer.model, p.quantization, p.lora_dropout, plan, show=runtime.progress and args.process_index == 0
         )
     return trainer
-
-
-def _require_room(folder: str, quantization: str) -> None:
-    """Refuses a base, by the config in its folder, that is larger than the free memory of this process' GPU."""
-    import torch
-
-    if torch.cuda.is_available():
-        from transformers import AutoConfig
-
-        free, _ = torch.cuda.mem_get_info(int(os.environ.get("LOCAL_RANK", "0")))
-        gpu_memory.require_room(AutoConfig.from_pretrained(folder), quantization, free)
 
 
 def _datasets(p: TrainParams, chosen: pl.DataFrame, tokenizer: Any) -> tuple[Any, Any]:

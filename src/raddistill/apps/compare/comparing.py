@@ -55,15 +55,9 @@ def compare_files(
         raise InputError(f"uncertain counts as present, absent or best, not as '{uncertain}'")
     _refuse(labellers)
     sets = [set(each.reports) for each in labellers]
-    shared = set.intersection(*sets)
-    if common and not shared:
+    if common and not (shared := set.intersection(*sets)):
         raise InputError("--common: no report is in all files; leave out a file, or --common")
-    figures["reports"] = {"all": len(set.union(*sets)), "common": len(shared)}
-    figures["labellers"] = {each.name: {"file": each.file, "reports": len(each.reports)} for each in labellers}
-    if gold:
-        del figures["labellers"][GOLD]
-        for name, own in zip(figures["labellers"], sets, strict=False):
-            figures["labellers"][name] |= {"not_in_gold": len(own - sets[-1]), "only_in_gold": len(sets[-1] - own)}
+    figures |= _counts(labellers, sets, bool(gold))
     if common:
         labellers = [each.select(sorted(shared)) for each in labellers]
     groups = {report: report for each in sets for report in each} | {k: v for file in found for k, v in file.text_groups.items()}
@@ -73,6 +67,16 @@ def compare_files(
         labellers = [replace(each, uncertain=figures["uncertain"]) for each in labellers]
     figures["agreement"] = [{"a": a.name, "b": b.name} | tidy(_agreement(a, b, names)) for a, b in combinations(labellers, 2)]
     return figures | {"notes": [note for file in found for note in file.notes]}, labellers
+
+
+def _counts(labellers: list[Labeller], sets: list[set[str]], with_gold: bool) -> dict[str, Any]:
+    """Returns the numbers of reports, of all and of each file. `sets`: the reports of each labeller; gold's are the last."""
+    counts = {each.name: {"file": each.file, "reports": len(each.reports)} for each in labellers}
+    if with_gold:
+        del counts[GOLD]
+        for name, own in zip(counts, sets, strict=False):
+            counts[name] |= {"not_in_gold": len(own - sets[-1]), "only_in_gold": len(sets[-1] - own)}
+    return {"reports": {"all": len(set.union(*sets)), "common": len(set.intersection(*sets))}, "labellers": counts}
 
 
 def _without_excluded(gold: Labeller) -> tuple[Labeller, int]:

@@ -33,51 +33,62 @@ MOST_WIDE = 3  # labellers whose F1 by label is shown with its interval
 MOST_PAIRS = 6  # whose kappa is shown by label
 
 
+Files = Annotated[list[str], typer.Argument(metavar="[NAME=]FILE...", help="Label files, or folders of parts.")]
+Gold = Annotated[str | None, typer.Option("--gold", "-g", metavar="[NAME=]FILE", help="Labels made by people.")]
+Uncertain = Annotated[
+    Literal["present", "absent", "best"] | None,
+    typer.Option(
+        help="What `uncertain` (-1) in a FILE counts as. best: present or absent, whichever gives this file the higher F1. "
+        "In gold it counts as present. [default: best with gold, else present]"
+    ),
+]
+Common = Annotated[bool, typer.Option("--common", help="Takes only the reports that all files, and gold, have.")]
+LabelSet = Annotated[str | None, typer.Option(metavar="FILE|NAME", help="The labels. [default: chest_13]")]
+IdColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column of the ids. [default: report_id, study_id]")]
+Differing = Annotated[
+    Path | None,
+    typer.Option("--disagreements", metavar="FILE", help="Writes ids, labels and statuses that differ, as .csv. No text."),
+]
+Resamples = Annotated[int, typer.Option(min=1, help="Bootstrap draws.")]
+MacroMin = Annotated[int, typer.Option(min=1, help="Positives in gold that a label in macro F1 needs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Prints JSON: all figures, by label too.")]
+HELP = """Compares label files with gold and with each other: F1 with intervals, paired differences, kappa, disagreements by id.
+
+`raddistill compare ours.csv chexbert.csv --gold radiologist.csv`
+
+`raddistill compare ours=labels.csv mimic-cxr-2.0.0-chexpert.csv.gz`: without gold, agreement alone
+
+`raddistill compare data/decisions.parquet --gold data/gold.parquet`: the arms of the pipeline's last run
+
+`raddistill compare A.csv B.csv -g gold.csv --common --disagreements look_at.csv --json`
+
+**A label file** is what `raddistill label` or `predict` writes; a table with an id and CheXpert's codes (1, 0, -1, blank)
+in a column per label, such as CheXbert's or MIMIC-CXR's; or a table of the pipeline: gold, labels, decisions.
+`NAME=FILE` names the labeller; if FILE has several (arms, teachers, annotators), it takes the one of that name.
+
+**Reports.** F1 is of the reports that a file and gold have, differences and kappa are of those that two files have. Their
+numbers are shown. `--common` takes the reports that all have. In gold, blank means absent.
+
+**Intervals** are 95 %, from bootstrap draws of reports. Reports with equal texts are drawn together if data/decisions.parquet
+is among the files: no other file tells which these are.
+
+**Exit codes**: 0 done. 1 a file or an option is wrong. 2 the command is wrong.
+"""
+
+
 def compare(
-    files: Annotated[list[str], typer.Argument(metavar="[NAME=]FILE...", help="Label files, or folders of parts.")],
-    gold: Annotated[str | None, typer.Option("--gold", "-g", metavar="[NAME=]FILE", help="Labels made by people.")] = None,
-    uncertain: Annotated[
-        Literal["present", "absent", "best"] | None,
-        typer.Option(
-            help="What `uncertain` (-1) in a FILE counts as. best: present or absent, whichever gives this file the higher F1. "
-            "In gold it counts as present. [default: best with gold, else present]"
-        ),
-    ] = None,
-    common: Annotated[bool, typer.Option("--common", help="Takes only the reports that all files, and gold, have.")] = False,
-    label_set: Annotated[str | None, typer.Option(metavar="FILE|NAME", help="The labels. [default: chest_13]")] = None,
-    id_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column of the ids. [default: report_id, study_id]")
-    ] = None,
-    differing: Annotated[
-        Path | None,
-        typer.Option("--disagreements", metavar="FILE", help="Writes ids, labels and statuses that differ, as .csv. No text."),
-    ] = None,
-    resamples: Annotated[int, typer.Option(min=1, help="Bootstrap draws.")] = 2000,
-    macro_min: Annotated[int, typer.Option(min=1, help="Positives in gold that a label in macro F1 needs.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Prints JSON: all figures, by label too.")] = False,
+    files: Files,
+    gold: Gold = None,
+    uncertain: Uncertain = None,
+    common: Common = False,
+    label_set: LabelSet = None,
+    id_column: IdColumn = None,
+    differing: Differing = None,
+    resamples: Resamples = 2000,
+    macro_min: MacroMin = 1,
+    as_json: AsJson = False,
 ) -> None:
-    """Compares label files with gold and with each other: F1 with intervals, paired differences, kappa, disagreements by id.
-
-    `raddistill compare ours.csv chexbert.csv --gold radiologist.csv`
-
-    `raddistill compare ours=labels.csv mimic-cxr-2.0.0-chexpert.csv.gz`: without gold, agreement alone
-
-    `raddistill compare data/decisions.parquet --gold data/gold.parquet`: the arms of the pipeline's last run
-
-    `raddistill compare A.csv B.csv -g gold.csv --common --disagreements look_at.csv --json`
-
-    **A label file** is what `raddistill label` or `predict` writes; a table with an id and CheXpert's codes (1, 0, -1, blank)
-    in a column per label, such as CheXbert's or MIMIC-CXR's; or a table of the pipeline: gold, labels, decisions.
-    `NAME=FILE` names the labeller; if FILE has several (arms, teachers, annotators), it takes the one of that name.
-
-    **Reports.** F1 is of the reports that a file and gold have, differences and kappa are of those that two files have. Their
-    numbers are shown. `--common` takes the reports that all have. In gold, blank means absent.
-
-    **Intervals** are 95 %, from bootstrap draws of reports. Reports with equal texts are drawn together if data/decisions.parquet
-    is among the files: no other file tells which these are.
-
-    **Exit codes**: 0 done. 1 a file or an option is wrong. 2 the command is wrong.
-    """
+    """Compares label files with gold and with each other, and prints the figures; HELP says how."""
     from rich.console import Console
 
     from raddistill.apps.compare.comparing import compare_files, disagreements

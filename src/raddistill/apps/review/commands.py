@@ -11,6 +11,13 @@ from raddistill.errors import InputError
 
 app = typer.Typer(no_args_is_help=True, help="People review reports: a queue, forms, gold, estimates (docs/review.md).")
 QueueFolder = Annotated[Path, typer.Option("--queue", "-q", metavar="FOLDER", help="The folder that `review make` made.")]
+Answers = Annotated[list[Path], typer.Argument(metavar="ANSWERS...", help="A file per reader, of any form: anna.xlsx ben.json.")]
+Conflicts = Annotated[Path | None, typer.Option("--conflicts", "-c", metavar="FILE", help="Answered conflicts.xlsx.")]
+Majority = Annotated[bool, typer.Option("--majority", help="What more than half of the readers say is no conflict.")]
+RandomOnly = Annotated[bool, typer.Option("--random-only", help="Gold of the random part alone, a fair sample.")]
+GoldFolder = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Of the gold. [default: gold, in the queue's folder]")
+]
 SPLITS = {"validation": ["validation"], "test": ["test"], "both": ["validation", "test"]}
 
 
@@ -57,16 +64,12 @@ def make(
 
 @app.command()
 def read(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="ANSWERS...", help="A file per reader, of any form: anna.xlsx ben.json.")
-    ],
+    files: Answers,
     queue_folder: QueueFolder = paths.REVIEW,
-    conflicts: Annotated[Path | None, typer.Option("--conflicts", "-c", metavar="FILE", help="Answered conflicts.xlsx.")] = None,
-    majority: Annotated[bool, typer.Option("--majority", help="What more than half of the readers say is no conflict.")] = False,
-    random_only: Annotated[bool, typer.Option("--random-only", help="Gold of the random part alone, a fair sample.")] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Of the gold. [default: gold, in the queue's folder]")
-    ] = None,
+    conflicts: Conflicts = None,
+    majority: Majority = False,
+    random_only: RandomOnly = False,
+    output: GoldFolder = None,
 ) -> None:
     """Reads answers, prints how readers agree, and writes gold that the pipeline takes.
 
@@ -90,21 +93,19 @@ def read(
     _print_agreement(figures)
     settled, in_conflict = gold.settle(queue, readers, majority)
     if in_conflict and conflicts is None:
-        path = queue_folder / gold.CONFLICTS
-        gold.write_conflicts(queue, readers, in_conflict, path)
-        print(f"{len(in_conflict)} labels of {len({report for report, _ in in_conflict})} reports are in conflict: {path}")
+        gold.write_conflicts(queue, readers, in_conflict, queue_folder / gold.CONFLICTS)
+        reports = {report for report, _ in in_conflict}
+        print(f"{len(in_conflict)} labels of {len(reports)} reports are in conflict: {queue_folder / gold.CONFLICTS}")
         print("No gold yet: fill in its column `decision`, then read again with --conflicts")
         return
     decided = gold.read_conflicts(conflicts, in_conflict) if conflicts else {}
     for (report, label), status in decided.items():
         settled.setdefault(report, {})[label] = status
-    kept = {row["report_id"] for row in queue.rows if row["part"] == "random" or not random_only} & set(settled)
-    if not kept:
-        raise InputError("no report was answered, so there is no gold")
     about: dict[str, Any] = {
-        "queue": queue.id, "readers": sorted(readers), "reports": len(kept), "adjudicated_labels": len(decided),
-        "majority": majority, "random_only": random_only, "agreement": figures,
+        "queue": queue.id, "readers": sorted(readers), "adjudicated_labels": len(decided), "majority": majority,
+        "random_only": random_only, "agreement": figures,
     }  # fmt: skip
+    kept = {row["report_id"] for row in queue.rows if row["part"] == "random" or not random_only} & set(settled)
     version = gold.write_version(folder, queue.labels, {report: settled[report] for report in kept}, about)
     print(f"Gold of {len(kept)} reports: {version}. The pipeline takes it by -S extract.gold={version}")
 

@@ -121,7 +121,13 @@ def write_version(folder: Path, labels: list[str], gold: dict[str, dict[str, str
 
     It has multiple_choice/<annotator>.csv, as `extract.gold` takes it, and gold.json, which says how it came about. The annotator
     is the reader, or `adjudicated` if there were several.
+
+    Raises:
+        InputError: `gold` has no report.
     """
+    if not gold:
+        raise InputError("no report was answered, so there is no gold")
+    about = about | {"reports": len(gold)}
     rows = [[report, *(int(to_chexpert(gold[report][label]) or 0) for label in labels)] for report in sorted(gold)]
     name = f"{about['readers'][0] if len(about['readers']) == 1 else ADJUDICATED}.csv"
     table = pl.DataFrame(rows, schema=[ID, *labels], orient="row").write_csv()

@@ -69,10 +69,9 @@ def to_gold(
         raise InputError(f"{folder / 'concepts.csv'} names concepts that gold/concepts.csv does not have: {', '.join(others)}")
     optional = {concept.concept for concept in concepts if concept.kind == "optional"}
     of_concepts = [replace(rule, status=AMBIGUOUS) if rule.label in optional else rule for rule in of_concepts]
-    told = {}
-    for report_id, given in annotations.items():
-        codes_told = [code for code in given if head_of(code) in telling]
-        told[report_id] = codes_told if heads_are_labels or len(codes_told) == len(given) else []
+    told = {report_id: [code for code in given if head_of(code) in telling] for report_id, given in annotations.items()}
+    if not heads_are_labels:
+        told = {report_id: codes if len(codes) == len(annotations[report_id]) else [] for report_id, codes in told.items()}
     words = pl.Enum(list(dict.fromkeys(labels + names)))
     tables = []
     for task, of_task, rules_of_task in ((MULTIPLE_CHOICE, labels, rules), (OPEN_ENDED, names, of_concepts)):
