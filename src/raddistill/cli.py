@@ -14,6 +14,8 @@ import typer
 from raddistill import errors, params, paths, untracked_files
 from raddistill.apps import pipeline, presets
 from raddistill.apps.compare.run import compare
+from raddistill.apps.export.command import HELP as EXPORT_HELP
+from raddistill.apps.export.command import export
 from raddistill.apps.label import options
 from raddistill.apps.label.rules import show
 from raddistill.apps.label.run import label
@@ -45,6 +47,7 @@ app.command(help=reporting.HELP)(reporting.report)
 app.command()(offline_plots)
 app.command()(compare)
 app.command()(score)
+app.command(help=EXPORT_HELP)(export)
 
 
 def _print_version(wanted: bool) -> None:

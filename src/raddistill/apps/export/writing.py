@@ -1,0 +1,140 @@
+"""Writes the forms of one student side by side: merges, saves, compares with the adapter, adds the card."""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from raddistill import labelsets, params, paths
+from raddistill.apps.export import card, forms, gguf_form
+from raddistill.apps.export.agreement import Answers, Sample
+from raddistill.errors import InputError
+from raddistill.files import write_whole
+from raddistill.scoring.metrics import ScoreParams
+from raddistill.scoring.multiple_choice import MultipleChoice
+from raddistill.student import adapters
+from raddistill.student.predicting import Answerer, PredictParams
+from raddistill.student.tagging import Codes
+from raddistill.tables import base as tables
+from raddistill.tables import calibration
+from raddistill.tables.examples import Examples
+from raddistill.tables.reports import Reports
+from raddistill.tasks.names import MULTIPLE_CHOICE
+
+THRESHOLDS = "thresholds.json"
+
+
+def private_reports(adapter: Path, data: Path) -> str:
+    """Returns what the training reports are if they are not known to be public: such as "credentialed"; else "".
+
+    Raises:
+        InputError: a table is missing.
+    """
+    reports = tables.read(Reports, data / paths.REPORTS.name)
+    if not _trained_on(adapter, tables.read(Examples, data / paths.EXAMPLES.name)):
+        return f"unknown (it was not trained on this {data / paths.EXAMPLES.name})"
+    return " and ".join(sorted(set(reports.filter(pl.col("split") != "test")["sensitivity"]) - {"public"}))
+
+
+def write_all(
+    folder: Path, wanted: list[str], adapter: Path, data: Path, base: str, weights: str, reports: int, *, is_public: bool
+) -> list[str]:
+    """Writes the wanted forms, all or none, and returns a line about each. Errors are as in `command.export`."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported; all is here
+    is_new, answers = not folder.exists(), _provenance(adapter)["answers"]
+    examples, lines = tables.read(Examples, data / paths.EXAMPLES.name), []
+    sample, calibrated = _sample(adapter, examples, reports)
+    answerer = Answerer.load("student", adapter, sample.runtime)
+    reference, tokenizer = sample.ask(answerer, answers), answerer.tokenizer
+    del answerer  # makes room for the merged model
+    student = forms.Student(forms.merge(adapter, base), tokenizer, answers, sample.label_set, paths.PROMPTS)
+    stages = card.locked_stages(adapter, adapter.parent / paths.CALIBRATION.name)
+    said = {"is_public": is_public, "merged_into": base, "by_sentence": bool((sample.asked["part"] > 0).any())}
+    said["trained"], said["reports"] = "not known here", "not known here"
+    if _trained_on(adapter, examples):
+        of_task = _trained(examples).filter(pl.col("split") == "train").group_by("task").len().sort("task")
+        said["trained"] = ", ".join(f"{n:,} of {task}" for task, n in of_task.iter_rows())
+        of_split = tables.read(Reports, data / paths.REPORTS.name).group_by("source", "split").len().sort("source", "split")
+        said["reports"] = ", ".join(f"{n:,} of {source} in {split}" for source, split, n in of_split.iter_rows())
+    try:
+        with contextlib.ExitStack() as stack:
+            for form in wanted:
+                part = stack.enter_context(write_whole(folder / form))
+                part.mkdir()
+                tasks = _write(form, student, part, weights)
+                if MULTIPLE_CHOICE in tasks and calibrated.labels:
+                    tables.write_json(_thresholds(calibrated), part / THRESHOLDS)
+                found = sample.compare(reference, _ask(form, part, student, sample, tasks), form)
+                kind = weights if form == "gguf" else "bf16"
+                card.write(part, adapter, student, stages, form=form, tasks=tasks, agreement=found, weights=kind, **said)
+                size = sum(file.stat().st_size for file in part.iterdir())
+                lines += [f"{folder / form}: {size / 1e6:,.1f} MB, compared with the adapter", *(f"  {each}" for each in found)]
+    finally:
+        if is_new and folder.exists() and not any(folder.iterdir()):
+            folder.rmdir()
+    return lines
+
+
+def _provenance(adapter: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((adapter / "provenance.json").read_text(encoding="utf-8"))
+    return content
+
+
+def _trained_on(adapter: Path, examples: pl.DataFrame) -> bool:
+    same: bool = _provenance(adapter)["examples_sha256"] == adapters.hash_of(_trained(examples))
+    return same
+
+
+def _trained(examples: pl.DataFrame) -> pl.DataFrame:
+    return examples.filter(pl.col("selected") & pl.col("completion").is_not_null())
+
+
+def _sample(adapter: Path, examples: pl.DataFrame, reports: int) -> tuple[Sample, calibration.Calibration]:
+    """The first validation reports by hash, of the tasks of the student, and how they are answered."""
+    provenance = _provenance(adapter)
+    label_set = labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path)
+    calibrated = calibration.load(adapter.parent / paths.CALIBRATION.name)
+    if calibrated.labels and {label.name for label in label_set} != set(calibrated.labels):
+        raise InputError("label_set.path of params.yaml is not the label set of this student: its calibration has other labels")
+    kinds = pl.DataFrame(list(provenance["answers"].items()), schema=["task", "answers"], orient="row")
+    asked = examples.filter((pl.col("split") == "validation") & pl.col("asked")).with_columns(pl.col("answers").cast(pl.String))
+    asked = asked.join(kinds, on=["task", "answers"], how="semi")
+    asked = asked.filter(pl.col("order").rank("dense").over("task") <= reports).sort("task", "order", "report_id", "part")
+    if set(asked["task"]) != set(provenance["answers"]):
+        raise InputError("the validation split has no reports that are asked as this student was trained; run `dvc repro merge`")
+    return Sample(
+        asked,
+        MultipleChoice(params.load("score", ScoreParams), label_set, calibrated),
+        Codes(_trained(examples).filter((pl.col("split") == "train") & (pl.col("answers") == "tags"))["completion"]),
+        label_set,
+        params.load("predict.student_validation", PredictParams).max_new_tokens,
+        params.load("runtime", params.RuntimeParams),
+    ), calibrated
+
+
+def _write(form: str, student: forms.Student, part: Path, weights: str) -> list[str]:
+    """Writes the model, and returns the tasks that it answers."""
+    if form == "gguf":
+        return gguf_form.write(student, part, weights)
+    return forms.write_merged(student, part) if form == "merged" else forms.write_classifier(student, part)
+
+
+def _ask(form: str, part: Path, student: forms.Student, sample: Sample, tasks: list[str]) -> Answers:
+    if form == "classifier":
+        return sample.ask_classifier(part)
+    model = gguf_form.read(part, student.model.config) if form == "gguf" else forms.read_merged(part, student)
+    return sample.ask(Answerer(model, student.tokenizer, sample.runtime), tasks)
+
+
+def _thresholds(calibrated: calibration.Calibration) -> dict[str, Any]:
+    """The calibration for users without our code: `logit` is the threshold as a logit of the model."""
+    labels = {
+        name: {"threshold": label.threshold, "logit": calibrated.temperature * float(np.log(odds / (1 - odds)))}
+        for name, label in calibrated.labels.items()
+        for odds in [min(max(label.threshold, 1e-6), 1 - 1e-6)]
+    }
+    return {"temperature": calibrated.temperature, "against": calibrated.against, "labels": labels}
