@@ -117,7 +117,8 @@ class Sample:
             read, names = self.choice.read_predictions("student", of_task, texts), self.choice.names.names
             stated[MULTIPLE_CHOICE] = {(read.reports[row], names[column]) for row, column in np.argwhere(read.decided)}
         for report, answer in given.filter(pl.col("task") == OPEN_ENDED).select("report_id", "answer").iter_rows():
-            stated[OPEN_ENDED] |= {(report, finding) for finding in answer_format.parse_lines(answer or "").findings}
+            lines = set(map(str.strip, (answer or "").splitlines())) - {"", answer_format.NONE}
+            stated[OPEN_ENDED] |= {(report, line) for line in lines}
         return Answers(stated, logits.sort("report_id", "part", "label", "answer"))
 
     def compare(self, adapter: Answers, export: Answers, form: str) -> list[Agreement]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from raddistill.apps import results
 from raddistill.apps.export.forms import Student
 from raddistill.apps.pipeline import load_metrics
 from raddistill.files import sha256
-from raddistill.student.adapters import BASE_NAMES
 from raddistill.student.prompts import is_encoder
+from raddistill.tables.base import write_json
 from raddistill.tasks.names import PLAIN
 
 LOCK = Path("dvc.lock")
@@ -48,21 +47,23 @@ def _md5(content: bytes) -> str:
 
 
 def write(folder: Path, adapter: Path, student: Student, stages: dict[str, Any], **said: Any) -> None:
-    """Writes README.md, and copies provenance.json. `stages`: from `locked_stages`. `said`: further values of card.md.jinja."""
-    file, encoder = adapter / "provenance.json", is_encoder(student.tokenizer)
-    provenance = json.loads(file.read_text(encoding="utf-8"))
-    base = provenance["base"]
+    """Writes README.md, and provenance.json. `stages`: from `locked_stages`. `said`: further values of card.md.jinja."""
+    provenance = json.loads((adapter / "provenance.json").read_text(encoding="utf-8"))
+    base, encoder = provenance["base"], is_encoder(student.tokenizer)
+    if base["source"] == "folder":  # a path of this machine is nobody's business
+        base |= {"location": "a local folder", "folder": ""}
     teachers = {task: _teacher(stages, task) for task in student.answers}
     environment = jinja2.Environment(  # autoescape off on purpose: this renders Markdown, not HTML
         loader=jinja2.PackageLoader("raddistill", "apps/export"),
         trim_blocks=True,
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # noqa: S701
+        keep_trailing_newline=True,
     )
     text = environment.get_template("card.md.jinja").render(
         **said,
         base=base,
-        base_name=BASE_NAMES[base["source"]].format(**base),
+        base_name=" ".join([base["location"], base["revision"]]).strip(),
         is_nf4=provenance["params"]["quantization"] == "nf4",
         adapter_sha256=sha256(adapter / "adapter_model.safetensors"),
         answers=student.answers,
@@ -74,10 +75,14 @@ def write(folder: Path, adapter: Path, student: Student, stages: dict[str, Any],
         begin="cls_token" if encoder else "bos_token",
         end="sep_token" if encoder else "eos_token",
         texts=SENTENCES,
-        metrics=results.table(load_metrics(paths.FINAL_METRICS)) if stages else "",
+        metrics=results.table(
+            {task: figures for task, figures in load_metrics(paths.FINAL_METRICS).items() if task in said["tasks"]}
+        )
+        if stages
+        else "",
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
-    shutil.copyfile(file, folder / file.name)
+    write_json(provenance, folder / "provenance.json")
 
 
 def _teacher(stages: dict[str, Any], task: str) -> str:

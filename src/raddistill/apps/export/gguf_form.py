@@ -51,8 +51,9 @@ def read(folder: Path, config: Any) -> Any:
     """Returns the model that transformers reads. `config`: the student's, as transformers reads no rotary scaling from GGUF."""
     import torch
     from safetensors.torch import load_file
+    from transformers import GgufConfig
 
-    model = load("AutoModelForCausalLM", folder, gguf_file=GGUF, config=config)
+    model = load("AutoModelForCausalLM", folder, gguf_file=GGUF, config=config, quantization_config=GgufConfig(dequantize=True))
     if (folder / SCORE).exists():
         weight = load_file(folder / SCORE)["score.weight"]
         model.score = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False, device=model.device)

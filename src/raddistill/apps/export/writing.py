@@ -2,11 +2,11 @@
 
 import contextlib
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from raddistill import labelsets, params, paths
@@ -67,7 +67,7 @@ def write_all(
                 part.mkdir()
                 tasks = _write(form, student, part, weights)
                 if MULTIPLE_CHOICE in tasks and calibrated.labels:
-                    tables.write_json(_thresholds(calibrated), part / THRESHOLDS)
+                    tables.write_json(_thresholds(calibrated, sample.label_set), part / THRESHOLDS)
                 found = sample.compare(reference, _ask(form, part, student, sample, tasks), form)
                 kind = weights if form == "gguf" else "bf16"
                 card.write(part, adapter, student, stages, form=form, tasks=tasks, agreement=found, weights=kind, **said)
@@ -130,11 +130,11 @@ def _ask(form: str, part: Path, student: forms.Student, sample: Sample, tasks: l
     return sample.ask(Answerer(model, student.tokenizer, sample.runtime), tasks)
 
 
-def _thresholds(calibrated: calibration.Calibration) -> dict[str, Any]:
-    """The calibration for users without our code: `logit` is the threshold as a logit of the model."""
-    labels = {
-        name: {"threshold": label.threshold, "logit": calibrated.temperature * float(np.log(odds / (1 - odds)))}
-        for name, label in calibrated.labels.items()
-        for odds in [min(max(label.threshold, 1e-6), 1 - 1e-6)]
-    }
+def _thresholds(calibrated: calibration.Calibration, label_set: list[labelsets.Label]) -> dict[str, Any]:
+    """The calibration in the order of the model's outputs. `logit`: the threshold as a logit of the model."""
+    labels = {}
+    for name in (label.name for label in label_set):
+        threshold = calibrated.labels[name].threshold
+        p = min(max(threshold, 1e-6), 1 - 1e-6)  # JSON has no infinity
+        labels[name] = {"threshold": threshold, "logit": calibrated.temperature * math.log(p / (1 - p))}
     return {"temperature": calibrated.temperature, "against": calibrated.against, "labels": labels}
