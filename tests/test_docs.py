@@ -67,8 +67,8 @@ PLAIN = {
     "limiter", "limits", "literal", "lora", "main", "maker", "match", "matcher", "member", "memory", "merged", "mimic",
     "node", "options", "packaged", "pad", "parquet", "parsed", "plain", "plus", "price", "prices", "progress", "questioner",
     "queue", "rate", "reached", "reader", "reading", "reject", "remotes", "renderer", "reply", "request", "runtime",
-    "sealed", "server", "span", "store", "stored", "synthesized", "taught", "teach", "templates", "trainer", "truth", "turn",
-    "vllm", "workers", "writer", "xpert", "zip",
+    "sample", "sealed", "server", "span", "store", "stored", "synthesized", "taught", "teach", "templates", "trainer", "truth",
+    "turn", "vllm", "workers", "writer", "xpert", "zip",
 }  # fmt: skip
 
 

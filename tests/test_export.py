@@ -6,6 +6,7 @@ import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -17,8 +18,8 @@ from test_cli import told
 from typer.testing import CliRunner
 
 from raddistill import cli, params, paths
-from raddistill.apps.export import card, forms, gguf_form
-from raddistill.apps.export.agreement import Agreement
+from raddistill.apps.export import card, command, forms, gguf_form
+from raddistill.apps.export.agreement import is_fault
 from raddistill.apps.export.command import Form, export
 from raddistill.errors import InputError
 from raddistill.student import adapters, models, tagging, training
@@ -186,17 +187,16 @@ def test_what_does_not_answer_as_the_adapter_is_not_written(
     assert not (tmp_path / "new/out").exists()
 
 
-def test_bars() -> None:
-    def agrees(decisions: int, either: int, both: int, largest: float | None = 0.1) -> bool:
-        return Agreement("x", 10, decisions, either, both, largest).fault is None
-
-    assert agrees(1000, 100, 96)
-    assert not agrees(1000, 100, 94)  # of 1,000 decisions 6 differ
-    assert not agrees(100_000, 100, 94)  # nearly all decisions are "absent" by both
-    assert agrees(0, 100, 95, None)
-    assert not agrees(0, 100, 94, None)
-    assert not agrees(1000, 0, 0)  # nothing was compared
-    assert not agrees(1000, 100, 100, float("nan"))
+@pytest.mark.parametrize(("either", "both", "decisions", "largest", "wrong"), [
+    (100, 96, 1000, 0.1, False),
+    (100, 94, 1000, 0.1, True),  # of 1,000 decisions 6 differ
+    (100, 94, 100_000, 0.1, True),  # nearly all decisions are "absent" by both
+    (100, 95, 0, None, False),
+    (100, 94, 0, None, True),
+    (100, 100, 1000, float("nan"), True),
+])  # fmt: skip
+def test_bars(either: int, both: int, decisions: int, largest: float | None, wrong: bool) -> None:
+    assert is_fault(either, both, decisions, largest) == wrong
 
 
 def test_a_model_of_private_reports_needs_a_word(projects: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,13 +208,25 @@ def test_a_model_of_private_reports_needs_a_word(projects: Make, tmp_path: Path,
     with pytest.raises(InputError, match=r"are phi\. .*--saw-private-reports"):
         CliRunner().invoke(cli.app, words, catch_exceptions=False)
     assert not (tmp_path / "out").exists()
+    at_a_terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "sys", at_a_terminal)
+        asked = CliRunner().invoke(cli.app, words, input="n\n", catch_exceptions=False)
+        assert (asked.exit_code, "Export it? [y/N]" in asked.output) == (1, True)
+        assert not (tmp_path / "out").exists()
+        assert CliRunner().invoke(cli.app, words, input="y\n", catch_exceptions=False).exit_code == 0
+        shutil.rmtree(tmp_path / "out")
     told(*words, "--saw-private-reports")
-    assert "TRAINED ON REPORTS THAT ARE NOT PUBLIC" in (tmp_path / "out/classifier/README.md").read_text()
+    assert "TRAINING REPORTS ARE PHI" in (tmp_path / "out/classifier/README.md").read_text()
     with pytest.raises(InputError, match="is there already"):
         CliRunner().invoke(cli.app, words, catch_exceptions=False)
     write_reports(project, examples, "public")
+    write_reports(project, examples.filter(pl.col("report_id") != "train0"), "public")
+    with pytest.raises(InputError, match="unknown"):
+        export(tmp_path / "other", [Form.MERGED])
+    write_reports(project, examples, "public")
     tables.write(Examples, examples.with_columns(selected=pl.col("report_id") != "train0"), paths.EXAMPLES)
-    with pytest.raises(InputError, match=r"unknown .*data/examples\.parquet"):
+    with pytest.raises(InputError, match=r"unknown .*not trained on"):
         export(tmp_path / "other", [Form.MERGED])
 
 

@@ -37,33 +37,15 @@ class Answers(NamedTuple):
     logits: pl.DataFrame
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How one exported form agrees with the adapter on one task."""
+def is_fault(either: int, both: int, decisions: int, largest: float | None) -> bool:
+    """Returns whether so little agreement is a fault of the export.
 
-    task: str
-    reports: int
-    decisions: int  # reports x labels; 0 for the open-ended task, whose findings are not enumerated
-    either: int  # of the decisions or findings, those that adapter or export state
-    both: int
-    largest: float | None  # difference of a label's logit
-
-    @property
-    def fault(self) -> str | None:
-        """What is wrong; None if the export agrees."""
-        if not self.either:
-            return "nothing is stated in the sample, so nothing was compared; raise --sample"
-        equal = 1 - (self.either - self.both) / self.decisions if self.decisions else 1.0
-        if equal < DECISIONS or self.both < FINDINGS * self.either or not math.isfinite(self.largest or 0.0):
-            return f"{DECISIONS:.1%} of the decisions must be equal, and {FINDINGS:.0%} of what either states be stated by both"
-        return None
-
-    def __str__(self) -> str:
-        equal = (
-            f", {1 - (self.either - self.both) / self.decisions:.2%} of {self.decisions:,} decisions" if self.decisions else ""
-        )
-        logits = "" if self.largest is None else f", logits within {self.largest:.2g}"
-        return f"{self.task}: {self.both:,} of {self.either:,} stated by both{equal}{logits} ({self.reports:,} reports)"
+    `either`, `both`: the labels or findings that adapter or export state. `decisions`: reports times labels; 0 for findings,
+    which are not enumerated. `largest`: difference of a label's logit.
+    """
+    if both < FINDINGS * either or math.isnan(largest or 0.0):
+        return True
+    return bool(decisions) and either - both > (1 - DECISIONS) * decisions
 
 
 @dataclass(frozen=True)
@@ -121,19 +103,28 @@ class Sample:
             stated[OPEN_ENDED] |= {(report, line) for line in lines}
         return Answers(stated, logits.sort("report_id", "part", "label", "answer"))
 
-    def compare(self, adapter: Answers, export: Answers, form: str) -> list[Agreement]:
-        """Returns the agreement on each task that the export answers.
+    def compare(self, adapter: Answers, export: Answers, form: str) -> list[str]:
+        """Returns a line about each task that the export answers.
 
         Raises:
-            InputError: it does not agree. The message has all figures.
+            InputError: it does not agree with the adapter, or neither states anything. The message has all figures.
         """
-        found = []
+        lines, fault = [], ""
         for task, other in sorted(export.stated.items()):
-            has_logits = task == MULTIPLE_CHOICE and export.logits.height > 0
             one, reports = adapter.stated[task], self.of_tasks([task])["report_id"].n_unique()
-            cells = reports * len(self.label_set) if task == MULTIPLE_CHOICE else 0
-            largest = float((adapter.logits["logit"] - export.logits["logit"]).abs().max()) if has_logits else None  # type: ignore[arg-type]
-            found.append(Agreement(task, reports, cells, len(one | other), len(one & other), largest))
-        if faults := [f"{each}. {each.fault}" for each in found if each.fault]:
-            raise InputError(f"{form} does not answer as the adapter does, and was not written. {'; '.join(faults)}")
-        return found
+            either, both, decisions, largest = len(one | other), len(one & other), 0, None
+            line = f"{task}: {both:,} of {either:,} stated by both"
+            if task == MULTIPLE_CHOICE:
+                decisions = reports * len(self.label_set)
+                line += f", {1 - (either - both) / decisions:.2%} of {decisions:,} decisions equal"
+                if export.logits.height:
+                    largest = float(np.abs(adapter.logits["logit"].to_numpy() - export.logits["logit"].to_numpy()).max())
+                    line += f", logits within {largest:.2g}"
+            lines.append(f"{line} ({reports:,} reports)")
+            if not either:
+                fault = f"Nothing is stated in the sample of {task}, so nothing was compared: raise --sample"
+            elif is_fault(either, both, decisions, largest):
+                fault = f"{DECISIONS:.1%} of the decisions must be equal, and {FINDINGS:.0%} of what either states stated by both"
+        if fault:
+            raise InputError(f"{form} does not answer as the adapter does, and was not written. {'; '.join(lines)}. {fault}")
+        return lines

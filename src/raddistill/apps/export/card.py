@@ -47,7 +47,8 @@ def _md5(content: bytes) -> str:
 
 
 def write(folder: Path, adapter: Path, student: Student, stages: dict[str, Any], **said: Any) -> None:
-    """Writes README.md, and provenance.json. `stages`: from `locked_stages`. `said`: further values of card.md.jinja."""
+    """Writes README.md and provenance.json. `stages`: from `locked_stages`. `said`: further values of card.md.jinja."""
+    figures = load_metrics(paths.FINAL_METRICS) if stages else {}
     provenance = json.loads((adapter / "provenance.json").read_text(encoding="utf-8"))
     base, encoder = provenance["base"], is_encoder(student.tokenizer)
     if base["source"] == "folder":  # a path of this machine is nobody's business
@@ -75,11 +76,7 @@ def write(folder: Path, adapter: Path, student: Student, stages: dict[str, Any],
         begin="cls_token" if encoder else "bos_token",
         end="sep_token" if encoder else "eos_token",
         texts=SENTENCES,
-        metrics=results.table(
-            {task: figures for task, figures in load_metrics(paths.FINAL_METRICS).items() if task in said["tasks"]}
-        )
-        if stages
-        else "",
+        metrics=results.table({task: figures[task] for task in said["tasks"]}) if stages else "",
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
     write_json(provenance, folder / "provenance.json")

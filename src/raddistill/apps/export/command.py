@@ -90,5 +90,5 @@ def export(
             raise InputError(f"{said} To export it all the same: --saw-private-reports")
         typer.confirm(f"{said} Export it?", abort=True)
     forms = [each.value for each in dict.fromkeys(form)]
-    for line in writing.write_all(folder, forms, adapter, data, base, weights, sample, is_public=not private):
+    for line in writing.write_all(folder, forms, adapter, data, base, weights, sample):
         print(line)

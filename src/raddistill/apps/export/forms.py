@@ -132,18 +132,13 @@ def text_tokenizer(tokenizer: Any) -> Any:
 
     The padding token must not be the end token (it is in SmolLM2): transformers reads the logits at the last token that is no
     padding. The begin token will do, as a text has it at its start only.
-
-    Raises:
-        InputError: there is no other token to pad with.
     """
     from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast
 
     names = {name: getattr(tokenizer, name) for name in ("pad_token", "unk_token", "bos_token", "eos_token")}
     end, begin = names["eos_token"], [names["bos_token"]] if names["bos_token"] else []
-    padding = [token for token in names.values() if token and token != end]
-    if not padding:
-        raise InputError("the tokenizer has no token besides its end token, so nothing to pad with; take another base model")
+    padding = [token for token in names.values() if token and token != end] or [end]
     backend = copy.deepcopy(tokenizer.backend_tokenizer)
     special = [(token, tokenizer.convert_tokens_to_ids(token)) for token in (*begin, end)]
     backend.post_processor = TemplateProcessing(

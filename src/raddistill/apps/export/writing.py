@@ -23,43 +23,37 @@ from raddistill.tables import base as tables
 from raddistill.tables import calibration
 from raddistill.tables.examples import Examples
 from raddistill.tables.reports import Reports
+from raddistill.tables.written import ID_PREFIX
 from raddistill.tasks.names import MULTIPLE_CHOICE
 
 THRESHOLDS = "thresholds.json"
 
 
 def private_reports(adapter: Path, data: Path) -> str:
-    """Returns what the training reports are if they are not known to be public: such as "credentialed"; else "".
+    """Returns what the training reports are if they are not known to be public, such as "credentialed"; else "".
 
     Raises:
         InputError: a table is missing.
     """
-    reports = tables.read(Reports, data / paths.REPORTS.name)
-    if not _trained_on(adapter, tables.read(Examples, data / paths.EXAMPLES.name)):
-        return f"unknown (it was not trained on this {data / paths.EXAMPLES.name})"
-    return " and ".join(sorted(set(reports.filter(pl.col("split") != "test")["sensitivity"]) - {"public"}))
+    chosen, reports = _trained(_examples(data)), tables.read(Reports, data / paths.REPORTS.name)
+    of_reports = chosen.filter(~pl.col("report_id").str.starts_with(ID_PREFIX)).select("report_id").unique()
+    kinds = of_reports.join(reports, on="report_id", how="left")["sensitivity"]
+    if kinds.null_count() or not _is_of(adapter, chosen):
+        return f"unknown (the adapter was not trained on the tables in {data})"
+    return " and ".join(sorted(set(kinds) - {"public"}))
 
 
-def write_all(
-    folder: Path, wanted: list[str], adapter: Path, data: Path, base: str, weights: str, reports: int, *, is_public: bool
-) -> list[str]:
+def write_all(folder: Path, wanted: list[str], adapter: Path, data: Path, base: str, weights: str, reports: int) -> list[str]:
     """Writes the wanted forms, all or none, and returns a line about each. Errors are as in `command.export`."""
-    os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported; all is here
-    is_new, answers = not folder.exists(), _provenance(adapter)["answers"]
-    examples, lines = tables.read(Examples, data / paths.EXAMPLES.name), []
-    sample, calibrated = _sample(adapter, examples, reports)
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}  # read when transformers is imported; all files are here
+    answers, is_new, lines = _provenance(adapter)["answers"], not folder.exists(), []
+    sample, calibrated = _sample(adapter, _examples(data), reports)
     answerer = Answerer.load("student", adapter, sample.runtime)
     reference, tokenizer = sample.ask(answerer, answers), answerer.tokenizer
     del answerer  # makes room for the merged model
     student = forms.Student(forms.merge(adapter, base), tokenizer, answers, sample.label_set, paths.PROMPTS)
-    stages = card.locked_stages(adapter, adapter.parent / paths.CALIBRATION.name)
-    said = {"is_public": is_public, "merged_into": base, "by_sentence": bool((sample.asked["part"] > 0).any())}
-    said["trained"], said["reports"] = "not known here", "not known here"
-    if _trained_on(adapter, examples):
-        of_task = _trained(examples).filter(pl.col("split") == "train").group_by("task").len().sort("task")
-        said["trained"] = ", ".join(f"{n:,} of {task}" for task, n in of_task.iter_rows())
-        of_split = tables.read(Reports, data / paths.REPORTS.name).group_by("source", "split").len().sort("source", "split")
-        said["reports"] = ", ".join(f"{n:,} of {source} in {split}" for source, split, n in of_split.iter_rows())
+    said = _training(adapter, data) | {"merged_into": base, "by_sentence": bool((sample.asked["part"] > 0).any())}
+    said["stages"] = card.locked_stages(adapter, _calibration(adapter))
     try:
         with contextlib.ExitStack() as stack:
             for form in wanted:
@@ -70,7 +64,7 @@ def write_all(
                     tables.write_json(_thresholds(calibrated, sample.label_set), part / THRESHOLDS)
                 found = sample.compare(reference, _ask(form, part, student, sample, tasks), form)
                 kind = weights if form == "gguf" else "bf16"
-                card.write(part, adapter, student, stages, form=form, tasks=tasks, agreement=found, weights=kind, **said)
+                card.write(part, adapter, student, form=form, tasks=tasks, agreement=found, weights=kind, **said)
                 size = sum(file.stat().st_size for file in part.iterdir())
                 lines += [f"{folder / form}: {size / 1e6:,.1f} MB, compared with the adapter", *(f"  {each}" for each in found)]
     finally:
@@ -79,13 +73,36 @@ def write_all(
     return lines
 
 
+def _training(adapter: Path, data: Path) -> dict[str, Any]:
+    """What the card says of the training data: numbers only."""
+    chosen, private = _trained(_examples(data)), private_reports(adapter, data)
+    if not _is_of(adapter, chosen):
+        return {"private": private, "trained": "not known here", "reports": "not known here"}
+    of_task = chosen.filter(pl.col("split") == "train").group_by("task").len().sort("task")
+    of_split = tables.read(Reports, data / paths.REPORTS.name).group_by("source", "split").len().sort("source", "split")
+    return {
+        "private": private,
+        "trained": ", ".join(f"{n:,} of {task}" for task, n in of_task.iter_rows()),
+        "reports": ", ".join(f"{n:,} of {source} in {split}" for source, split, n in of_split.iter_rows()),
+    }
+
+
 def _provenance(adapter: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((adapter / "provenance.json").read_text(encoding="utf-8"))
     return content
 
 
-def _trained_on(adapter: Path, examples: pl.DataFrame) -> bool:
-    same: bool = _provenance(adapter)["examples_sha256"] == adapters.hash_of(_trained(examples))
+def _calibration(adapter: Path) -> Path:
+    return adapter.parent / paths.CALIBRATION.name
+
+
+def _examples(data: Path) -> pl.DataFrame:
+    return tables.read(Examples, data / paths.EXAMPLES.name)
+
+
+def _is_of(adapter: Path, chosen: pl.DataFrame) -> bool:
+    """Whether the adapter was trained on these examples."""
+    same: bool = _provenance(adapter)["examples_sha256"] == adapters.hash_of(chosen)
     return same
 
 
@@ -97,7 +114,7 @@ def _sample(adapter: Path, examples: pl.DataFrame, reports: int) -> tuple[Sample
     """The first validation reports by hash, of the tasks of the student, and how they are answered."""
     provenance = _provenance(adapter)
     label_set = labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path)
-    calibrated = calibration.load(adapter.parent / paths.CALIBRATION.name)
+    calibrated = calibration.load(_calibration(adapter))
     if calibrated.labels and {label.name for label in label_set} != set(calibrated.labels):
         raise InputError("label_set.path of params.yaml is not the label set of this student: its calibration has other labels")
     kinds = pl.DataFrame(list(provenance["answers"].items()), schema=["task", "answers"], orient="row")
