@@ -98,13 +98,9 @@ def write_prompts(student: Student, folder: Path) -> None:
         (folder / f"prompt_{task}.txt").write_text(prompt, encoding="utf-8")
 
 
-def write_classifier(student: Student, folder: Path) -> list[str]:
-    """Writes the form `classifier`; returns the task that it answers.
-
-    Raises:
-        InputError: the student's logits are not all read at the last token, so no sequence classifier gives them.
-    """
-    form = student.answers.get(MULTIPLE_CHOICE)
+def refuse_classifier(answers: dict[str, str], tokenizer: Any) -> None:
+    """Raises InputError unless the student's logits are all read at the last token, as a sequence classifier's are."""
+    form = answers.get(MULTIPLE_CHOICE)
     if form != "head":
         reads = {
             None: "was not trained on it",
@@ -114,11 +110,15 @@ def write_classifier(student: Student, folder: Path) -> list[str]:
             f"--form classifier needs {MULTIPLE_CHOICE} answered by `head`, and this student {reads}: export --form merged,"
             f" or train with merge.{MULTIPLE_CHOICE}.answers: head"
         )
-    if is_encoder(student.tokenizer):
+    if is_encoder(tokenizer):
         raise InputError(
             "--form classifier: transformers' encoders classify by a pooling layer at their first token, and this student reads"
             " the last one; export --form merged, a token classifier"
         )
+
+
+def write_classifier(student: Student, folder: Path) -> list[str]:
+    """Writes the form `classifier`; returns the task that it answers."""
     tokenizer = text_tokenizer(student.tokenizer)
     tokenizer.save_pretrained(folder)
     names = [label.name for label in student.label_set]

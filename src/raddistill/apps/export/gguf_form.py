@@ -85,7 +85,7 @@ def _add_tokenizer(out: Any, tokenizer: Any, size: int) -> None:
     names = {n: name for name, n in tokenizer.get_vocab().items()}
     of_added = {n: types.CONTROL if token.special else types.USER_DEFINED for n, token in added.items()}
     out.add_tokenizer_model("gpt2")
-    out.add_tokenizer_pre(_pre_tokenizer(json.loads(tokenizer.backend_tokenizer.to_str())))
+    out.add_tokenizer_pre(pre_tokenizer(tokenizer))
     out.add_token_list([names.get(n, f"[PAD{n}]") for n in range(size)])
     out.add_token_types([of_added.get(n, types.NORMAL if n in names else types.UNUSED) for n in range(size)])
     with tempfile.TemporaryDirectory() as folder:
@@ -93,16 +93,17 @@ def _add_tokenizer(out: Any, tokenizer: Any, size: int) -> None:
         gguf.SpecialVocab(folder, load_merges=True).add_to_gguf(out, quiet=True)
 
 
-def _pre_tokenizer(tokenizer: dict[str, Any]) -> str:
-    """llama.cpp's name for the way in which the tokenizer splits a text before its merges.
+def pre_tokenizer(tokenizer: Any) -> str:
+    """Returns llama.cpp's name for the way in which a tokenizer splits a text before its merges.
 
     Raises:
         InputError: it is none of those of GPT-2, SmolLM and Llama 3.
     """
-    step = tokenizer["pre_tokenizer"] or {}
+    parts = json.loads(tokenizer.backend_tokenizer.to_str())
+    step = parts["pre_tokenizer"] or {}
     steps = step.get("pretokenizers", [step])
     kinds = [s.get("type") for s in steps]
-    if tokenizer["model"]["type"] == "BPE" and not tokenizer["normalizer"] and not steps[-1].get("add_prefix_space"):
+    if parts["model"]["type"] == "BPE" and not parts["normalizer"] and not steps[-1].get("add_prefix_space"):
         if kinds == ["ByteLevel"] and steps[0]["use_regex"]:
             return "gpt-2"
         if kinds == ["Digits", "ByteLevel"] and steps[0]["individual_digits"] and steps[1]["use_regex"]:

@@ -49,7 +49,12 @@ def write_all(folder: Path, wanted: list[str], adapter: Path, data: Path, base: 
     answers, is_new, lines = _provenance(adapter)["answers"], not folder.exists(), []
     sample, calibrated = _sample(adapter, _examples(data), reports)
     answerer = Answerer.load("student", adapter, sample.runtime)
-    reference, tokenizer = sample.ask(answerer, answers), answerer.tokenizer
+    tokenizer = answerer.tokenizer
+    if "classifier" in wanted:  # before minutes of answers
+        forms.refuse_classifier(answers, tokenizer)
+    if "gguf" in wanted:
+        gguf_form.pre_tokenizer(tokenizer)
+    reference = sample.ask(answerer, answers)
     del answerer  # makes room for the merged model
     student = forms.Student(forms.merge(adapter, base), tokenizer, answers, sample.label_set, paths.PROMPTS)
     said = _training(adapter, data) | {"merged_into": base, "by_sentence": bool((sample.asked["part"] > 0).any())}
