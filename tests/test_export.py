@@ -25,12 +25,14 @@ from raddistill.errors import InputError
 from raddistill.student import adapters, models, tagging, training
 from raddistill.student.predicting import Answerer
 from raddistill.tables import base as tables
+from raddistill.tables import student_settings
 from raddistill.tables.examples import Examples
 from raddistill.tables.reports import Reports
+from raddistill.tasks.names import TASKS
 
 Make = Callable[..., Path]
 CALIBRATION = {
-    "temperature": 0.8, "against": "teacher", "reports": 8, "budget": [],
+    "temperature": 0.8, "against": "teacher", "reports": 8, "budget": ["secret-id"],
     "labels": {label.name: {"threshold": 0.4, "teacher_uncertain_is_present": True} for label in LABELS},
 }  # fmt: skip
 
@@ -59,9 +61,16 @@ def make(folder: Path, base: Path, answers: tuple[str, str], quantization: str =
     tables.write(Examples, examples, folder / paths.EXAMPLES)
     write_reports(folder, examples, "public")
     shutil.copytree(ROOT / "prompts", folder / "prompts")
-    (folder / "labels.yaml").write_text("".join(f"- {{name: {label.name}, description: x}}\n" for label in LABELS))
+    student_settings.StudentSettings(
+        labels=LABELS,
+        tasks={
+            task: student_settings.TaskSettings(answers=form, units="sentences")
+            for task, form in zip(TASKS, answers, strict=True)
+        },
+        max_tokens=512,
+        codes={"mild edema": "J81.0"},
+    ).write(folder / paths.ADAPTER / paths.STUDENT_SETTINGS.name)
     content = params.read(ROOT / "params.yaml")
-    content["label_set"]["path"] = "labels.yaml"
     content["predict"]["student_validation"]["max_new_tokens"] = 4
     content["runtime"] |= {"threads": 1, "progress": False}
     with (folder / "params.yaml").open("w") as file:
@@ -107,10 +116,11 @@ def test_each_form_answers_as_the_adapter_and_its_card_loads_it(
         folder = tmp_path / "out" / form
         assert f"{folder}: " in printed
         files = {file.name for file in folder.iterdir()}
-        assert {"README.md", "provenance.json", "thresholds.json"} & files >= ({"README.md", "provenance.json"})
+        assert files >= {"README.md", "provenance.json", "calibration.json", "student_settings.json"}
         assert not [file for file in files if file.startswith("adapter")]
         readable = "".join(file.read_text() for file in folder.iterdir() if file.suffix in (".md", ".json"))
         assert str(tmp_path) not in readable
+        assert "secret-id" not in readable
         assert str(models.base_folder(paths.ADAPTER / "base.json")) not in readable
         if architecture:
             assert json.loads((folder / "config.json").read_text())["architectures"] == [f"{model.title()}For{architecture}"]

@@ -15,7 +15,7 @@ from raddistill.apps.pipeline import load_metrics
 from raddistill.files import sha256
 from raddistill.student.prompts import is_encoder
 from raddistill.tables.base import write_json
-from raddistill.tasks.names import PLAIN
+from raddistill.tasks.names import MULTIPLE_CHOICE, PLAIN
 
 LOCK = Path("dvc.lock")
 SENTENCES = ["There is a small left pleural effusion.", "No pneumothorax."]  # ours
@@ -69,13 +69,15 @@ def write(folder: Path, adapter: Path, student: Student, stages: dict[str, Any],
         adapter_sha256=sha256(adapter / "adapter_model.safetensors"),
         answers=student.answers,
         teachers=teachers,
-        labels=[label.name for label in student.label_set],
+        labels=student.names,
+        by_sentence=any(task.units == "sentences" for task in student.settings.tasks.values()),
         plain=[task for task in said["tasks"] if student.answers[task] in PLAIN],
         auto="AutoModelForCausalLM" if student.in_words else "AutoModelForTokenClassification",
         is_encoder=encoder,
         begin="cls_token" if encoder else "bos_token",
         end="sep_token" if encoder else "eos_token",
         texts=SENTENCES,
+        has_logits=MULTIPLE_CHOICE in said["tasks"] and student.answers[MULTIPLE_CHOICE] in ("head", "slots"),
         metrics=results.table({task: figures[task] for task in said["tasks"]}) if stages else "",
     )
     (folder / "README.md").write_text(text, encoding="utf-8")

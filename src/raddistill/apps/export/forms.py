@@ -11,23 +11,32 @@ from pathlib import Path
 from typing import Any
 
 from raddistill.errors import InputError
-from raddistill.labelsets import Label
 from raddistill.student import models
 from raddistill.student.prompts import Renderer, is_encoder
+from raddistill.tables.student_settings import StudentSettings
 from raddistill.tasks.names import MULTIPLE_CHOICE, PLAIN
 
 FINDING = "finding"  # the name of the last output, from which tags are read
 
 
-@dataclass(frozen=True)
+@dataclass
 class Student:
-    """A student to export. `answers`: task to form of answer. `model`: merged, with the layer `score` if an answer needs it."""
+    """A student to export. `model`: merged, with the layer `score` if an answer needs it; set once it is merged."""
 
-    model: Any
     tokenizer: Any
-    answers: dict[str, str]
-    label_set: list[Label]
+    settings: StudentSettings
     prompts: Path
+    model: Any = None
+
+    @property
+    def answers(self) -> dict[str, str]:
+        """The answer form of each task."""
+        return {task: of_task.answers for task, of_task in self.settings.tasks.items()}
+
+    @property
+    def names(self) -> list[str]:
+        """The labels, in the order of the outputs."""
+        return [label.name for label in self.settings.labels]
 
     @property
     def in_words(self) -> dict[str, str]:
@@ -68,8 +77,8 @@ def write_merged(student: Student, folder: Path) -> list[str]:
         write_prompts(student, folder)
         return list(student.in_words)
     weight = student.model.score.weight
-    names = [label.name for label in student.label_set][: len(weight) - 1]
-    _write(student.model, "AutoModelForTokenClassification", [*names, FINDING], weight, folder)
+    names = [*student.names[: len(weight) - 1], FINDING]
+    _write(student.model, "AutoModelForTokenClassification", names, weight, folder)
     return list(student.answers)
 
 
@@ -94,13 +103,13 @@ def read_merged(folder: Path, student: Student) -> Any:
 def write_prompts(student: Student, folder: Path) -> None:
     """Writes the prompt of each task that is answered in words to prompt_<task>.txt, with {report} for the report."""
     for task, form in student.in_words.items():
-        prompt = Renderer(student.prompts, student.tokenizer, student.label_set).prompt(form, "{report}")
+        prompt = Renderer(student.prompts, student.tokenizer, student.settings.labels).prompt(form, "{report}")
         (folder / f"prompt_{task}.txt").write_text(prompt, encoding="utf-8")
 
 
-def refuse_classifier(answers: dict[str, str], tokenizer: Any) -> None:
+def refuse_classifier(student: Student) -> None:
     """Raises InputError unless the student's logits are all read at the last token, as a sequence classifier's are."""
-    form = answers.get(MULTIPLE_CHOICE)
+    form = student.answers.get(MULTIPLE_CHOICE)
     if form != "head":
         reads = {
             None: "was not trained on it",
@@ -110,7 +119,7 @@ def refuse_classifier(answers: dict[str, str], tokenizer: Any) -> None:
             f"--form classifier needs {MULTIPLE_CHOICE} answered by `head`, and this student {reads}: export --form merged,"
             f" or train with merge.{MULTIPLE_CHOICE}.answers: head"
         )
-    if is_encoder(tokenizer):
+    if is_encoder(student.tokenizer):
         raise InputError(
             "--form classifier: transformers' encoders classify by a pooling layer at their first token, and this student reads"
             " the last one; export --form merged, a token classifier"
@@ -121,9 +130,8 @@ def write_classifier(student: Student, folder: Path) -> list[str]:
     """Writes the form `classifier`; returns the task that it answers."""
     tokenizer = text_tokenizer(student.tokenizer)
     tokenizer.save_pretrained(folder)
-    names = [label.name for label in student.label_set]
     changes = {"problem_type": "multi_label_classification", "pad_token_id": tokenizer.pad_token_id}
-    _write(student.model, "AutoModelForSequenceClassification", names, student.model.score.weight[:-1], folder, **changes)
+    _write(student.model, "AutoModelForSequenceClassification", student.names, student.model.score.weight[:-1], folder, **changes)
     return [MULTIPLE_CHOICE]
 
 

@@ -2,14 +2,13 @@
 
 import contextlib
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from raddistill import labelsets, params, paths
+from raddistill import params, paths
 from raddistill.apps.export import card, forms, gguf_form
 from raddistill.apps.export.agreement import Answers, Sample
 from raddistill.errors import InputError
@@ -20,13 +19,12 @@ from raddistill.student import adapters
 from raddistill.student.predicting import Answerer, PredictParams
 from raddistill.student.tagging import Codes
 from raddistill.tables import base as tables
-from raddistill.tables import calibration
+from raddistill.tables import calibration, student_settings
+from raddistill.tables.calibration import Calibration
 from raddistill.tables.examples import Examples
 from raddistill.tables.reports import Reports
+from raddistill.tables.student_settings import StudentSettings
 from raddistill.tables.written import ID_PREFIX
-from raddistill.tasks.names import MULTIPLE_CHOICE
-
-THRESHOLDS = "thresholds.json"
 
 
 def private_reports(adapter: Path, data: Path) -> str:
@@ -46,27 +44,29 @@ def private_reports(adapter: Path, data: Path) -> str:
 def write_all(folder: Path, wanted: list[str], adapter: Path, data: Path, base: str, weights: str, reports: int) -> list[str]:
     """Writes the wanted forms, all or none, and returns a line about each. Errors are as in `command.export`."""
     os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}  # read when transformers is imported; all files are here
-    answers, is_new, lines = _provenance(adapter)["answers"], not folder.exists(), []
-    sample, calibrated = _sample(adapter, _examples(data), reports)
+    settings = student_settings.load(adapter / paths.STUDENT_SETTINGS.name)
+    calibrated = calibration.load(adapter.parent / paths.CALIBRATION.name)
+    sample, is_new, lines = _sample(settings, calibrated, _examples(data), reports), not folder.exists(), []
     answerer = Answerer.load("student", adapter, sample.runtime)
-    tokenizer = answerer.tokenizer
+    student = forms.Student(answerer.tokenizer, settings, paths.PROMPTS)
     if "classifier" in wanted:  # before minutes of answers
-        forms.refuse_classifier(answers, tokenizer)
+        forms.refuse_classifier(student)
     if "gguf" in wanted:
-        gguf_form.pre_tokenizer(tokenizer)
-    reference = sample.ask(answerer, answers)
+        gguf_form.pre_tokenizer(student.tokenizer)
+    reference = sample.ask(answerer, student.answers)
     del answerer  # makes room for the merged model
-    student = forms.Student(forms.merge(adapter, base), tokenizer, answers, sample.label_set, paths.PROMPTS)
-    said = _training(adapter, data) | {"merged_into": base, "by_sentence": bool((sample.asked["part"] > 0).any())}
-    said["stages"] = card.locked_stages(adapter, _calibration(adapter))
+    student.model = forms.merge(adapter, base)
+    said = _training(adapter, data) | {"merged_into": base}
+    said["stages"] = card.locked_stages(adapter, adapter.parent / paths.CALIBRATION.name)
     try:
         with contextlib.ExitStack() as stack:
             for form in wanted:
                 part = stack.enter_context(write_whole(folder / form))
                 part.mkdir()
                 tasks = _write(form, student, part, weights)
-                if MULTIPLE_CHOICE in tasks and calibrated.labels:
-                    tables.write_json(_thresholds(calibrated, sample.label_set), part / THRESHOLDS)
+                settings.write(part / paths.STUDENT_SETTINGS.name)  # both for `raddistill predict`, too
+                without_ids = calibrated.model_copy(update={"budget": []})
+                tables.write_json(without_ids.model_dump(), part / paths.CALIBRATION.name)
                 found = sample.compare(reference, _ask(form, part, student, sample, tasks), form)
                 kind = weights if form == "gguf" else "bf16"
                 card.write(part, adapter, student, form=form, tasks=tasks, agreement=found, weights=kind, **said)
@@ -97,10 +97,6 @@ def _provenance(adapter: Path) -> dict[str, Any]:
     return content
 
 
-def _calibration(adapter: Path) -> Path:
-    return adapter.parent / paths.CALIBRATION.name
-
-
 def _examples(data: Path) -> pl.DataFrame:
     return tables.read(Examples, data / paths.EXAMPLES.name)
 
@@ -115,27 +111,23 @@ def _trained(examples: pl.DataFrame) -> pl.DataFrame:
     return examples.filter(pl.col("selected") & pl.col("completion").is_not_null())
 
 
-def _sample(adapter: Path, examples: pl.DataFrame, reports: int) -> tuple[Sample, calibration.Calibration]:
-    """The first validation reports by hash, of the tasks of the student, and how they are answered."""
-    provenance = _provenance(adapter)
-    label_set = labelsets.load_labels(params.load("label_set", labelsets.LabelSetParams).path)
-    calibrated = calibration.load(_calibration(adapter))
-    if calibrated.labels and {label.name for label in label_set} != set(calibrated.labels):
-        raise InputError("label_set.path of params.yaml is not the label set of this student: its calibration has other labels")
-    kinds = pl.DataFrame(list(provenance["answers"].items()), schema=["task", "answers"], orient="row")
+def _sample(settings: StudentSettings, calibrated: Calibration, examples: pl.DataFrame, reports: int) -> Sample:
+    """The first validation reports by hash, of the tasks of the student, and how the answers are read."""
+    answers = [(task, of_task.answers) for task, of_task in settings.tasks.items()]
+    kinds = pl.DataFrame(answers, schema=["task", "answers"], orient="row")
     asked = examples.filter((pl.col("split") == "validation") & pl.col("asked")).with_columns(pl.col("answers").cast(pl.String))
     asked = asked.join(kinds, on=["task", "answers"], how="semi")
     asked = asked.filter(pl.col("order").rank("dense").over("task") <= reports).sort("task", "order", "report_id", "part")
-    if set(asked["task"]) != set(provenance["answers"]):
+    if set(asked["task"]) != set(settings.tasks):
         raise InputError("the validation split has no reports that are asked as this student was trained; run `dvc repro merge`")
     return Sample(
         asked,
-        MultipleChoice(params.load("score", ScoreParams), label_set, calibrated),
-        Codes(_trained(examples).filter((pl.col("split") == "train") & (pl.col("answers") == "tags"))["completion"]),
-        label_set,
+        MultipleChoice(params.load("score", ScoreParams), settings.labels, calibrated),
+        Codes.of(settings.codes),
+        settings.labels,
         params.load("predict.student_validation", PredictParams).max_new_tokens,
         params.load("runtime", params.RuntimeParams),
-    ), calibrated
+    )
 
 
 def _write(form: str, student: forms.Student, part: Path, weights: str) -> list[str]:
@@ -150,13 +142,3 @@ def _ask(form: str, part: Path, student: forms.Student, sample: Sample, tasks: l
         return sample.ask_classifier(part)
     model = gguf_form.read(part, student.model.config) if form == "gguf" else forms.read_merged(part, student)
     return sample.ask(Answerer(model, student.tokenizer, sample.runtime), tasks)
-
-
-def _thresholds(calibrated: calibration.Calibration, label_set: list[labelsets.Label]) -> dict[str, Any]:
-    """The calibration in the order of the model's outputs. `logit`: the threshold as a logit of the model."""
-    labels = {}
-    for name in (label.name for label in label_set):
-        threshold = calibrated.labels[name].threshold
-        p = min(max(threshold, 1e-6), 1 - 1e-6)  # JSON has no infinity
-        labels[name] = {"threshold": threshold, "logit": calibrated.temperature * math.log(p / (1 - p))}
-    return {"temperature": calibrated.temperature, "against": calibrated.against, "labels": labels}
