@@ -93,7 +93,7 @@ def projects(tmp_path_factory: pytest.TempPathFactory, base: Path, encoder: Path
         key = (*answers, model, quantization)
         if key not in made:
             made[key] = tmp_path_factory.mktemp("project")
-            make(made[key], encoder if model == "bert" else base, answers, quantization)  # type: ignore[arg-type]
+            make(made[key], encoder if model == "bert" else base, answers, quantization)
         return made[key]
 
     return find
@@ -288,7 +288,7 @@ def test_llama_cpp_is_told_the_rotary_scaling_of_llama_3() -> None:
         wanted.append(1.0 if waves > 4 else 8.0 if waves < 1 else 1 / ((1 - (waves - 1) / 3) / 8 + (waves - 1) / 3))
     assert len(set(wanted)) > 4
     assert gguf_form._rotary_factors(config).tolist() == pytest.approx(wanted, rel=1e-4)
-    config.rope_parameters["rope_type"] = "yarn"
+    config.rope_parameters = {"rope_type": "yarn", "rope_theta": 500000.0, "factor": 8.0}
     with pytest.raises(InputError, match="rotary scaling yarn"):
         gguf_form._rotary_factors(config)
 

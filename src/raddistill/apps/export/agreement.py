@@ -1,7 +1,7 @@
 """Compares an exported model with the adapter it was made of, on reports of the validation split.
 
-The bars are for faults, not for rounding. On 64 reports of the default run, bf16 instead of float32 turned none of 832 decisions
-about labels, and 2 of 76 findings; a merge into another base (the unquantised one) turned 5 and 7 (docs/export.md).
+The bars are for faults, not for rounding. With bf16 instead of float32, all 37 labels and 74 of 76 findings that either stated on
+64 reports of the default run were stated by both; with a merge into another base, 69 of 77 and 164 of 195 (docs/export.md).
 """
 
 import math
