@@ -69,6 +69,7 @@ PLAIN = {
     "queue", "rate", "reached", "reader", "reading", "reject", "remotes", "renderer", "reply", "request", "runtime", "sealed",
     "server", "span", "store", "stored", "synthesized", "taught", "teach", "templates", "trainer", "truth", "turn", "vllm",
     "workers", "workload", "writer", "xpert", "zip",
+    "sample",
 }  # fmt: skip
 
 
