@@ -15,7 +15,6 @@ from raddistill import errors, params, paths, untracked_files
 from raddistill.apps import pipeline, presets
 from raddistill.apps import score as scoring
 from raddistill.apps.compare import run as comparing
-from raddistill.apps.compare.run import compare
 from raddistill.apps.estimate import commands as estimating
 from raddistill.apps.export.command import HELP as EXPORT_HELP
 from raddistill.apps.export.command import export
@@ -50,8 +49,6 @@ app.command(help=reporting.HELP)(reporting.report)
 app.command()(offline_plots)
 app.command(help=comparing.HELP)(comparing.compare)
 app.command(help=scoring.HELP)(scoring.score)
-app.command()(compare)
-app.command()(score)
 app.command(help=EXPORT_HELP)(export)
 
 

@@ -27,9 +27,8 @@ ABLATIONS = PRESETS / "ablations"
 SHOWN = ("student", "teacher")  # the arms that have scores on validation
 FIGURES = ("reports", "micro_f1", "micro_f1_low", "micro_f1_high", "macro_f1")
 
-app = typer.Typer(
-    no_args_is_help=True, help="One question, answered by several experiments: `queue` prepares them, `draw` shows their figures."
-)
+HELP = "One question, answered by several experiments: `queue` prepares them, `draw` shows their figures."
+app = typer.Typer(no_args_is_help=True, help=HELP)
 Name = Annotated[str, typer.Argument(help="Name of a file in presets/ablations/, such as noise.")]
 
 

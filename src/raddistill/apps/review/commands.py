@@ -62,7 +62,19 @@ def make(
     print(f"When they are answered: raddistill review read ANSWERS... --queue {output}")
 
 
-@app.command()
+READ_HELP = """Reads answers, prints how readers agree, and writes gold that the pipeline takes.
+
+`raddistill review read anna.xlsx`
+
+`raddistill review read anna.xlsx ben.json`: if they differ, it writes conflicts.xlsx for a third reader, or for both; then
+
+`raddistill review read anna.xlsx ben.json --conflicts data/review/conflicts.xlsx`
+
+A reader is named like the file, or as in the page. Each change makes a new version, gold/v1, gold/v2, ...
+"""
+
+
+@app.command(help=READ_HELP)
 def read(
     files: Answers,
     queue_folder: QueueFolder = paths.REVIEW,
@@ -71,16 +83,7 @@ def read(
     random_only: RandomOnly = False,
     output: GoldFolder = None,
 ) -> None:
-    """Reads answers, prints how readers agree, and writes gold that the pipeline takes.
-
-    `raddistill review read anna.xlsx`
-
-    `raddistill review read anna.xlsx ben.json`: if they differ, it writes conflicts.xlsx for a third reader, or for both; then
-
-    `raddistill review read anna.xlsx ben.json --conflicts data/review/conflicts.xlsx`
-
-    A reader is named like the file, or as in the page. Each change makes a new version, gold/v1, gold/v2, ...
-    """
+    """Reads answers, prints how readers agree, and writes gold; READ_HELP says how."""
     from raddistill.apps.review import answers, gold
     from raddistill.apps.review import queue as queues
 
