@@ -68,7 +68,7 @@ PLAIN = {
     "node", "options", "packaged", "pad", "parquet", "parsed", "plain", "plus", "price", "prices", "progress", "questioner",
     "queue", "rate", "reached", "reader", "reading", "reject", "remotes", "renderer", "reply", "request", "runtime", "sealed",
     "server", "span", "store", "stored", "synthesized", "taught", "teach", "templates", "trainer", "truth", "turn", "vllm",
-    "workers", "workload", "writer", "xpert", "zip",
+    "verdict", "workers", "workload", "writer", "xpert", "zip",
 }  # fmt: skip
 
 
