@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from test_pipeline import STAGES
 from typer.testing import CliRunner
 
-from raddistill import cli, params
+from raddistill import cli, params, untracked_files
 from raddistill.apps import pipeline, presets
 from raddistill.apps import results as markdown
 from raddistill.errors import InputError
@@ -135,6 +135,26 @@ def test_results_are_the_table_that_the_last_stage_prints(results: None) -> None
     assert re.search(r"multiple_choice.*400.*0\.200.*0\.700.*0\.860.*0\.830.*-0\.030", output)
     assert re.search(r"open_ended.*0\.570", output)
     assert "metrics/final.json" in output
+
+
+def test_results_and_presets_as_json(results: None) -> None:
+    assert json.loads(told("results", "--json")) == METRICS
+    listed = json.loads(told("preset", "--list", "--json"))
+    assert listed == {name: presets.load_preset(name) for name in NAMES}
+    assert json.loads(told("preset", "quick", "--json")) == {"quick": listed["quick"]}
+
+
+@pytest.mark.parametrize("changed", [[], ["train: params.yaml: train.seed modified"]])
+def test_check_as_json(changed: list[str], project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "changes", lambda: changed)
+    monkeypatch.setattr(untracked_files, "missing_files", lambda _: ["lexicon/mine is not in git"])
+    done = CliRunner().invoke(cli.app, ["check", "--json"])
+    assert done.exit_code == bool(changed)
+    assert json.loads(done.stdout) == {"changed": changed, "missing": ["lexicon/mine is not in git"]}
+
+
+def test_a_stage_that_always_runs_is_not_stale() -> None:
+    assert list(pipeline.stale_lines({"code": ["always changed"]})) == []
 
 
 def test_results_in_markdown_are_a_line_a_task(results: None) -> None:

@@ -70,6 +70,7 @@ PLAIN = {
     "server", "span", "store", "stored", "synthesized", "taught", "teach", "templates", "trainer", "truth", "turn", "vllm",
     "workers", "workload", "writer", "xpert", "zip",
     "sample",
+    "verdict",
 }  # fmt: skip
 
 

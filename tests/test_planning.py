@@ -76,6 +76,9 @@ def test_before_the_first_answer_it_is_a_guess(project: Path) -> None:
     assert float(expected[-1]) == pytest.approx(float(expected[-2]) / 2, abs=0.011)
     assert "open_ended" not in page  # its teacher is no LLM
     assert "open_ended" in told("estimate", "open_ended")
+    (row,) = json.loads(told("estimate", "open_ended", "--json"))
+    assert list(row) == ["teacher", "model", "reports", "to_ask", "without", "expected", "at_most", "learnt_from"]
+    assert row["expected"]["usd"] < row["at_most"]["usd"]
 
 
 def test_at_most_every_answer_is_as_long_as_may_be_and_in_the_next_prompt() -> None:

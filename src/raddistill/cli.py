@@ -11,26 +11,26 @@ from typing import Annotated
 
 import typer
 
-from raddistill import errors, params, paths, untracked_files
+from raddistill import errors, paths
 from raddistill.apps import pipeline, presets
 from raddistill.apps import score as scoring
 from raddistill.apps.compare import run as comparing
+from raddistill.apps.doctor.run import doctor
 from raddistill.apps.estimate import commands as estimating
 from raddistill.apps.export.command import HELP as EXPORT_HELP
 from raddistill.apps.export.command import export
 from raddistill.apps.label import options
 from raddistill.apps.label.rules import show
 from raddistill.apps.label.run import label
+from raddistill.apps.new_pipeline import init
 from raddistill.apps.page import command as reporting
 from raddistill.apps.page.offline_plots import offline_plots
 from raddistill.apps.predict import command as predicting
 from raddistill.apps.review import commands as review
-from raddistill.errors import InputError
 
 app = typer.Typer(
     name="raddistill",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,  # locals may hold report text
     rich_markup_mode="markdown",
     help=options.HELP,
@@ -42,6 +42,14 @@ app.add_typer(review.app, name="review")
 app.add_typer(estimating.app, name="estimate")
 
 
+def _presets() -> list[str]:  # for the shell, which gets no errors
+    return sorted(file.stem for file in presets.PRESETS.glob("*.yaml"))
+
+
+def _folds() -> list[str]:
+    return sorted(folder.name for folder in paths.FOLDS.glob("*/"))
+
+
 app.command(help=options.LABEL_HELP)(label)
 app.command(help=options.SHOW_HELP)(show)
 app.command(help=predicting.HELP)(predicting.predict)
@@ -50,6 +58,9 @@ app.command()(offline_plots)
 app.command(help=comparing.HELP)(comparing.compare)
 app.command(help=scoring.HELP)(scoring.score)
 app.command(help=EXPORT_HELP)(export)
+app.command()(init)
+app.command()(doctor)
+app.command()(pipeline.check)
 
 
 def _print_version(wanted: bool) -> None:
@@ -105,8 +116,9 @@ def compare_cohorts(
 
 @app.command()
 def preset(
-    name: Annotated[str, typer.Argument(help="Name of a preset, such as quick; --list shows all.")] = "",
+    name: Annotated[str, typer.Argument(help="Name of a preset, such as quick; --list shows all.", autocompletion=_presets)] = "",
     show: Annotated[bool, typer.Option("--list", help="Lists the presets and what each is for.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Prints the preset, or with --list all, as JSON.")] = False,
 ) -> None:
     """Prints a named setting as overrides for DVC. If two presets set the same key, the later one wins.
 
@@ -114,17 +126,21 @@ def preset(
 
     `dvc exp run $(raddistill preset paper-llama31-8b) $(raddistill preset mimic-cxr) evaluate`
     """
-    if name and not show:
-        print(" ".join(f"-S {override}" for override in presets.overrides(presets.load_preset(name)["params"])))
-        return
-    for each in presets.names():
-        print(f"{each:18} {presets.load_preset(each)['about']}")
+    found = {each: presets.load_preset(each) for each in ([name] if name and not show else presets.names())}
+    if as_json:
+        print(json.dumps(found, indent=2))
+    elif name and not show:
+        print(" ".join(f"-S {override}" for override in presets.overrides(found[name]["params"])))
+    else:
+        for each, content in found.items():
+            print(f"{each:18} {content['about']}")
 
 
 @app.command()
 def results(
     markdown: Annotated[bool, typer.Option("--markdown", help="Prints the table of the README.")] = False,
     page: Annotated[bool, typer.Option("--page", help="Prints everything in metrics/ as the page docs/results.md.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Prints all figures as JSON, by label too.")] = False,
 ) -> None:
     """Prints the results on the test split, from metrics/final.json.
 
@@ -135,28 +151,15 @@ def results(
     from raddistill.apps import results as printed
 
     metrics = pipeline.load_metrics(paths.FINAL_METRICS)
+    if as_json:
+        print(json.dumps(metrics, indent=2))
+        return
     if markdown or page:
         print(printed.page() if page else printed.table(metrics), end="" if page else "\n")
         return
     from raddistill.scoring import score_output
 
     score_output.print_table("test", metrics)
-
-
-@app.command()
-def check() -> None:
-    """Checks that dvc.lock belongs to the code and params of this checkout; exits with 1 and names what changed if not.
-
-    `raddistill check`: works in a fresh clone that has pulled no data
-    """
-    changed = list(pipeline.stale_lines(json.loads(pipeline.dvc_output("status", "--json"))))
-    for line in changed:
-        print(line)
-    if changed:
-        raise InputError("dvc.lock is out of date: `dvc repro`, then commit dvc.lock and metrics/")
-    print("dvc.lock is up to date")
-    for line in untracked_files.missing_files(untracked_files.strings_of(params.read())):
-        print(f"missing in a clone, and in queued experiments: {line}")
 
 
 @folds_app.command("keep")
@@ -177,7 +180,7 @@ def keep_fold(
 
 @folds_app.command("show")
 def show_folds(
-    name: Annotated[str, typer.Argument(help="Name of a folder in folds/, such as default.")],
+    name: Annotated[str, typer.Argument(help="Name of a folder in folds/, such as default.", autocompletion=_folds)],
     as_json: Annotated[bool, typer.Option("--json", help="Prints all figures as JSON, by label too.")] = False,
 ) -> None:
     """Scores the kept folds as one, against data/gold.parquet, and writes metrics/folds/NAME.json.
@@ -191,7 +194,7 @@ def show_folds(
 
 def main() -> None:
     """Entry point of the command `raddistill`."""
-    errors.run(lambda *words: app(list(words)))
+    errors.run(lambda *words: app(list(words), prog_name="raddistill"))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ CALIBRATION = Path("models/calibration.json")
 DECISIONS = Path("data/decisions.parquet")
 FOLDS = Path("folds")
 REVIEW = Path("data/review")
+CODE = Path("code.yaml")  # in folders that `raddistill init` laid out
 
 EXTRACT_METRICS = Path("metrics/extract.json")
 MERGE_METRICS = Path("metrics/merge.json")
@@ -38,12 +39,23 @@ ABLATION_PLOTS = Path("plots/ablations")
 
 CONCEPTS = Path("gold/concepts.csv")
 SCORER_LEXICON = Path("gold/scorer_lexicon.csv")
+NO_GOLD = Path("gold/none")
 PROMPTS = Path("prompts/student")
 TEACHER_PROMPTS = Path("prompts/teacher")
 HEDGES = Path("lexicon/hedges.csv")
 FRAMES = Path("lexicon/frames.txt")
 COMPLETIONS = Path("lexicon/completions.csv")
 SECTION_WORDS = Path("lexicon/sections")
+LEXICONS = Path("lexicon")
+CONSTRAINTS = Path("constraints.txt")
+PIPELINE = Path("dvc.yaml")
+
+# What a pipeline folder begins with. A wheel holds it (setup.py), and MANIFEST.in names it for the source archive.
+# Of .dvc/ no more than this: its cache holds report text.
+SHIPPED = (
+    ".dvc/.gitignore", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitattributes", ".gitignore", "constraints.txt",
+    "data/.gitignore", "dvc.yaml", "gold", "lexicon", "params.yaml", "presets", "prices.yaml", "prompts", "stages",
+)  # fmt: skip
 
 
 TEACHER_TABLES = ("labels", "evidence", "outcomes", "quarantine", "answers")  # of every teacher
@@ -120,7 +132,25 @@ def package() -> Path:
     return Path(str(importlib.resources.files("raddistill")))
 
 
+def shipped() -> Path:
+    """Returns the folder of dvc.yaml, lexicon/, prompts/ and all else that a pipeline folder begins with.
+
+    It lies within the package if that was installed from a wheel (setup.py puts it there); else it is the repository.
+    """
+    inside = package() / "pipeline"
+    return inside if inside.is_dir() else package().parents[1]
+
+
+def in_pipeline() -> bool:
+    """Returns whether the current folder is a clone, or a folder that `raddistill init` laid out."""
+    return Path("params.yaml").is_file() and LEXICONS.is_dir()
+
+
+def here_or_shipped(path: Path) -> Path:
+    """Returns `path` in the current folder, if that is a pipeline's, else the file or folder that is shipped with the package."""
+    return path if in_pipeline() else shipped() / path
+
+
 def shipped_lexicons() -> Path:
-    """Returns lexicon/: within the package if it was installed from a wheel (setup.py puts it there), else in the repository."""
-    inside = package() / "lexicon"
-    return inside if inside.is_dir() else package().parents[1] / "lexicon"
+    """Returns lexicon/: the one of the current folder, if that is a pipeline's, else the shipped one."""
+    return here_or_shipped(LEXICONS)

