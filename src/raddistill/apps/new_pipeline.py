@@ -33,15 +33,18 @@ stages:
 """
 
 
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to lay out. Files that are there stay as they are.")]
+Reports = Annotated[Path, typer.Option("--reports", metavar="FILE|FOLDER", help="Your reports. They are read in place.")]
+Sensitivity = Annotated[
+    Literal["public", "credentialed", "phi"],
+    typer.Option(help="public; credentialed: under a data use agreement, as MIMIC-CXR; phi: protected health information."),
+]
+
+
 def init(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="The folder to lay out. Files that are there stay as they are.")
-    ],
-    reports: Annotated[Path, typer.Option("--reports", metavar="FILE|FOLDER", help="Your reports. They are read in place.")],
-    sensitivity: Annotated[
-        Literal["public", "credentialed", "phi"],
-        typer.Option(help="public; credentialed: under a data use agreement, as MIMIC-CXR; phi: protected health information."),
-    ],
+    folder: Folder,
+    reports: Reports,
+    sensitivity: Sensitivity,
     id_column: options.IdColumn = None,
     text_column: options.TextColumn = None,
     findings_column: options.FindingsColumn = None,
