@@ -482,6 +482,7 @@ LOGPROBS = st.none() | st.lists(
     '{"findings": [{"phrase": "\\ud800", "code": "\\ud800", "status": "present"}]}', TEXT, "open_ended", "json_schema", "stop", []
 )
 @example("port | J90 | present", TEXT, "open_ended", "text", "stop", [["port | J90 | present", float("nan"), []]])
+@example('{"findings":[]}', TEXT, "open_ended", "json_schema", "length", None)
 def test_no_answer_raises_and_what_passes_holds(
     text: str | None, report: str, task: str, form: str, finish: str, logprobs: list[list[Any]] | None
 ) -> None:
@@ -491,7 +492,9 @@ def test_no_answer_raises_and_what_passes_holds(
         assert said.reason in REASONS
         assert said.feedback
         return
-    assert finish != "length"
+    if finish == "length":  # it was long enough all the same: its JSON is complete
+        assert form == "json_schema"
+        json.loads(text or "")
     labels = [finding.label for finding in said]
     assert labels == NAMES if task == "multiple_choice" or form == "decisions" else len(set(labels)) == len(labels)
     for finding in said:
