@@ -1,15 +1,19 @@
 """The project as a DVC repository in a clone, for tests that run what users run."""
 
+import gzip
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from pipeline_truth import ROOT
 
 
@@ -83,3 +87,15 @@ def copied(project: Clone, folder: Path) -> Clone:
 def ran(output: str) -> list[str]:
     """The stages that DVC says it ran, in order."""
     return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")]
+
+
+def readable(content: bytes) -> bytes:
+    """What can be read in a file: cells of Parquet, files in an archive, else its bytes, as of JSON, pickles or weights."""
+    if content.startswith(b"PAR1"):
+        return pl.read_parquet(io.BytesIO(content)).write_ndjson().encode()
+    if content.startswith(b"\x1f\x8b"):
+        return readable(gzip.decompress(content))
+    if content.startswith(b"PK"):  # a zip file, such as a model that torch saved
+        with zipfile.ZipFile(io.BytesIO(content)) as members:
+            return b"\n".join(readable(members.read(name)) for name in members.namelist())
+    return content

@@ -1,27 +1,36 @@
 """The pipeline as a DVC repository in a clone: what runs, what does not, what is shared with whom."""
 
+import csv
+import gzip
 import json
 import os
+import pickle
 import re
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
-from clones import Clone, another, copied, planted, ran
-from conftest import FINDINGS
-from pipeline_truth import declared, dvc_yaml
+from clones import Clone, another, copied, planted, ran, readable
+from conftest import DENIALS, FINDINGS
+from pipeline_truth import ROOT, declared, dvc_yaml
 from ruamel.yaml import YAML
+from test_fetching import digest, wheel
 
 from raddistill import paths
 from raddistill.params import read
+from raddistill.tables import student_settings
+from raddistill.tasks.names import TASKS
 
 STAGES = declared(dvc_yaml())
 CACHED = {path for stage in STAGES.values() for path, options in stage.outs.items() if options.get("cache", True)}
 SHARED = {path for path in CACHED if path.startswith("models/")}
+SENTENCES = {sentence for sentence, _ in FINDINGS} | set(DENIALS)
 NOTHING = "Data and pipelines are up to date."
 
 
@@ -193,11 +202,34 @@ def test_a_clone_that_cannot_pull_makes_the_same_anew(project: Clone, tmp_path: 
     assert clone.run("git", "status", "--porcelain") == ""
 
 
-def test_what_is_pushed_brings_a_clone_to_the_same_state(project: Clone, remotes: Path, tmp_path: Path) -> None:
-    project.run("dvc", "push")
-    same_in_a_clone(project, tmp_path)
-    assert objects(remotes / "shared") == hashes(project, SHARED)
-    assert objects(remotes / "private") == hashes(project, CACHED - SHARED)
+def test_of_text_the_adapter_holds_the_phrases_that_the_teacher_listed(project: Clone) -> None:
+    """And no others, nor sentences: those that the teacher found in reports, or wrote itself. They go where the adapter goes."""
+    phrases = student_settings.load(project.folder / paths.ADAPTER / "student_settings.json").codes.keys()
+    tables = [pl.read_parquet(project.folder / paths.table(name, "open_ended"))["label"] for name in ("labels", "written")]
+    assert "small left pleural effusion" in phrases
+    assert phrases <= set(pl.concat(tables).str.to_lowercase())
+
+
+def leaked(sentence: str, folder: Path, kind: str) -> Path:
+    import torch
+    from safetensors.torch import save_file
+
+    file = folder / "leak"
+    if kind == "parquet":
+        pl.DataFrame({"parts": [[sentence]]}).write_parquet(file)
+    elif kind == "torch":
+        torch.save({"name": sentence}, file)
+    elif kind == "safetensors":
+        save_file({"weights": torch.zeros(1)}, file, {"note": sentence})
+    else:
+        file.write_bytes(pickle.dumps([sentence]) if kind == "pickle" else gzip.compress(sentence.encode()))
+    return file
+
+
+@pytest.mark.parametrize("kind", ["parquet", "torch", "safetensors", "pickle", "gzip"])
+def test_a_sentence_is_found_in_any_file(kind: str, tmp_path: Path) -> None:
+    sentence = min(SENTENCES)
+    assert sentences_in([leaked(sentence, tmp_path, kind).read_bytes()]) == {sentence}
 
 
 def test_no_way_of_pushing_takes_text_to_the_shared_remote(project: Clone, tmp_path: Path) -> None:
@@ -214,9 +246,100 @@ def test_no_way_of_pushing_takes_text_to_the_shared_remote(project: Clone, tmp_p
     (clone.folder / "mine.csv").write_text(f"report_id,text\n1,{FINDINGS[0][0]}\n", encoding="utf-8")
     clone.run("dvc", "add", "mine.csv")  # names no remote, so `-r shared` would take it there
     clone.run("dvc", "push", "-A", "--run-cache")
-    shared, private = ({file for file in (tmp_path / remote).rglob("*") if file.is_file()} for remote in ("shared", "private"))
-    assert {file.parent.name + file.name for file in shared} == hashes(project, SHARED)  # no records of runs, either
-    assert any(FINDINGS[0][0].encode() in file.read_bytes() for file in private)
+    assert objects(tmp_path / "shared") == hashes(project, SHARED)  # no records of runs, either
+    assert read_in(tmp_path / "shared") == set()
+    assert any(FINDINGS[0][0].encode() in file.read_bytes() for file in files_in(tmp_path / "private"))
+
+
+def test_no_way_of_pushing_takes_a_student_of_private_text_to_the_shared_remote(project: Clone, tmp_path: Path) -> None:
+    """remotes.models binds weights, phrases and calibration alike. An edit of it is named by `raddistill check`."""
+    clone = with_data(project, tmp_path / "clone")
+    for remote in ("shared", "private"):
+        clone.run("dvc", "remote", "modify", "--local", remote, "url", str(tmp_path / remote))
+    params_file = clone.folder / "params.yaml"
+    params_file.write_text(params_file.read_text(encoding="utf-8").replace("models: shared", "models: private"), encoding="utf-8")
+    assert "extract: params.yaml: remotes.models modified" in clone.run("raddistill", "check", fails=True)
+    clone.run("dvc", "push", "-r", "shared")
+    clone.run("dvc", "push")
+    assert objects(tmp_path / "shared") == set()
+    assert objects(tmp_path / "private") == hashes(project, CACHED)
+
+
+def test_the_first_day_of_a_team(project: Clone, tiny_base: Path, tmp_path: Path) -> None:
+    """The commands of docs/share.md in their order. `remotes` stands for a bucket, or for a folder on a file server."""
+    origin, remotes = str(tmp_path / "origin.git"), tmp_path / "remotes"
+    project.run("git", "init", "-q", "--bare", "-b", "main", origin)
+
+    # The first has run the pipeline. She says where data lies, once, in git, and pushes data and code.
+    first = copied(project, tmp_path / "first")
+    first.run("git", "remote", "add", "origin", origin)
+    first.run("dvc", "remote", "modify", "shared", "url", str(remotes / "shared"))
+    first.run("dvc", "remote", "modify", "private", "url", str(remotes / "private"))
+    first.commit("Where our data lies")
+    first.run("raddistill", "check")
+    first.run("dvc", "push")
+    first.run("gto", "register", "adapter", "--version", "v0.1.0")  # an annotated tag: DVC finds an artifact by no other
+    first.run("git", "push", "-q", "origin", "main", "adapter@v0.1.0")
+
+    assert objects(remotes / "shared") == hashes(project, SHARED)
+    assert objects(remotes / "private") == hashes(project, CACHED - SHARED)
+    assert read_in(remotes / "private") == SENTENCES
+    assert read_in(remotes / "shared") == set()
+
+    # The second pulls without editing anything. Nothing is left to run, so neither GPU nor key is needed.
+    first.run("git", "clone", "-q", origin, str(tmp_path / "second"))
+    second = Clone(tmp_path / "second")
+    pulls_all(second)
+    # Four experiments: what do 2, 3, 4 or 5 reports that people annotated buy?
+    settings = ("-S", "calibrate.against=gold", "-S", "calibrate.gold_reports=2,3,4,5")
+    second.run("dvc", "exp", "run", "--queue", "--name", "budget", *settings, "evaluate")
+    second.run("dvc", "exp", "run", "--run-all", "--jobs", "2")
+    assert second.run("dvc", "queue", "status").count("Success") == 4
+    columns = r"Experiment|State|metrics/validation.*student\.micro_f1$|calibrate\.gold_reports"
+    shown = second.run("dvc", "exp", "show", "--csv", "--no-pager", "--drop", ".*", "--keep", columns)
+    rows = [row for row in csv.DictReader(shown.splitlines()) if row["State"] == "Success"]
+    assert sorted(row["calibrate.gold_reports"] for row in rows) == ["2", "3", "4", "5"]
+    assert all(float(row[f"metrics/validation.json:{task}.student.micro_f1"]) >= 0 for row in rows for task in TASKS)
+    assert "student.micro_f1" in second.run("dvc", "metrics", "diff", "main", "budget-4")
+    second.run("dvc", "exp", "push", "origin", "budget-4")
+
+    # The first takes it over.
+    first.run("dvc", "exp", "pull", "origin", "budget-4")
+    first.run("dvc", "exp", "apply", "budget-4")
+    calibration = json.loads((first.folder / paths.CALIBRATION).read_text(encoding="utf-8"))
+    assert (calibration["against"], calibration["reports"]) == ("gold", 5)
+    assert read_in(remotes / "shared") == set()
+
+    # The third has an empty folder, and takes the adapter by its name, with the thresholds of the same version.
+    third = Clone(tmp_path / "third", {"DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(ROOT / "src")})
+    third.folder.mkdir()
+    third.run("dvc", "artifacts", "get", origin, "adapter")
+    third.run("dvc", "get", "--rev", "adapter@v0.1.0", origin, "models/calibration.json")
+    from_a_package(third, tiny_base, tmp_path)
+    decided = pl.read_parquet(project.folder / paths.DECISIONS)
+    decided = decided.filter(arm="student", task="multiple_choice", kind="present")
+    reports = pl.read_parquet(project.folder / paths.REPORTS).filter(pl.col("split") == "test")
+    reports.select("report_id", "findings", "impression").write_csv(third.folder / "reports.csv")
+    predict = ("raddistill", "predict", "reports.csv", "-o", "labels.parquet", "--model", "adapter", "--format", "long")
+    assert "`raddistill fetch-base adapter` gets it, once, from tiny==1.0" in third.run(*predict, fails=True)
+    third.run("raddistill", "fetch-base", "adapter")
+    third.run(*predict)
+    found = pl.read_parquet(third.folder / "labels.parquet").filter(status="present").select("report_id", "label")
+    assert set(found.iter_rows()) == set(decided.select("report_id", "label").iter_rows()) != set()
+
+
+def from_a_package(clone: Clone, model: Path, index: Path) -> None:
+    """Makes the base model of the small world, a folder that everybody has, one in a package, as that of the default is."""
+    package = wheel(index, (model / "model.safetensors").read_bytes(), "tiny/model.safetensors")
+    with zipfile.ZipFile(package, "a") as members:
+        for file in model.iterdir():
+            if file.name != "model.safetensors":
+                members.write(file, f"tiny/{file.name}")
+    record = clone.folder / "adapter/base.json"
+    base = json.loads(record.read_text(encoding="utf-8"))
+    base |= {"source": "package", "location": "tiny==1.0", "folder": f"base/{digest(model / 'model.safetensors')[:16]}"}
+    record.write_text(json.dumps(base), encoding="utf-8")
+    clone.env |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "PIP_CONFIG_FILE": "/dev/null"}
 
 
 @pytest.fixture
@@ -251,15 +374,24 @@ def test_the_same_through_s3(project: Clone, s3: str, tmp_path: Path) -> None:
     clone.commit("remotes on S3")
     clone.run("dvc", "checkout")
     clone.run("dvc", "push")
-    same_in_a_clone(clone, tmp_path / "second")
-    for remote, outs in (("shared", SHARED), ("private", CACHED - SHARED)):
+    pulls_all(another(clone, tmp_path / "second"))
+    for remote, outs, told in (("shared", SHARED, set()), ("private", CACHED - SHARED, SENTENCES)):
         keys = [item["Key"] for item in client.list_objects_v2(Bucket=remote)["Contents"]]
         assert {"".join(key.split("/")[-2:]) for key in keys} == hashes(project, outs)
+        assert sentences_in(client.get_object(Bucket=remote, Key=key)["Body"].read() for key in keys) == told
+    # A colleague whom `private` does not let in gets what is shared, without a message that looks like a fault.
+    client.delete_objects(Bucket="private", Delete={"Objects": [{"Key": key} for key in keys]})
+    client.delete_bucket(Bucket="private")
+    third = another(clone, tmp_path / "third")
+    assert "does not exist" in third.run("dvc", "pull", fails=True)
+    shutil.rmtree(third.folder / "models", ignore_errors=True)
+    third.run("dvc", "pull", "-r", "shared", "--allow-missing")
+    assert {str(file.relative_to(third.folder)) for file in (third.folder / "models").iterdir()} == SHARED
+    assert third.run("raddistill", "check").splitlines() == ["dvc.lock is up to date"]
 
 
-def same_in_a_clone(project: Clone, folder: Path) -> None:
-    """Clones, pulls, and sees that nothing is left to run."""
-    clone = another(project, folder / "clone")
+def pulls_all(clone: Clone) -> None:
+    """Pulls in a new clone, and sees that nothing is left to run."""
     assert clone.run("raddistill", "check").splitlines() == ["dvc.lock is up to date"]
     clone.run("dvc", "pull")
     assert clone.json("dvc", "status", "--json") == {}
@@ -278,8 +410,22 @@ def hashes(project: Clone, outs: set[str]) -> set[str]:
     return found | {hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest() for file in inside}
 
 
+def files_in(remote: Path) -> list[Path]:
+    return [file for file in remote.rglob("*") if file.is_file()]
+
+
 def objects(remote: Path) -> set[str]:
-    return {file.parent.name + file.name for file in remote.rglob("*") if file.is_file()}
+    return {file.parent.name + file.name for file in files_in(remote)}
+
+
+def read_in(remote: Path) -> set[str]:
+    return sentences_in(file.read_bytes() for file in files_in(remote))
+
+
+def sentences_in(contents: Iterable[bytes]) -> set[str]:
+    """Sentences of the reports that can be read in any of the files."""
+    texts = [readable(content).lower() for content in contents]
+    return {sentence for sentence in SENTENCES if any(sentence.lower().encode() in text for text in texts)}
 
 
 def test_outputs_stay_ignored_after_a_later_stage_failed(project: Clone, tmp_path: Path) -> None:

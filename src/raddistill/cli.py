@@ -26,6 +26,7 @@ from raddistill.apps.new_pipeline import init
 from raddistill.apps.page import command as reporting
 from raddistill.apps.page.offline_plots import offline_plots
 from raddistill.apps.predict import command as predicting
+from raddistill.apps.predict.base_model import fetch_base
 from raddistill.apps.review import commands as review
 
 app = typer.Typer(
@@ -53,6 +54,7 @@ def _folds() -> list[str]:
 app.command(help=options.LABEL_HELP)(label)
 app.command(help=options.SHOW_HELP)(show)
 app.command(help=predicting.HELP)(predicting.predict)
+app.command()(fetch_base)
 app.command(help=reporting.HELP)(reporting.report)
 app.command()(offline_plots)
 app.command(help=comparing.HELP)(comparing.compare)

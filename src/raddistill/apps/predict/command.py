@@ -113,7 +113,8 @@ def _calibration_of(model: Path, named: str) -> str:
     found = [file for file in (model / "calibration.json", model.parent / "calibration.json") if file.exists()]
     if not found:
         raise InputError(
-            f"{model} has no calibration.json, and there is none beside it: name it by --calibration FILE, or take 0.5 as the"
-            " threshold of all labels by --calibration none"
+            f"{model} has no calibration.json, and there is none beside it: get it from where the adapter came from (`dvc get"
+            " REPOSITORY models/calibration.json`), name it by --calibration FILE, or take 0.5 as the threshold of all labels by"
+            " --calibration none"
         )
     return str(found[0])

@@ -12,6 +12,7 @@ from raddistill.apps.label.formats import Format, ReportLabels, choose_format
 from raddistill.apps.label.options import Columns
 from raddistill.apps.label.report_file import Batch, Reject, Report, ReportFile, Shard
 from raddistill.apps.label.run import LabelledBatch, write_labels
+from raddistill.apps.predict.base_model import require_base
 from raddistill.files import sha256
 from raddistill.reading.lines import STDIN
 from raddistill.sections.parser import BETWEEN
@@ -49,6 +50,7 @@ class Job(NamedTuple):
             InputError: as in `student` and `run`.
         """
         settings = student_settings.load(Path(self.model) / paths.STUDENT_SETTINGS.name)
+        require_base(Path(self.model))
         names = [label.name for label in settings.labels] if self.task == MULTIPLE_CHOICE else []
         choose_format(self.form, output.suffix.lower(), self.task, ARM, names, quotes=False)
         if self.source != STDIN:
@@ -69,6 +71,7 @@ class Job(NamedTuple):
 
             engine = VLLMEngine(model, settings.tasks[self.task].answers if self.task in settings.tasks else "")
         else:
+            require_base(model)  # again: on Ray, this is another machine
             from raddistill.student.predicting import Answerer
 
             runtime = params.RuntimeParams(threads=self.threads, predict_tokens=self.predict_tokens, progress=False)
