@@ -40,7 +40,7 @@ docs: env  ## docs/cli.md from the commands' --help, docs/results.md from metric
 	$(RUN) raddistill results --page > docs/results.md
 
 site: env  ## the documents as a site in site/, which needs no network: open site/index.html
-	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict  # with --quiet it would not be strict
 
 env: $(INSTALLED)  ## .venv with the versions of constraints.txt; made anew when these or pyproject.toml change
 
