@@ -1,7 +1,6 @@
 """Makes the site of MkDocs from the repository: its pages, its navigation, its picture."""
 
 import itertools
-import logging
 import posixpath
 import re
 import subprocess
@@ -18,7 +17,6 @@ ASSETS = re.compile(r"docs/site/.*\.(js|css|svg)")
 LINK = re.compile(r"\]\(([^)\s#:]+)")
 MERMAID = re.compile(r"```mermaid\nflowchart LR\n(.*?)```", re.DOTALL)
 CELL = re.compile(r"<td.*?</td>", re.DOTALL)
-log = logging.getLogger("mkdocs.hooks.site")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -38,26 +36,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     assets = {path for path in tracked if ASSETS.fullmatch(path)}
     for path in sorted(pages | (linked & tracked) | assets):
         files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
-    config.nav = [*_existing(config.nav or [], pages), *_more(config.nav or [], pages)]
+    listed_pages = config.nav or []
+    others = sorted(pages - set(_targets(listed_pages)))
+    config.nav = [*listed_pages, *([{"More": others}] if others else [])]
     return files
-
-
-def _existing(entries: list[Any], pages: set[str]) -> list[Any]:
-    kept: list[Any] = []
-    for entry in entries:
-        title, target = next(iter(entry.items())) if isinstance(entry, dict) else (None, entry)
-        if isinstance(target, list):
-            kept.append({title: _existing(target, pages)})
-        elif target in pages:
-            kept.append(entry)
-        else:
-            log.info("%s is not in git, so it is not in the site", target)
-    return kept
-
-
-def _more(entries: list[Any], pages: set[str]) -> list[Any]:
-    others = sorted(pages - set(_targets(entries)))
-    return [{"More": others}] if others else []
 
 
 def _targets(node: Any) -> list[str]:
