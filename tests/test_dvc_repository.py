@@ -382,19 +382,18 @@ def test_the_workflow_says_what_a_pull_request_changes(project: Clone, remotes: 
         (tmp_path / file).touch()
     clone.env |= {
         "RUNNER_TEMP": str(tmp_path), "GITHUB_OUTPUT": str(tmp_path / "out"), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
-        "TARGET": "target", "PULLED": "success",
+        "TARGET": "origin/main",
     }  # fmt: skip
 
-    def report(lock: str) -> str:
-        """What the steps of the job tell of this checkout."""
-        clone.run("bash", "-eo", "pipefail", "-c", step("compare", "lock")["run"], fails=lock == "failure")
-        clone.env["LOCK"] = lock
-        clone.run("bash", "-eo", "pipefail", "-c", step("compare", "report")["run"])
-        clone.run("bash", "-eo", "pipefail", "-c", step("compare", "verdict")["run"], fails=lock == "failure")
+    def run(name: str, fails: bool = False) -> None:
+        clone.run("bash", "-eo", "pipefail", "-c", step("compare", name)["run"], fails=fails)
+
+    def report() -> str:
+        """What the last steps of the job tell."""
+        run("report")
         told = (tmp_path / "report.md").read_text(encoding="utf-8")
-        *_, (name, end, value) = re.findall(
-            r"^(report)<<(\w+)\n(.*?)^\2\n", (tmp_path / "out").read_text(), re.DOTALL | re.MULTILINE
-        )
+        output = (tmp_path / "out").read_text(encoding="utf-8")
+        *_, (name, end, value) = re.findall(r"^(report)<<(\w+)\n(.*?)^\2\n", output, re.DOTALL | re.MULTILINE)
         assert (name, value) == ("report", told)
         assert end not in told
         assert told in (tmp_path / "summary").read_text(encoding="utf-8")
@@ -403,24 +402,30 @@ def test_the_workflow_says_what_a_pull_request_changes(project: Clone, remotes: 
     metrics = clone.folder / "metrics/final.json"
     content = json.loads(metrics.read_text(encoding="utf-8"))
     content["multiple_choice"]["student"]["micro_f1"] = 0.123
-    clone.run("git", "checkout", "-q", "-b", "target")
-    metrics.write_text(json.dumps(content), encoding="utf-8")
-    clone.commit("another run")
-    clone.run("git", "checkout", "-q", "main")
-    clone.run("bash", "-eo", "pipefail", "-c", step("compare", "pulled")["run"])
-    told = report("success")
-    assert "- dvc.lock is up to date\n- the models are in the remote\n" in told
-    assert re.search(r"\| metrics/final.json *\| multiple_choice.student.micro_f1 *\| 0.123 *\| [\d.]+ ", told)
-
+    metrics.write_text(json.dumps(content), encoding="utf-8")  # by hand
     changed = read(clone.folder / "params.yaml")
     changed["train"]["epochs"] = 7
     YAML().dump(changed, clone.folder / "params.yaml")
-    metrics.write_text(json.dumps(content), encoding="utf-8")  # by hand
-    told = report("failure")
+    run("lock", fails=True)
+    run("pulled")
+    clone.env |= {"LOCK": "failure", "PULLED": "success"}
+    told = report()
+    run("verdict", fails=True)
     assert "final: metrics/final.json modified" in told
     assert "train: params.yaml: train.epochs modified" in told
+    assert "- the models are in the remote\n" in told
+    assert re.search(r"\| metrics/final.json *\| multiple_choice.student.micro_f1 *\| [\d.]+ *\| 0.123 ", told)
     assert re.search(r"\| params.yaml *\| train.epochs *\| \d+ *\| 7 ", told)
     assert not (clone.folder / "data/reports.parquet").exists()
+
+    clone.run("git", "checkout", "-q", ".")
+    run("lock")
+    (tmp_path / "dvc").write_text("#!/bin/sh\n", encoding="utf-8")  # here only what the steps found counts
+    (tmp_path / "dvc").chmod(0o755)
+    clone.env |= {"LOCK": "success", "PULLED": "failure", "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    told = report()
+    run("verdict")
+    assert "- dvc.lock is up to date\n- the models could not be pulled" in told
 
 
 @pytest.mark.parametrize(("known", "method"), [("", "POST"), ("12\n345\n", "PATCH")])
