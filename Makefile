@@ -14,7 +14,7 @@ INSTALLED := $(VENV)/.installed-$(shell cat constraints.txt pyproject.toml | git
 RUN := PATH="$(BIN):$$PATH" PYTHONUNBUFFERED=1
 
 .DEFAULT_GOAL := help
-.PHONY: help env repro test lint types docs
+.PHONY: help env repro test lint types docs site
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*  ## /  make \1	/p' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ types: env  ## mypy: strict over src and stages, without three checks over tests
 docs: env  ## docs/cli.md from the commands' --help, docs/results.md from metrics/
 	$(RUN) typer raddistill.cli utils docs --name raddistill --title "Command line" --output docs/cli.md
 	$(RUN) raddistill results --page > docs/results.md
+
+site: env  ## the documents as a site in site/, which needs no network: open site/index.html
+	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict  # with --quiet it would not be strict
 
 env: $(INSTALLED)  ## .venv with the versions of constraints.txt; made anew when these or pyproject.toml change
 

@@ -155,7 +155,7 @@ def test_make_says_what_it_can_do_and_refuses_an_old_python(tmp_path: Path, monk
     for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # of the `make test` that runs us
         monkeypatch.delenv(name, raising=False)
     told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert {line.split()[1] for line in told.splitlines()} == {"help", "repro", "test", "lint", "types", "docs", "env"}
+    assert {line.split()[1] for line in told.splitlines()} == {"help", "repro", "test", "lint", "types", "docs", "env", "site"}
     old = tmp_path / "python3"
     old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo Python 3.8.10 && exit\nexit 1\n', encoding="utf-8")
     old.chmod(0o755)

@@ -441,3 +441,148 @@ def test_outputs_stay_ignored_after_a_later_stage_failed(project: Clone, tmp_pat
     untracked = clone.run("git", "status", "--porcelain", "--untracked-files=all").splitlines()
     assert [line for line in untracked if "data/" in line or "models/" in line] == []
     assert set(clone.run("git", "check-ignore", *sorted(CACHED)).splitlines()) == CACHED
+
+
+def blocks_of(page: str, text: str) -> str:
+    """The ```bash block of a page that has this text, as written."""
+    found = [block for block in re.findall(r"^```bash\n(.*?)^```", read_page(page), re.DOTALL | re.MULTILINE) if text in block]
+    assert len(found) == 1, f"{page}: {text}"
+    return found[0]
+
+
+def read_page(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def test_what_the_guide_to_sharing_says_can_be_typed(project: Clone, tmp_path: Path) -> None:
+    """docs/share.md with other addresses: a team's remotes, a second clone, one that may not read text, the adapter alone."""
+    clone = with_data(project, tmp_path / "first")
+    project.run("git", "clone", "-q", "--bare", ".", str(tmp_path / "hub"))
+    clone.run("git", "remote", "set-url", "origin", str(tmp_path / "hub"))
+    clone.run("git", "push", "-q", "-u", "origin", "main")  # as a clone of the hub would be set up
+
+    def typed(place: Clone, text: str) -> str:
+        """Runs the block in which the text is, all but what installs."""
+        script = blocks_of("docs/share.md", text)
+        for named, ours in {"ADDRESS": "hub", "/mnt/team": "team", "/mnt/hospital": "hospital"}.items():
+            script = script.replace(named, str(tmp_path / ours))
+        return place.run("bash", "-ec", f"make() {{ :; }}; source() {{ :; }}\n{script}")
+
+    typed(clone, "dvc remote modify shared url")
+    assert objects(tmp_path / "team/raddistill/shared") == hashes(project, SHARED)
+    assert objects(tmp_path / "hospital/raddistill/private") == hashes(project, CACHED - SHARED)
+
+    (tmp_path / "second").mkdir()
+    second = Clone(tmp_path / "second", {"PYTHONPATH": str(tmp_path / "second/raddistill/src")})
+    told = typed(second, "all that you may read")
+    assert "dvc.lock is up to date" in told
+    assert NOTHING in told
+    assert ran(told) == []
+
+    (tmp_path / "hospital").rename(tmp_path / "closed")
+    typed(clone, "git tag -a adapter@v1.0.0")
+    third = another(Clone(tmp_path / "hub", dict(project.env)), tmp_path / "third")
+    third.run("dvc", "pull", fails=True)
+    shutil.rmtree(third.folder / "models", ignore_errors=True)
+    typed(third, "dvc pull -r shared --allow-missing")
+    assert {f"models/{path.name}" for path in (third.folder / "models").iterdir()} >= SHARED
+
+    (tmp_path / "fourth").mkdir()
+    (tmp_path / "fourth/reports.csv").write_text(f"report_id,text\n1,{FINDINGS[0][0]}\n", encoding="utf-8")
+    fourth = Clone(tmp_path / "fourth", {"PYTHONPATH": str(project.folder / "src")})
+    typed(fourth, "dvc artifacts get ADDRESS")
+    assert len((fourth.folder / "labels.csv").read_text(encoding="utf-8").splitlines()) == 2
+
+
+WORKFLOW = YAML(typ="safe", pure=True).load(ROOT / ".github/workflows/pipeline.yml")
+
+
+def step(job: str, name: str) -> dict[str, Any]:
+    [found] = [step for step in WORKFLOW["jobs"][job]["steps"] if step.get("name") == name]
+    return found
+
+
+def test_the_workflow_for_pull_requests_may_do_no_more_than_it_must() -> None:
+    jobs = WORKFLOW["jobs"]
+    assert WORKFLOW["permissions"] == {}
+    assert {name: job["permissions"] for name, job in jobs.items()} == {
+        "compare": {"contents": "read"}, "comment": {"pull-requests": "write"},
+    }  # fmt: skip
+    used = [step["uses"] for job in jobs.values() for step in job["steps"] if "uses" in step]
+    assert len(used) == 2
+    assert [action for action in used if not re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", action)] == []
+    assert not any("uses" in step for step in jobs["comment"]["steps"])  # so nothing of the pull request runs beside the token
+    scripts = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    assert [script for script in scripts if "${{" in script] == []  # a title or branch name is never pasted into a script
+    text = (ROOT / ".github/workflows/pipeline.yml").read_text(encoding="utf-8")
+    assert "secrets." not in text
+    ids = {step["id"] for step in jobs["compare"]["steps"] if "id" in step}
+    assert set(re.findall(r"steps\.(\w+)\.", text)) == ids
+    assert set(re.findall(r"needs\.(\w+)\.", text)) <= {jobs["comment"]["needs"]}
+
+
+def test_the_workflow_says_what_a_pull_request_changes(project: Clone, remotes: Path, tmp_path: Path) -> None:
+    project.run("dvc", "push")
+    clone = another(project, tmp_path / "clone")
+    for file in ("out", "summary"):
+        (tmp_path / file).touch()
+    clone.env |= {
+        "RUNNER_TEMP": str(tmp_path), "GITHUB_OUTPUT": str(tmp_path / "out"), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+        "TARGET": "origin/main",
+    }  # fmt: skip
+
+    def run(name: str, fails: bool = False) -> None:
+        clone.run("bash", "-eo", "pipefail", "-c", step("compare", name)["run"], fails=fails)
+
+    def report() -> str:
+        """What the last steps of the job tell."""
+        run("report")
+        told = (tmp_path / "report.md").read_text(encoding="utf-8")
+        output = (tmp_path / "out").read_text(encoding="utf-8")
+        *_, (name, end, value) = re.findall(r"^(report)<<(\w+)\n(.*?)^\2\n", output, re.DOTALL | re.MULTILINE)
+        assert (name, value) == ("report", told)
+        assert end not in told
+        assert told in (tmp_path / "summary").read_text(encoding="utf-8")
+        return told
+
+    metrics = clone.folder / "metrics/final.json"
+    content = json.loads(metrics.read_text(encoding="utf-8"))
+    content["multiple_choice"]["student"]["micro_f1"] = 0.123
+    metrics.write_text(json.dumps(content), encoding="utf-8")  # by hand
+    changed = read(clone.folder / "params.yaml")
+    changed["train"]["epochs"] = 7
+    YAML().dump(changed, clone.folder / "params.yaml")
+    run("lock", fails=True)
+    run("pulled")
+    clone.env |= {"LOCK": "failure", "PULLED": "success"}
+    told = report()
+    run("verdict", fails=True)
+    assert "final: metrics/final.json modified" in told
+    assert "train: params.yaml: train.epochs modified" in told
+    assert "- the models are in the remote\n" in told
+    assert re.search(r"\| metrics/final.json *\| multiple_choice.student.micro_f1 *\| [\d.]+ *\| 0.123 ", told)
+    assert re.search(r"\| params.yaml *\| train.epochs *\| \d+ *\| 7 ", told)
+    assert not (clone.folder / "data/reports.parquet").exists()
+
+    clone.run("git", "checkout", "-q", ".")
+    run("lock")
+    (tmp_path / "dvc").write_text("#!/bin/sh\n", encoding="utf-8")  # here only what the steps found counts
+    (tmp_path / "dvc").chmod(0o755)
+    clone.env |= {"LOCK": "success", "PULLED": "failure", "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    told = report()
+    run("verdict")
+    assert "- dvc.lock is up to date\n- the models could not be pulled" in told
+
+
+@pytest.mark.parametrize(("known", "method"), [("", "POST"), ("12\n345\n", "PATCH")])
+def test_the_workflow_writes_one_comment_and_then_mends_it(tmp_path: Path, known: str, method: str) -> None:
+    gh = tmp_path / "gh"
+    gh.write_text(
+        f"#!/bin/sh\ncase $2 in --paginate) printf '{known}';; *) echo \"$@\" >> calls; cat report.md >> calls;; esac\n"
+    )
+    gh.chmod(0o755)
+    place = Clone(tmp_path, {"GITHUB_REPOSITORY": "o/r", "NUMBER": "7", "REPORT": "### Pipeline\n$(no) `command`"})
+    place.env["PATH"] = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    place.run("bash", "-eo", "pipefail", "-c", step("comment", "comment")["run"])
+    address = {"POST": "repos/o/r/issues/7/comments", "PATCH": "repos/o/r/issues/comments/345"}[method]
+    assert (tmp_path / "calls").read_text() == f"api --method {method} {address} -F body=@report.md\n{place.env['REPORT']}"
