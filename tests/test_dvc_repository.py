@@ -266,30 +266,35 @@ def test_no_way_of_pushing_takes_a_student_of_private_text_to_the_shared_remote(
 
 
 def test_the_first_day_of_a_team(project: Clone, tiny_base: Path, tmp_path: Path) -> None:
-    """The commands of docs/share.md in their order. `remotes` stands for a bucket, or for a folder on a file server."""
-    origin, remotes = str(tmp_path / "origin.git"), tmp_path / "remotes"
-    project.run("git", "init", "-q", "--bare", "-b", "main", origin)
+    """What docs/share.md says, as written but for addresses. A folder stands for a bucket, or for a file server."""
+    origin, shared = tmp_path / "origin.git", tmp_path / "team/raddistill/shared"
+    private = tmp_path / "hospital/raddistill/private"
+    project.run("git", "init", "-q", "--bare", "-b", "main", str(origin))
+
+    def typed(place: Clone, text: str) -> str:
+        """Runs the block of the guide in which the text is, all but what installs."""
+        script = block_of("docs/share.md", text)
+        for named, ours in {"ADDRESS": "origin.git", "/mnt/team": "team", "/mnt/hospital": "hospital"}.items():
+            script = script.replace(named, str(tmp_path / ours))
+        return place.run("bash", "-ec", f"make() {{ :; }}; source() {{ :; }}\n{script}")
 
     # The first has run the pipeline. She says where data lies, once, in git, and pushes data and code.
     first = copied(project, tmp_path / "first")
-    first.run("git", "remote", "add", "origin", origin)
-    first.run("dvc", "remote", "modify", "shared", "url", str(remotes / "shared"))
-    first.run("dvc", "remote", "modify", "private", "url", str(remotes / "private"))
-    first.commit("Where our data lies")
-    first.run("raddistill", "check")
-    first.run("dvc", "push")
-    first.run("gto", "register", "adapter", "--version", "v0.1.0")  # an annotated tag: DVC finds an artifact by no other
-    first.run("git", "push", "-q", "origin", "main", "adapter@v0.1.0")
+    first.run("git", "remote", "add", "origin", str(origin))
+    first.run("git", "push", "-q", "-u", "origin", "main")
+    typed(first, "dvc remote modify shared url")
+    typed(first, "git tag -a adapter@v1.0.0")
 
-    assert objects(remotes / "shared") == hashes(project, SHARED)
-    assert objects(remotes / "private") == hashes(project, CACHED - SHARED)
-    assert read_in(remotes / "private") == SENTENCES
-    assert read_in(remotes / "shared") == set()
+    assert objects(shared) == hashes(project, SHARED)
+    assert objects(private) == hashes(project, CACHED - SHARED)
+    assert read_in(private) == SENTENCES
+    assert read_in(shared) == set()
 
     # The second pulls without editing anything. Nothing is left to run, so neither GPU nor key is needed.
-    first.run("git", "clone", "-q", origin, str(tmp_path / "second"))
-    second = Clone(tmp_path / "second")
-    pulls_all(second)
+    (tmp_path / "second").mkdir()
+    told = typed(Clone(tmp_path / "second", {"PYTHONPATH": str(tmp_path / "second/raddistill/src")}), "all that you may read")
+    assert NOTHING in told
+    second = Clone(tmp_path / "second/raddistill")
     # Four experiments: what do 2, 3, 4 or 5 reports that people annotated buy?
     settings = ("-S", "calibrate.against=gold", "-S", "calibrate.gold_reports=2,3,4,5")
     second.run("dvc", "exp", "run", "--queue", "--name", "budget", *settings, "evaluate")
@@ -308,24 +313,44 @@ def test_the_first_day_of_a_team(project: Clone, tiny_base: Path, tmp_path: Path
     first.run("dvc", "exp", "apply", "budget-4")
     calibration = json.loads((first.folder / paths.CALIBRATION).read_text(encoding="utf-8"))
     assert (calibration["against"], calibration["reports"]) == ("gold", 5)
-    assert read_in(remotes / "shared") == set()
+    assert read_in(shared) == set()
 
-    # The third has an empty folder, and takes the adapter by its name, with the thresholds of the same version.
-    third = Clone(tmp_path / "third", {"DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(ROOT / "src")})
-    third.folder.mkdir()
-    third.run("dvc", "artifacts", "get", origin, "adapter")
-    third.run("dvc", "get", "--rev", "adapter@v0.1.0", origin, "models/calibration.json")
-    from_a_package(third, tiny_base, tmp_path)
+    # The third may not read text.
+    private.rename(tmp_path / "closed")
+    third = another(Clone(origin, dict(project.env)), tmp_path / "third")
+    third.run("dvc", "pull", fails=True)
+    typed(third, "dvc pull -r shared --allow-missing")
+    assert {f"models/{path.name}" for path in (third.folder / "models").iterdir()} >= SHARED
+
+    # The fourth has an empty folder, and takes the adapter by its name, with the thresholds of the same version.
+    fourth = Clone(tmp_path / "fourth", {"DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(ROOT / "src")})
+    fourth.folder.mkdir()
+    reports = pl.read_parquet(project.folder / paths.REPORTS).filter(pl.col("split") == "test")
+    reports.select("report_id", "findings", "impression").write_csv(fourth.folder / "reports.csv")
+    typed(fourth, "dvc artifacts get ADDRESS")
+    assert len((fourth.folder / "labels.csv").read_text(encoding="utf-8").splitlines()) == reports.height + 1
+    predicts_without_the_base(fourth, project, tiny_base, tmp_path)
+
+
+def predicts_without_the_base(clone: Clone, project: Clone, tiny_base: Path, index: Path) -> None:
+    """The base is in a package, as that of the default is: `predict` says how to get it, and then decides as the pipeline did."""
+    from_a_package(clone, tiny_base, index)
+    predict = ("raddistill", "predict", "reports.csv", "-o", "labels.parquet", "--model", "student/adapter", "--format", "long")
+    assert "`raddistill fetch-base student/adapter` gets it, once, from tiny==1.0" in clone.run(*predict, fails=True)
+    clone.run("raddistill", "fetch-base", "student/adapter")
+    clone.run(*predict)
+    found = pl.read_parquet(clone.folder / "labels.parquet").filter(status="present").select("report_id", "label")
     decided = pl.read_parquet(project.folder / paths.DECISIONS)
     decided = decided.filter(arm="student", task="multiple_choice", kind="present")
-    reports = pl.read_parquet(project.folder / paths.REPORTS).filter(pl.col("split") == "test")
-    reports.select("report_id", "findings", "impression").write_csv(third.folder / "reports.csv")
-    predict = ("raddistill", "predict", "reports.csv", "-o", "labels.parquet", "--model", "adapter", "--format", "long")
-    assert "`raddistill fetch-base adapter` gets it, once, from tiny==1.0" in third.run(*predict, fails=True)
-    third.run("raddistill", "fetch-base", "adapter")
-    third.run(*predict)
-    found = pl.read_parquet(third.folder / "labels.parquet").filter(status="present").select("report_id", "label")
     assert set(found.iter_rows()) == set(decided.select("report_id", "label").iter_rows()) != set()
+
+
+def block_of(page: str, text: str) -> str:
+    """The ```bash block of a page that has this text, as written."""
+    content = (ROOT / page).read_text(encoding="utf-8")
+    found = [block for block in re.findall(r"^```bash\n(.*?)^```", content, re.DOTALL | re.MULTILINE) if text in block]
+    assert len(found) == 1, f"{page}: {text}"
+    return found[0]
 
 
 def from_a_package(clone: Clone, model: Path, index: Path) -> None:
@@ -335,7 +360,7 @@ def from_a_package(clone: Clone, model: Path, index: Path) -> None:
         for file in model.iterdir():
             if file.name != "model.safetensors":
                 members.write(file, f"tiny/{file.name}")
-    record = clone.folder / "adapter/base.json"
+    record = clone.folder / "student/adapter/base.json"
     base = json.loads(record.read_text(encoding="utf-8"))
     base |= {"source": "package", "location": "tiny==1.0", "folder": f"base/{digest(model / 'model.safetensors')[:16]}"}
     record.write_text(json.dumps(base), encoding="utf-8")
@@ -441,57 +466,6 @@ def test_outputs_stay_ignored_after_a_later_stage_failed(project: Clone, tmp_pat
     untracked = clone.run("git", "status", "--porcelain", "--untracked-files=all").splitlines()
     assert [line for line in untracked if "data/" in line or "models/" in line] == []
     assert set(clone.run("git", "check-ignore", *sorted(CACHED)).splitlines()) == CACHED
-
-
-def blocks_of(page: str, text: str) -> str:
-    """The ```bash block of a page that has this text, as written."""
-    found = [block for block in re.findall(r"^```bash\n(.*?)^```", read_page(page), re.DOTALL | re.MULTILINE) if text in block]
-    assert len(found) == 1, f"{page}: {text}"
-    return found[0]
-
-
-def read_page(page: str) -> str:
-    return (ROOT / page).read_text(encoding="utf-8")
-
-
-def test_what_the_guide_to_sharing_says_can_be_typed(project: Clone, tmp_path: Path) -> None:
-    """docs/share.md with other addresses: a team's remotes, a second clone, one that may not read text, the adapter alone."""
-    clone = with_data(project, tmp_path / "first")
-    project.run("git", "clone", "-q", "--bare", ".", str(tmp_path / "hub"))
-    clone.run("git", "remote", "set-url", "origin", str(tmp_path / "hub"))
-    clone.run("git", "push", "-q", "-u", "origin", "main")  # as a clone of the hub would be set up
-
-    def typed(place: Clone, text: str) -> str:
-        """Runs the block in which the text is, all but what installs."""
-        script = blocks_of("docs/share.md", text)
-        for named, ours in {"ADDRESS": "hub", "/mnt/team": "team", "/mnt/hospital": "hospital"}.items():
-            script = script.replace(named, str(tmp_path / ours))
-        return place.run("bash", "-ec", f"make() {{ :; }}; source() {{ :; }}\n{script}")
-
-    typed(clone, "dvc remote modify shared url")
-    assert objects(tmp_path / "team/raddistill/shared") == hashes(project, SHARED)
-    assert objects(tmp_path / "hospital/raddistill/private") == hashes(project, CACHED - SHARED)
-
-    (tmp_path / "second").mkdir()
-    second = Clone(tmp_path / "second", {"PYTHONPATH": str(tmp_path / "second/raddistill/src")})
-    told = typed(second, "all that you may read")
-    assert "dvc.lock is up to date" in told
-    assert NOTHING in told
-    assert ran(told) == []
-
-    (tmp_path / "hospital").rename(tmp_path / "closed")
-    typed(clone, "git tag -a adapter@v1.0.0")
-    third = another(Clone(tmp_path / "hub", dict(project.env)), tmp_path / "third")
-    third.run("dvc", "pull", fails=True)
-    shutil.rmtree(third.folder / "models", ignore_errors=True)
-    typed(third, "dvc pull -r shared --allow-missing")
-    assert {f"models/{path.name}" for path in (third.folder / "models").iterdir()} >= SHARED
-
-    (tmp_path / "fourth").mkdir()
-    (tmp_path / "fourth/reports.csv").write_text(f"report_id,text\n1,{FINDINGS[0][0]}\n", encoding="utf-8")
-    fourth = Clone(tmp_path / "fourth", {"PYTHONPATH": str(project.folder / "src")})
-    typed(fourth, "dvc artifacts get ADDRESS")
-    assert len((fourth.folder / "labels.csv").read_text(encoding="utf-8").splitlines()) == 2
 
 
 WORKFLOW = YAML(typ="safe", pure=True).load(ROOT / ".github/workflows/pipeline.yml")

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
+import transformers
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
@@ -119,7 +120,8 @@ def test_a_base_is_refused_before_a_weight_is_read(base: Path, tmp_path: Path, m
     free = {0: 80 * GIB, 1: 50_000}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (free[gpu], 80 * GIB))
-    monkeypatch.setattr(models, "load_base", lambda *_: pytest.fail("the weights were loaded"))
+    loaded = classmethod(lambda *_, **__: pytest.fail("the weights were loaded"))
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", loaded)
     monkeypatch.setenv("LOCAL_RANK", "1")
     with pytest.raises(InputError, match="Each GPU holds the whole base"):
         training.train(train_params(), examples_of(base), base, tmp_path, RUNTIME, tmp_path / "adapter")
