@@ -169,6 +169,8 @@ def test_parts_of_another_run_are_refused(student: Path, reports: Path, tmp_path
     (["--ray", "2"], "say into how many by --shards"),
     (["--shards", "2", "--overwrite"], "--overwrite is for one file"),
     (["--calibration", "nowhere.json"], "nowhere.json is missing"),
+    (["--model", "nowhere"], "nowhere is missing; name the folder of an adapter, or of an exported model, by --model"),
+    (["--model", "nowhere", "--calibration", "none"], "nowhere is missing"),
     (["--text-column", "note"], "no column"),
     (["--task", "open_ended"], "no wide form"),
     (["--format", "jsonl"], "jsonl is written to"),

@@ -108,6 +108,8 @@ def predict(
 
 def _calibration_of(model: Path, named: str) -> str:
     """Returns the file with the thresholds, "" for none."""
+    if not model.exists():
+        raise InputError(f"{model} is missing; name the folder of an adapter, or of an exported model, by --model")
     if named:
         return "" if named == "none" else named
     found = [file for file in (model / "calibration.json", model.parent / "calibration.json") if file.exists()]
