@@ -112,6 +112,10 @@ def test_files_of_every_kind_say_the_same() -> None:
     mimic = labeller("h.csv")
     assert set(mimic.reports) == {f"s{n}" for n in range(40)}
     assert set(labeller("h.csv", id_column="study_id").reports) == {f"{n}" for n in range(40)}
+    wide(rows, "accession").write_csv("i.csv")
+    assert labeller("i.csv", id_column="accession").reports == labeller("a.csv", id_column="accession").reports == sorted(rows)
+    with pytest.raises(InputError, match=r"i\.csv has no column 'report_id'; name its column of ids by --id-column"):
+        read("i.csv", NAMES)
     assert read("b.tsv", NAMES).notes == ["b.tsv: columns that were not read: Sex, No Finding"]
     figures = as_json(*(f"n{at}={kind}" for at, kind in enumerate(kinds)))
     assert {pair["kappa"] for pair in figures["agreement"]} == {1.0}

@@ -140,6 +140,9 @@ def _wide(path: Path, frame: pl.DataFrame, names: list[str]) -> LabelFile:
     key = next((key for key in KEYS if key in frame.columns), None)
     kept = [name for name in frame.columns if name == key or name in names or SYNONYMS.get(name) in names]
     others = [name for name in frame.columns if name not in kept]
+    if not key and set(names) <= set(kept):
+        hint = "name its column of ids by --id-column; files that lack that column are read as without the option"
+        raise InputError(f"{path} has no column 'report_id'; {hint}")
     if key and len(kept) > len(names):  # else `to_wide` says what is missing, and what may be meant by it
         frame = frame.select(kept)
     wide, _ = to_wide(path, frame, names)
