@@ -277,7 +277,7 @@ def test_margins_are_0_at_the_threshold_and_1_at_the_ends() -> None:
 
 
 def test_more_rows_than_texts() -> None:
-    with pytest.raises(InputError, match=r"50 rows asked for, but the 60 reports have only 40 different texts"):
+    with pytest.raises(InputError, match=r"50 rows asked for, but the 60 reports have only 40 different texts; ask for fewer"):
         choosing.choose(cohort(), 50, 0.5, 0)
 
 
