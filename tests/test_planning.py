@@ -75,7 +75,8 @@ def test_before_the_first_answer_it_is_a_guess(project: Path) -> None:
     assert [float(a.replace(",", "")) <= float(b.replace(",", "")) for a, b in zip(expected[3:], most, strict=True)] == [True] * 5
     assert float(expected[-1]) == pytest.approx(float(expected[-2]) / 2, abs=0.011)
     assert "open_ended" not in page  # its teacher is no LLM
-    assert "open_ended" in told("estimate", "open_ended")
+    assert "no LLM in params.yaml" not in page
+    assert "open_ended: no LLM in params.yaml" in told("estimate", "open_ended")
     (row,) = json.loads(told("estimate", "open_ended", "--json"))
     assert list(row) == ["teacher", "model", "reports", "to_ask", "without", "expected", "at_most", "learnt_from"]
     assert row["expected"]["usd"] < row["at_most"]["usd"]

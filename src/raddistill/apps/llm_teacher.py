@@ -230,6 +230,8 @@ def plans_page(plans: list[Plan]) -> RenderableType:
     learnt = "learnt from {:,} answers in the journal"
     guess = "a guess, as the journal has no answer to these questions (4 characters a token, answers as long as the examples')"
     lines = [f"{e.teacher}: {learnt.format(n) if (n := e.estimate.answers) else guess}" for e in plans if e.open]
+    assumed = [e.teacher for e in plans if params.read()["synthesize"].get(e.teacher, {}).get("teacher", "llm") != "llm"]
+    lines += [f"{task}: no LLM in params.yaml; a preset may let it read other sections (docs/teachers.md)" for task in assumed]
     lines += [f"{each.teacher}: {each.without:,} reports have none of the sections" for each in plans if each.without]
     unpriced = [each for each in plans if each.estimate.expected.usd is None]
     lines += [f"{e.teacher}: no price for {e.p.model}; add it to the file that asking.prices names" for e in unpriced]
