@@ -74,7 +74,9 @@ def choose(cohort: Cohort, rows: int, random_share: float, seed: int) -> list[Ch
     groups = np.array(cohort.text_groups)
     _, first, group_of, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
     if rows > len(first):
-        raise InputError(f"{rows} rows asked for, but the {len(groups)} reports have only {len(first)} different texts; ask for fewer")
+        raise InputError(
+            f"{rows} rows asked for, but the {len(groups)} reports have only {len(first)} different texts; ask for fewer"
+        )
     drawn = int(np.ceil(round(rows * random_share, 9)))
     useful = _useful(cohort, first, rows - drawn, rng)
     chosen = [Chosen(int(first[g]), USEFUL, int(sizes[g]), float(sizes[g]), reason) for g, reason in useful]
