@@ -176,7 +176,7 @@ def test_sections_instead_of_texts(reports: Path) -> None:
     ("folder", "options", "message"),
     [
         ("chest", {"reports": Path("other.csv")}, r"--reports: .*other\.csv does not exist"),
-        ("chest", {"text_column": "note"}, r"no column 'note'.*There are: report_id, text.*options for these keys: --id-column"),
+        ("chest", {"text_column": "note"}, r"no column 'note'; name it by --text-column. There are: report_id, text$"),
         (".", {}, r"git would take .*reports\.csv with all else in .*; move it out, or into .*data"),
         (
             "chest",

@@ -115,7 +115,9 @@ def _try_reports(reports: Path, files: dict[str, str]) -> str:
     try:
         read = list(itertools.islice(source.read(reports), CHECKED))
     except RaddistillError as error:
-        raise InputError(f"{error}. `init` has options for these keys: --id-column, --text-column, ...") from None
+        said = re.sub(r"extract\.files\.(id|text|findings|impression|patient)\b", r"--\1-column", str(error))
+        said = said.replace("extract.files.format", "--input-format").replace("extract.files.encoding", "--encoding")
+        raise InputError(said) from None
     usable = [each for each in read if isinstance(each, Document) and (each.findings or each.impression)]
     said = f"{len(usable):,} of the first {len(read):,} reports can be used"
     if not usable:
