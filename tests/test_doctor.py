@@ -360,5 +360,5 @@ def test_outside_of_a_pipeline_only_the_machine_is_checked(tmp_path: Path, monke
     done = CliRunner().invoke(cli.app, ["doctor"], catch_exceptions=False)
     assert done.exit_code == 0
     assert f"the installed package's: {', '.join(['cold', 'tuned'])}" in done.output
-    assert "This folder is no pipeline" in done.output
+    assert "This folder is no pipeline: enough for `label`, `show`, `compare`, `score` and `predict --model`." in done.output
     assert "remotes" not in done.output

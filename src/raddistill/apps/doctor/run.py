@@ -40,7 +40,8 @@ def doctor(
             )
         if not paths.in_pipeline():
             print(
-                "\nThis folder is no pipeline: enough for `label` and `show`. `raddistill init --help` says how to lay out one."
+                "\nThis folder is no pipeline: enough for `label`, `show`, `compare`, `score` and `predict --model`."
+                " `raddistill init --help` says how to lay out one."
             )
     if any(verdict.state == "error" for verdict in verdicts):
         raise typer.Exit(1)
