@@ -341,6 +341,15 @@ def test_report_text_goes_nowhere_where_git_takes_it_along(here: Path, ignored: 
     assert not paths.REVIEW.exists()
 
 
+@pytest.mark.parametrize("pattern", ["*.json", "*.xlsx\n*.html\n*.json\n*.xml\n*.parquet"])
+def test_a_folder_of_which_git_ignores_some_files_only(pattern: str, here: Path) -> None:
+    """The second pattern ignores all files, but none of those that are unfinished."""
+    subprocess.run(["git", "init", "-q", "."], check=True)
+    Path(".gitignore").write_text(pattern, encoding="utf-8")
+    assert "git does not ignore it" in told("make", "12", "-o", "review", code=1)
+    assert not Path("review").exists()
+
+
 # The forms
 
 

@@ -45,7 +45,7 @@ def make(
     from raddistill.apps.review import forms
     from raddistill.apps.review import queue as queues
 
-    queues.refuse_tracked(output)
+    queues.refuse_tracked(output, [queues.QUEUE, queues.COHORT, *forms.FORMS])
     if (output / queues.QUEUE).exists():
         raise InputError(f"{output / queues.QUEUE} exists, and answers may belong to it; name another folder by --output")
     queue, cohort = queues.draw(reports, SPLITS[split], random_share, prefill, seed)
@@ -88,7 +88,8 @@ def read(
     from raddistill.apps.review import queue as queues
 
     (queue, _), folder = queues.load(queue_folder), output or queue_folder / "gold"
-    queues.refuse_tracked(folder)
+    queues.refuse_tracked(folder, gold.FILES)
+    queues.refuse_tracked(queue_folder, [gold.CONFLICTS])
     readers, unanswered = answers.read(queue, files)
     for line in unanswered:
         print(line)

@@ -20,6 +20,7 @@ from raddistill.statuses import ABSENT, to_chexpert
 from raddistill.tasks.names import MULTIPLE_CHOICE
 
 CONFLICTS, ABOUT = "conflicts.xlsx", "gold.json"
+FILES = [f"v1/{ABOUT}", f"v1/{MULTIPLE_CHOICE}/adjudicated.csv"]  # what a version holds
 ADJUDICATED, DECISION = "adjudicated", "decision"
 REJECTED = "(rejected)"
 RESAMPLES = 2000
