@@ -94,7 +94,7 @@ def load(folder: Path) -> tuple[Queue, pl.DataFrame]:
 
 
 def refuse_tracked(folder: Path, names: list[str]) -> None:
-    """Raises an InputError if git would take along one of the files `names` in `folder`, or its unfinished part: it may hold text.
+    """Raises an InputError if git would take along a file of `names` in `folder`, or its unfinished part: it may hold text.
 
     Asked about each file, since a pattern such as data/** does not match the folder itself, and *.json not the spreadsheet.
     """
