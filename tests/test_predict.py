@@ -22,7 +22,9 @@ from typer.testing import CliRunner
 from raddistill import answer_format, cli, paths
 from raddistill.apps.label.report_file import Shard
 from raddistill.apps.predict import parts
+from raddistill.apps.predict.base_model import fetch_base
 from raddistill.apps.predict.parts import RUN
+from raddistill.errors import InputError
 from raddistill.tables import student_settings
 from raddistill.tables.student_settings import TaskSettings
 
@@ -246,6 +248,44 @@ def test_a_folder_that_is_no_student_is_refused(student: Path, reports: Path, tm
     settings = student_settings.load(student / "adapter/student_settings.json")
     settings.model_copy(update={"tasks": {}}).write(bare / "adapter/student_settings.json")
     assert "was not trained on multiple_choice" in error_of(bare, reports, tmp_path / "out.csv", "--calibration", "none")
+
+
+@pytest.mark.parametrize(("name", "content", "told"), [
+    ("adapter_model.safetensors", None, "it has no adapter_model.safetensors; get it again"),
+    ("adapter_model.safetensors", lambda old: old[:-100], "is damaged or cut; get the adapter again"),
+    ("adapter_config.json", None, "it has no adapter_config.json"),
+    ("adapter_config.json", lambda old: old[:50], "is damaged or cut"),
+    ("base.json", lambda _: b"{}", "is damaged or cut"),
+    ("provenance.json", None, "it has no provenance.json"),
+    ("provenance.json", lambda _: b'{"outputs": 6}', "the adapter has 6 outputs, but its student_settings.json has 13 labels"),
+])  # fmt: skip
+def test_an_adapter_that_is_not_whole_is_refused_before_it_is_loaded(
+    name: str, content: Any, told: str, student: Path, reports: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(student, tmp_path / "cut")
+    file = tmp_path / "cut/adapter" / name
+    before = file.read_bytes()
+    file.unlink()
+    if content:
+        file.write_bytes(content(before))
+    error = error_of(tmp_path / "cut", reports, tmp_path / "out.csv")
+    assert error.startswith("InputError")
+    assert told in error
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"folder": "x", "files": {}}'])
+def test_the_base_of_what_is_no_adapter_is_not_fetched(content: str, tmp_path: Path) -> None:
+    (tmp_path / "base.json").write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=r"has no readable base\.json"):
+        fetch_base(tmp_path)
+
+
+def test_an_exported_model_is_named_as_one(student: Path, reports: Path, tmp_path: Path) -> None:
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter/config.json").write_text("{}", encoding="utf-8")
+    for name in ("adapter/student_settings.json", "calibration.json"):
+        shutil.copy(student / name, tmp_path / name)
+    assert "an exported model is read by --engine vllm" in error_of(tmp_path, reports, tmp_path / "out.csv")
 
 
 def test_without_a_calibration_one_half_decides(student: Path, reports: Path, tmp_path: Path) -> None:

@@ -146,11 +146,15 @@ def _write_own(path: Path) -> Iterator[Path]:
         InputError: another process has finished first.
     """
     own = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    with write_whole(own) as part:
-        yield part
-        if not part.exists():
-            raise InputError(f"another process has written {path} meanwhile; what this one made was dropped")
-    os.replace(own, path)
+    try:
+        with write_whole(own) as part:
+            yield part
+            if not part.exists():
+                raise InputError(f"another process has written {path} meanwhile; what this one made was dropped")
+        os.replace(own, path)
+    except OSError as error:
+        error.filename = str(path) if error.filename == str(own) else error.filename
+        raise
     for left in path.parent.glob(f"{glob.escape(path.name)}.{'[0-9a-f]' * 8}.part"):
         left.unlink(missing_ok=True)
 

@@ -11,7 +11,7 @@ from raddistill.apps.label.formats import Format, ReportLabels, choose_format
 from raddistill.apps.label.options import Columns
 from raddistill.apps.label.report_file import Batch, Reject, Report, ReportFile, Shard
 from raddistill.apps.label.run import LabelledBatch, write_labels
-from raddistill.apps.predict.base_model import require_base
+from raddistill.apps.predict.base_model import require_adapter, require_base
 from raddistill.files import sha256
 from raddistill.reading.lines import STDIN
 from raddistill.sections.parser import BETWEEN
@@ -49,7 +49,9 @@ class Job(NamedTuple):
             InputError: as in `student` and `run`.
         """
         settings = student_settings.load(Path(self.model) / paths.STUDENT_SETTINGS.name)
-        require_base(Path(self.model))
+        if self.engine == "transformers":
+            require_adapter(Path(self.model), len(settings.labels))
+            require_base(Path(self.model))
         names = [label.name for label in settings.labels] if self.task == MULTIPLE_CHOICE else []
         choose_format(self.form, output.suffix.lower(), self.task, ARM, names, quotes=False)
         if self.source != STDIN:
@@ -70,7 +72,8 @@ class Job(NamedTuple):
 
             engine = VLLMEngine(model, settings.tasks[self.task].answers if self.task in settings.tasks else "")
         else:
-            require_base(model)  # again: on Ray, this is another machine
+            require_adapter(model, len(settings.labels))  # again: on Ray, this is another machine
+            require_base(model)
             from raddistill.student.predicting import Answerer
 
             runtime = params.RuntimeParams(threads=self.threads, predict_tokens=self.predict_tokens, progress=False)
