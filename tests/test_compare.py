@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import random
 import re
 from pathlib import Path
@@ -15,7 +16,7 @@ from sklearn.metrics import cohen_kappa_score, f1_score
 from typer.testing import CliRunner
 
 from raddistill import cli
-from raddistill.apps.compare.comparing import compare_files, disagreements
+from raddistill.apps.compare.comparing import compare_files, disagreements, require_memory
 from raddistill.apps.compare.label_files import Labeller, read
 from raddistill.errors import InputError, TableError
 from raddistill.labelsets import load_labels
@@ -322,6 +323,9 @@ WRONG = {
     "a broken row": (["a.csv", "row.tsv"], r"row\.tsv: 1 rows cannot be read \(row 1: 2 cells, the header has 14\)"),
     "not UTF-8": (["a.csv", "latin.tsv"], r"latin\.tsv: 1 rows are not UTF-8"),
     "nothing in common": (["a.csv", "four.csv", "-g", "five.csv", "--common"], "no report is in all files"),
+    "a labeller that is text": (["a.csv", "who.csv"], r"who\.csv: the names of its 2 labellers may be text"),
+    "a labeller for each report": (["a.csv", "each.csv"], r"each\.csv: the names of its 60 labellers may be text"),
+    "no decisions": (["a.csv", "kind.parquet"], r"kind\.parquet has no column 'task'"),
     "no such label set": (["a.csv", "b.csv", "--label-set", "none"], "there is no label set 'none'"),
 }
 
@@ -353,6 +357,12 @@ def wrong(here: Path) -> None:
     wide(rows | {"r004": rows["r001"]}).write_csv("five.csv")
     Path("parts").mkdir()
     wide(rows).write_parquet("parts/part-00002-of-00002.parquet")
+    text = pl.when(pl.col("report_id") == "r000").then(pl.lit(f"{SECRET} is enlarged.")).otherwise(pl.lit("anna"))
+    long(rows, "rules").drop("label").join(pl.DataFrame({"label": NAMES[:-1]}), how="cross").with_columns(
+        annotator=text
+    ).write_csv("who.csv")
+    pl.concat([long(rows, "rules").with_columns(annotator=pl.lit(f"{SECRET} {n}")) for n in range(60)]).write_csv("each.csv")
+    pl.DataFrame({"report_id": ["r1"], "arm": ["student"], "kind": ["x"], "z": [SECRET]}).write_parquet("kind.parquet")
     Path("none.jsonl").write_text('{"report_id": "r1", "labels": []}\n')
     Path("broken.parquet").write_text(SECRET)
     Path("row.tsv").write_text(f"{header}\nr1\t{SECRET}\n")
@@ -393,3 +403,20 @@ def test_the_guide_does_what_it_says() -> None:
     refs, hyps = ["The heart is enlarged."], ["Cardiomegaly."]
     for block in re.findall(r"```python\n(.*?)```", guide, re.DOTALL):
         exec(block, {"refs": refs, "hyps": hyps})  # noqa: S102
+
+
+def test_rows_of_an_unknown_task_are_counted(here: Path) -> None:
+    rows = said(1, range(3))
+    strange = long(rows, "rules").head(2).with_columns(task=pl.lit(SECRET))
+    known = pl.concat([long(rows, "rules"), long(rows, "rules").head(1).with_columns(task=pl.lit("open_ended"))])
+    pl.concat([known, strange]).write_csv("f.csv")
+    assert read("f.csv", NAMES).notes == ["f.csv: 2 rows of an unknown task were not read"]
+
+
+def test_draws_that_need_more_memory_than_there_is_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 1 << 20, "SC_PAGE_SIZE": 4096}.__getitem__)
+    require_memory(50_000, 2000)
+    with pytest.raises(InputError, match=r"2,000 draws of 1,000,000 reports need 45 GiB .* has 4; take --resamples 89:"):
+        require_memory(1_000_000, 2000)
+    with pytest.raises(InputError, match="take a sample of the reports"):
+        require_memory(1_000_000_000, 1)

@@ -197,6 +197,11 @@ def test_init_refuses(folder: str, options: dict[str, Any], message: str, report
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_init_quotes_the_folder_in_what_to_type_next(reports: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new_pipeline.init(Path("my chest"), reports, "phi")
+    assert "next: cd 'my chest' && git add ." in capsys.readouterr().out
+
+
 def test_every_stage_depends_on_its_code_and_on_no_file_of_src() -> None:
     text = new_pipeline.for_installed_code((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
     stages = YAML(typ="safe", pure=True).load(text)["stages"]

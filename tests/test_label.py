@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from pipeline_truth import ROOT
 from typer.testing import CliRunner
 
 from raddistill import cli
-from raddistill.apps.label import formats, report_file
+from raddistill.apps.label import formats, report_file, run
+from raddistill.apps.label.formats import choose_format
+from raddistill.apps.label.report_file import Report
 from raddistill.errors import InputError
 from raddistill.labelsets import load_labels
 from raddistill.sections.report_text import compose
@@ -342,6 +344,27 @@ def test_a_label_set_and_a_lexicon_of_ones_own(reports_csv: Path) -> None:
     refused(r"stenosis\.txt, line 2: ", "r.csv", "-o", "p.csv", "--lexicon", "spine", "--label-set", "spine.yaml")
 
 
+@pytest.mark.parametrize("name", ["o.csv", "o.parquet"])
+def test_of_two_that_write_one_file_at_once_the_first_to_finish_wins(name: str, here: Path) -> None:
+    """The other's unfinished file never stands in its place, and none is left."""
+    form = choose_format("wide", Path(name).suffix, "multiple_choice", "rules", ["Edema"], quotes=False)
+
+    def batch(report_id: str) -> run.LabelledBatch:
+        labels = formats.ReportLabels(Report(1, report_id, {}), [], [("Edema", "present", None)])
+        return run.LabelledBatch(form.encode([labels]), 1, [], 1)
+
+    def slow() -> Generator[run.LabelledBatch, None, None]:
+        yield batch("slow")
+        run.write_labels((batch("fast") for _ in range(3)), form, Path(name), None)
+        yield batch("slow")
+
+    with pytest.raises(InputError, match=f"another process has written {name}"):
+        run.write_labels(slow(), form, Path(name), None)
+    read = pl.read_parquet(name) if name.endswith("parquet") else pl.read_csv(name)
+    assert read["report_id"].to_list() == ["fast"] * 3
+    assert [str(file) for file in Path().glob("o.*")] == [name]
+
+
 # Real processes from here on.
 
 
@@ -350,10 +373,10 @@ def started(*words: str | Path, **options: Any) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, stderr=subprocess.PIPE, **options)
 
 
-def ended(process: "subprocess.Popen[bytes]", part: Path, how: signal.Signals) -> bytes:
+def ended(process: "subprocess.Popen[bytes]", part: str, how: signal.Signals) -> bytes:
     """Ends it in the middle of writing, and waits until its own processes have ended, too."""
     until = time.monotonic() + 60
-    while not (part.exists() and part.stat().st_size) and process.poll() is None and time.monotonic() < until:
+    while not any(each.stat().st_size for each in Path().glob(part)) and process.poll() is None and time.monotonic() < until:
         time.sleep(0.002)
     family = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     children = [int(pid) for pid in family.read_text(encoding="ascii").split()] if family.exists() else []
@@ -380,7 +403,7 @@ def test_a_run_that_is_ended_leaves_no_output_and_the_next_one_starts_anew(
     how: signal.Signals, code: int, left: int, undisturbed: Path, here: Path
 ) -> None:
     process = started(undisturbed / "r.csv", "-o", "o.csv", "--jobs", "2")
-    assert SECRET.encode() not in ended(process, Path("o.csv.part"), how)
+    assert SECRET.encode() not in ended(process, "o.csv.????????.part", how)
     assert process.returncode == code
     assert len([*Path().glob("o.csv*")]) == len([*Path().glob("o.csv*.part")]) == left
     label(undisturbed / "r.csv", "-o", "o.csv", "--jobs", "1")
@@ -445,7 +468,9 @@ MEMORY = """
 import re, sys
 from pathlib import Path
 from raddistill import cli
-from raddistill.apps.label import formats, report_file
+from raddistill.apps.label import formats, report_file, run
+from raddistill.apps.label.formats import choose_format
+from raddistill.apps.label.report_file import Report
 try:
     cli.main()
 finally:

@@ -7,8 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,10 @@ from typer.testing import CliRunner
 
 from raddistill import answer_format, cli, paths
 from raddistill.apps.label.report_file import Shard
+from raddistill.apps.predict import parts
+from raddistill.apps.predict.base_model import fetch_base
 from raddistill.apps.predict.parts import RUN
+from raddistill.errors import InputError
 from raddistill.tables import student_settings
 from raddistill.tables.student_settings import TaskSettings
 
@@ -121,11 +126,11 @@ def test_shards_together_hold_each_row_once(student: Path, reports: Path, tmp_pa
     predict(student, copied, tmp_path / "whole.parquet", "--format", "long")
     result = predict(student, copied, tmp_path / "parts", "--format", "long", "--shards", "3")
     assert result.exit_code == 0, result.exception
-    parts = sorted((tmp_path / "parts").glob("*.parquet"))
-    assert [part.name for part in parts] == [f"part-0000{n}-of-00003.parquet" for n in (1, 2, 3)]
-    whole, together = pl.read_parquet(tmp_path / "whole.parquet"), pl.concat(map(pl.read_parquet, parts))
+    made = sorted((tmp_path / "parts").glob("*.parquet"))
+    assert [part.name for part in made] == [f"part-0000{n}-of-00003.parquet" for n in (1, 2, 3)]
+    whole, together = pl.read_parquet(tmp_path / "whole.parquet"), pl.concat(map(pl.read_parquet, made))
     keys = ["report_id", "label"]
-    assert all(pl.read_parquet(part).height for part in parts)
+    assert all(pl.read_parquet(part).height for part in made)
     assert together.drop("probability").sort(keys).equals(whole.drop("probability").sort(keys))
     # texts in other batches: bf16 rounds by the batch's shape
     assert (together.sort(keys)["probability"] - whole.sort(keys)["probability"]).abs().max() < 0.02
@@ -151,14 +156,66 @@ def test_parts_of_another_run_are_refused(student: Path, reports: Path, tmp_path
     assert "(form differ)" in error_of(student, reports, folder, "--shard", "1/2", "--format", "long")
     other = tmp_path / "other.csv"
     other.write_text(reports.read_text(encoding="utf-8") + "z,Clear.,\n", encoding="utf-8")
-    assert "(input, input_bytes differ)" in error_of(student, other, folder, "--shard", "2/2")
+    assert "(input, input_content differ)" in error_of(student, other, folder, "--shard", "2/2")
     changed = tmp_path / "changed"
     shutil.copytree(student, changed)
     calibration = json.loads((changed / "calibration.json").read_text(encoding="utf-8")) | {"temperature": 2.0}
     (changed / "calibration.json").write_text(json.dumps(calibration), encoding="utf-8")
-    assert "(student differ)" in error_of(changed, reports, folder, "--shard", "2/2")
+    assert "(calibration differ)" in error_of(changed, reports, folder, "--shard", "2/2")
+    assert "(calibration differ)" in error_of(student, reports, folder, "--shard", "2/2", "--calibration", "none")
+    (changed / "adapter/README.md").write_text("Another one.", encoding="utf-8")
+    assert "(calibration, student differ)" in error_of(changed, reports, folder, "--shard", "2/2")
     (folder / RUN).unlink()
     assert f"holds parts but no {RUN}" in error_of(student, reports, folder, "--shard", "2/2")
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_parts_of_an_input_that_was_edited_are_refused(kind: str, student: Path, tmp_path: Path) -> None:
+    """Though it has as many bytes as before."""
+    source = tmp_path / ("in" if kind == "folder" else "in.csv")
+    edited = source / "a.txt" if kind == "folder" else source
+    edited.parent.mkdir(exist_ok=True)
+    edited.write_text("report_id,text\na,No edema.\n", encoding="utf-8")
+    assert predict(student, source, tmp_path / "parts", "--shard", "1/2").exit_code == 0
+    edited.write_text("report_id,text\na,An edema\n", encoding="utf-8")
+    assert "(input_content differ)" in error_of(student, source, tmp_path / "parts", "--shard", "2/2")
+
+
+def test_of_a_model_that_has_its_calibration_parts_without_it_are_refused(student: Path, reports: Path, tmp_path: Path) -> None:
+    """As an exported model has."""
+    shutil.copytree(student / "adapter", tmp_path / "adapter")
+    shutil.copy(student / "calibration.json", tmp_path / "adapter")
+    assert predict(tmp_path, reports, tmp_path / "parts", "--shard", "1/2").exit_code == 0
+    refused = error_of(tmp_path, reports, tmp_path / "parts", "--shard", "2/2", "--calibration", "none")
+    assert "(calibration differ)" in refused
+
+
+@pytest.mark.parametrize(("form", "suffix"), [("wide", "parquet"), ("jsonl", "jsonl")])
+def test_a_part_that_was_cut_is_not_taken_for_a_whole_one(
+    form: str, suffix: str, student: Path, reports: Path, tmp_path: Path
+) -> None:
+    assert predict(student, reports, tmp_path / "parts", "--shards", "2", "--format", form).exit_code == 0
+    part = tmp_path / f"parts/part-00002-of-00002.{suffix}"
+    part.write_bytes(part.read_bytes()[:-20])
+    assert f"{part} is damaged or not whole; remove it" in error_of(
+        student, reports, tmp_path / "parts", "--shards", "2", "--format", form
+    )
+    part.unlink()
+    assert predict(student, reports, tmp_path / "parts", "--shards", "2", "--format", form).exit_code == 0
+
+
+def test_shards_that_start_at_once_name_one_job(tmp_path: Path) -> None:
+    job = types.SimpleNamespace(identity=lambda: {"task": "x" * 5000})
+    starting = threading.Barrier(8)
+
+    def start(folder: Path) -> None:
+        starting.wait()
+        parts.open_folder(folder, job, 8)
+
+    with ThreadPoolExecutor(8) as pool:
+        for n in range(30):
+            list(pool.map(start, [tmp_path / str(n)] * 8))
+            assert [file.name for file in (tmp_path / str(n)).iterdir()] == [RUN]
 
 
 @pytest.mark.parametrize(("words", "message"), [
@@ -193,6 +250,44 @@ def test_a_folder_that_is_no_student_is_refused(student: Path, reports: Path, tm
     settings = student_settings.load(student / "adapter/student_settings.json")
     settings.model_copy(update={"tasks": {}}).write(bare / "adapter/student_settings.json")
     assert "was not trained on multiple_choice" in error_of(bare, reports, tmp_path / "out.csv", "--calibration", "none")
+
+
+@pytest.mark.parametrize(("name", "content", "told"), [
+    ("adapter_model.safetensors", None, "it has no adapter_model.safetensors; get it again"),
+    ("adapter_model.safetensors", lambda old: old[:-100], "is damaged or cut; get the adapter again"),
+    ("adapter_config.json", None, "it has no adapter_config.json"),
+    ("adapter_config.json", lambda old: old[:50], "is damaged or cut"),
+    ("base.json", lambda _: b"{}", "is damaged or cut"),
+    ("provenance.json", None, "it has no provenance.json"),
+    ("provenance.json", lambda _: b'{"outputs": 6}', "the adapter has 6 outputs, but its student_settings.json has 13 labels"),
+])  # fmt: skip
+def test_an_adapter_that_is_not_whole_is_refused_before_it_is_loaded(
+    name: str, content: Any, told: str, student: Path, reports: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(student, tmp_path / "cut")
+    file = tmp_path / "cut/adapter" / name
+    before = file.read_bytes()
+    file.unlink()
+    if content:
+        file.write_bytes(content(before))
+    error = error_of(tmp_path / "cut", reports, tmp_path / "out.csv")
+    assert error.startswith("InputError")
+    assert told in error
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"folder": "x", "files": {}}'])
+def test_the_base_of_what_is_no_adapter_is_not_fetched(content: str, tmp_path: Path) -> None:
+    (tmp_path / "base.json").write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=r"has no readable base\.json"):
+        fetch_base(tmp_path)
+
+
+def test_an_exported_model_is_named_as_one(student: Path, reports: Path, tmp_path: Path) -> None:
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter/config.json").write_text("{}", encoding="utf-8")
+    for name in ("adapter/student_settings.json", "calibration.json"):
+        shutil.copy(student / name, tmp_path / name)
+    assert "an exported model is read by --engine vllm" in error_of(tmp_path, reports, tmp_path / "out.csv")
 
 
 def test_without_a_calibration_one_half_decides(student: Path, reports: Path, tmp_path: Path) -> None:

@@ -341,6 +341,15 @@ def test_report_text_goes_nowhere_where_git_takes_it_along(here: Path, ignored: 
     assert not paths.REVIEW.exists()
 
 
+@pytest.mark.parametrize("pattern", ["*.json", "*.xlsx\n*.html\n*.json\n*.xml\n*.parquet"])
+def test_a_folder_of_which_git_ignores_some_files_only(pattern: str, here: Path) -> None:
+    """The second pattern ignores all files, but none of those that are unfinished."""
+    subprocess.run(["git", "init", "-q", "."], check=True)
+    Path(".gitignore").write_text(pattern, encoding="utf-8")
+    assert "git does not ignore it" in told("make", "12", "-o", "review", code=1)
+    assert not Path("review").exists()
+
+
 # The forms
 
 
@@ -532,6 +541,9 @@ def test_a_repeated_row_and_open_rows_are_told(here: Path) -> None:
         ("a.json", "no", "a.json is neither a file that the page saved"),
         ("a.json", '{"queue": "other", "reader": "a", "answers": []}', "a.json answers another queue"),
         ("a.json", '{"queue": "QUEUE", "reader": "../a", "answers": []}', "the reader's name must be"),
+        ("a.json", '{"queue": "QUEUE", "reader": "No edema, is seen here.", "answers": []}', "the reader's name must be"),
+        ("a.json", '{"queue": "QUEUE", "reader": "No edema is seen here", "answers": []}', "the reader's name must be"),
+        ("a.json", '{"queue": "QUEUE", "reader": null, "answers": []}', "a.json is neither"),
         ("a.json", '{"queue": "QUEUE", "reader": "a", "answers": [7]}', "a.json is neither"),
         ("a.xlsx", "no", "a.xlsx is not a readable .xlsx file"),
         ("a.csv", "report_id,agree\nW01,all\n", "a.csv has no column 'Atelectasis'"),
@@ -765,6 +777,11 @@ def test_estimates_of_a_queue(here: Path) -> None:
     told("read", str(anna), "--random-only", "-o", "fair")
     assert "has the random part only" in told("estimate", "fair/v1", code=1)
     assert "is no gold that" in told("estimate", "gold/none", code=1)
+    damaged = Path("damaged")
+    damaged.mkdir()
+    for content in ("{", "[]", "null", "{}", '{"queue": "x"}'):
+        (damaged / "gold.json").write_text(content, encoding="utf-8")
+        assert "is no gold that" in told("estimate", "damaged", code=1)
     told("make", "12", "-o", "other", "--seed", "7")
     assert "is gold of another queue" in told("estimate", "data/review/gold/v1", "-q", "other", code=1)
 

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -79,7 +80,7 @@ def init(
     changes |= {"fetch.reports.package": "", "remotes.models": "shared" if sensitivity == "public" else "private"}
     _lay_out(folder, changes)
     print(f"{folder}: {said}")
-    print(f'next: cd {folder} && git add . && git commit -m "Pipeline" && dvc repro')
+    print(f'next: cd {shlex.quote(str(folder))} && git add . && git commit -m "Pipeline" && dvc repro')
 
 
 def _check_place(folder: Path, reports: Path) -> None:

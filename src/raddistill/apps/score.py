@@ -139,7 +139,7 @@ def _score(references: Stated, hypotheses: Stated, resamples: int) -> dict[str, 
     import numpy as np
     from sklearn.metrics import classification_report
 
-    from raddistill.apps.compare.comparing import SEED, draw
+    from raddistill.apps.compare.comparing import SEED, draw, require_memory
     from raddistill.scoring.bootstrap import Bootstrap
     from raddistill.scoring.metrics import count
 
@@ -148,6 +148,7 @@ def _score(references: Stated, hypotheses: Stated, resamples: int) -> dict[str, 
     ids = [report for report in references if report in usable and report in hypotheses]
     if not ids:
         raise InputError("no usable report is in both files; ids are compared as text")
+    require_memory(len(ids), resamples)
     true = np.array([references[report][0] for report in ids])
     found = np.array([hypotheses[report][0] or [False] * len(names) for report in ids])
     five = [names.index(name) for name in FIVE]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from raddistill.errors import InputError
-from raddistill.privacy import list_names, may_be_text
+from raddistill.privacy import MOST_WORDS, list_names, may_be_text
 from raddistill.reading import columns
 from raddistill.reading.cells import NOT_UTF8, as_text, is_utf8
 from raddistill.reading.lines import Options
@@ -26,10 +26,11 @@ from raddistill.scoring.truth import Bools, ByReport, fill_matrix, from_table
 from raddistill.statuses import ABSENT, AMBIGUOUS, CHEXPERT_CELLS, GOLD_STATUSES, PRESENT, STATUSES, UNCERTAIN
 from raddistill.tables import base as tables
 from raddistill.tables.decisions import Decisions
-from raddistill.tasks.names import MULTIPLE_CHOICE
+from raddistill.tasks.names import MULTIPLE_CHOICE, TASKS
 from raddistill.teachers.imported.teacher import SYNONYMS, read_cells, to_wide
 
 KEYS = ("report_id", "study_id", "path_to_image")  # as `to_wide` knows them
+MOST_LABELLERS = 50  # of one file; a pair of each two is compared
 KNOWN = list(dict.fromkeys([*STATUSES, *GOLD_STATUSES]))
 
 
@@ -79,6 +80,7 @@ def read(word: str, names: list[str], id_column: str | None = None) -> LabelFile
     frame = _cells(path, id_column)
     there = set(frame.columns)
     if {"arm", "kind"} <= there:
+        columns.require(str(path), frame.columns, Decisions.column_names())
         found = _decisions(path, names)
     elif "arm" in there:
         raise InputError(f"{path} has answers before thresholds; data/decisions.parquet has what the arms decided")
@@ -169,7 +171,12 @@ def _long(path: Path, frame: pl.DataFrame, names: list[str]) -> LabelFile:
     others = rows["label"].n_unique() - known["label"].n_unique()
     if rows["report_id"].n_unique() > known["report_id"].n_unique():  # the labels of open-ended answers are words of reports
         raise InputError(f"{path}: some reports have none of the labels of the set, but {others} others; --label-set names them")
+    whose = known.select("who").unique()["who"].to_list()
+    if len(whose) > MOST_LABELLERS or any(may_be_text(name, MOST_WORDS) for name in whose):
+        raise InputError(f"{path}: the names of its {len(whose)} labellers may be text; a file has {MOST_LABELLERS} at most")
     found = LabelFile(notes=[f"{path}: {others} labels outside of the set were not read"] if others else [])
+    if "task" in frame.columns and (strange := frame.filter(~pl.col("task").is_in(TASKS)).height):
+        found.notes.append(f"{path}: {strange} rows of an unknown task were not read")
     for (name,), own in known.group_by("who", maintain_order=True):
         cells = _without_differing(path, own.drop("who"), ["report_id", "label"], found.notes)
         reports = cells["report_id"].unique().sort().to_list()

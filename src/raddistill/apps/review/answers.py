@@ -25,6 +25,7 @@ from raddistill.reading.rows import open_rows
 ALL, MOSTLY, NO = AGREE
 FORMS = [".json", ".xlsx", ".csv", ".tsv"]
 SHOWN = 20  # problems in one message
+MOST_WORDS = 4  # in the name of a reader
 Answers = dict[str, dict[str, str]]  # of a reader: report -> label -> present, uncertain or absent; no labels: rejected
 _NAME = re.compile(r"\w[\w .-]{0,39}")  # of a reader: it becomes the name of a file
 
@@ -41,8 +42,9 @@ def read(queue: Queue, files: list[Path]) -> tuple[dict[str, Answers], list[str]
     found: dict[str, Answers] = {}
     for path in files:
         for reader, rows in _readers(path, queue):
-            if not _NAME.fullmatch(reader):
-                raise InputError(f"{path}: the reader's name must be 1 to 40 letters, digits, spaces, '_', '.' or '-'")
+            if not _NAME.fullmatch(reader) or len(reader.split()) > MOST_WORDS:  # else it may be a sentence
+                allowed = f"1 to 40 letters, digits, spaces, '_', '.' or '-', and {MOST_WORDS} words at most"
+                raise InputError(f"{path}: the reader's name must be {allowed}")
             if reader in found:
                 raise InputError(f"{path}: {reader} has answered in another file, too; rename one of the two")
             found[reader], wrong, missing = _check(queue, rows)
@@ -118,7 +120,9 @@ def _page(path: Path, content: dict[str, Any], queue: Queue) -> Iterator[tuple[s
     if content["queue"] != queue.id:
         raise InputError(f"{path} answers another queue, not {queue.id}; --queue names the folder of its own")
     rows = [{ID: each["report_id"], AGREES: each["agree"], **each["labels"]} for each in content["answers"]]
-    yield str(content["reader"]), [dict.fromkeys(queue.labels) | row for row in rows]
+    if not isinstance(content["reader"], str):
+        raise TypeError
+    yield content["reader"], [dict.fromkeys(queue.labels) | row for row in rows]
 
 
 def _label_studio(path: Path, tasks: list[dict[str, Any]], queue: Queue) -> Iterator[tuple[str, list[dict[str, Any]]]]:

@@ -1,6 +1,7 @@
 """The commands `raddistill review make`, `read` and `estimate`."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -45,7 +46,7 @@ def make(
     from raddistill.apps.review import forms
     from raddistill.apps.review import queue as queues
 
-    queues.refuse_tracked(output)
+    queues.refuse_tracked(output, [queues.QUEUE, queues.COHORT, *forms.FORMS])
     if (output / queues.QUEUE).exists():
         raise InputError(f"{output / queues.QUEUE} exists, and answers may belong to it; name another folder by --output")
     queue, cohort = queues.draw(reports, SPLITS[split], random_share, prefill, seed)
@@ -59,7 +60,7 @@ def make(
         if queue.about[key]:
             print(f"{queue.about[key]:,} reports {told}")
     print(f"Forms, with report text: {', '.join(map(str, written))}")
-    print(f"When they are answered: raddistill review read ANSWERS... --queue {output}")
+    print(f"When they are answered: raddistill review read ANSWERS... --queue {shlex.quote(str(output))}")
 
 
 READ_HELP = """Reads answers, prints how readers agree, and writes gold that the pipeline takes.
@@ -88,7 +89,8 @@ def read(
     from raddistill.apps.review import queue as queues
 
     (queue, _), folder = queues.load(queue_folder), output or queue_folder / "gold"
-    queues.refuse_tracked(folder)
+    queues.refuse_tracked(folder, gold.FILES)
+    queues.refuse_tracked(queue_folder, [gold.CONFLICTS])
     readers, unanswered = answers.read(queue, files)
     for line in unanswered:
         print(line)
@@ -110,7 +112,7 @@ def read(
     }  # fmt: skip
     kept = {row["report_id"] for row in queue.rows if row["part"] == "random" or not random_only} & set(settled)
     version = gold.write_version(folder, queue.labels, {report: settled[report] for report in kept}, about)
-    print(f"Gold of {len(kept)} reports: {version}. The pipeline takes it by -S extract.gold={version}")
+    print(f"Gold of {len(kept)} reports: {version}. The pipeline takes it by -S {shlex.quote(f'extract.gold={version}')}")
 
 
 @app.command()

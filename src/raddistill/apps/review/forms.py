@@ -17,6 +17,7 @@ from raddistill.files import write_whole
 
 AGREE = ["all", "mostly", "no"]
 ID, TEXT, AGREES = "report_id", "report", "agree"
+FORMS = ["review.xlsx", "review.html", "label_studio.xml", "label_studio.json"]
 _LONGEST_CELL = 32767  # characters; openpyxl would cut the rest without a word
 _NOT_IN_CELLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # XML forbids them
 
@@ -68,7 +69,7 @@ def _write_spreadsheet(queue: Queue, folder: Path) -> Path:
     rows = [
         {ID: row["report_id"], TEXT: row["text"], "evidence": _evidence(row), AGREES: "", **row["labels"]} for row in queue.rows
     ]
-    path = folder / "review.xlsx"
+    path = folder / FORMS[0]
     write_sheet(path, rows, {AGREES: AGREE, **dict.fromkeys(queue.labels, VALUES)}, {ID: 16, TEXT: 80, "evidence": 30})
     return path
 
@@ -83,7 +84,7 @@ def _write_page(queue: Queue, folder: Path) -> Path:
     # Text with "</script>" or "<!--" in it must not end the script.
     data = json.dumps(content).replace("<", "\\u003c")
     page = resources.files("raddistill.apps.review").joinpath("page.html").read_text(encoding="utf-8")
-    path = folder / "review.html"
+    path = folder / FORMS[1]
     with write_whole(path) as part:
         part.write_text(page.replace("__DATA__", data), encoding="utf-8")
     return path
@@ -116,7 +117,7 @@ def _write_label_studio(queue: Queue, folder: Path) -> list[Path]:
         }
         for row in queue.rows
     ]
-    paths = [folder / "label_studio.xml", folder / "label_studio.json"]
+    paths = [folder / name for name in FORMS[2:]]
     for path, content in zip(paths, [config, json.dumps(tasks, indent=1)], strict=True):
         with write_whole(path) as part:
             part.write_text(content, encoding="utf-8")

@@ -20,6 +20,7 @@ from raddistill.statuses import ABSENT, to_chexpert
 from raddistill.tasks.names import MULTIPLE_CHOICE
 
 CONFLICTS, ABOUT = "conflicts.xlsx", "gold.json"
+FILES = [f"v1/{ABOUT}", f"v1/{MULTIPLE_CHOICE}/adjudicated.csv"]  # what a version holds
 ADJUDICATED, DECISION = "adjudicated", "decision"
 REJECTED = "(rejected)"
 RESAMPLES = 2000
@@ -151,12 +152,13 @@ def load_version(version: Path, queue: Queue) -> tuple[dict[str, dict[str, bool]
     """
     try:
         about: dict[str, Any] = json.loads((version / ABOUT).read_text(encoding="utf-8"))
+        random_only, of = about["random_only"], about["queue"]
         (path,) = (version / MULTIPLE_CHOICE).glob("*.csv")
-    except (FileNotFoundError, ValueError):
-        raise InputError(f"{version} is no gold that `raddistill review read` wrote") from None
-    if about.get("queue") != queue.id:
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        raise InputError(f"{version} is no gold that `raddistill review read` wrote, or it is damaged") from None
+    if of != queue.id:
         raise InputError(f"{version} is gold of another queue; its figures need its own (--queue)")
-    if about["random_only"]:
+    if random_only:
         raise InputError(f"{version} has the random part only, but estimates need both; read again without --random-only")
     rows = annotators.load_wide(path, queue.labels)
     stated: dict[str, dict[str, bool]] = {}
