@@ -227,12 +227,12 @@ def test_the_private_page_lies_where_git_does_not_see_it(run: Path, tmp_path_fac
     git("add", "--force", "tracked.html", "params.yaml")
     git("commit", "-qm", "x")
     for seen in ("errors.html", "only.html", "tracked.html"):  # only.html.part would be seen
-        with pytest.raises(InputError, match="would hold report text where git sees it: name a file in data/"):
-            command.refuse_where_git_sees(Path(seen))
+        with pytest.raises(InputError, match="would hold report text where git sees it: name a place in data/"):
+            command.refuse_where_git_sees([Path(seen)])
     Path("broken").mkdir()
     Path("broken/.git").write_text("gitdir: nowhere\n", encoding="utf-8")
     with pytest.raises(InputError, match="where git sees it"):
-        command.refuse_where_git_sees(Path("broken/errors.html"))
+        command.refuse_where_git_sees([Path("broken/errors.html")])
     outside = tmp_path_factory.mktemp("outside") / "errors.html"
     for private in (Path("data/errors.html"), outside):
         done = CliRunner().invoke(cli.app, ["report", "--private", str(private), "--overwrite"], catch_exceptions=False)

@@ -337,7 +337,7 @@ def test_report_text_goes_nowhere_where_git_takes_it_along(here: Path, ignored: 
         made()
         return
     output = told("make", "12", code=1)
-    assert "git does not ignore it" in output
+    assert "where git sees it" in output
     assert not paths.REVIEW.exists()
 
 
@@ -346,7 +346,7 @@ def test_a_folder_of_which_git_ignores_some_files_only(pattern: str, here: Path)
     """The second pattern ignores all files, but none of those that are unfinished."""
     subprocess.run(["git", "init", "-q", "."], check=True)
     Path(".gitignore").write_text(pattern, encoding="utf-8")
-    assert "git does not ignore it" in told("make", "12", "-o", "review", code=1)
+    assert "where git sees it" in told("make", "12", "-o", "review", code=1)
     assert not Path("review").exists()
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +10,10 @@ import typer
 
 from raddistill import paths
 from raddistill.apps import pipeline
+from raddistill.apps.git_guard import refuse_where_git_sees
 from raddistill.apps.label.run import check_output
 from raddistill.errors import InputError
-from raddistill.files import part_of, write_whole
+from raddistill.files import write_whole
 
 HELP = """Writes the results of the last run as one HTML page, which opens without a network. No report text, no ids.
 
@@ -53,7 +53,7 @@ def report(
     if private:
         if private.resolve() == output.resolve():
             raise InputError(f"--private {private} is the page itself; name another file")
-        refuse_where_git_sees(private)
+        refuse_where_git_sees([private])
     metrics = pipeline.load_metrics(paths.FINAL_METRICS)
     from raddistill.apps.page import browsing, cells, charts, figures, provenance
 
@@ -68,22 +68,6 @@ def report(
     if private:
         _write(private, "errors.html", {"data": texts}, mode=0o600)
         print(f"{private}: holds REPORT TEXT; do not share it")
-
-
-def refuse_where_git_sees(path: Path) -> None:
-    """Checks that git would not add `path`, nor its unfinished part.
-
-    Raises:
-        InputError: it is in a repository, and git tracks it or does not ignore it.
-    """
-    whole = path.parent.resolve() / path.name
-    for name in (whole, part_of(whole)):
-        words = ["git", "-C", str(name.parent), "check-ignore", "--quiet", str(name)]
-        code = subprocess.run(words, capture_output=True, check=False).returncode
-        # 0: ignored. 1: not ignored. 128: no repository, or one that git refuses to read.
-        if code and (code == 1 or any((folder / ".git").exists() for folder in name.parents)):
-            remedy = f"name a file in {paths.REPORTS.parent}/, or outside of the clone"
-            raise InputError(f"{path} would hold report text where git sees it: {remedy}")
 
 
 def _write(path: Path, template: str, variables: dict[str, Any], mode: int = 0o666) -> None:

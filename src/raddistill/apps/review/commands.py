@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from raddistill import paths
+from raddistill.apps.git_guard import refuse_where_git_sees
 from raddistill.errors import InputError
 
 app = typer.Typer(no_args_is_help=True, help="People review reports: a queue, forms, gold, estimates (docs/review.md).")
@@ -46,7 +47,7 @@ def make(
     from raddistill.apps.review import forms
     from raddistill.apps.review import queue as queues
 
-    queues.refuse_tracked(output, [queues.QUEUE, queues.COHORT, *forms.FORMS])
+    refuse_where_git_sees(output / name for name in (queues.QUEUE, queues.COHORT, *forms.FORMS))
     if (output / queues.QUEUE).exists():
         raise InputError(f"{output / queues.QUEUE} exists, and answers may belong to it; name another folder by --output")
     queue, cohort = queues.draw(reports, SPLITS[split], random_share, prefill, seed)
@@ -89,8 +90,8 @@ def read(
     from raddistill.apps.review import queue as queues
 
     (queue, _), folder = queues.load(queue_folder), output or queue_folder / "gold"
-    queues.refuse_tracked(folder, gold.FILES)
-    queues.refuse_tracked(queue_folder, [gold.CONFLICTS])
+    refuse_where_git_sees(folder / name for name in gold.FILES)
+    refuse_where_git_sees([queue_folder / gold.CONFLICTS])
     readers, unanswered = answers.read(queue, files)
     for line in unanswered:
         print(line)

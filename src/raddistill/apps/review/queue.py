@@ -7,7 +7,6 @@ the folder alone, whatever the pipeline does in between.
 
 import hashlib
 import json
-import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import polars as pl
 from raddistill import params, paths
 from raddistill.apps.review.choosing import USEFUL, Chosen, Cohort, choose, margins
 from raddistill.errors import InputError
-from raddistill.files import part_of, write_whole
+from raddistill.files import write_whole
 from raddistill.labelsets import LabelSetParams, load_labels
 from raddistill.scoring.metrics import ScoreParams
 from raddistill.scoring.multiple_choice import MultipleChoice
@@ -91,21 +90,6 @@ def load(folder: Path) -> tuple[Queue, pl.DataFrame]:
         raise InputError(f"{folder} holds no queue; `raddistill review make` makes one, --queue names its folder") from None
     except (ValueError, TypeError, pl.exceptions.PolarsError):
         raise InputError(f"{QUEUE} or {COHORT} in {folder} is damaged; restore them, answers cannot be read without") from None
-
-
-def refuse_tracked(folder: Path, names: list[str]) -> None:
-    """Raises an InputError if git would take along a file of `names` in `folder`, or its unfinished part: it may hold text.
-
-    Asked about each file, since a pattern such as data/** does not match the folder itself, and *.json not the spreadsheet.
-    """
-    path = folder.resolve()
-    there = next(each for each in (path, *path.parents) if each.is_dir())
-    if any((each / ".git").exists() for each in (there, *there.parents)):
-        files = [str(each) for name in names for each in (path / name, part_of(path / name))]
-        command = ["git", "-C", str(there), "check-ignore", "-z", "--stdin"]
-        ignored = subprocess.run(command, input="\0".join(files), capture_output=True, text=True, check=False).stdout
-        if set(files) - set(ignored.split("\0")):
-            raise InputError(f"{folder}: git does not ignore it, and report text goes there; name a folder in data/ or outside")
 
 
 def _read_cohort(splits: list[str]) -> tuple[Cohort, Any, dict[str, Any]]:
