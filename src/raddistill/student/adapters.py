@@ -87,10 +87,10 @@ the prompt of `{{ templates[form] }}`. The answer is generated: a line `phrase |
 {% if kind == "CAUSAL_LM" %}
 For llama.cpp: `convert_lora_to_gguf.py .`, with `--base ../base` where the base is not of the hub.
 {% else %}
-llama.cpp and vLLM cannot serve it: they know no layer `score`.
+llama.cpp and vLLM know no layer `score`: `raddistill export` writes a model that they load.
 {% endif %}
-Prompts, label set and thresholds are those of the repository: `prompts/student/`, `label_set.path`, `models/calibration.json`.
-There `raddistill.student.predicting.Answerer.load` does all of this.
+Label set and codes of phrases are in `student_settings.json`, which the stage `train` adds. Prompts and thresholds are the
+repository's: `prompts/student/`, `models/calibration.json`. `raddistill predict --model FOLDER` does all of this.
 
 For research. Not a medical device; not for decisions about patients. It may reproduce words of the reports that it was
 trained on: treat it as carefully as those.
